@@ -1,0 +1,206 @@
+import type { KeyObject } from 'node:crypto'
+import type { Authorization, Client, Order } from 'acme-client'
+import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
+import { exportKey } from './certificate.js'
+import type { ChallengeAnswer, ChallengeType } from './challenge.js'
+import { abortable, type Clock, sleep } from './clock.js'
+import { ClosedError, IssuanceError } from './errors.js'
+import { generateKey } from './keys.js'
+import type { AcmeSettings } from './manager-options.js'
+
+/** What an order needs from the rest of the library. */
+export interface OrderContext {
+  readonly host: string
+  /** The certificate's own key, fresh for each order. */
+  readonly key: KeyObject
+  /** Which challenges can be answered, the preferred one first. */
+  readonly challengeTypes: readonly ChallengeType[]
+  /** Resolves when every machine can give the answer. */
+  publish(answer: ChallengeAnswer): Promise<void>
+  withdraw(answer: ChallengeAnswer): Promise<void>
+  /** Ends the order before its next step. */
+  readonly signal: AbortSignal
+}
+
+const firstPollMs = 50
+const longestPollMs = 5_000
+
+/**
+ * An account at a CA (RFC 8555), and orders under it. The only importer of acme-client, which costs 125 ms and
+ * 26 MB to load, so it is loaded at the first order.
+ */
+export class AcmeAccount {
+  readonly #http: AcmeHttp
+  readonly #closing = new AbortController()
+  #account: Promise<{ key: string; url: string }> | undefined
+
+  constructor(
+    private readonly settings: AcmeSettings,
+    private readonly accountKey: () => Promise<string>,
+    private readonly clock: Clock,
+  ) {
+    this.#http = new AcmeHttp(settings.directoryUrl, clock, settings.ca)
+  }
+
+  /** The certificate chain, PEM. Rejects with an {@link IssuanceError}, a store's error, or the signal's reason. */
+  async order(context: OrderContext): Promise<string> {
+    try {
+      return await this.#order(context)
+    } catch (error) {
+      // Deactivated, or the CA lost it: the next order registers the key again.
+      const type = error instanceof IssuanceError ? error.problem?.type : undefined
+      if (type === 'urn:ietf:params:acme:error:accountDoesNotExist') this.#account = undefined
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#closing.abort(new ClosedError('the manager was closed'))
+    this.#http.close()
+  }
+
+  async #order(context: OrderContext): Promise<string> {
+    const { host, key, signal } = context
+    const { client, hint } = await this.#openClient(signal)
+    const order = await client.createOrder({
+      identifiers: [{ type: 'dns', value: host }],
+      // acme-client's types know no profile; it passes the member through.
+      ...(this.settings.profile === undefined ? {} : { profile: this.settings.profile }),
+    })
+    const [authorization] = await client.getAuthorizations(order)
+    if (!authorization) throw unusable(host, 'an order without authorization')
+    if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
+    signal.throwIfAborted()
+    const { crypto } = await import('acme-client')
+    const [, csr] = await crypto.createCsr({ altNames: [host] }, exportKey(key))
+    const ready = await this.#poll(hint, signal, () => client.getOrder(order), {
+      while: ['pending'],
+      first: order,
+    })
+    if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
+    signal.throwIfAborted()
+    const finalized = await client.finalizeOrder(ready, csr)
+    const valid = await this.#poll(hint, signal, () => client.getOrder(order), {
+      while: ['processing', 'ready'],
+      first: finalized,
+    })
+    if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
+    return client.getCertificate(valid, this.settings.preferredChain)
+  }
+
+  /** A client of its own for each order, so that each has its own signal; they share account and connections. */
+  async #openClient(signal: AbortSignal): Promise<{ client: Client; hint: PollHint }> {
+    const { key, url } = await abortable((this.#account ??= this.#startRegistration()), signal)
+    return this.#makeClient(signal, key, url)
+  }
+
+  /** Shared by the orders that wait for it, so under no order's signal; each request has its own bound. */
+  #startRegistration() {
+    const registration = this.#register(this.#closing.signal)
+    registration.catch(() => {
+      // A failure is not kept: the next order tries again.
+      if (this.#account === registration) this.#account = undefined
+    })
+    return registration
+  }
+
+  async #makeClient(signal: AbortSignal, accountKey: string, accountUrl?: string) {
+    const acme = await import('acme-client')
+    const { directoryUrl, externalAccountBinding } = this.settings
+    const client = new acme.Client({
+      directoryUrl,
+      accountKey,
+      ...(accountUrl === undefined ? {} : { accountUrl }),
+      ...(externalAccountBinding === undefined ? {} : { externalAccountBinding }),
+    })
+    return { client, hint: this.#http.install(client, signal) }
+  }
+
+  /** Finds the account of the stored key, or makes it (RFC 8555 section 7.3: the same request). */
+  async #register(signal: AbortSignal): Promise<{ key: string; url: string }> {
+    const key = await this.accountKey()
+    const { client } = await this.#makeClient(signal, key)
+    const { email } = this.settings
+    await client.createAccount({
+      termsOfServiceAgreed: true,
+      ...(email === undefined ? {} : { contact: [`mailto:${email}`] }),
+    })
+    return { key, url: client.getAccountUrl() }
+  }
+
+  async #authorize(
+    client: Client,
+    hint: PollHint,
+    order: Order,
+    authorization: Authorization,
+    { host, challengeTypes, publish, withdraw, signal }: OrderContext,
+  ): Promise<void> {
+    const challenge = challengeTypes
+      .map((type) => authorization.challenges.find((offered) => offered.type === type))
+      .find((offered) => offered !== undefined)
+    if (!challenge) {
+      const offered = authorization.challenges.map(({ type }) => type).join(', ')
+      throw unusable(
+        host,
+        `only the challenges ${offered}; here ${challengeTypes.join(', ')} can be answered`,
+      )
+    }
+    const answer: ChallengeAnswer = {
+      type: challenge.type as ChallengeType,
+      host,
+      token: challenge.token,
+      value: await challengeValue(client, authorization, challenge),
+    }
+    try {
+      await publish(answer)
+      signal.throwIfAborted()
+      await client.completeChallenge(challenge)
+      const read = async () => (await client.getAuthorizations(order))[0] ?? authorization
+      const done = await this.#poll(hint, signal, read, { while: ['pending'] })
+      if (done.status !== 'valid') {
+        const failed = done.challenges.find(({ error }) => error !== undefined)
+        throw refused(host, failed?.error, `the ${challenge.type} authorization is ${done.status}`)
+      }
+    } finally {
+      await withdraw(answer)
+    }
+  }
+
+  /** Reads until the status is another, soon at first, as slowly as the CA wants after that. */
+  async #poll<T extends { status: string }>(
+    hint: PollHint,
+    signal: AbortSignal,
+    read: () => Promise<T>,
+    options: { while: readonly string[]; first?: T },
+  ): Promise<T> {
+    let current = options.first
+    for (let wait = firstPollMs; current === undefined || options.while.includes(current.status); wait *= 2) {
+      const asked = (hint.retryAfter ?? 0) - this.clock.now()
+      await sleep(Math.max(Math.min(wait, longestPollMs), asked), this.clock, signal)
+      current = await read()
+    }
+    return current
+  }
+}
+
+async function challengeValue(
+  client: Client,
+  authorization: Authorization,
+  challenge: Authorization['challenges'][number],
+): Promise<Uint8Array> {
+  const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
+  if (challenge.type === 'http-01') return Buffer.from(keyAuthorization)
+  const { crypto } = await import('acme-client')
+  const key = exportKey(await generateKey('ecdsa-p256'))
+  const [, certificate] = await crypto.createAlpnCertificate(authorization, keyAuthorization, key)
+  return Buffer.from(key + certificate.toString())
+}
+
+const unusable = (host: string, what: string) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${what}, for ${host}`)
+
+function refused(host: string, error: unknown, what: string): IssuanceError {
+  const problem = toProblem(error)
+  const said = problem ? `: ${problem.type}: ${problem.detail ?? 'no detail'}` : ''
+  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused ${host}: ${what}${said}`, { problem })
+}

@@ -1,0 +1,166 @@
+import type { AzureConnectOptions } from './azure-connect.js'
+import { storeErrorFrom } from './azure-errors.js'
+import { assertCacheKey, type CacheOperationOptions, type CertCache } from './cache.js'
+import { systemClock, withDeadline } from './clock.js'
+import { StoreError } from './errors.js'
+import { milliseconds } from './options.js'
+
+/** What is used of the SDK's `ContainerClient`, so that no version of the SDK is required to be the same one. */
+export interface BlobContainerClient {
+  readonly containerName: string
+  getBlockBlobClient(name: string): {
+    download(
+      offset?: number,
+      count?: number,
+      options?: { abortSignal?: AbortSignal },
+    ): Promise<{ readableStreamBody?: NodeJS.ReadableStream }>
+    upload(
+      body: Uint8Array,
+      length: number,
+      options?: { abortSignal?: AbortSignal; blobHTTPHeaders?: { blobContentType?: string } },
+    ): Promise<unknown>
+    delete(options?: { abortSignal?: AbortSignal }): Promise<unknown>
+  }
+}
+
+export interface AzureBlobCertCacheOptions {
+  /**
+   * Put before every key to make the blob's name, for a container shared with something else: for example
+   * `tls/`. Printable ASCII without `\ : * ? " < > |`. Default: none, as azcertcache has it.
+   */
+  prefix?: string
+  /** Bound of one operation, its answer's body included, in ms: 1 to 300,000, default 5,000. */
+  timeoutMs?: number
+}
+
+const contentType = 'application/x-pem-file'
+/** The longest name of a blob: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
+const longestBlobName = 1_024
+
+/**
+ * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation.
+ * Shares its containers with Go's `azcertcache`.
+ *
+ * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing
+ * container, an unreachable endpoint and a time-out apart. Only the service's own `BlobNotFound` is a miss.
+ */
+export class AzureBlobCertCache implements CertCache {
+  readonly #container: BlobContainerClient
+  readonly #prefix: string
+  readonly #timeoutMs: number
+
+  /**
+   * @param container any `ContainerClient` the SDK can make, with its own retry options: the time-out here
+   *   bounds them all together
+   * @throws {TypeError} naming the option that is wrong
+   */
+  constructor(container: BlobContainerClient, options: AzureBlobCertCacheOptions = {}) {
+    if (typeof container?.getBlockBlobClient !== 'function') {
+      throw new TypeError('AzureBlobCertCache: container must be a ContainerClient of @azure/storage-blob')
+    }
+    this.#container = container
+    this.#prefix = checkPrefix(options.prefix ?? '')
+    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', options.timeoutMs ?? 5_000, 300_000)
+  }
+
+  /**
+   * Makes the SDK's client and checks it with one request (the read of a key that can't exist), so that wrong
+   * credentials, a missing container and an unreachable endpoint show at start.
+   * @throws {TypeError} naming the option that is wrong or missing
+   * @throws {StoreError} telling what to do
+   */
+  static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
+    // The SDK costs 130 ms and 24 MB to load.
+    const { connectContainer } = await import('./azure-connect.js')
+    const { container, cacheOptions, createContainer } = await connectContainer(options)
+    const cache = new AzureBlobCertCache(container, cacheOptions)
+    if (createContainer) await cache.#run('create the container', undefined, createContainer)
+    await cache.#read(impossibleKey)
+    return cache
+  }
+
+  async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
+    assertCacheKey(key)
+    return this.#read(key, options?.signal)
+  }
+
+  async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    const blob = this.#blob(key)
+    await this.#run(`write ${key}`, options?.signal, (abortSignal) =>
+      blob.upload(data, data.byteLength, { abortSignal, blobHTTPHeaders: { blobContentType: contentType } }),
+    )
+  }
+
+  async delete(key: string, options?: CacheOperationOptions): Promise<void> {
+    const blob = this.#blob(key)
+    await this.#run(`delete ${key}`, options?.signal, (abortSignal) => blob.delete({ abortSignal }))
+  }
+
+  #blob(key: string) {
+    assertCacheKey(key)
+    return this.#blobClient(key)
+  }
+
+  #blobClient(key: string) {
+    const name = this.#prefix + key
+    if (name.length > longestBlobName) {
+      throw new StoreError(
+        'ERR_STORE_FAILED',
+        `the blob name of ${key} is longer than ${longestBlobName} characters`,
+      )
+    }
+    return this.#container.getBlockBlobClient(name)
+  }
+
+  async #read(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    const blob = this.#blobClient(key)
+    return this.#run(`read ${key}`, signal, async (abortSignal) => {
+      // Not downloadToBuffer(), which asks for the properties first: two requests.
+      const { readableStreamBody } = await blob.download(0, undefined, { abortSignal })
+      return readableStreamBody && readAll(readableStreamBody)
+    })
+  }
+
+  /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such blob. */
+  async #run<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    operation: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    const container = this.#container.containerName
+    const timeout = () =>
+      new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${container}`,
+      )
+    try {
+      return await withDeadline(operation, {
+        ms: this.#timeoutMs,
+        clock: systemClock,
+        error: timeout,
+        signal,
+      })
+    } catch (thrown) {
+      if (signal?.aborted || thrown instanceof StoreError) throw thrown
+      const error = storeErrorFrom(thrown, what, container)
+      if (error === 'BlobNotFound') return undefined
+      throw error
+    }
+  }
+}
+
+/** Outside the alphabet of keys, so never written. */
+const impossibleKey = '*'
+
+function checkPrefix(prefix: unknown): string {
+  if (prefix === '') return ''
+  if (typeof prefix === 'string' && /^[^\\:*?"<>|]+$/.test(prefix) && /^[\x20-\x7e]+$/.test(prefix))
+    return prefix
+  throw new TypeError('AzureBlobCertCache: prefix must be printable ASCII without \\ : * ? " < > |')
+}
+
+async function readAll(stream: NodeJS.ReadableStream): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of stream) chunks.push(chunk as unknown as Uint8Array)
+  return Buffer.concat(chunks)
+}

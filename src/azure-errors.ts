@@ -1,0 +1,63 @@
+import { StoreError, type StoreErrorCode, toError } from './errors.js'
+
+/** The parts of the SDK's `RestError` that are looked at. */
+interface RestErrorLike {
+  readonly message: string
+  readonly code?: string
+  readonly statusCode?: number
+  readonly details?: { readonly errorCode?: string; readonly requestId?: string }
+}
+
+// https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
+const credentialCodes =
+  /^(AuthenticationFailed|InvalidAuthenticationInfo|NoAuthenticationInformation|KeyBasedAuth)/
+
+const advice: Record<StoreErrorCode, string> = {
+  ERR_STORE_CREDENTIALS:
+    'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
+  ERR_STORE_PERMISSION:
+    'Give the identity the role "Storage Blob Data Contributor" on the container (a new role takes up to 10 minutes), or use a SAS with the permissions read, add, create, write and delete; check the storage account’s firewall.',
+  ERR_STORE_CONTAINER: 'Create the container, or pass createContainer: true to connect().',
+  ERR_STORE_UNREACHABLE: 'Check the account name or endpoint, DNS, and whether a firewall blocks the way.',
+  ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',
+  ERR_STORE_FAILED: 'See the cause for the service’s own code.',
+}
+
+/**
+ * The SDK's error as ours, or `'BlobNotFound'`: the one answer that means that a key does not exist.
+ * The cause is a copy of the telling fields: the original holds the request with its credentials.
+ */
+export function storeErrorFrom(
+  thrown: unknown,
+  what: string,
+  container: string,
+): StoreError | 'BlobNotFound' {
+  const error = toError(thrown) as Error & RestErrorLike
+  const serviceCode = error.details?.errorCode ?? error.code
+  if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'
+  const code = classify(error.statusCode, serviceCode)
+  const answer = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
+  const told = `${serviceCode ?? error.name}${answer}`
+  const cause = Object.assign(new Error(firstLine(error.message)), {
+    name: error.name,
+    code: serviceCode,
+    requestId: error.details?.requestId,
+  })
+  return new StoreError(
+    code,
+    `Azure Blob Storage could not ${what} in container ${container} (${told}). ${advice[code]}`,
+    { cause, statusCode: error.statusCode },
+  )
+}
+
+function classify(status: number | undefined, serviceCode: string | undefined): StoreErrorCode {
+  if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
+  if (status === 401) return 'ERR_STORE_CREDENTIALS'
+  if (status === 403) {
+    return credentialCodes.test(serviceCode ?? '') ? 'ERR_STORE_CREDENTIALS' : 'ERR_STORE_PERMISSION'
+  }
+  if (serviceCode === 'ContainerNotFound') return 'ERR_STORE_CONTAINER'
+  return 'ERR_STORE_FAILED'
+}
+
+const firstLine = (message: string) => message.split('\n', 1)[0] as string

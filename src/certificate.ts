@@ -1,0 +1,118 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { inspect } from 'node:util'
+import { toError } from './errors.js'
+
+/** What the store holds for a host: the private key, then the chain, leaf first, all PEM. */
+export interface CertificateBundle {
+  readonly key: string
+  readonly chain: string
+}
+
+/** Why stored bytes can't be served for a host. */
+export type BundleFault =
+  | 'no private key'
+  | 'no certificate'
+  | 'unreadable'
+  | 'too large'
+  | 'another host'
+  | 'key mismatch'
+  | 'not yet valid'
+  | 'expired'
+
+export type CheckedBundle =
+  | { readonly fault: BundleFault; readonly detail?: string }
+  | {
+      readonly fault?: undefined
+      readonly bundle: CertificateBundle
+      /** Milliseconds since the epoch. */
+      readonly notBefore: number
+      readonly notAfter: number
+      readonly serialNumber: string
+    }
+
+/** No certificate chain comes near it; more is not even looked at. */
+const largestBundle = 256 * 1024
+/** A CA's clock may be a little ahead of ours. */
+const clockSkewMs = 5 * 60_000
+
+/**
+ * A bundle exactly as autocert writes it: SEC1 or PKCS#1 key, leaf, intermediates, back to back, LF, one newline
+ * at the end. (autocert takes a blank line after the last block for a miss, and would order again.)
+ */
+export function encodeBundle(key: KeyObject, chain: string): Uint8Array {
+  return Buffer.from(exportKey(key) + blocks(chain, 'CERTIFICATE').join(''))
+}
+
+/** A private key in the form autocert writes: SEC1 for EC, PKCS#1 for RSA. */
+export function exportKey(key: KeyObject): string {
+  const type = key.asymmetricKeyType === 'rsa' ? 'pkcs1' : 'sec1'
+  return key.export({ format: 'pem', type }) as string
+}
+
+/** Reads a bundle, whatever the order and the line ends of its blocks. Checks nothing but that both parts are there. */
+export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: BundleFault } {
+  if (data.byteLength > largestBundle) return { fault: 'too large' }
+  const text = Buffer.from(data).toString('latin1')
+  const [key] = blocks(text, '(?:EC |RSA )?PRIVATE KEY')
+  const chain = blocks(text, 'CERTIFICATE')
+  if (key === undefined) return { fault: 'no private key' }
+  if (chain.length === 0) return { fault: 'no certificate' }
+  return { key, chain: chain.join('') }
+}
+
+/** Distrusts what a store returned: the leaf must be for this host, for this key, and valid now. Never throws. */
+export function checkBundle(data: Uint8Array, host: string, now: number): CheckedBundle {
+  const bundle = decodeBundle(data)
+  if ('fault' in bundle) return bundle
+  try {
+    const leaf = new X509Certificate(bundle.chain)
+    const notBefore = Date.parse(leaf.validFrom)
+    const notAfter = Date.parse(leaf.validTo)
+    if (leaf.checkHost(host, { subject: 'never' }) === undefined) return { fault: 'another host' }
+    if (!leaf.checkPrivateKey(createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
+    if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
+    // Also where a date could not be parsed.
+    if (!(now < notAfter)) return { fault: 'expired' }
+    return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber }
+  } catch (thrown) {
+    return { fault: 'unreadable', detail: toError(thrown).message }
+  }
+}
+
+/** The PEM blocks of a type, each in autocert's form. */
+function blocks(text: string, type: string): string[] {
+  const pattern = new RegExp(`-----BEGIN (${type})-----\\r?\\n([A-Za-z0-9+/=\\s]+)-----END \\1-----`, 'g')
+  return [...text.matchAll(pattern)].map(([, label, body]) => {
+    const lines = (body as string).replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
+    return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`
+  })
+}
+
+/** A certificate that can be served. Its private key shows in no log: it is neither enumerable nor inspected. */
+export class Certificate {
+  readonly #bundle: CertificateBundle
+
+  constructor(
+    readonly host: string,
+    readonly serialNumber: string,
+    readonly notBefore: Date,
+    readonly notAfter: Date,
+    bundle: CertificateBundle,
+  ) {
+    this.#bundle = bundle
+  }
+
+  /** The chain, leaf first, PEM: the `cert` of `tls.createSecureContext`. */
+  get cert(): string {
+    return this.#bundle.chain
+  }
+
+  /** The private key, PEM: the `key` of `tls.createSecureContext`. */
+  get key(): string {
+    return this.#bundle.key
+  }
+
+  [inspect.custom](): string {
+    return `Certificate { ${this.host}, serial ${this.serialNumber}, until ${this.notAfter.toISOString()} }`
+  }
+}

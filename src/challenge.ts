@@ -1,0 +1,100 @@
+import { createSecureContext, type SecureContext } from 'node:tls'
+import type { CertCache } from './cache.js'
+import { decodeBundle } from './certificate.js'
+import { guarded } from './guarded.js'
+import type { StoredLayout } from './layout.js'
+
+/** The challenge types this library answers (RFC 8555 section 8.3, RFC 8737). */
+export type ChallengeType = 'http-01' | 'tls-alpn-01'
+
+/** The protocol that a CA validating tls-alpn-01 offers, alone (RFC 8737 section 6.2). */
+export const acmeTlsProtocol = 'acme-tls/1'
+
+/** Base64url, as RFC 8555 section 8.3 has tokens; nothing that could lead to another key of the store. */
+const tokenPattern = /^[A-Za-z0-9_-]{1,256}$/
+
+export const isToken = (token: string): boolean => tokenPattern.test(token)
+
+/** What a CA asked for, and the answer it has to find. */
+export interface ChallengeAnswer {
+  readonly type: ChallengeType
+  readonly host: string
+  readonly token: string
+  /** The key authorization (http-01) or key and certificate in PEM (tls-alpn-01). */
+  readonly value: Uint8Array
+}
+
+/** Who asked and where the answer was found. */
+export interface AnsweredChallenge {
+  readonly type: ChallengeType
+  readonly host: string
+  readonly from: 'memory' | 'store'
+}
+
+/**
+ * The answers to challenges: in the store, so that whichever machine the CA reaches can give them, and in memory
+ * as long as this process waits for the CA.
+ */
+export class ChallengeAnswers {
+  readonly #pending = new Map<string, Uint8Array>()
+
+  constructor(
+    private readonly store: CertCache,
+    private readonly layout: StoredLayout,
+    private readonly onAnswer: (answered: AnsweredChallenge) => void,
+  ) {}
+
+  /** To be awaited before the CA is told to look. */
+  async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
+    const key = this.#key(answer)
+    this.#pending.set(key, answer.value)
+    await this.store.put(key, answer.value, { signal })
+  }
+
+  /** Whatever became of the order. Under no signal: an order given up must not leave its answer behind. */
+  async withdraw(answer: ChallengeAnswer): Promise<void> {
+    const key = this.#key(answer)
+    this.#pending.delete(key)
+    await this.store.delete(key)
+  }
+
+  /** The http-01 answer that this process itself waits for. */
+  pendingHttp01(token: string, host: string): Uint8Array | undefined {
+    const value = this.#pending.get(this.layout.http01(token))
+    if (value) this.#report({ type: 'http-01', host, from: 'memory' })
+    return value
+  }
+
+  async http01(token: string, host: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const value = await this.store.get(this.layout.http01(token), { signal })
+    if (value) this.#report({ type: 'http-01', host, from: 'store' })
+    return value
+  }
+
+  /** The tls-alpn-01 answer that this process itself waits for. */
+  pendingTlsAlpn01(host: string): SecureContext | undefined {
+    const value = this.#pending.get(this.layout.tlsAlpn01(host))
+    return value && this.#context(value, host, 'memory')
+  }
+
+  async tlsAlpn01(host: string, signal: AbortSignal): Promise<SecureContext | undefined> {
+    const value = await this.store.get(this.layout.tlsAlpn01(host), { signal })
+    return value && this.#context(value, host, 'store')
+  }
+
+  #key(answer: ChallengeAnswer): string {
+    return answer.type === 'http-01' ? this.layout.http01(answer.token) : this.layout.tlsAlpn01(answer.host)
+  }
+
+  #context(value: Uint8Array, host: string, from: 'memory' | 'store'): SecureContext | undefined {
+    const bundle = decodeBundle(value)
+    if ('fault' in bundle) return undefined
+    const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
+    this.#report({ type: 'tls-alpn-01', host, from })
+    return context
+  }
+
+  #report(answered: AnsweredChallenge): void {
+    guarded(() => this.onAnswer(answered))
+  }
+}

@@ -1,0 +1,43 @@
+import type { AnsweredChallenge } from './challenge.js'
+import type { StoreOperation } from './guarded-store.js'
+
+/** Where a certificate came from. */
+export type CertificateSource = 'memory' | 'store' | 'acme'
+
+export interface CertificateEvent {
+  readonly host: string
+  readonly serialNumber: string
+  readonly notAfter: Date
+}
+
+/**
+ * The events of a `CertManager`. None is called `error`, so none has to be listened to; a listener that throws
+ * or rejects becomes a process warning.
+ */
+export interface CertManagerEvents {
+  /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
+  served: [{ host: string; source: CertificateSource; durationMs: number }]
+  /** A handshake for a name that is no DNS name, or that `hostPolicy` does not allow. Nothing was read for it. */
+  refused: [{ servername: string; reason: 'name' | 'policy' }]
+  /** A handshake for an allowed host that could not be answered. */
+  handshakeFailed: [{ host: string; error: Error }]
+  /** A certificate was read from the store into memory. */
+  loaded: [CertificateEvent]
+  /** A certificate was ordered from the CA, the first for its host. */
+  issued: [CertificateEvent & { durationMs: number }]
+  /** A certificate was ordered in place of one that was due. */
+  renewed: [CertificateEvent & { durationMs: number }]
+  /** An order failed; see the error's `problem` and `retryAt`. */
+  issuanceFailed: [{ host: string; error: Error }]
+  /** A certificate is due and could not be replaced yet; it is served on until it expires. */
+  renewalFailed: [{ host: string; error: Error }]
+  /** Stored bytes that can't be served for their host; treated as a miss. */
+  invalid: [{ host: string; key: string; reason: string }]
+  /** A store operation failed. A failed `put` of a certificate is repeated. */
+  storeFailed: [{ operation: StoreOperation; key: string; error: Error }]
+  /** A challenge of the CA was answered here. */
+  challengeAnswered: [AnsweredChallenge]
+}
+
+/** Tells the listeners; never throws. */
+export type Report = <E extends keyof CertManagerEvents>(event: E, details: CertManagerEvents[E][0]) => void

@@ -1,0 +1,80 @@
+import type { CertCache } from './cache.js'
+import type { Clock } from './clock.js'
+import { IssuanceError } from './errors.js'
+import type { StoredLayout } from './layout.js'
+
+const minute = 60_000
+/** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
+const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
+
+/** When to try again after the n-th failure in a row, from 1: never before the CA's `Retry-After`. */
+export function retryTime(failures: number, now: number, random: number, retryAfter = 0): number {
+  const wait = schedule[Math.min(failures, schedule.length) - 1] as number
+  return Math.max(Math.round(now + wait * (1 + random / 10)), retryAfter)
+}
+
+/** A host's failed issuances, as stored under `<host>+failure`, in JSON. */
+export interface FailureRecord {
+  /** How many in a row. */
+  readonly failures: number
+  /** Milliseconds since the epoch. */
+  readonly retryAt: number
+  /** For whoever reads the container. */
+  readonly message: string
+}
+
+/** The fleet's memory of failed issuances: every machine honours it, a success removes it. */
+export class FailureRecords {
+  constructor(
+    private readonly store: CertCache,
+    private readonly layout: StoredLayout,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * The record of a host that may be tried now; `undefined` if there is none, or none that can be read.
+   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` if it is too early
+   */
+  async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
+    const data = await this.store.get(this.layout.failure(host), { signal })
+    const record = data && parseFailureRecord(data)
+    if (record && this.clock.now() < record.retryAt) {
+      const retryAt = new Date(record.retryAt)
+      throw new IssuanceError(
+        'ERR_ISSUANCE_POSTPONED',
+        `no certificate for ${host} is ordered before ${retryAt.toISOString()}, after ${record.failures} failed attempts: ${record.message}`,
+        { retryAt },
+      )
+    }
+    return record
+  }
+
+  /** Records one more failure; returns when the next attempt may be made. */
+  async add(host: string, before: FailureRecord | undefined, error: IssuanceError): Promise<Date> {
+    const failures = (before?.failures ?? 0) + 1
+    const retryAt = retryTime(failures, this.clock.now(), Math.random(), error.retryAt?.getTime())
+    const record: FailureRecord = { failures, retryAt, message: error.message }
+    await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
+    return new Date(retryAt)
+  }
+
+  async remove(host: string): Promise<void> {
+    await this.store.delete(this.layout.failure(host))
+  }
+}
+
+/** `undefined` for anything else: a half-written record must not block a host. */
+export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(data).toString())
+  } catch {
+    return undefined
+  }
+  const { failures, retryAt, message } = (value ?? {}) as Partial<Record<keyof FailureRecord, unknown>>
+  if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
+  if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
+  // Beyond what any CA asks for, it is rubbish too.
+  if ((retryAt as number) > Date.parse('9999-01-01')) return undefined
+  return { failures: failures as number, retryAt: retryAt as number, message }
+}

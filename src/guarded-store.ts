@@ -1,0 +1,64 @@
+import type { CacheOperationOptions, CertCache } from './cache.js'
+import { type Clock, withDeadline } from './clock.js'
+import { CertCacheError, StoreError, toError } from './errors.js'
+
+/** The bound for stores that keep none of their own; ours end long before. */
+const operationMs = 30_000
+
+export type StoreOperation = 'get' | 'put' | 'delete'
+
+/** A manager's view of the user's store: every operation ends, and every failure is reported once. */
+export class GuardedStore implements CertCache {
+  constructor(
+    private readonly store: CertCache,
+    private readonly clock: Clock,
+    private readonly onFailure: (failure: { operation: StoreOperation; key: string; error: Error }) => void,
+  ) {}
+
+  get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
+    return this.#run('get', key, options, (bounded) => this.store.get(key, bounded))
+  }
+
+  put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    return this.#run('put', key, options, (bounded) => this.store.put(key, data, bounded))
+  }
+
+  delete(key: string, options?: CacheOperationOptions): Promise<void> {
+    return this.#run('delete', key, options, (bounded) => this.store.delete(key, bounded))
+  }
+
+  async #run<T>(
+    operation: StoreOperation,
+    key: string,
+    options: CacheOperationOptions | undefined,
+    call: (options: { signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const timeout = () =>
+      new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `the store did not ${operation} ${key} within ${operationMs / 1_000} s`,
+      )
+    try {
+      return await withDeadline(async (signal) => call({ signal }), {
+        ms: operationMs,
+        clock: this.clock,
+        error: timeout,
+        signal: options?.signal,
+      })
+    } catch (thrown) {
+      if (options?.signal?.aborted) throw thrown
+      const error = asStoreError(thrown, operation, key)
+      this.onFailure({ operation, key, error })
+      throw error
+    }
+  }
+}
+
+/** Stores of other people throw what they like. */
+function asStoreError(thrown: unknown, operation: StoreOperation, key: string): CertCacheError {
+  if (thrown instanceof CertCacheError) return thrown
+  const error = toError(thrown)
+  return new StoreError('ERR_STORE_FAILED', `the store could not ${operation} ${key}: ${error.message}`, {
+    cause: error,
+  })
+}

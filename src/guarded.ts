@@ -1,0 +1,18 @@
+import { toError } from './errors.js'
+
+/**
+ * Calls somebody else's code (a listener, a callback) whose failure is not ours: what it throws, or rejects
+ * with, becomes a process warning instead of ending the process or the work that reported something.
+ */
+export function guarded(call: () => unknown): void {
+  try {
+    const result = call()
+    if (result instanceof Promise) result.catch(warn)
+  } catch (thrown) {
+    warn(thrown)
+  }
+}
+
+export function warn(thrown: unknown): void {
+  process.emitWarning(`a listener of acme-cert-cache failed: ${toError(thrown).stack}`, 'CertCacheWarning')
+}

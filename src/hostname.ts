@@ -1,0 +1,67 @@
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { HostError } from './errors.js'
+
+const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+/** RFC 1035 section 2.3.4: 255 octets on the wire are 253 characters. */
+const longestName = 253
+
+/**
+ * A server name as certificates and cache keys have it: lower case, IDNA in its ASCII form, without the one
+ * trailing dot it may have. `undefined` for what no public CA issues a host certificate for or what could mean
+ * something else in a key: an IP address, a single label, `_`, `*`, `:`, empty or over-long labels, odd bytes.
+ */
+export function normalizeHost(name: string): string | undefined {
+  if (typeof name !== 'string' || name.length > 2 * longestName) return undefined
+  const bare = name.endsWith('.') ? name.slice(0, -1) : name
+  // Checked before: domainToASCII would also decode %2e and drop a tab.
+  if (!/^[a-z0-9.\P{ASCII}-]+$/iu.test(bare)) return undefined
+  const ascii = /\P{ASCII}/u.test(bare) ? domainToASCII(bare) : bare.toLowerCase()
+  if (ascii.length > longestName || isIP(ascii) !== 0) return undefined
+  const labels = ascii.split('.')
+  if (labels.length < 2 || !labels.every((part) => label.test(part))) return undefined
+  // A top-level label of digits makes it an IPv4 address in the eyes of URL parsers.
+  if (/^\d+$/.test(labels.at(-1) as string)) return undefined
+  // Rubbish behind xn-- decodes to nothing; domainToASCII then returns ''.
+  if (ascii.includes('xn--') && domainToASCII(ascii) !== ascii) return undefined
+  return ascii
+}
+
+/** @throws {HostError} `ERR_HOST_NAME` */
+export function requireHost(name: string): string {
+  const host = normalizeHost(name)
+  if (host !== undefined) return host
+  const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name
+  throw new HostError('ERR_HOST_NAME', String(shown), `${shown} is not a DNS name a CA would issue for`)
+}
+
+/** Which hosts may have a certificate: a list of names, or a function of the normalised name. */
+export type HostPolicy = readonly string[] | ((host: string) => boolean | Promise<boolean>)
+
+export type HostPolicyFunction = (host: string) => boolean | Promise<boolean>
+
+/**
+ * The policy as a function. A list is matched exactly: it has no wildcards, which need the dns-01 challenge.
+ * @throws {TypeError} for an empty list, or a name in it that can't have a certificate
+ */
+export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
+  if (typeof policy === 'function') return policy as HostPolicyFunction
+  if (!Array.isArray(policy)) {
+    throw new TypeError(
+      'CertManager: hostPolicy must be an array of host names or a function of the host name',
+    )
+  }
+  if (policy.length === 0) throw new TypeError('CertManager: hostPolicy is empty: no host could be served')
+  const hosts = new Set(
+    policy.map((name) => {
+      const host = normalizeHost(name)
+      if (host === undefined) {
+        throw new TypeError(
+          `CertManager: hostPolicy has ${JSON.stringify(name)}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
+        )
+      }
+      return host
+    }),
+  )
+  return (host) => hosts.has(host)
+}

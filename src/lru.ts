@@ -1,0 +1,178 @@
+import { LRUCache } from 'lru-cache'
+import { assertCacheKey, assertCertCache, type CacheOperationOptions, type CertCache } from './cache.js'
+import { abortable, type Clock, systemClock } from './clock.js'
+import { positiveInteger } from './options.js'
+import { UnsavedValues } from './unsaved.js'
+
+export interface LruCertCacheOptions {
+  /**
+   * How many values are kept in memory: a whole number from 1, default 1,000. A certificate with its key takes
+   * about 3 KiB here; under a `CertManager` its live `SecureContext` adds about 40 KiB, so 1,000 hosts in use
+   * take some 50 MB, and up to 350 MB where many more hosts than that come and go.
+   */
+  max?: number
+  /**
+   * Called when the store did not take a value that `getOrPut` produced. The value is served from memory and
+   * the put repeated after `retryInMs`. Default: a Node process warning.
+   */
+  onPutFailed?: (failure: { key: string; error: Error; retryInMs: number }) => void
+  /** Time, for tests. Default: the system's. */
+  clock?: Clock
+}
+
+export interface GetOrPutOptions extends CacheOperationOptions {
+  /**
+   * Whether a value from memory or the store will do. One that it refuses (expired, truncated, …) is a miss;
+   * it stays in the store until the new one replaces it. Default: every value will do.
+   */
+  accept?: (data: Uint8Array) => boolean
+}
+
+/** A store read that all callers who want the same key share. A write to the key makes it out of date. */
+interface Read {
+  readonly value: Promise<Uint8Array | undefined>
+  outdated: boolean
+}
+
+/**
+ * The memory tier: any {@link CertCache} behind a bounded LRU, with one store read per key at a time however
+ * many callers there are. Itself a `CertCache`.
+ *
+ * A value in memory is not compared with the store again; what another machine wrote in its place is seen when
+ * `getOrPut`'s `accept` refuses the value in memory, or after it was evicted. Values are not copied: do not
+ * change the bytes that went in or came out.
+ */
+export class LruCertCache implements CertCache {
+  readonly #store: CertCache
+  readonly #memory: LRUCache<string, Uint8Array>
+  readonly #unsaved: UnsavedValues
+  // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
+  // second caller start it again. These maps hold an entry only while its promise is pending.
+  readonly #reads = new Map<string, Read>()
+  readonly #productions = new Map<string, Promise<Uint8Array>>()
+
+  /** @throws {TypeError} naming the option that is wrong */
+  constructor(store: CertCache, options: LruCertCacheOptions = {}) {
+    assertCertCache(store, 'LruCertCache: store')
+    this.#store = store
+    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', options.max ?? 1_000) })
+    this.#unsaved = new UnsavedValues(store, options.clock ?? systemClock, options.onPutFailed)
+  }
+
+  /** The value in memory, without a look at the store. Counts as a use. */
+  peek(key: string): Uint8Array | undefined {
+    return this.#memory.get(key) ?? this.#unsaved.get(key)
+  }
+
+  /** The values in memory, most recently used first. */
+  values(): IterableIterator<Uint8Array> {
+    return this.#memory.values()
+  }
+
+  async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
+    assertCacheKey(key)
+    return this.peek(key) ?? (await this.#fromStore(key, () => true, options?.signal))
+  }
+
+  async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    assertCacheKey(key)
+    await this.#write(key, () => this.#store.put(key, data, options))
+    this.#memory.set(key, data)
+  }
+
+  async delete(key: string, options?: CacheOperationOptions): Promise<void> {
+    assertCacheKey(key)
+    await this.#write(key, () => this.#store.delete(key, options))
+  }
+
+  /**
+   * The value in memory, else in the store, else `produce()`, once for any number of concurrent callers, who
+   * share its failure too. What it produced is kept in memory and put into the store; should the store not
+   * take it, it is served all the same and the put repeated until it succeeds: see `onPutFailed`.
+   *
+   * Rejects with the store's error if the store could not tell: `produce` is called only on a certain miss.
+   * Aborting `signal` ends this caller's wait, not the work.
+   */
+  async getOrPut(
+    key: string,
+    produce: () => Promise<Uint8Array>,
+    { accept = () => true, signal }: GetOrPutOptions = {},
+  ): Promise<Uint8Array> {
+    assertCacheKey(key)
+    const known = this.peek(key)
+    if (known && accept(known)) return known
+    const stored = await this.#fromStore(key, accept, signal)
+    if (stored) return stored
+    const produced = this.peek(key) // by another caller, while this one read
+    if (produced && accept(produced)) return produced
+    return abortable(this.#produceOnce(key, produce), signal)
+  }
+
+  /**
+   * Tries once more to store what the store would not take so far, and stops trying.
+   * @throws {AggregateError} of the puts that failed again
+   */
+  close(): Promise<void> {
+    return this.#unsaved.close()
+  }
+
+  async #fromStore(
+    key: string,
+    accept: (data: Uint8Array) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const read = this.#reads.get(key) ?? this.#startRead(key)
+      const data = await abortable(read.value, signal)
+      if (read.outdated) continue // by a write meanwhile: an old value or an old miss must not win over it
+      if (!data || !accept(data)) return undefined
+      this.#memory.set(key, data)
+      return data
+    }
+  }
+
+  #startRead(key: string): Read {
+    const value = Promise.resolve(this.#store.get(key)).finally(() => {
+      if (this.#reads.get(key) === read) this.#reads.delete(key)
+    })
+    const read: Read = { value, outdated: false }
+    this.#reads.set(key, read)
+    return read
+  }
+
+  #produceOnce(key: string, produce: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    const running = this.#productions.get(key)
+    if (running) return running
+    const production = this.#produce(key, produce).finally(() => this.#productions.delete(key))
+    this.#productions.set(key, production)
+    return production
+  }
+
+  async #produce(key: string, produce: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    const data = await produce()
+    this.#outdateReads(key)
+    this.#memory.set(key, data)
+    await this.#unsaved.put(key, data)
+    this.#outdateReads(key)
+    return data
+  }
+
+  async #write(key: string, write: () => Promise<void>): Promise<void> {
+    this.#unsaved.supersede(key)
+    this.#outdateReads(key)
+    // Until the store has answered, and if it fails, nobody knows what it holds.
+    this.#memory.delete(key)
+    try {
+      await write()
+    } finally {
+      this.#outdateReads(key)
+    }
+  }
+
+  #outdateReads(key: string): void {
+    const read = this.#reads.get(key)
+    if (!read) return
+    read.outdated = true
+    this.#reads.delete(key)
+  }
+}

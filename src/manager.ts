@@ -1,0 +1,274 @@
+import { EventEmitter } from 'node:events'
+import type { SecureContext, Server } from 'node:tls'
+import { readOrMakeAccountKey } from './account-key.js'
+import { AcmeAccount } from './acme.js'
+import type { Certificate } from './certificate.js'
+import { Certificates, type HostStatus } from './certificates.js'
+import { ChallengeAnswers, type ChallengeType } from './challenge.js'
+import { withDeadline } from './clock.js'
+import { type LiveCertificate, toCertificate } from './contexts.js'
+import { DefaultHostServers } from './default-host.js'
+import { ClosedError, DeadlineError, HostError, toError } from './errors.js'
+import type { CertificateSource, CertManagerEvents, Report } from './events.js'
+import { FailureRecords } from './failure.js'
+import { guarded, warn } from './guarded.js'
+import { GuardedStore } from './guarded-store.js'
+import { type TlsCallbacks, tlsCallbacks } from './handshake.js'
+import { requireHost } from './hostname.js'
+import { createHttpHandler, type HttpFallback, type HttpHandler } from './http-handler.js'
+import { Issuance } from './issuance.js'
+import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './manager-options.js'
+import { listOfText, optional } from './options.js'
+
+/** How long a handshake, or a caller of `getCertificate`, waits at most. The order goes on behind it. */
+const handshakeMs = 30_000
+/** How many hosts `ensure` works on at once. */
+const ensureConcurrency = 8
+
+/**
+ * Certificates for TLS servers: from memory, else from the store that the fleet shares, else ordered from an
+ * ACME CA (RFC 8555) and stored for all.
+ *
+ * Its events are listed in {@link CertManagerEvents}. Its timers keep no process alive, but for orders under way.
+ */
+export class CertManager extends EventEmitter<CertManagerEvents> {
+  readonly #settings: ManagerSettings
+  readonly #closing = new AbortController()
+  readonly #account: AcmeAccount
+  readonly #answers: ChallengeAnswers
+  readonly #issuance: Issuance
+  readonly #certificates: Certificates
+  readonly #defaultHostServers = new DefaultHostServers()
+  #answersHttp01 = false
+  #closed: Promise<void> | undefined
+
+  /** @throws {TypeError} naming the option that is wrong */
+  constructor(options: CertManagerOptions) {
+    super({ captureRejections: true })
+    const settings = checkManagerOptions(options)
+    this.#settings = settings
+    const { layout, clock, keyType, acme, max, hostPolicy, renewBeforeMs } = settings
+    const closing = this.#closing.signal
+    const report = this.#report
+    const store = new GuardedStore(settings.cache, clock, (failure) => report('storeFailed', failure))
+    this.#answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
+    this.#account = new AcmeAccount(acme, () => readOrMakeAccountKey(store, layout), clock)
+    this.#issuance = new Issuance({
+      account: this.#account,
+      answers: this.#answers,
+      failures: new FailureRecords(store, layout, clock),
+      keyType,
+      clock,
+      closing,
+      challengeTypes: () => this.#challengeTypes(),
+      report,
+    })
+    this.#certificates = new Certificates({
+      store,
+      layout,
+      hostPolicy,
+      issuance: this.#issuance,
+      max,
+      renewBeforeMs,
+      clock,
+      closing,
+      report,
+      onLive: (live) => {
+        if (live.host === settings.defaultHost) this.#defaultHostServers.update(toCertificate(live))
+      },
+    })
+  }
+
+  /**
+   * For `https.createServer`, `http2.createSecureServer` or `tls.createServer`: spread it into their options.
+   *
+   * @param options.ALPNProtocols the protocols to negotiate, the preferred one first. Default: what the server
+   *   does without us: `http/1.1` for https, `h2` and `http/1.1` for http2 (set `allowHTTP1` there), for a plain
+   *   TLS server the first that the client offers.
+   */
+  tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
+    const alpnProtocols = optional('tlsOptions: ALPNProtocols', options.ALPNProtocols, listOfText)
+    return tlsCallbacks(
+      {
+        fromMemory: (host) => {
+          const live = this.#certificates.fromMemory(host)
+          if (live && this.listenerCount('served') > 0) this.#reportServed(live, 'memory', 0)
+          return live?.context
+        },
+        fromElsewhere: (host) => this.#handshake(host),
+        pendingChallenge: (host) => this.#answers.pendingTlsAlpn01(host),
+        challenge: (host) => this.#challenge(host, (signal) => this.#answers.tlsAlpn01(host, signal)),
+        onIllegalName: (servername) => this.#report('refused', { servername, reason: 'name' }),
+      },
+      alpnProtocols,
+    )
+  }
+
+  /**
+   * For the server on port 80, or as middleware: answers http-01 challenges. Other requests go to `fallback`,
+   * else to `next`, else they are redirected to https on port 443. Orders prefer http-01 once this was called.
+   */
+  httpHandler(fallback?: HttpFallback): HttpHandler {
+    if (fallback !== undefined && typeof fallback !== 'function') {
+      throw new TypeError('httpHandler: fallback must be a function of request and response')
+    }
+    this.#answersHttp01 = true
+    const fromStore = (host: string, token: string) =>
+      this.#challenge(host, (signal) => this.#answers.http01(token, host, signal), { rethrow: true })
+    return createHttpHandler({ answers: this.#answers, fromStore, fallback })
+  }
+
+  /**
+   * A host's certificate, as a handshake would get it; waits at most 30 s.
+   * @throws {HostError} if `host` is no DNS name, or not allowed
+   * @throws {StoreError} if the store could not tell
+   * @throws {IssuanceError} if it could not be ordered
+   * @throws {DeadlineError} if it took too long; the order goes on, so try again later
+   */
+  async getCertificate(host: string): Promise<Certificate> {
+    const name = requireHost(host)
+    const live = this.#certificates.fromMemory(name) ?? (await this.#withinHandshake(name))
+    return toCertificate(live)
+  }
+
+  /**
+   * Gets the certificates of all `hosts` ready, 8 at a time: call it when the server listens, before traffic.
+   * Waits for orders to the end, 5 minutes each at most.
+   * @throws {AggregateError} of the hosts' errors, after all have been tried
+   */
+  async ensure(hosts: Iterable<string>): Promise<void> {
+    const waiting = [...hosts]
+    const errors: Error[] = []
+    const work = async () => {
+      for (let host = waiting.shift(); host !== undefined; host = waiting.shift()) {
+        try {
+          const name = requireHost(host)
+          if (!this.#certificates.fromMemory(name)) await this.#certificates.obtain(name)
+        } catch (thrown) {
+          errors.push(toError(thrown))
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: ensureConcurrency }, work))
+    if (errors.length > 0) {
+      const messages = errors.map(({ message }) => message).join('; ')
+      throw new AggregateError(errors, `${errors.length} hosts have no certificate: ${messages}`)
+    }
+  }
+
+  /**
+   * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate. Sets key
+   * and certificate through `server.setSecureContext`, which puts other options of the default context (such as
+   * `ciphers`) back to Node's defaults.
+   * @throws {TypeError} without the option `defaultHost`
+   */
+  attach(server: Server): void {
+    const { defaultHost } = this.#settings
+    if (defaultHost === undefined) throw new TypeError('attach: set the option defaultHost of CertManager')
+    if (typeof server?.setSecureContext !== 'function')
+      throw new TypeError('attach: server must be a tls.Server')
+    this.#defaultHostServers.add(server)
+    const update = (live: LiveCertificate) => this.#defaultHostServers.update(toCertificate(live))
+    const known = this.#certificates.fromMemory(defaultHost)
+    if (known) return update(known)
+    this.#certificates.obtain(defaultHost).then(update, (thrown) => {
+      this.#report('handshakeFailed', { host: defaultHost, error: toError(thrown) })
+    })
+  }
+
+  /** The hosts with a certificate in memory, and those whose last attempt failed (of these, the latest 1,000 or `memory.max`). */
+  status(): HostStatus[] {
+    return this.#certificates.status()
+  }
+
+  /**
+   * Ends orders under way and withdraws their challenge answers, tries once more to store what the store did not
+   * take, and lets go of connections. What is in memory is served on. A second call waits for the first.
+   * @throws {AggregateError} if a certificate could not be stored
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new ClosedError('the CertManager was closed'))
+    await this.#issuance.settled()
+    this.#account.close()
+    await this.#certificates.close()
+  }
+
+  /** tls-alpn-01 needs only the port that is served anyway; http-01 gets through what ends TLS on the way. */
+  #challengeTypes(): readonly ChallengeType[] {
+    return this.#answersHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']
+  }
+
+  async #handshake(host: string): Promise<SecureContext | undefined> {
+    const started = performance.now()
+    try {
+      const live = await this.#withinHandshake(host)
+      this.#reportServed(live, live.source, performance.now() - started)
+      return live.context
+    } catch (thrown) {
+      this.#reportFailure(host, toError(thrown))
+      return undefined
+    }
+  }
+
+  #withinHandshake(host: string): Promise<LiveCertificate> {
+    const { clock } = this.#settings
+    const timeout = () => new DeadlineError(`no certificate for ${host} within ${handshakeMs / 1_000} s`)
+    return withDeadline(() => this.#certificates.obtain(host), { ms: handshakeMs, clock, error: timeout })
+  }
+
+  /** A look for a challenge's answer in the store: after the policy, within a handshake's time. */
+  async #challenge<T>(
+    host: string,
+    look: (signal: AbortSignal) => Promise<T | undefined>,
+    options: { rethrow?: boolean } = {},
+  ): Promise<T | undefined> {
+    const { clock } = this.#settings
+    const timeout = () => new DeadlineError(`no challenge answer for ${host} within ${handshakeMs / 1_000} s`)
+    try {
+      return await withDeadline(
+        async (signal) => {
+          await this.#certificates.checkPolicy(host)
+          return look(signal)
+        },
+        { ms: handshakeMs, clock, error: timeout, signal: this.#closing.signal },
+      )
+    } catch (thrown) {
+      const error = toError(thrown)
+      this.#reportFailure(host, error)
+      if (options.rethrow && !(error instanceof HostError)) throw error
+      return undefined
+    }
+  }
+
+  #reportServed({ host }: LiveCertificate, source: CertificateSource, durationMs: number): void {
+    this.#report('served', { host, source, durationMs })
+  }
+
+  #reportFailure(host: string, error: Error): void {
+    // A policy that said no, as opposed to one that failed.
+    if (error instanceof HostError && !error.cause) {
+      this.#report('refused', { servername: host, reason: 'policy' })
+    } else {
+      this.#report('handshakeFailed', { host, error })
+    }
+  }
+
+  readonly #report: Report = (event, details) => {
+    // Typed by Report; EventEmitter's own types can't follow the pairing.
+    guarded(() => (this as EventEmitter).emit(event, details))
+  };
+
+  /** A listener returned a promise that rejected. */
+  [Symbol.for('nodejs.rejection') as typeof EventEmitter.captureRejectionSymbol](error: unknown): void {
+    warn(error)
+  }
+}
