@@ -90,7 +90,8 @@ export class AcmeAccount {
 
   /** A client of its own for each order, so that each has its own signal; they share account and connections. */
   async #openClient(signal: AbortSignal): Promise<{ client: Client; hint: PollHint }> {
-    const { key, url } = await abortable((this.#account ??= this.#startRegistration()), signal)
+    this.#account ??= this.#startRegistration()
+    const { key, url } = await abortable(this.#account, signal)
     return this.#makeClient(signal, key, url)
   }
 

@@ -11,6 +11,8 @@ interface RestErrorLike {
 // https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
 const credentialCodes =
   /^(AuthenticationFailed|InvalidAuthenticationInfo|NoAuthenticationInformation|KeyBasedAuth)/
+// AuthenticationFailed's text, which Azurite sends with the code AuthorizationFailure.
+const credentialText = /^Server failed to authenticate the request/
 
 const advice: Record<StoreErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
@@ -35,7 +37,7 @@ export function storeErrorFrom(
   const error = toError(thrown) as Error & RestErrorLike
   const serviceCode = error.details?.errorCode ?? error.code
   if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'
-  const code = classify(error.statusCode, serviceCode)
+  const code = classify(error.statusCode, serviceCode, error.message)
   const answer = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
   const told = `${serviceCode ?? error.name}${answer}`
   const cause = Object.assign(new Error(firstLine(error.message)), {
@@ -50,11 +52,16 @@ export function storeErrorFrom(
   )
 }
 
-function classify(status: number | undefined, serviceCode: string | undefined): StoreErrorCode {
+function classify(
+  status: number | undefined,
+  serviceCode: string | undefined,
+  message: string,
+): StoreErrorCode {
   if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
   if (status === 401) return 'ERR_STORE_CREDENTIALS'
   if (status === 403) {
-    return credentialCodes.test(serviceCode ?? '') ? 'ERR_STORE_CREDENTIALS' : 'ERR_STORE_PERMISSION'
+    const credentials = credentialCodes.test(serviceCode ?? '') || credentialText.test(message)
+    return credentials ? 'ERR_STORE_CREDENTIALS' : 'ERR_STORE_PERMISSION'
   }
   if (serviceCode === 'ContainerNotFound') return 'ERR_STORE_CONTAINER'
   return 'ERR_STORE_FAILED'

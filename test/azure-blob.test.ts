@@ -1,0 +1,260 @@
+import { ContainerClient } from '@azure/storage-blob'
+import { afterEach, expect, test } from 'vitest'
+import { AzureBlobCertCache, CacheKeyError, type StoreError } from '../src/index.js'
+import { azurite, freshContainer, serviceClient } from './support/azure.js'
+import { openTap } from './support/tap.js'
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+async function tappedContainer() {
+  const { client, connect } = await freshContainer()
+  const tap = await openTap(azurite().endpoint)
+  closers.push(tap.close)
+  return { client, tap, connect: { ...connect, endpoint: tap.endpoint }, at: `/${connect.containerName}` }
+}
+
+const failure = async (promise: Promise<unknown>) => {
+  const error: unknown = await promise.then(
+    () => expect.unreachable('it should have failed'),
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(Error)
+  return error as StoreError
+}
+
+test('get, put and delete take one request each, a miss included', async () => {
+  const { tap, connect, at } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(tap.take()).toEqual([`GET ${at}/*`])
+  expect(await cache.get('example.com')).toBeUndefined()
+  await cache.put('example.com', Buffer.from('one'))
+  await cache.put('example.com', Buffer.from('two'))
+  expect(Buffer.from((await cache.get('example.com')) ?? []).toString()).toBe('two')
+  await cache.delete('example.com')
+  await cache.delete('example.com')
+  expect(await cache.get('example.com')).toBeUndefined()
+  const blob = `${at}/example.com`
+  expect(tap.take()).toEqual(
+    ['GET', 'PUT', 'PUT', 'GET', 'DELETE', 'DELETE', 'GET'].map((method) => `${method} ${blob}`),
+  )
+})
+
+test('every byte and every size survives', async () => {
+  const { connect } = await freshContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+  for (const value of [Buffer.alloc(0), all, Buffer.alloc(1_048_576, all)]) {
+    await cache.put('tok_en-1+http-01', value)
+    expect(Buffer.compare((await cache.get('tok_en-1+http-01')) as Uint8Array, value)).toBe(0)
+  }
+})
+
+test('blobs are named and typed as azcertcache does, behind the prefix', async () => {
+  const { client, connect } = await freshContainer()
+  const cache = await AzureBlobCertCache.connect({ ...connect, prefix: 'tls/' })
+  await cache.put('example.com+rsa', Buffer.from('x'))
+  const properties = await client.getBlobClient('tls/example.com+rsa').getProperties()
+  expect(properties.contentType).toBe('application/x-pem-file')
+})
+
+test('any ContainerClient of the SDK will do', async () => {
+  const { client } = await freshContainer()
+  const cache = new AzureBlobCertCache(client)
+  await cache.put('a.example', Buffer.from('x'))
+  expect(await cache.get('a.example')).toHaveLength(1)
+})
+
+test.each([
+  '',
+  '.',
+  '..',
+  'a/b',
+  'a\\b',
+  'a:b',
+  'a*b',
+  'a?b',
+  'a"b',
+  'a<b',
+  'a>b',
+  'a|b',
+  'a\nb',
+  'é',
+  '\u0000',
+])('the key %j is refused before any request', async (key) => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  tap.take()
+  for (const operation of [cache.get(key), cache.put(key, Buffer.from('x')), cache.delete(key)]) {
+    expect(await failure(operation)).toBeInstanceOf(CacheKeyError)
+  }
+  expect(tap.take()).toEqual([])
+})
+
+test('connect tells what is wrong, and what to do', async () => {
+  const { connect } = await freshContainer()
+  const wrongKey = Buffer.from('wrong').toString('base64')
+  const cases = [
+    [{ ...connect, accountKey: wrongKey }, 'ERR_STORE_CREDENTIALS', /account name and key/],
+    [{ ...connect, containerName: 'is-not-there' }, 'ERR_STORE_CONTAINER', /createContainer/],
+    [{ ...connect, endpoint: 'http://127.0.0.1:1/fleet' }, 'ERR_STORE_UNREACHABLE', /endpoint/],
+    [{ ...connect, endpoint: 'http://nowhere.invalid/fleet' }, 'ERR_STORE_UNREACHABLE', /DNS/],
+  ] as const
+  for (const [options, code, advice] of cases) {
+    const error = await failure(AzureBlobCertCache.connect(options))
+    expect(error).toMatchObject({ name: 'StoreError', code })
+    expect(error.message).toMatch(advice)
+  }
+})
+
+test('only BlobNotFound is a miss', async () => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  const answers = [
+    [{ status: 404, code: 'ContainerNotFound' }, 'ERR_STORE_CONTAINER'],
+    [{ status: 404, code: 'ResourceNotFound' }, 'ERR_STORE_FAILED'],
+    [{ status: 403, code: 'AuthorizationPermissionMismatch' }, 'ERR_STORE_PERMISSION'],
+    [{ status: 403, code: 'AuthenticationFailed' }, 'ERR_STORE_CREDENTIALS'],
+    [{ status: 401, code: 'InvalidAuthenticationInfo' }, 'ERR_STORE_CREDENTIALS'],
+    [{ status: 409, code: 'AccountBeingCreated' }, 'ERR_STORE_FAILED'],
+    [{ status: 500, code: 'InternalError' }, 'ERR_STORE_FAILED'],
+    [{ status: 503, code: 'ServerBusy' }, 'ERR_STORE_FAILED'],
+    ['reset', 'ERR_STORE_UNREACHABLE'],
+  ] as const
+  for (const [fault, code] of answers) {
+    tap.fault(() => fault)
+    expect(await failure(cache.get('a.example'))).toMatchObject({ name: 'StoreError', code })
+  }
+  tap.fault(() => ({ status: 404, code: 'BlobNotFound' }))
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test.each(['hang', 'stall in the body'] as const)(
+  'a service that does this ends in a time-out: %s',
+  async (fault) => {
+    const { tap, connect } = await tappedContainer()
+    const cache = await AzureBlobCertCache.connect({ ...connect, timeoutMs: 500 })
+    await cache.put('a.example', Buffer.alloc(100_000, 'x'))
+    tap.fault(() => fault)
+    const error = await failure(cache.get('a.example'))
+    expect(error).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+    expect(error.message).toContain('500 ms')
+    tap.fault(() => undefined)
+    expect(await cache.get('a.example')).toHaveLength(100_000)
+  },
+)
+
+test('a caller’s signal ends an operation with its reason', async () => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  tap.fault(() => 'hang')
+  const controller = new AbortController()
+  const read = failure(cache.get('a.example', { signal: controller.signal }))
+  const reason = new Error('enough')
+  controller.abort(reason)
+  expect(await read).toBe(reason)
+})
+
+test('a container is created only when asked for', async () => {
+  const { connect } = await freshContainer()
+  const missing = { ...connect, containerName: `${connect.containerName}-2` }
+  await failure(AzureBlobCertCache.connect(missing))
+  expect(await serviceClient().getContainerClient(missing.containerName).exists()).toBe(false)
+  for (let twice = 0; twice < 2; twice++) {
+    const cache = await AzureBlobCertCache.connect({ ...missing, createContainer: true })
+    await cache.put('a.example', Buffer.from('x'))
+  }
+})
+
+test('connects with a connection string', async () => {
+  const { connect } = await freshContainer()
+  const { accountName, accountKey, endpoint, containerName } = connect
+  const connectionString = `DefaultEndpointsProtocol=http;AccountName=${accountName};AccountKey=${accountKey};BlobEndpoint=${endpoint};`
+  const cache = await AzureBlobCertCache.connect({ connectionString, containerName })
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test('connects with a SAS that can read, add, create, write and delete in one container', async () => {
+  const { client, connect } = await freshContainer()
+  const { containerName } = connect
+  const expiresOn = new Date(Date.now() + 600_000)
+  const { ContainerSASPermissions } = await import('@azure/storage-blob')
+  const sas = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('racwd'), expiresOn })
+  const cache = await AzureBlobCertCache.connect({ endpoint: sas, containerName })
+  await cache.put('a.example', Buffer.from('x'))
+  expect(await cache.get('a.example')).toHaveLength(1)
+  await cache.delete('a.example')
+  expect(await cache.get('a.example')).toBeUndefined()
+
+  const readOnly = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('r'), expiresOn })
+  const reader = await AzureBlobCertCache.connect({ endpoint: readOnly, containerName })
+  const error = await failure(reader.put('a.example', Buffer.from('x')))
+  expect(error).toMatchObject({ code: 'ERR_STORE_PERMISSION', statusCode: 403 })
+  expect(error.message).toContain('read, add, create, write and delete')
+})
+
+test('a TokenCredential is asked for its token at start', async () => {
+  const { connect } = await freshContainer()
+  const { containerName } = connect
+  const scopes: unknown[] = []
+  const credential = {
+    getToken: async (scope: string | string[]) => {
+      scopes.push(scope)
+      throw new Error('no identity here')
+    },
+  }
+  const error = await failure(
+    AzureBlobCertCache.connect({ containerName, credential, endpoint: 'https://fleet.invalid' }),
+  )
+  expect(scopes).toEqual(['https://storage.azure.com/.default'])
+  expect(error).toMatchObject({ code: 'ERR_STORE_CREDENTIALS' })
+  expect(error.message).toContain('no identity here')
+})
+
+test('no secret is in an error', async () => {
+  const { client, connect } = await freshContainer()
+  const { inspect } = await import('node:util')
+  const { ContainerSASPermissions } = await import('@azure/storage-blob')
+  const expiresOn = new Date(Date.now() + 600_000)
+  const sas = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('r'), expiresOn })
+  const signature = new URL(sas).searchParams.get('sig') as string
+  const cache = await AzureBlobCertCache.connect({ endpoint: sas, containerName: connect.containerName })
+  const errors = [
+    await failure(cache.put('a.example', Buffer.from('PRIVATE'))),
+    await failure(AzureBlobCertCache.connect({ ...connect, endpoint: 'http://127.0.0.1:1/fleet' })),
+    await failure(AzureBlobCertCache.connect({ ...connect, containerName: 'is-not-there' })),
+  ]
+  for (const error of errors) {
+    const shown = inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)
+    for (const secret of [signature, encodeURIComponent(signature), connect.accountKey, 'PRIVATE']) {
+      expect(shown).not.toContain(secret)
+    }
+  }
+})
+
+test.each([
+  [{ containerName: '' }, /containerName/],
+  [{ containerName: 'c' }, /exactly one of/],
+  [{ containerName: 'c', accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'c', accountName: 5, accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', connectionString: 'x' }, /exactly one of/],
+  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', endpoint: 'not a url' }, /endpoint/],
+  [{ containerName: 'c', credential: {} }, /credential/],
+  [{ containerName: 'c', credential: { getToken() {} } }, /accountName or endpoint/],
+  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', timeoutMs: -1 }, /timeoutMs/],
+  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', prefix: 'a:b' }, /prefix/],
+  [undefined, /options/],
+])('connect with %o is a TypeError that names the option', async (options, named) => {
+  const error = await failure(AzureBlobCertCache.connect(options as never))
+  expect(error).toBeInstanceOf(TypeError)
+  expect(error.message).toMatch(named)
+})
+
+test('the constructor takes nothing but a ContainerClient', () => {
+  expect(() => new AzureBlobCertCache({} as never)).toThrow(TypeError)
+  expect(() => new AzureBlobCertCache(new ContainerClient('http://localhost/c'), { timeoutMs: 0 })).toThrow(
+    /timeoutMs/,
+  )
+})

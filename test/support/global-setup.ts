@@ -1,0 +1,21 @@
+import type { TestProject } from 'vitest/node'
+import { startAzurite } from '../../demo/azurite.js'
+
+export interface AzuriteAccount {
+  accountName: string
+  accountKey: string
+  endpoint: string
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    azurite: AzuriteAccount
+  }
+}
+
+/** One Azurite for the whole run; tests keep apart by containers of their own. */
+export default async function setup(project: TestProject) {
+  const { close, ...account } = await startAzurite()
+  project.provide('azurite', account)
+  return close
+}

@@ -1,0 +1,37 @@
+import { assertCacheKey, type CertCache } from '../../src/index.js'
+
+type Operation = 'get' | 'put' | 'delete'
+
+/** A store in memory that enforces the contract, writes down what it is asked, and fails on demand. */
+export class MemoryStore implements CertCache {
+  readonly values = new Map<string, Uint8Array>()
+  readonly operations: string[] = []
+  /** Called before each operation; what it throws or rejects with is the operation's failure. */
+  before: (operation: Operation, key: string) => unknown = () => {}
+
+  async get(key: string) {
+    await this.#enter('get', key)
+    return this.values.get(key)?.slice()
+  }
+
+  async put(key: string, data: Uint8Array) {
+    await this.#enter('put', key)
+    this.values.set(key, data.slice())
+  }
+
+  async delete(key: string) {
+    await this.#enter('delete', key)
+    this.values.delete(key)
+  }
+
+  /** The operations since the last call. */
+  take(): string[] {
+    return this.operations.splice(0)
+  }
+
+  async #enter(operation: Operation, key: string) {
+    assertCacheKey(key)
+    this.operations.push(`${operation} ${key}`)
+    await this.before(operation, key)
+  }
+}

@@ -1,0 +1,61 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What to do with a request in place of forwarding it; `undefined` forwards it. */
+export type Fault = 'hang' | 'stall in the body' | 'reset' | { status: number; code: string } | undefined
+
+/** A reverse proxy in front of a store that speaks HTTP: sees every request, and can break them. */
+export async function openTap(target: string) {
+  const requests: string[] = []
+  let faultFor = (_method: string, _path: string): Fault => undefined
+  const upstream = new URL(target)
+
+  const server = createServer((req, res) => {
+    const method = req.method ?? ''
+    const path = decodeURIComponent((req.url ?? '').split('?', 1)[0] as string)
+    requests.push(`${method} ${path.slice(upstream.pathname.length)}`)
+    const fault = faultFor(method, path)
+    if (fault === undefined || fault === 'stall in the body') forward(req, res, fault !== undefined)
+    else if (fault === 'reset') req.socket.destroy()
+    else if (fault !== 'hang') {
+      const body = `<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>made by the test</Message></Error>`
+      res
+        .writeHead(fault.status, { 'x-ms-error-code': fault.code, 'content-type': 'application/xml' })
+        .end(body)
+    }
+  })
+
+  function forward(req: IncomingMessage, res: ServerResponse, stall: boolean) {
+    const { hostname, port } = upstream
+    const onward = request(
+      { hostname, port, path: req.url, method: req.method, headers: req.headers },
+      (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.headers)
+        if (!stall) return void answer.pipe(res)
+        answer.once('data', (chunk: Buffer) => res.write(chunk.subarray(0, 1)))
+      },
+    )
+    onward.on('error', () => res.destroy())
+    req.pipe(onward)
+  }
+
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    /** As the store's endpoint. */
+    endpoint: `http://127.0.0.1:${port}${upstream.pathname}`,
+    requests,
+    /** Requests since the last call, as `METHOD /container/blob`. */
+    take: () => requests.splice(0),
+    fault(choose: (method: string, path: string) => Fault) {
+      faultFor = choose
+    },
+    async close() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

@@ -1,0 +1,38 @@
+import type { Clock } from '../../src/index.js'
+
+/** Time that passes only when told to. */
+export class VirtualClock implements Clock {
+  #now: number
+  #timers = new Set<{ at: number; fn: () => void }>()
+
+  constructor(start = Date.now()) {
+    this.#now = start
+  }
+
+  now() {
+    return this.#now
+  }
+
+  after(ms: number, fn: () => void) {
+    const timer = { at: this.#now + ms, fn }
+    this.#timers.add(timer)
+    return () => void this.#timers.delete(timer)
+  }
+
+  get pending() {
+    return this.#timers.size
+  }
+
+  /** Lets `ms` pass; timers fire in their order. */
+  advance(ms: number) {
+    const end = this.#now + ms
+    for (;;) {
+      const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
+      if (!due) break
+      this.#timers.delete(due)
+      this.#now = Math.max(this.#now, due.at)
+      due.fn()
+    }
+    this.#now = end
+  }
+}
