@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
-import { exportKey } from './certificate.js'
+import { encodeBundle } from './certificate.js'
 import type { ChallengeAnswer, ChallengeType } from './challenge.js'
 import { abortable, type Clock, sleep } from './clock.js'
 import { ClosedError, IssuanceError } from './errors.js'
@@ -72,7 +72,7 @@ export class AcmeAccount {
     if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
     signal.throwIfAborted()
     const { crypto } = await import('acme-client')
-    const [, csr] = await crypto.createCsr({ altNames: [host] }, exportKey(key))
+    const [, csr] = await crypto.createCsr({ altNames: [host] }, pkcs8(key))
     const ready = await this.#poll(hint, signal, () => client.getOrder(order), {
       while: ['pending'],
       first: order,
@@ -192,10 +192,13 @@ async function challengeValue(
   const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
   if (challenge.type === 'http-01') return Buffer.from(keyAuthorization)
   const { crypto } = await import('acme-client')
-  const key = exportKey(await generateKey('ecdsa-p256'))
-  const [, certificate] = await crypto.createAlpnCertificate(authorization, keyAuthorization, key)
-  return Buffer.from(key + certificate.toString())
+  const key = await generateKey('ecdsa-p256')
+  const [, certificate] = await crypto.createAlpnCertificate(authorization, keyAuthorization, pkcs8(key))
+  return encodeBundle(key, certificate.toString())
 }
+
+/** The one form in which acme-client takes keys for what it signs by WebCrypto. */
+const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
 
 const unusable = (host: string, what: string) =>
   new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${what}, for ${host}`)

@@ -1,0 +1,189 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { AzureBlobCertCache, CertManager, type CertManagerOptions } from '../../src/index.js'
+import { freshContainer } from '../support/azure.js'
+import { type Gate, openGate } from '../support/gate.js'
+import { handshake, startMachine } from '../support/tls.js'
+
+/** What the suite needs of a CA; it validates at the two ports. */
+export interface CaUnderTest {
+  readonly directoryUrl: string
+  /** PEM, for the CA's own HTTPS. */
+  readonly endpointCertificate: string
+  /** PEM, for the certificates it issues. */
+  readonly rootCertificate: string
+  close(): Promise<void>
+}
+
+type StartCa = (ports: { httpPort: number; tlsPort: number }) => Promise<CaUnderTest>
+
+/** From a container, real handshakes and a real CA to certificates: the same on every CA. */
+export function endToEnd(name: string, startCa: StartCa) {
+  describe(`end to end with ${name}`, () => {
+    let ca: CaUnderTest
+    let gates: { http: Gate; tls: Gate }
+    const closers: (() => Promise<void>)[] = []
+    let hosts = 0
+    /** A name of its own for each test: CAs limit and remember by name. */
+    const freshHost = () => `h${++hosts}.fleet.example`
+
+    beforeAll(async () => {
+      gates = { http: await openGate(), tls: await openGate() }
+      ca = await startCa({ httpPort: gates.http.port, tlsPort: gates.tls.port })
+    })
+    afterEach(async () => {
+      gates.http.target = undefined
+      gates.tls.target = undefined
+      for (const close of closers.splice(0).reverse()) await close()
+    })
+    afterAll(async () => {
+      await ca.close()
+      await gates.http.close()
+      await gates.tls.close()
+    })
+
+    async function fleet() {
+      const { client, connect } = await freshContainer()
+      const names = async () => {
+        const found: string[] = []
+        for await (const { name } of client.listBlobsFlat()) found.push(name.replace(/^.*~/, ''))
+        return found.sort()
+      }
+      const machine = async (options: Partial<CertManagerOptions> & { http?: boolean } = {}) => {
+        const { http = false, ...managerOptions } = options
+        const manager = new CertManager({
+          cache: await AzureBlobCertCache.connect(connect),
+          hostPolicy: (host) => host.endsWith('.fleet.example'),
+          acme: {
+            termsOfServiceAgreed: true,
+            directoryUrl: ca.directoryUrl,
+            ca: ca.endpointCertificate,
+            email: 'ops@fleet.example',
+          },
+          ...managerOptions,
+        })
+        const started = await startMachine(manager, { http })
+        closers.push(started.close)
+        const events: string[] = []
+        manager.on('issued', () => events.push('issued'))
+        manager.on('loaded', () => events.push('loaded'))
+        manager.on('challengeAnswered', ({ type, from }) => events.push(`${type} from ${from}`))
+        manager.on('issuanceFailed', ({ error }) => events.push(`failed: ${error.message}`))
+        return { ...started, events }
+      }
+      return { names, machine }
+    }
+
+    const strict = () => ({ ca: ca.rootCertificate, rejectUnauthorized: true })
+
+    test('the first handshake is answered with a certificate ordered through tls-alpn-01', async () => {
+      const { machine, names } = await fleet()
+      const host = freshHost()
+      const a = await machine()
+      gates.tls.target = a.tlsPort
+      const first = await handshake(a.tlsPort, host, strict())
+      expect(first).toMatchObject({ authorized: true, names: `DNS:${host}`, keyType: 'ec' })
+      const second = await handshake(a.tlsPort, host.toUpperCase(), {
+        ...strict(),
+        checkServerIdentity: () => undefined,
+      })
+      expect(second.serialNumber).toBe(first.serialNumber)
+      expect(a.events).toEqual(['tls-alpn-01 from memory', 'issued'])
+      // The answer to the challenge is gone again.
+      expect(await names()).toEqual(['acme_account+key', host])
+    })
+
+    test('http-01 is used once there is an http handler', async () => {
+      const { machine, names } = await fleet()
+      const host = freshHost()
+      const a = await machine({ http: true })
+      gates.http.target = a.httpPort
+      expect(await handshake(a.tlsPort, host, strict())).toMatchObject({ authorized: true })
+      expect(a.events.filter((event) => event !== 'http-01 from memory')).toEqual(['issued'])
+      expect(a.events).toContain('http-01 from memory')
+      expect(await names()).toEqual(['acme_account+key', host])
+    })
+
+    test('another machine reads the certificate from the container, and so does a restarted one', async () => {
+      const { machine } = await fleet()
+      const host = freshHost()
+      const a = await machine()
+      gates.tls.target = a.tlsPort
+      const { serialNumber } = await handshake(a.tlsPort, host, strict())
+      gates.tls.target = undefined
+      const b = await machine()
+      expect(await handshake(b.tlsPort, host, strict())).toMatchObject({ serialNumber, authorized: true })
+      expect(b.events).toEqual(['loaded'])
+    })
+
+    test('50 handshakes at once on a cold machine make one order', async () => {
+      const { machine } = await fleet()
+      const host = freshHost()
+      const a = await machine()
+      gates.tls.target = a.tlsPort
+      const all = await Promise.all(Array.from({ length: 50 }, () => handshake(a.tlsPort, host, strict())))
+      expect(new Set(all.map(({ serialNumber }) => serialNumber)).size).toBe(1)
+      expect(a.events).toEqual(['tls-alpn-01 from memory', 'issued'])
+    })
+
+    test.each(['http-01', 'tls-alpn-01'] as const)(
+      'ordered by one machine, %s is answered by another',
+      async (type) => {
+        const { machine } = await fleet()
+        const host = freshHost()
+        const http = type === 'http-01'
+        const a = await machine({ http })
+        const b = await machine({ http })
+        gates.http.target = b.httpPort
+        gates.tls.target = b.tlsPort
+        expect(await handshake(a.tlsPort, host, strict())).toMatchObject({ authorized: true })
+        expect(a.events).toEqual(['issued'])
+        expect(new Set(b.events)).toEqual(new Set([`${type} from store`]))
+      },
+    )
+
+    test('a second host is ordered under the account that is in the container', async () => {
+      const { machine, names } = await fleet()
+      const [one, two] = [freshHost(), freshHost()]
+      const a = await machine()
+      gates.tls.target = a.tlsPort
+      await handshake(a.tlsPort, one, strict())
+      const b = await machine()
+      gates.tls.target = b.tlsPort
+      await handshake(b.tlsPort, two, strict())
+      expect(await names()).toEqual(['acme_account+key', one, two])
+    })
+
+    test('RSA keys are stored under their own name', async () => {
+      const { machine, names } = await fleet()
+      const host = freshHost()
+      const a = await machine({ keyType: 'rsa-2048' })
+      gates.tls.target = a.tlsPort
+      expect(await handshake(a.tlsPort, host, strict())).toMatchObject({ authorized: true, keyType: 'rsa' })
+      expect(await names()).toEqual(['acme_account+key', `${host}+rsa`])
+    })
+
+    test('a certificate is served over TLS 1.2, too', async () => {
+      const { machine } = await fleet()
+      const host = freshHost()
+      const a = await machine()
+      gates.tls.target = a.tlsPort
+      await a.manager.ensure([host])
+      expect(await handshake(a.tlsPort, host, { ...strict(), maxVersion: 'TLSv1.2' })).toMatchObject({
+        authorized: true,
+        protocol: 'TLSv1.2',
+      })
+    })
+
+    test('a host that the CA cannot reach is not served, and not tried again at once', async () => {
+      const { machine, names } = await fleet()
+      const host = freshHost()
+      const a = await machine()
+      const refused = { code: expect.stringMatching(/HANDSHAKE_FAILURE/) }
+      await expect(handshake(a.tlsPort, host)).rejects.toMatchObject(refused)
+      expect(a.events).toEqual([expect.stringMatching(/^failed: the CA refused/)])
+      await expect(handshake(a.tlsPort, host)).rejects.toMatchObject(refused)
+      expect(a.events).toHaveLength(1)
+      expect(await names()).toEqual(['acme_account+key', `${host}+failure`])
+    })
+  })
+}
