@@ -1,22 +1,15 @@
 import { Agent } from 'node:https'
+import { type AcmeResponse, send } from './acme-transport.js'
 import type { Clock } from './clock.js'
-import { type AcmeProblem, IssuanceError, toError } from './errors.js'
+import { type AcmeProblem, IssuanceError } from './errors.js'
 
-/** What acme-client passes to and expects from its HTTP layer, as far as it matters here. */
-interface Response {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | undefined>>
-  readonly data: unknown
-}
-type Request = (url: string, method: string, options?: Record<string, unknown>) => Promise<Response>
+type Request = (url: string, method: string, options?: { data?: object }) => Promise<AcmeResponse>
 
 /** The undocumented part of an acme-client `Client` that is taken over. */
 interface ClientInternals {
   readonly http: { request: Request }
 }
 
-/** One request, connection to body. The whole order has its own bound. */
-const requestTimeoutMs = 30_000
 /** The directory is asked for again after this time. */
 const directoryMaxAgeMs = 3_600_000
 /** Nonces kept for later requests (RFC 8555 section 6.5); old ones are the likeliest to be refused. */
@@ -28,12 +21,12 @@ export interface PollHint {
 }
 
 /**
- * acme-client's way to the CA, without its own: no hidden retries, no sleeping through a `Retry-After`, a
- * time-out for every request, problem documents as typed errors, and fewer requests for directory and nonces.
+ * acme-client's way to the CA, in place of its own: refusals become typed errors with problem and `Retry-After`,
+ * and directory and nonces (RFC 8555 section 6.5) are asked for only when none is at hand.
  */
 export class AcmeHttp {
   readonly #agent: Agent
-  #directory: { readonly response: Response; readonly fetchedAt: number } | undefined
+  #directory: { readonly response: AcmeResponse; readonly fetchedAt: number } | undefined
   #nonces: string[] = []
 
   constructor(
@@ -47,12 +40,12 @@ export class AcmeHttp {
   /** Takes over the requests of one client, for one piece of work. */
   install(client: object, signal: AbortSignal): PollHint {
     const { http } = client as ClientInternals
-    const send = http.request.bind(http)
     const hint: PollHint = {}
     http.request = async (url, method, options) => {
       const known = this.#answerFromMemory(url, method)
       if (known) return known
-      const response = await this.#send(send, url, method, { ...options }, signal)
+      const body = options?.data && JSON.stringify(options.data)
+      const response = await send(url, method, { agent: this.#agent, signal, ...(body && { body }) })
       const problem = problemOf(response)
       const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
       // acme-client uses the nonce that comes with a badNonce itself.
@@ -69,7 +62,7 @@ export class AcmeHttp {
     this.#agent.destroy()
   }
 
-  #answerFromMemory(url: string, method: string): Response | undefined {
+  #answerFromMemory(url: string, method: string): AcmeResponse | undefined {
     if (url === this.directoryUrl) {
       const fresh = this.#directory && this.clock.now() - this.#directory.fetchedAt < directoryMaxAgeMs
       return fresh ? this.#directory?.response : undefined
@@ -78,38 +71,14 @@ export class AcmeHttp {
     return nonce === undefined ? undefined : { status: 200, headers: { 'replay-nonce': nonce }, data: '' }
   }
 
-  async #send(
-    send: Request,
-    url: string,
-    method: string,
-    options: Record<string, unknown>,
-    signal: AbortSignal,
-  ): Promise<Response> {
-    signal.throwIfAborted()
-    const ours = {
-      timeout: requestTimeoutMs,
-      signal,
-      httpsAgent: this.#agent,
-      retryAttempt: Number.POSITIVE_INFINITY,
-    }
-    try {
-      return await send(url, method, { ...options, ...ours })
-    } catch (thrown) {
-      signal.throwIfAborted()
-      const { message, code } = toError(thrown) as Error & { code?: string }
-      // Not as the cause: axios' errors hold the whole request.
-      throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA did not answer at ${url}: ${code ?? message}`)
-    }
-  }
-
-  #keepNonce(response: Response): void {
+  #keepNonce(response: AcmeResponse): void {
     const nonce = response.headers['replay-nonce']
     if (nonce !== undefined) this.#nonces = [...this.#nonces.slice(1 - maxNonces), nonce]
   }
 
   #refusal(
     url: string,
-    response: Response,
+    response: AcmeResponse,
     problem: AcmeProblem | undefined,
     retryAfter: number | undefined,
   ): IssuanceError {
@@ -121,7 +90,7 @@ export class AcmeHttp {
   }
 }
 
-function problemOf(response: Response): AcmeProblem | undefined {
+function problemOf(response: AcmeResponse): AcmeProblem | undefined {
   return response.status >= 400 ? toProblem(response.data, response.status) : undefined
 }
 

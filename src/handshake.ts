@@ -1,4 +1,4 @@
-import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from './challenge.js'
 import { guarded, warn } from './guarded.js'
 import { normalizeHost } from './hostname.js'
@@ -23,12 +23,10 @@ export interface ContextSource {
   onIllegalName(servername: string): void
 }
 
-/** Without a certificate, OpenSSL answers with the alert handshake_failure (RFC 8446 section 6.2). */
-let refusal: SecureContext | undefined
-
 /**
  * The two callbacks of a TLS server. Both are plain functions that never throw, and SNICallback calls back
- * exactly once, whatever happens behind it.
+ * exactly once, whatever happens behind it: without a context where there is none for the name. The server's
+ * default context then decides: with a certificate it serves that, else it sends the alert handshake_failure.
  *
  * Under TLS 1.3 OpenSSL asks for ALPN before SNI, so ALPNCallback marks the sockets of a CA that validates
  * tls-alpn-01. Under TLS 1.2 it asks after it, and only an answer that is in memory can still be given.
@@ -50,12 +48,12 @@ export function tlsCallbacks(
     } catch (thrown) {
       warn(thrown)
     }
-    if (!(found instanceof Promise)) return callback(null, found ?? refuse())
+    if (!(found instanceof Promise)) return callback(null, found)
     const failed = (thrown: unknown) => {
       warn(thrown)
       return undefined
     }
-    found.catch(failed).then((context) => guarded(() => callback(null, context ?? refuse())))
+    found.catch(failed).then((context) => guarded(() => callback(null, context)))
   }
 
   function contextFor(servername: string, validation: boolean) {
@@ -92,8 +90,6 @@ export function tlsCallbacks(
 
   return { SNICallback, ALPNCallback }
 }
-
-const refuse = () => (refusal ??= createSecureContext())
 
 /** What the server would negotiate without an ALPNCallback; a plain `tls.Server` has no wish of its own. */
 function protocolsOf(server: object | undefined): readonly string[] | undefined {

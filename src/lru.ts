@@ -34,6 +34,13 @@ interface Read {
   outdated: boolean
 }
 
+/** A call of `produce` that all callers who want the same key share. */
+interface Production {
+  readonly result: Promise<Uint8Array>
+  /** The stored value that would not do for the caller who started it. */
+  readonly refused: Uint8Array | undefined
+}
+
 /**
  * The memory tier: any {@link CertCache} behind a bounded LRU, with one store read per key at a time however
  * many callers there are. Itself a `CertCache`.
@@ -49,7 +56,7 @@ export class LruCertCache implements CertCache {
   // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
   // second caller start it again. These maps hold an entry only while its promise is pending.
   readonly #reads = new Map<string, Read>()
-  readonly #productions = new Map<string, Promise<Uint8Array>>()
+  readonly #productions = new Map<string, Production>()
 
   /** @throws {TypeError} naming the option that is wrong */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
@@ -71,7 +78,7 @@ export class LruCertCache implements CertCache {
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     assertCacheKey(key)
-    return this.peek(key) ?? (await this.#fromStore(key, () => true, options?.signal))
+    return this.peek(key) ?? (await this.#fromStore(key, () => true, options?.signal))?.data
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
@@ -101,11 +108,14 @@ export class LruCertCache implements CertCache {
     assertCacheKey(key)
     const known = this.peek(key)
     if (known && accept(known)) return known
+    const running = this.#productions.get(key)
+    if (running) return this.#join(key, running, accept, signal)
     const stored = await this.#fromStore(key, accept, signal)
-    if (stored) return stored
+    if (stored?.accepted) return stored.data
     const produced = this.peek(key) // by another caller, while this one read
     if (produced && accept(produced)) return produced
-    return abortable(this.#produceOnce(key, produce), signal)
+    const production = this.#productions.get(key) ?? this.#startProduction(key, produce, stored?.data)
+    return this.#join(key, production, accept, signal)
   }
 
   /**
@@ -116,18 +126,16 @@ export class LruCertCache implements CertCache {
     return this.#unsaved.close()
   }
 
-  async #fromStore(
-    key: string,
-    accept: (data: Uint8Array) => boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<Uint8Array | undefined> {
+  /** What the store has now; kept in memory if it is accepted. */
+  async #fromStore(key: string, accept: (data: Uint8Array) => boolean, signal: AbortSignal | undefined) {
     for (;;) {
       const read = this.#reads.get(key) ?? this.#startRead(key)
       const data = await abortable(read.value, signal)
       if (read.outdated) continue // by a write meanwhile: an old value or an old miss must not win over it
-      if (!data || !accept(data)) return undefined
-      this.#memory.set(key, data)
-      return data
+      if (!data) return undefined
+      const accepted = accept(data)
+      if (accepted) this.#memory.set(key, data)
+      return { data, accepted }
     }
   }
 
@@ -140,12 +148,27 @@ export class LruCertCache implements CertCache {
     return read
   }
 
-  #produceOnce(key: string, produce: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    const running = this.#productions.get(key)
-    if (running) return running
-    const production = this.#produce(key, produce).finally(() => this.#productions.delete(key))
+  #startProduction(
+    key: string,
+    produce: () => Promise<Uint8Array>,
+    refused: Uint8Array | undefined,
+  ): Production {
+    const result = this.#produce(key, produce).finally(() => this.#productions.delete(key))
+    const production: Production = { result, refused }
     this.#productions.set(key, production)
     return production
+  }
+
+  /** The result of a production; or what it is to replace, for a caller who is content with that. */
+  #join(
+    key: string,
+    { result, refused }: Production,
+    accept: (data: Uint8Array) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    if (!refused || !accept(refused)) return abortable(result, signal)
+    this.#memory.set(key, refused)
+    return Promise.resolve(refused)
   }
 
   async #produce(key: string, produce: () => Promise<Uint8Array>): Promise<Uint8Array> {

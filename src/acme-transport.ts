@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { type Agent, request } from 'node:https'
+import { IssuanceError, toError } from './errors.js'
+
+/** An answer of the CA, in the form acme-client expects. */
+export interface AcmeResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** Parsed if it is JSON, else text. */
+  readonly data: unknown
+}
+
+/** One request, connection to body. The whole order has its own bound. */
+const requestMs = 30_000
+/** A chain is a few KiB. */
+const largestBody = 1024 * 1024
+
+/**
+ * One request to the CA. In place of acme-client's own, which retries five times, sleeps through any
+ * `Retry-After`, has no time-out, and makes a TypeError of a refused connection.
+ * @throws {IssuanceError} without a complete answer
+ */
+export async function send(
+  url: string,
+  method: string,
+  options: { body?: string; agent: Agent; signal: AbortSignal },
+): Promise<AcmeResponse> {
+  const { body, agent, signal } = options
+  signal.throwIfAborted()
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(requestMs)])
+  const headers = {
+    'user-agent': 'acme-cert-cache', // RFC 8555 section 6.1
+    ...(body === undefined
+      ? {}
+      : { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
+  }
+  try {
+    const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal: bound })
+    outgoing.end(body)
+    const [incoming] = (await once(outgoing, 'response', { signal: bound })) as [IncomingMessage]
+    const text = await readBody(incoming)
+    const json = /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
+    return {
+      status: incoming.statusCode ?? 0,
+      headers: incoming.headers as AcmeResponse['headers'],
+      data: json ? (JSON.parse(text) as unknown) : text,
+    }
+  } catch (thrown) {
+    signal.throwIfAborted()
+    const { code, message } = toError(thrown) as NodeJS.ErrnoException
+    const why = bound.aborted ? `nothing for ${requestMs / 1_000} s` : (code ?? message)
+    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA did not answer at ${url}: ${why}`)
+  }
+}
+
+async function readBody(incoming: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    size += chunk.byteLength
+    if (size > largestBody) throw new Error(`its answer is larger than ${largestBody} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
