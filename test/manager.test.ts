@@ -477,6 +477,20 @@ describe('as time passes', () => {
     expect(events.invalid).toMatchObject([{ reason: 'expired' }])
   })
 
+  test('a CA that validates a renewal over TLS 1.2 is answered from memory', async () => {
+    const { tlsPort } = await machine()
+    const { serialNumber } = await handshake(tlsPort, 'a.example')
+    clock.jump(63 * day)
+    ca.validationDelayMs = 60_000
+    const overTls12 = (ALPNProtocols: string[]) =>
+      handshake(tlsPort, 'a.example', { ALPNProtocols, maxVersion: 'TLSv1.2' })
+    expect(await overTls12(['http/1.1'])).toMatchObject({ serialNumber })
+    await expect.poll(() => store.values.has('a.example+token')).toBe(true)
+    const answer = await overTls12(['acme-tls/1'])
+    expect(answer).toMatchObject({ alpn: 'acme-tls/1', names: 'DNS:a.example', protocol: 'TLSv1.2' })
+    expect(answer.serialNumber).not.toBe(serialNumber)
+  })
+
   test('renewBeforeMs sets when a certificate is due', async () => {
     const { manager } = await machine({ renewBeforeMs: 10 * day })
     const { notAfter } = await manager.getCertificate('a.example')
