@@ -1,11 +1,10 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
-import { encodeBundle } from './certificate.js'
 import type { ChallengeAnswer, ChallengeType } from './challenge.js'
+import { challengeCertificate } from './challenge-certificate.js'
 import { abortable, type Clock, sleep } from './clock.js'
 import { ClosedError, IssuanceError } from './errors.js'
-import { generateKey } from './keys.js'
 import type { AcmeSettings } from './manager-options.js'
 
 /** What an order needs from the rest of the library. */
@@ -146,12 +145,13 @@ export class AcmeAccount {
         `only the challenges ${offered}; here ${challengeTypes.join(', ')} can be answered`,
       )
     }
-    const answer: ChallengeAnswer = {
-      type: challenge.type as ChallengeType,
-      host,
-      token: challenge.token,
-      value: await challengeValue(client, authorization, challenge),
-    }
+    const type = challenge.type as ChallengeType
+    const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
+    const value =
+      type === 'http-01'
+        ? Buffer.from(keyAuthorization)
+        : await challengeCertificate(host, keyAuthorization, this.clock.now())
+    const answer: ChallengeAnswer = { type, host, token: challenge.token, value }
     try {
       await publish(answer)
       signal.throwIfAborted()
@@ -184,20 +184,7 @@ export class AcmeAccount {
   }
 }
 
-async function challengeValue(
-  client: Client,
-  authorization: Authorization,
-  challenge: Authorization['challenges'][number],
-): Promise<Uint8Array> {
-  const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
-  if (challenge.type === 'http-01') return Buffer.from(keyAuthorization)
-  const { crypto } = await import('acme-client')
-  const key = await generateKey('ecdsa-p256')
-  const [, certificate] = await crypto.createAlpnCertificate(authorization, keyAuthorization, pkcs8(key))
-  return encodeBundle(key, certificate.toString())
-}
-
-/** The one form in which acme-client takes keys for what it signs by WebCrypto. */
+/** The one form in which acme-client takes a key to sign with. */
 const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
 
 const unusable = (host: string, what: string) =>
