@@ -4,7 +4,6 @@ import { ClosedError, DeadlineError, HostError, IssuanceError, toError } from '.
 import type { CertificateEvent, Report } from './events.js'
 import type { GuardedStore } from './guarded-store.js'
 import type { HostPolicyFunction } from './hostname.js'
-import type { Issuance } from './issuance.js'
 import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
 import { RecentErrors } from './recent-errors.js'
@@ -30,7 +29,8 @@ interface CertificatesParts {
   readonly store: GuardedStore
   readonly layout: StoredLayout
   readonly hostPolicy: HostPolicyFunction
-  readonly issuance: Issuance
+  /** Orders a certificate and returns it in the form the store keeps. */
+  readonly issue: (host: string) => Promise<Uint8Array>
   readonly max: number
   readonly renewBeforeMs: number | undefined
   readonly clock: Clock
@@ -138,9 +138,9 @@ export class Certificates {
   }
 
   async #issue(host: string): Promise<Uint8Array> {
-    const { issuance, report, clock } = this.#parts
+    const { issue, report, clock } = this.#parts
     const started = clock.now()
-    const data = await issuance.issue(host)
+    const data = await issue(host)
     const event = this.#inMemory(host) ? 'renewed' : 'issued'
     const live = this.#contexts.derive(data, host, 'acme')
     if (live) report(event, { ...describe(live), durationMs: clock.now() - started })

@@ -1,20 +1,24 @@
-import type { AcmeAccount } from './acme.js'
+import { readOrMakeAccountKey } from './account-key.js'
+import { AcmeAccount } from './acme.js'
+import type { CertCache } from './cache.js'
 import { checkBundle, encodeBundle } from './certificate.js'
 import type { ChallengeAnswers, ChallengeType } from './challenge.js'
 import { type Clock, withDeadline } from './clock.js'
 import { CertCacheError, ClosedError, DeadlineError, IssuanceError, StoreError, toError } from './errors.js'
 import type { Report } from './events.js'
-import type { FailureRecord, FailureRecords } from './failure.js'
+import { type FailureRecord, FailureRecords } from './failure.js'
 import { generateKey } from './keys.js'
-import type { KeyType } from './layout.js'
+import type { KeyType, StoredLayout } from './layout.js'
+import type { AcmeSettings } from './manager-options.js'
 
 /** From the decision to order to the checked chain. */
 const orderMs = 5 * 60_000
 
-interface IssuanceParts {
-  readonly account: AcmeAccount
+export interface IssuanceParts {
+  readonly acme: AcmeSettings
+  readonly store: CertCache
+  readonly layout: StoredLayout
   readonly answers: ChallengeAnswers
-  readonly failures: FailureRecords
   readonly keyType: KeyType
   readonly clock: Clock
   /** Aborts when the manager is closed. */
@@ -26,10 +30,16 @@ interface IssuanceParts {
 
 /** Gets certificates from the CA, and remembers for the whole fleet when it could not. */
 export class Issuance {
+  readonly #account: AcmeAccount
+  readonly #failures: FailureRecords
   /** Orders whose clean-up may still be under way. */
   readonly #orders = new Set<Promise<unknown>>()
 
-  constructor(private readonly parts: IssuanceParts) {}
+  constructor(private readonly parts: IssuanceParts) {
+    const { acme, store, layout, clock } = parts
+    this.#account = new AcmeAccount(acme, () => readOrMakeAccountKey(store, layout), clock)
+    this.#failures = new FailureRecords(store, layout, clock)
+  }
 
   /**
    * A new key and certificate for a host, in the form the store keeps.
@@ -37,8 +47,8 @@ export class Issuance {
    * @throws {StoreError} if the store could not tell what is needed first; nothing was ordered then
    */
   async issue(host: string): Promise<Uint8Array> {
-    const { failures, clock, closing } = this.parts
-    const record = await failures.check(host, closing)
+    const { clock, closing } = this.parts
+    const record = await this.#failures.check(host, closing)
     const timeout = () => new DeadlineError(`no certificate for ${host} within ${orderMs / 60_000} minutes`)
     let bundle: Uint8Array
     try {
@@ -52,13 +62,14 @@ export class Issuance {
       throw await this.#remember(host, record, thrown)
     }
     // Should this fail, it is reported, and the record only lets the next renewal wait.
-    if (record) await failures.remove(host).catch(reportedByStore)
+    if (record) await this.#failures.remove(host).catch(reportedByStore)
     return bundle
   }
 
-  /** Resolves when no order is under way any more, its challenge answer withdrawn. */
-  async settled(): Promise<void> {
+  /** Resolves when no order is under way any more, its challenge answer withdrawn; `closing` ends them. */
+  async close(): Promise<void> {
     await Promise.allSettled(this.#orders)
+    this.#account.close()
   }
 
   #track<T>(order: Promise<T>): Promise<T> {
@@ -69,9 +80,9 @@ export class Issuance {
   }
 
   async #order(host: string, record: FailureRecord | undefined, signal: AbortSignal): Promise<Uint8Array> {
-    const { account, answers, keyType, clock } = this.parts
+    const { answers, keyType, clock } = this.parts
     const key = await generateKey(keyType)
-    const chain = await account.order({
+    const chain = await this.#account.order({
       host,
       key,
       challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
@@ -90,7 +101,7 @@ export class Issuance {
   async #remember(host: string, before: FailureRecord | undefined, thrown: unknown): Promise<Error> {
     if (thrown instanceof StoreError || thrown instanceof ClosedError) return thrown
     const error = toIssuanceError(host, thrown)
-    const retryAt = await this.parts.failures.add(host, before, error).catch(reportedByStore)
+    const retryAt = await this.#failures.add(host, before, error).catch(reportedByStore)
     const remembered = new IssuanceError(error.code, error.message, {
       cause: error,
       problem: error.problem,

@@ -1,7 +1,5 @@
 import { EventEmitter } from 'node:events'
 import type { SecureContext, Server } from 'node:tls'
-import { readOrMakeAccountKey } from './account-key.js'
-import { AcmeAccount } from './acme.js'
 import type { Certificate } from './certificate.js'
 import { Certificates, type HostStatus } from './certificates.js'
 import { ChallengeAnswers, type ChallengeType } from './challenge.js'
@@ -10,13 +8,12 @@ import { type LiveCertificate, toCertificate } from './contexts.js'
 import { DefaultHostServers } from './default-host.js'
 import { ClosedError, DeadlineError, HostError, toError } from './errors.js'
 import type { CertificateSource, CertManagerEvents, Report } from './events.js'
-import { FailureRecords } from './failure.js'
 import { guarded, warn } from './guarded.js'
 import { GuardedStore } from './guarded-store.js'
 import { type TlsCallbacks, tlsCallbacks } from './handshake.js'
 import { requireHost } from './hostname.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from './http-handler.js'
-import { Issuance } from './issuance.js'
+import type { Issuance, IssuanceParts } from './issuance.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './manager-options.js'
 import { listOfText, optional } from './options.js'
 
@@ -34,11 +31,10 @@ const ensureConcurrency = 8
 export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = new AbortController()
-  readonly #account: AcmeAccount
   readonly #answers: ChallengeAnswers
-  readonly #issuance: Issuance
   readonly #certificates: Certificates
   readonly #defaultHostServers = new DefaultHostServers()
+  #issuance: Promise<Issuance> | undefined
   #answersHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -52,22 +48,25 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     const report = this.#report
     const store = new GuardedStore(settings.cache, clock, (failure) => report('storeFailed', failure))
     this.#answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
-    this.#account = new AcmeAccount(acme, () => readOrMakeAccountKey(store, layout), clock)
-    this.#issuance = new Issuance({
-      account: this.#account,
+    const issuanceParts: IssuanceParts = {
+      acme,
+      store,
+      layout,
       answers: this.#answers,
-      failures: new FailureRecords(store, layout, clock),
       keyType,
       clock,
       closing,
       challengeTypes: () => this.#challengeTypes(),
       report,
-    })
+    }
     this.#certificates = new Certificates({
       store,
       layout,
       hostPolicy,
-      issuance: this.#issuance,
+      issue: async (host) => {
+        this.#issuance ??= loadIssuance(issuanceParts)
+        return (await this.#issuance).issue(host)
+      },
       max,
       renewBeforeMs,
       clock,
@@ -197,8 +196,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   async #close(): Promise<void> {
     this.#closing.abort(new ClosedError('the CertManager was closed'))
-    await this.#issuance.settled()
-    this.#account.close()
+    await (await this.#issuance)?.close()
     await this.#certificates.close()
   }
 
@@ -271,4 +269,10 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   [Symbol.for('nodejs.rejection') as typeof EventEmitter.captureRejectionSymbol](error: unknown): void {
     warn(error)
   }
+}
+
+/** Most processes of a fleet never order: what only orders need is loaded by the first one. */
+async function loadIssuance(parts: IssuanceParts): Promise<Issuance> {
+  const { Issuance } = await import('./issuance.js')
+  return new Issuance(parts)
 }

@@ -16,7 +16,7 @@ test.each([
   expect(sources.filter(({ text }) => imports.test(text)).map(({ name }) => name)).toEqual(importers)
 })
 
-test.each(['acme-client', '@peculiar/x509', './azure-connect.js'])(
+test.each(['acme-client', '@peculiar/x509', './azure-connect.js', './issuance.js'])(
   '%s is loaded when it is needed, not by the import of the package',
   (name) => {
     const statically = new RegExp(`^(import|export) (?!type )[^'()]*'${name.replaceAll('.', '\\.')}'`, 'm')

@@ -1,0 +1,171 @@
+// Three server processes, one container, one CA: who gets which certificate from where.
+//   npm run demo             stays up, to be tried with curl
+//   npm run demo -- --once   ends, with status 0 only if every claim held
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import { parseArgs, styleText } from 'node:util'
+import { TestCa } from '#testing'
+import { startAzurite } from './azurite.js'
+import { startBalancer, startServer } from './fleet.js'
+
+const { values: options } = parseArgs({ options: { once: { type: 'boolean', default: false } } })
+const hosts = ['shop.example.com', 'blog.example.com']
+const outsider = 'evil.example.com'
+
+/** @type {(() => Promise<unknown>)[]} */
+const cleanUps = []
+/** @type {{ host: string, server: string, from: string, ms: number }[]} */
+const rows = []
+let broken = 0
+
+/** @type {Record<string, string>} */
+const story = {
+  acme: 'memory miss, store miss, ordered from the CA',
+  store: 'memory miss, store hit',
+  memory: 'memory hit',
+  refused: 'refused by the policy',
+}
+
+function claim(/** @type {boolean} */ held, /** @type {string} */ what) {
+  if (!held) broken += 1
+  console.log(`${held ? paint('green', '  ✓') : paint('red', '  ✗')} ${what}`)
+}
+
+const paint = (/** @type {any} */ style, /** @type {string} */ text) =>
+  process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
+
+const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+let status = 1
+try {
+  status = await Promise.race([run(), interrupted.then(() => 130)])
+} finally {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp()
+  process.exit(status)
+}
+
+async function run() {
+  const folder = await mkdtemp(join(tmpdir(), 'acme-cert-cache-demo-'))
+  cleanUps.push(() => rm(folder, { recursive: true }))
+
+  const { close: stopAzurite, ...account } = await startAzurite()
+  cleanUps.push(stopAzurite)
+  console.log(`Azurite       ${account.endpoint}, container autocertcache`)
+
+  /** @type {Awaited<ReturnType<typeof startServer>>[]} */
+  const servers = []
+  const http = await startBalancer(() => servers.map(({ httpPort }) => httpPort))
+  const https = await startBalancer(() => servers.map(({ tlsPort }) => tlsPort))
+  cleanUps.push(http.close, https.close)
+
+  // The CA validates through the load balancers, as a real one would: any server may be asked.
+  const ca = await TestCa.start({ httpPort: http.port, tlsPort: https.port })
+  cleanUps.push(() => ca.close())
+  const root = join(folder, 'root.pem')
+  await writeFile(root, ca.rootCertificate)
+  console.log(`CA            ${ca.directoryUrl}`)
+
+  const azure = { ...account, containerName: 'autocertcache' }
+  const start = async (/** @type {number} */ number) => {
+    const acme = { directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate }
+    const createContainer = number === 1
+    const server = await startServer({
+      name: `server ${number}`,
+      azure: { ...azure, createContainer },
+      hosts,
+      acme,
+    })
+    cleanUps.push(server.kill)
+    servers[number - 1] = server
+    console.log(
+      `server ${number}      https port ${server.tlsPort}, http port ${server.httpPort}, process ${server.pid}`,
+    )
+    return server
+  }
+  for (const number of [1, 2, 3]) await start(number)
+  const [one, two, three] = /** @type {[typeof servers[0], typeof servers[0], typeof servers[0]]} */ (servers)
+
+  const ask = async (
+    /** @type {typeof one} */ server,
+    /** @type {string} */ host,
+    /** @type {string} */ expected,
+  ) => {
+    const started = performance.now()
+    const serialNumber = await handshake(server.tlsPort, host, ca.rootCertificate)
+    const ms = performance.now() - started
+    const { served, failed } = await server.outcome()
+    const from = served ? served.source : failed ? `failed, ${failed}` : 'refused'
+    rows.push({ host, server: server.name, from, ms })
+    claim(from === expected, `${host} at ${server.name}: ${story[from] ?? from}, ${ms.toFixed(1)} ms`)
+    return serialNumber
+  }
+
+  const [shop, blog] = /** @type {[string, string]} */ (hosts)
+  console.log('\nThe first request orders, for all servers:')
+  const serial = await ask(one, shop, 'acme')
+  const serials = [await ask(two, shop, 'store'), await ask(three, shop, 'store')]
+  claim(
+    serials.every((other) => other === serial) && serial !== undefined,
+    `all three serve certificate ${serial}`,
+  )
+  console.log('\nAgain:')
+  for (const server of [one, two, three]) await ask(server, shop, 'memory')
+  console.log('\nAnother host, first at another server:')
+  await ask(two, blog, 'acme')
+  await ask(three, blog, 'store')
+  console.log('\nServer 1 is killed and started again:')
+  await one.kill()
+  const restarted = await start(1)
+  await ask(restarted, shop, 'store')
+  await ask(restarted, shop, 'memory')
+  console.log('\nA host that the policy does not allow:')
+  await ask(restarted, outsider, 'refused')
+
+  const { orders, accounts } = ca.counts
+  console.log(`\n${table()}\n`)
+  claim(orders === hosts.length, `orders at the CA: ${orders}, for ${hosts.length} hosts on 3 servers`)
+  claim(accounts === 1, `accounts at the CA: ${accounts}`)
+  console.log(broken === 0 ? '\nEvery claim held.' : `\n${broken} claims did not hold.`)
+  if (options.once) return broken === 0 ? 0 : 1
+
+  console.log(
+    `\nTry it:\n  curl --cacert ${root} --resolve ${shop}:${https.port}:127.0.0.1 https://${shop}:${https.port}/`,
+  )
+  console.log('\nCtrl+C ends it.')
+  await interrupted
+  return 0
+}
+
+/** One new TLS connection, checked as a browser would; the certificate's serial number, if there was one. */
+async function handshake(
+  /** @type {number} */ port,
+  /** @type {string} */ servername,
+  /** @type {string} */ root,
+) {
+  const socket = connect({ host: '127.0.0.1', port, servername, ca: root, ALPNProtocols: ['http/1.1'] })
+  try {
+    await once(socket, 'secureConnect')
+    return socket.getPeerCertificate().serialNumber
+  } catch {
+    return undefined // the server's own word for it follows
+  } finally {
+    socket.destroy()
+  }
+}
+
+function table() {
+  const cells = [
+    ['host', 'server', 'from', 'ms'],
+    ...rows.map(({ host, server, from, ms }) => [host, server, from, ms.toFixed(1)]),
+  ]
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => String(row[column]).length)))
+  const line = (/** @type {string[]} */ row) =>
+    row
+      .map((cell, column) =>
+        column === 3 ? cell.padStart(widths[3] ?? 0) : cell.padEnd(widths[column] ?? 0),
+      )
+      .join('  ')
+  return cells.map(line).join('\n')
+}

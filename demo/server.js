@@ -1,0 +1,37 @@
+// One server of the fleet, as a program of its own. What a user writes is between the two lines.
+import http from 'node:http'
+import https from 'node:https'
+import { AzureBlobCertCache, CertManager } from 'acme-cert-cache'
+
+const tell = (/** @type {object} */ message) => process.send?.(message)
+
+process.on('disconnect', () => process.exit())
+process.once(
+  'message',
+  async (/** @type {import('./fleet.js').ServerSettings} */ { azure, hosts, acme, name }) => {
+    const app = (/** @type {unknown} */ _req, /** @type {http.ServerResponse} */ res) =>
+      res.end(`Hello from ${name}, process ${process.pid}.\n`)
+
+    // ---------------------------------------------------------------------------------------------------------
+    const cache = await AzureBlobCertCache.connect(azure)
+    const manager = new CertManager({
+      cache,
+      hostPolicy: hosts,
+      acme: { termsOfServiceAgreed: true, ...acme },
+    })
+    const tlsServer = https.createServer(manager.tlsOptions(), app)
+    const httpServer = http.createServer(manager.httpHandler())
+    // ---------------------------------------------------------------------------------------------------------
+
+    manager.on('served', (served) => tell({ served }))
+    manager.on('refused', (refused) => tell({ refused }))
+    manager.on('handshakeFailed', ({ host, error }) => tell({ failed: `${host}: ${error.message}` }))
+    const port = (/** @type {http.Server} */ server) =>
+      new Promise((resolve) => {
+        server.listen(0, '127.0.0.1', () =>
+          resolve(/** @type {import('node:net').AddressInfo} */ (server.address()).port),
+        )
+      })
+    tell({ listening: { tlsPort: await port(tlsServer), httpPort: await port(httpServer) } })
+  },
+)
