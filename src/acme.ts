@@ -72,17 +72,12 @@ export class AcmeAccount {
     signal.throwIfAborted()
     const { crypto } = await import('acme-client')
     const [, csr] = await crypto.createCsr({ altNames: [host] }, pkcs8(key))
-    const ready = await this.#poll(hint, signal, () => client.getOrder(order), {
-      while: ['pending'],
-      first: order,
-    })
+    const read = () => client.getOrder(order)
+    const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
     signal.throwIfAborted()
     const finalized = await client.finalizeOrder(ready, csr)
-    const valid = await this.#poll(hint, signal, () => client.getOrder(order), {
-      while: ['processing', 'ready'],
-      first: finalized,
-    })
+    const valid = await this.#poll(hint, signal, finalized, read, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
     return client.getCertificate(valid, this.settings.preferredChain)
   }
@@ -157,7 +152,7 @@ export class AcmeAccount {
       signal.throwIfAborted()
       await client.completeChallenge(challenge)
       const read = async () => (await client.getAuthorizations(order))[0] ?? authorization
-      const done = await this.#poll(hint, signal, read, { while: ['pending'] })
+      const done = await this.#poll(hint, signal, authorization, read, ['pending'])
       if (done.status !== 'valid') {
         const failed = done.challenges.find(({ error }) => error !== undefined)
         throw refused(host, failed?.error, `the ${challenge.type} authorization is ${done.status}`)
@@ -167,15 +162,16 @@ export class AcmeAccount {
     }
   }
 
-  /** Reads until the status is another, soon at first, as slowly as the CA wants after that. */
+  /** Reads until the status is another: soon at first, as slowly as the CA wants after that. */
   async #poll<T extends { status: string }>(
     hint: PollHint,
     signal: AbortSignal,
+    first: T,
     read: () => Promise<T>,
-    options: { while: readonly string[]; first?: T },
+    unfinished: readonly string[],
   ): Promise<T> {
-    let current = options.first
-    for (let wait = firstPollMs; current === undefined || options.while.includes(current.status); wait *= 2) {
+    let current = first
+    for (let wait = firstPollMs; unfinished.includes(current.status); wait *= 2) {
       const asked = (hint.retryAfter ?? 0) - this.clock.now()
       await sleep(Math.max(Math.min(wait, longestPollMs), asked), this.clock, signal)
       current = await read()

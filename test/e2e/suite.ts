@@ -66,7 +66,10 @@ export function endToEnd(name: string, startCa: StartCa) {
         const events: string[] = []
         manager.on('issued', () => events.push('issued'))
         manager.on('loaded', () => events.push('loaded'))
-        manager.on('challengeAnswered', ({ type, from }) => events.push(`${type} from ${from}`))
+        manager.on('challengeAnswered', ({ type, from }) => {
+          // Pebble, like Let's Encrypt, looks from several places.
+          if (events.at(-1) !== `${type} from ${from}`) events.push(`${type} from ${from}`)
+        })
         manager.on('issuanceFailed', ({ error }) => events.push(`failed: ${error.message}`))
         return { ...started, events }
       }
@@ -98,8 +101,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       const a = await machine({ http: true })
       gates.http.target = a.httpPort
       expect(await handshake(a.tlsPort, host, strict())).toMatchObject({ authorized: true })
-      expect(a.events.filter((event) => event !== 'http-01 from memory')).toEqual(['issued'])
-      expect(a.events).toContain('http-01 from memory')
+      expect(a.events).toEqual(['http-01 from memory', 'issued'])
       expect(await names()).toEqual(['acme_account+key', host])
     })
 
@@ -137,7 +139,7 @@ export function endToEnd(name: string, startCa: StartCa) {
         gates.tls.target = b.tlsPort
         expect(await handshake(a.tlsPort, host, strict())).toMatchObject({ authorized: true })
         expect(a.events).toEqual(['issued'])
-        expect(new Set(b.events)).toEqual(new Set([`${type} from store`]))
+        expect(b.events).toEqual([`${type} from store`])
       },
     )
 
