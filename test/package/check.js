@@ -1,0 +1,77 @@
+// The package as users get it: packed, checked by publint and arethetypeswrong, installed into an empty project,
+// imported, required, and type-checked there.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const root = new URL('../..', import.meta.url).pathname
+const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-package-'))
+const bin = (/** @type {string} */ name) => join(root, 'node_modules', '.bin', name)
+
+/** Runs a program; what it says is shown, and returned where `quiet`. */
+function run(
+  /** @type {string} */ program,
+  /** @type {string[]} */ args,
+  { cwd = folder, quiet = false } = {},
+) {
+  console.log(`$ ${program.replace(/^.*\//, '')} ${args.join(' ').replaceAll(folder, '.')}`)
+  return execFileSync(program, args, {
+    cwd,
+    encoding: 'utf8',
+    stdio: ['ignore', quiet ? 'pipe' : 'inherit', 'inherit'],
+  })
+}
+
+try {
+  const packed = run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root, quiet: true })
+  // The build that runs before it may print as well.
+  const [{ filename, files }] = JSON.parse(packed.slice(packed.search(/^\[/m)))
+  const tarball = join(folder, filename)
+  const stray = files.filter(
+    (/** @type {{ path: string }} */ { path }) =>
+      !/^(dist\/[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
+  )
+  if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
+  run(bin('publint'), ['--strict', tarball])
+  run(bin('attw'), ['--profile', 'esm-only', tarball])
+
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
+  run('npm', ['install', '--no-audit', '--no-fund', tarball])
+  const names = ['AzureBlobCertCache', 'CertManager', 'LruCertCache', 'StoreError']
+  const check = `for (const name of ${JSON.stringify(names)}) if (typeof api[name] !== 'function') throw new Error(name)`
+  writeFileSync(join(folder, 'imports.mjs'), `import * as api from 'acme-cert-cache'\n${check}\n`)
+  writeFileSync(join(folder, 'requires.cjs'), `const api = require('acme-cert-cache')\n${check}\n`)
+  run(process.execPath, ['imports.mjs'])
+  run(process.execPath, ['requires.cjs'])
+
+  writeFileSync(
+    join(folder, 'types.mts'),
+    `import { type CertCache, CertManager } from 'acme-cert-cache'
+declare const cache: CertCache
+const manager = new CertManager({ cache, hostPolicy: ['a.example'], acme: { termsOfServiceAgreed: true } })
+manager.on('issued', ({ host }) => host.toUpperCase())
+// @ts-expect-error: the policy is mandatory
+new CertManager({ cache, acme: { termsOfServiceAgreed: true } })
+`,
+  )
+  run('npm', ['install', '--no-audit', '--no-fund', '@types/node@20'])
+  for (const [module, resolution] of [
+    ['node16', 'node16'],
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ]) {
+    const settings = [
+      '--module',
+      String(module),
+      '--moduleResolution',
+      String(resolution),
+      '--target',
+      'es2022',
+    ]
+    run(bin('tsc'), ['--noEmit', '--strict', '--types', 'node', ...settings, 'types.mts'])
+  }
+  console.log('The package is sound.')
+} finally {
+  rmSync(folder, { recursive: true })
+}
