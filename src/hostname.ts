@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { domainToASCII } from 'node:url'
+import { domainToASCII, domainToUnicode } from 'node:url'
 import { HostError } from './errors.js'
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
@@ -22,9 +22,14 @@ export function normalizeHost(name: string): string | undefined {
   if (labels.length < 2 || !labels.every((part) => label.test(part))) return undefined
   // A top-level label of digits makes it an IPv4 address in the eyes of URL parsers.
   if (/^\d+$/.test(labels.at(-1) as string)) return undefined
-  // Rubbish behind xn-- decodes to nothing; domainToASCII then returns ''.
-  if (ascii.includes('xn--') && domainToASCII(ascii) !== ascii) return undefined
-  return ascii
+  return labels.every(isWhatItEncodes) ? ascii : undefined
+}
+
+/** Rubbish behind `xn--` decodes to nothing (Node 20) or to itself (22 and later). */
+function isWhatItEncodes(part: string): boolean {
+  if (!part.startsWith('xn--')) return true
+  const decoded = domainToUnicode(part)
+  return /\P{ASCII}/u.test(decoded) && domainToASCII(decoded) === part
 }
 
 /** @throws {HostError} `ERR_HOST_NAME` */

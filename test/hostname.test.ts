@@ -50,6 +50,7 @@ test.each([
   ['a trailing hyphen', 'a-.example'],
   ['xn-- with nothing', 'xn--.example'],
   ['xn-- with rubbish', 'xn--999999999.example'],
+  ['xn-- with nothing beyond ASCII', 'xn--abc-.example'],
   ['a lone surrogate', '\ud800.example'],
   ['a zero-width joiner', 'a\u200d.example'],
   ['no string', undefined as never],
