@@ -1,0 +1,6 @@
+export type { IssuedCertificate } from './authority.js'
+export { TestCa, type TestCaCounts, type TestCaOptions, type TestCaOrder } from './ca.js'
+export type { ActiveFault, Fault } from './faults.js'
+export { type ServerCertificate, type SignedLeaf, selfSignedCertificate } from './issuer.js'
+export type { Endpoint } from './representation.js'
+export type { ChallengeType, TestCaSettings } from './settings.js'

@@ -1,0 +1,219 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { get } from 'node:https'
+import { connect, createServer } from 'node:tls'
+import * as acme from 'acme-client'
+import { describe, expect, test } from 'vitest'
+import { TestCa } from '../../src/testing/index.js'
+import {
+  csrFor,
+  httpAnswers,
+  newOrder,
+  obtain,
+  portOf,
+  post,
+  readyOrder,
+  registered,
+  startCa,
+} from './client.js'
+
+describe('a certificate of the test CA', () => {
+  test('is ordered with http-01 and accepted by a TLS client that trusts the root', async () => {
+    const ca = await startCa()
+    const { key, pem } = await obtain(ca, await registered(ca), ['example.test'])
+    const port = await portOf(createServer({ key, cert: pem }))
+    const socket = connect({ host: '127.0.0.1', port, servername: 'example.test', ca: ca.rootCertificate })
+    await once(socket, 'secureConnect')
+    expect(socket.authorized).toBe(true)
+    socket.destroy()
+  })
+
+  test('is ordered with tls-alpn-01', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    const { order, authzs, challenges } = await newOrder(t, ['example.test'], 'tls-alpn-01')
+    const authorization = await t.client.getChallengeKeyAuthorization(challenges[0]!)
+    const [key, cert] = await acme.crypto.createAlpnCertificate(
+      authzs[0]!,
+      authorization,
+      await acme.crypto.createPrivateEcdsaKey(),
+    )
+    ca.tlsPort = await portOf(createServer({ key, cert, ALPNProtocols: ['acme-tls/1'] }))
+    await t.client.completeChallenge(challenges[0]!)
+    await t.client.waitForValidStatus(order)
+    const { csr } = await csrFor(['example.test'])
+    const pem = await t.client.getCertificate(await t.client.finalizeOrder(order, csr))
+    expect(new X509Certificate(pem).subjectAltName).toBe('DNS:example.test')
+  })
+
+  test('has every name of the order, the key of the CSR, a chain to the root and a serial of 16 bytes', async () => {
+    const ca = await startCa()
+    const { key, pem } = await obtain(ca, await registered(ca), ['a.example.test', 'b.example.test'])
+    const [leaf, intermediate, ...rest] = pem
+      .match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g)!
+      .map((block) => new X509Certificate(block))
+    const root = new X509Certificate(ca.rootCertificate)
+    expect(rest).toEqual([])
+    expect(leaf!.subjectAltName).toBe('DNS:a.example.test, DNS:b.example.test')
+    expect(leaf!.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1'])
+    expect(leaf!.checkPrivateKey(createPrivateKey(key))).toBe(true)
+    expect(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey)).toBe(true)
+    expect(intermediate!.checkIssued(root) && intermediate!.verify(root.publicKey)).toBe(true)
+    expect(leaf!.serialNumber).toMatch(/^[4-7][0-9A-F]{31}$/)
+    expect(ca.issued).toEqual([
+      {
+        hosts: ['a.example.test', 'b.example.test'],
+        serialNumber: leaf!.serialNumber,
+        notAfter: Date.parse(leaf!.validTo),
+        pem,
+      },
+    ])
+  })
+
+  test('may have an RSA key', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    const order = await readyOrder(ca, t, ['example.test'])
+    const [key, csr] = await acme.crypto.createCsr({ altNames: ['example.test'] })
+    const pem = await t.client.getCertificate(await t.client.finalizeOrder(order, csr))
+    expect(new X509Certificate(pem).checkPrivateKey(createPrivateKey(key))).toBe(true)
+  })
+
+  test('begins now by the injected clock, in whole seconds, and lives as long as lifetimeMs says', async () => {
+    const now = Date.UTC(2031, 4, 6, 7, 8, 9, 123)
+    const ca = await startCa({ now: () => now, lifetimeMs: 5000 })
+    const t = await registered(ca)
+    const first = new X509Certificate((await obtain(ca, t, ['example.test'])).pem)
+    ca.lifetimeMs = 60_000
+    const second = new X509Certificate((await obtain(ca, t, ['example.test'])).pem)
+    expect([first.validFrom, first.validTo]).toEqual(['May  6 07:08:09 2031 GMT', 'May  6 07:08:14 2031 GMT'])
+    expect(second.validTo).toBe('May  6 07:09:09 2031 GMT')
+  })
+})
+
+describe('an order', () => {
+  test('goes from pending to ready to valid, and is counted with all that belongs to it', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    const { order: pending } = await newOrder(t, ['other.test'])
+    const ready = await readyOrder(ca, t, ['example.test', 'www.example.test'])
+    const valid = await t.client.finalizeOrder(
+      ready,
+      (await csrFor(['example.test', 'www.example.test'])).csr,
+    )
+    expect([pending.status, ready.status, valid.status]).toEqual(['pending', 'ready', 'valid'])
+    const { requests, ...counts } = ca.counts
+    expect(counts).toEqual({ accounts: 1, orders: 2, authorizations: 3, validations: 2, certificates: 1 })
+    expect(requests).toBeGreaterThan(10)
+    expect(['www.example.test', 'other.test', 'none.test'].map((host) => ca.ordersFor(host))).toEqual([
+      1, 1, 0,
+    ])
+  })
+
+  test('stays pending until the last of its names is authorized', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    const { order, authzs, challenges } = await newOrder(t, ['a.test', 'b.test'])
+    const answers = new Map<string, string>()
+    await httpAnswers(ca, answers)
+    const states: unknown[] = []
+    for (const [i, challenge] of challenges.entries()) {
+      const path = `${authzs[i]!.identifier.value}/.well-known/acme-challenge/${challenge.token}`
+      answers.set(path, await t.client.getChallengeKeyAuthorization(challenge))
+      await t.client.completeChallenge(challenge)
+      await t.client.waitForValidStatus(challenge)
+      states.push((await post(t, order.url)).data.status)
+    }
+    expect(states).toEqual(['pending', 'ready'])
+  })
+
+  test('stays processing for issuanceDelayMs and says when to ask again', async () => {
+    const ca = await startCa({ retryAfter: 7, issuanceDelayMs: 2 ** 31 - 1 })
+    const t = await registered(ca)
+    const order = await readyOrder(ca, t, ['example.test'])
+    const { csr } = await csrFor(['example.test'])
+    const answer = await t.client.finalizeOrder(order, csr)
+    const polled = await post(t, order.url)
+    expect([answer.status, polled.data.status, polled.headers['retry-after']]).toEqual([
+      'processing',
+      'processing',
+      '7',
+    ])
+  })
+
+  test('becomes valid by itself after issuanceDelayMs', async () => {
+    const ca = await startCa({ issuanceDelayMs: 1 })
+    const { pem } = await obtain(ca, await registered(ca), ['example.test'])
+    expect(ca.issued[0]!.pem).toBe(pem)
+  })
+
+  test('becomes invalid when it was left open for a week', async () => {
+    let now = Date.now()
+    const ca = await startCa({ now: () => now })
+    const t = await registered(ca)
+    const { order, authzs } = await newOrder(t, ['example.test'])
+    now += 7 * 86_400_000
+    const [polled, authz] = [await post(t, order.url), await post(t, authzs[0]!.url)]
+    expect([polled.data.status, authz.data.status]).toEqual(['invalid', 'expired'])
+  })
+
+  test('gets new authorizations, though its names were authorized before', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    await obtain(ca, t, ['example.test'])
+    const { authzs } = await newOrder(t, ['example.test'])
+    expect(authzs.map(({ status }) => status)).toEqual(['pending'])
+  })
+
+  test('remembers the profile and the certificate it replaces', async () => {
+    const ca = await startCa()
+    const t = await registered(ca)
+    const wishes = { profile: 'shortlived', replaces: 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE' }
+    const identifiers = [{ type: 'dns', value: 'example.test' }]
+    const order = await t.client.createOrder(Object.assign({ identifiers }, wishes))
+    expect(order).toMatchObject(wishes)
+    expect(ca.orders).toEqual([{ hosts: ['example.test'], status: 'pending', ...wishes }])
+  })
+
+  test('offers only the challenge types that are set', async () => {
+    const ca = await startCa({ challengeTypes: ['tls-alpn-01'] })
+    const t = await registered(ca)
+    const first = await newOrder(t, ['example.test'])
+    ca.challengeTypes = ['http-01']
+    const second = await newOrder(t, ['example.test'])
+    const types = [first, second].map(({ authzs }) => authzs[0]!.challenges.map(({ type }) => type))
+    expect(types).toEqual([['tls-alpn-01'], ['http-01']])
+  })
+
+  test('is the business of its own account only', async () => {
+    const ca = await startCa()
+    const [owner, other] = [await registered(ca), await registered(ca)]
+    const { order, authzs, challenges } = await newOrder(owner, ['example.test'])
+    for (const url of [order.url, authzs[0]!.url, challenges[0]!.url, order.finalize]) {
+      expect((await post(other, url)).data).toMatchObject({
+        status: 403,
+        type: expect.stringMatching(/:unauthorized$/),
+      })
+    }
+  })
+})
+
+test('two CAs run beside each other and do not trust each other', async () => {
+  const [one, two] = [await startCa(), await startCa()]
+  const request = get(one.directoryUrl, { ca: two.endpointCertificate })
+  await expect(once(request, 'response')).rejects.toThrow(/self-signed/)
+  expect(one.rootCertificate).not.toBe(two.rootCertificate)
+})
+
+test('an option outside its range is refused when the CA starts', async () => {
+  for (const options of [
+    { lifetimeMs: 999 },
+    { badNonceRate: 1.1 },
+    { httpPort: 0 },
+    { retryAfter: -1 },
+    { challengeTypes: [] },
+    { validationDelayMs: Number.NaN },
+  ]) {
+    await expect(TestCa.start(options)).rejects.toThrow(RangeError)
+  }
+})
