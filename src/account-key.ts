@@ -1,19 +1,41 @@
 import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from './cache.js'
 import { exportKey } from './certificate.js'
+import type { Clock } from './clock.js'
 import { IssuanceError } from './errors.js'
+import { onceInFleet } from './fleet.js'
 import { generateKey } from './keys.js'
 import type { StoredLayout } from './layout.js'
 
 /** The ACME account's private key, PEM: the one the fleet has in the store, or a new one, stored first. */
-export async function readOrMakeAccountKey(store: CertCache, layout: StoredLayout): Promise<string> {
-  for (const key of [layout.accountKey, layout.legacyAccountKey]) {
-    const data = await store.get(key)
-    if (data) return parseAccountKey(data, key)
+export async function readOrMakeAccountKey(
+  store: CertCache,
+  layout: StoredLayout,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<string> {
+  const name = layout.accountKey
+  const read = async (key: string) => {
+    const data = await store.get(key, { signal })
+    return data && parseAccountKey(data, key)
   }
-  const made = exportKey(await generateKey('ecdsa-p256'))
-  await store.put(layout.accountKey, Buffer.from(made))
-  return made
+  return (
+    (await read(name)) ??
+    (await read(layout.legacyAccountKey)) ??
+    onceInFleet({
+      store,
+      name,
+      clock,
+      signal,
+      find: () => read(name),
+      async work(lock) {
+        const made = exportKey(await generateKey('ecdsa-p256'))
+        lock?.signal.throwIfAborted()
+        await store.put(name, Buffer.from(made), { signal })
+        return { value: made }
+      },
+    })
+  )
 }
 
 /** Rubbish is not replaced: with the key would go the account, and what the CA has granted it. */

@@ -17,8 +17,10 @@ export interface OrderContext {
   /** Resolves when every machine can give the answer. */
   publish(answer: ChallengeAnswer): Promise<void>
   withdraw(answer: ChallengeAnswer): Promise<void>
-  /** Ends the order before its next step. */
+  /** Ends the order where it is. */
   readonly signal: AbortSignal
+  /** Throws if the order must not go on: asked before each step that others would see. */
+  proceed(): void
 }
 
 const firstPollMs = 50
@@ -35,7 +37,7 @@ export class AcmeAccount {
 
   constructor(
     private readonly settings: AcmeSettings,
-    private readonly accountKey: () => Promise<string>,
+    private readonly accountKey: (signal: AbortSignal) => Promise<string>,
     private readonly clock: Clock,
   ) {
     this.#http = new AcmeHttp(settings.directoryUrl, clock, settings.ca)
@@ -59,8 +61,9 @@ export class AcmeAccount {
   }
 
   async #order(context: OrderContext): Promise<string> {
-    const { host, key, signal } = context
+    const { host, key, signal, proceed } = context
     const { client, hint } = await this.#openClient(signal)
+    proceed()
     const order = await client.createOrder({
       identifiers: [{ type: 'dns', value: host }],
       // acme-client's types know no profile; it passes the member through.
@@ -69,13 +72,12 @@ export class AcmeAccount {
     const [authorization] = await client.getAuthorizations(order)
     if (!authorization) throw unusable(host, 'an order without authorization')
     if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
-    signal.throwIfAborted()
     const { crypto } = await import('acme-client')
     const [, csr] = await crypto.createCsr({ altNames: [host] }, pkcs8(key))
     const read = () => client.getOrder(order)
     const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
-    signal.throwIfAborted()
+    proceed()
     const finalized = await client.finalizeOrder(ready, csr)
     const valid = await this.#poll(hint, signal, finalized, read, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
@@ -113,7 +115,7 @@ export class AcmeAccount {
 
   /** Finds the account of the stored key, or makes it (RFC 8555 section 7.3: the same request). */
   async #register(signal: AbortSignal): Promise<{ key: string; url: string }> {
-    const key = await this.accountKey()
+    const key = await this.accountKey(signal)
     const { client } = await this.#makeClient(signal, key)
     const { email } = this.settings
     await client.createAccount({
@@ -128,7 +130,7 @@ export class AcmeAccount {
     hint: PollHint,
     order: Order,
     authorization: Authorization,
-    { host, challengeTypes, publish, withdraw, signal }: OrderContext,
+    { host, challengeTypes, publish, withdraw, signal, proceed }: OrderContext,
   ): Promise<void> {
     const challenge = challengeTypes
       .map((type) => authorization.challenges.find((offered) => offered.type === type))
@@ -149,7 +151,7 @@ export class AcmeAccount {
     const answer: ChallengeAnswer = { type, host, token: challenge.token, value }
     try {
       await publish(answer)
-      signal.throwIfAborted()
+      proceed()
       await client.completeChallenge(challenge)
       const read = async () => (await client.getAuthorizations(order))[0] ?? authorization
       const done = await this.#poll(hint, signal, authorization, read, ['pending'])

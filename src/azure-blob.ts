@@ -1,6 +1,12 @@
 import type { AzureConnectOptions } from './azure-connect.js'
 import { storeErrorFrom } from './azure-errors.js'
-import { assertCacheKey, type CacheOperationOptions, type CertCache } from './cache.js'
+import { acquireLease, type LeasableBlob } from './azure-lease.js'
+import {
+  assertCacheKey,
+  type CacheOperationOptions,
+  type CertCacheLock,
+  type LockingCertCache,
+} from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
 import { StoreError } from './errors.js'
 import { milliseconds } from './options.js'
@@ -17,10 +23,13 @@ export interface BlobContainerClient {
     upload(
       body: Uint8Array,
       length: number,
-      options?: { abortSignal?: AbortSignal; blobHTTPHeaders?: { blobContentType?: string } },
+      options?: {
+        abortSignal?: AbortSignal
+        blobHTTPHeaders?: { blobContentType?: string }
+        conditions?: { ifNoneMatch?: string }
+      },
     ): Promise<unknown>
-    delete(options?: { abortSignal?: AbortSignal }): Promise<unknown>
-  }
+  } & LeasableBlob
 }
 
 export interface AzureBlobCertCacheOptions {
@@ -44,7 +53,7 @@ const longestBlobName = 1_024
  * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing
  * container, an unreachable endpoint and a time-out apart. Only the service's own `BlobNotFound` is a miss.
  */
-export class AzureBlobCertCache implements CertCache {
+export class AzureBlobCertCache implements LockingCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
   readonly #timeoutMs: number
@@ -94,6 +103,17 @@ export class AzureBlobCertCache implements CertCache {
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     const blob = this.#blob(key)
     await this.#run(`delete ${key}`, options?.signal, (abortSignal) => blob.delete({ abortSignal }))
+  }
+
+  /**
+   * A lease on the blob `<name>+lock`, of 30 s, renewed every 10 s. Needs no permission that writing and deleting
+   * don't need.
+   */
+  async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
+    // The caller's signal is for taking the lock; renewing and giving it back go on.
+    const blob = this.#blob(`${name}+lock`)
+    options?.signal?.throwIfAborted()
+    return acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
   }
 
   #blob(key: string) {

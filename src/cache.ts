@@ -21,6 +21,33 @@ export interface CertCache {
   delete(key: string, options?: CacheOperationOptions): Promise<void>
 }
 
+/**
+ * A {@link CertCache} that can also exclude the other machines: an optional capability, looked for at run time.
+ */
+export interface LockingCertCache extends CertCache {
+  /**
+   * Takes the lock of this name, a key of the store, for as long as the process lives and can prove it.
+   * Resolves with `undefined` when somebody else holds it; rejects when that could not be told.
+   *
+   * A holder that dies loses the lock within a minute. The lock says nothing about what the former holder did:
+   * read again what it was to protect.
+   */
+  tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
+}
+
+export interface CertCacheLock {
+  /**
+   * Aborts as soon as the lock is lost or can no longer be proved held. Read this property anew before each step
+   * that must not be done twice: the process may have been stopped for longer than the lock lasts.
+   */
+  readonly signal: AbortSignal
+  /** Gives the lock back. Harmless when it was lost; never takes it from another holder. */
+  release(): Promise<void>
+}
+
+export const isLocking = (cache: CertCache): cache is LockingCertCache =>
+  typeof (cache as Partial<LockingCertCache>).tryLock === 'function'
+
 const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 
 /**

@@ -1,9 +1,11 @@
+import type { CertCache } from './cache.js'
 import { type Clock, withDeadline } from './clock.js'
 import { Contexts, type LiveCertificate } from './contexts.js'
 import { ClosedError, DeadlineError, HostError, IssuanceError, toError } from './errors.js'
 import type { CertificateEvent, Report } from './events.js'
-import type { GuardedStore } from './guarded-store.js'
+import type { FailureRecord, FailureRecords } from './failure.js'
 import type { HostPolicyFunction } from './hostname.js'
+import type { Issuance } from './issuance.js'
 import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
 import { RecentErrors } from './recent-errors.js'
@@ -26,11 +28,11 @@ export interface HostStatus {
 }
 
 interface CertificatesParts {
-  readonly store: GuardedStore
+  readonly store: CertCache
   readonly layout: StoredLayout
   readonly hostPolicy: HostPolicyFunction
-  /** Orders a certificate and returns it in the form the store keeps. */
-  readonly issue: (host: string) => Promise<Uint8Array>
+  readonly failures: FailureRecords
+  readonly issue: Issuance['issue']
   readonly max: number
   readonly renewBeforeMs: number | undefined
   readonly clock: Clock
@@ -102,14 +104,22 @@ export class Certificates {
 
   /** @param dueBy a certificate to be renewed before this time will not do */
   async #obtain(host: string, dueBy: number): Promise<LiveCertificate> {
-    const { closing, layout } = this.#parts
+    const { closing, layout, failures } = this.#parts
     if (closing.aborted) throw closing.reason
     await this.checkPolicy(host)
     const accept = (data: Uint8Array) => {
       const live = this.#contexts.derive(data, host, 'store')
       return live !== undefined && live.renewAt > dueBy
     }
-    const data = await this.#memory.getOrPut(layout.certificate(host), () => this.#issue(host), { accept })
+    let record: FailureRecord | undefined
+    const beforeLock = async () => {
+      record = await failures.check(host, closing)
+    }
+    const data = await this.#memory.getOrPut(
+      layout.certificate(host),
+      (lock) => this.#issue(host, record, lock),
+      { accept, beforeLock },
+    )
     const live = this.#contexts.current(data, host)
     if (!live)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
@@ -137,10 +147,10 @@ export class Certificates {
     if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
   }
 
-  async #issue(host: string): Promise<Uint8Array> {
+  async #issue(...[host, record, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
     const { issue, report, clock } = this.#parts
     const started = clock.now()
-    const data = await issue(host)
+    const data = await issue(host, record, lock)
     const event = this.#inMemory(host) ? 'renewed' : 'issued'
     const live = this.#contexts.derive(data, host, 'acme')
     if (live) report(event, { ...describe(live), durationMs: clock.now() - started })

@@ -100,6 +100,11 @@ export class DeadlineError extends CertCacheError {
   readonly code = 'ERR_DEADLINE'
 }
 
+/** A lock of the fleet was lost, or could not be proved held any more: what it protected was given up. */
+export class LockLostError extends CertCacheError {
+  readonly code = 'ERR_LOCK_LOST'
+}
+
 /** The manager or the store was closed. */
 export class ClosedError extends CertCacheError {
   readonly code = 'ERR_CLOSED'

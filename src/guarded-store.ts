@@ -1,33 +1,47 @@
-import type { CacheOperationOptions, CertCache } from './cache.js'
+import {
+  type CacheOperationOptions,
+  type CertCache,
+  type CertCacheLock,
+  isLocking,
+  type LockingCertCache,
+} from './cache.js'
 import { type Clock, withDeadline } from './clock.js'
 import { CertCacheError, StoreError, toError } from './errors.js'
 
 /** The bound for stores that keep none of their own; ours end long before. */
 const operationMs = 30_000
 
-export type StoreOperation = 'get' | 'put' | 'delete'
+export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
+
+type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void
 
 /** A manager's view of the user's store: every operation ends, and every failure is reported once. */
-export class GuardedStore implements CertCache {
+export function guardStore(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
+  return isLocking(store)
+    ? new GuardedLockingStore(store, clock, onFailure)
+    : new GuardedStore(store, clock, onFailure)
+}
+
+class GuardedStore<S extends CertCache> implements CertCache {
   constructor(
-    private readonly store: CertCache,
+    protected readonly store: S,
     private readonly clock: Clock,
-    private readonly onFailure: (failure: { operation: StoreOperation; key: string; error: Error }) => void,
+    protected readonly onFailure: FailureListener,
   ) {}
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
-    return this.#run('get', key, options, (bounded) => this.store.get(key, bounded))
+    return this.run('get', key, options, (bounded) => this.store.get(key, bounded))
   }
 
   put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
-    return this.#run('put', key, options, (bounded) => this.store.put(key, data, bounded))
+    return this.run('put', key, options, (bounded) => this.store.put(key, data, bounded))
   }
 
   delete(key: string, options?: CacheOperationOptions): Promise<void> {
-    return this.#run('delete', key, options, (bounded) => this.store.delete(key, bounded))
+    return this.run('delete', key, options, (bounded) => this.store.delete(key, bounded))
   }
 
-  async #run<T>(
+  protected async run<T>(
     operation: StoreOperation,
     key: string,
     options: CacheOperationOptions | undefined,
@@ -50,6 +64,25 @@ export class GuardedStore implements CertCache {
       const error = asStoreError(thrown, operation, key)
       this.onFailure({ operation, key, error })
       throw error
+    }
+  }
+}
+
+class GuardedLockingStore extends GuardedStore<LockingCertCache> implements LockingCertCache {
+  async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
+    const lock = await this.run('lock', name, options, (bounded) => this.store.tryLock(name, bounded))
+    if (!lock) return undefined
+    const lost = () => this.onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
+    lock.signal.addEventListener('abort', lost, { once: true })
+    const release = () => {
+      lock.signal.removeEventListener('abort', lost)
+      return this.run('unlock', name, undefined, () => lock.release())
+    }
+    return {
+      get signal() {
+        return lock.signal
+      },
+      release,
     }
   }
 }

@@ -1,6 +1,12 @@
 export { AzureBlobCertCache, type AzureBlobCertCacheOptions, type BlobContainerClient } from './azure-blob.js'
 export type { AzureConnectOptions, TokenCredential } from './azure-connect.js'
-export { assertCacheKey, type CacheOperationOptions, type CertCache } from './cache.js'
+export {
+  assertCacheKey,
+  type CacheOperationOptions,
+  type CertCache,
+  type CertCacheLock,
+  type LockingCertCache,
+} from './cache.js'
 export type { Certificate } from './certificate.js'
 export type { HostStatus } from './certificates.js'
 export type { AnsweredChallenge, ChallengeType } from './challenge.js'
@@ -15,6 +21,7 @@ export {
   type HostErrorCode,
   IssuanceError,
   type IssuanceErrorCode,
+  LockLostError,
   StoreError,
   type StoreErrorCode,
 } from './errors.js'
@@ -24,6 +31,6 @@ export type { TlsCallbacks } from './handshake.js'
 export type { HostPolicy } from './hostname.js'
 export type { HttpFallback, HttpHandler } from './http-handler.js'
 export type { KeyType } from './layout.js'
-export { type GetOrPutOptions, LruCertCache, type LruCertCacheOptions } from './lru.js'
+export { type GetOrPutOptions, LruCertCache, type LruCertCacheOptions, type Produce } from './lru.js'
 export { CertManager } from './manager.js'
 export type { AcmeOptions, CertManagerOptions } from './manager-options.js'

@@ -1,15 +1,25 @@
 import { readOrMakeAccountKey } from './account-key.js'
 import { AcmeAccount } from './acme.js'
-import type { CertCache } from './cache.js'
+import type { CertCache, CertCacheLock } from './cache.js'
 import { checkBundle, encodeBundle } from './certificate.js'
 import type { ChallengeAnswers, ChallengeType } from './challenge.js'
 import { type Clock, withDeadline } from './clock.js'
-import { CertCacheError, ClosedError, DeadlineError, IssuanceError, StoreError, toError } from './errors.js'
+import {
+  CertCacheError,
+  ClosedError,
+  DeadlineError,
+  IssuanceError,
+  LockLostError,
+  StoreError,
+  toError,
+} from './errors.js'
 import type { Report } from './events.js'
-import { type FailureRecord, FailureRecords } from './failure.js'
+import type { FailureRecord, FailureRecords } from './failure.js'
 import { generateKey } from './keys.js'
 import type { KeyType, StoredLayout } from './layout.js'
 import type { AcmeSettings } from './manager-options.js'
+
+type Lock = Pick<CertCacheLock, 'signal'>
 
 /** From the decision to order to the checked chain. */
 const orderMs = 5 * 60_000
@@ -19,6 +29,7 @@ export interface IssuanceParts {
   readonly store: CertCache
   readonly layout: StoredLayout
   readonly answers: ChallengeAnswers
+  readonly failures: FailureRecords
   readonly keyType: KeyType
   readonly clock: Clock
   /** Aborts when the manager is closed. */
@@ -31,38 +42,42 @@ export interface IssuanceParts {
 /** Gets certificates from the CA, and remembers for the whole fleet when it could not. */
 export class Issuance {
   readonly #account: AcmeAccount
-  readonly #failures: FailureRecords
   /** Orders whose clean-up may still be under way. */
   readonly #orders = new Set<Promise<unknown>>()
 
   constructor(private readonly parts: IssuanceParts) {
     const { acme, store, layout, clock } = parts
-    this.#account = new AcmeAccount(acme, () => readOrMakeAccountKey(store, layout), clock)
-    this.#failures = new FailureRecords(store, layout, clock)
+    this.#account = new AcmeAccount(
+      acme,
+      (signal) => readOrMakeAccountKey(store, layout, clock, signal),
+      clock,
+    )
   }
 
   /**
    * A new key and certificate for a host, in the form the store keeps.
+   * @param before the failure record that was read before the lock was taken; under a lock it is read again
    * @throws {IssuanceError} if the CA would not, or if it is too early to ask it again
    * @throws {StoreError} if the store could not tell what is needed first; nothing was ordered then
+   * @throws {LockLostError} if the lock was lost on the way
    */
-  async issue(host: string): Promise<Uint8Array> {
-    const { clock, closing } = this.parts
-    const record = await this.#failures.check(host, closing)
+  async issue(host: string, before: FailureRecord | undefined, lock?: Lock): Promise<Uint8Array> {
+    const { clock, closing, failures } = this.parts
+    const record = lock ? await failures.check(host, closing) : before
     const timeout = () => new DeadlineError(`no certificate for ${host} within ${orderMs / 60_000} minutes`)
     let bundle: Uint8Array
     try {
-      bundle = await withDeadline((signal) => this.#track(this.#order(host, record, signal)), {
+      bundle = await withDeadline((signal) => this.#track(this.#order(host, record, signal, lock)), {
         ms: orderMs,
         clock,
         error: timeout,
-        signal: closing,
+        signal: lock ? AbortSignal.any([closing, lock.signal]) : closing,
       })
     } catch (thrown) {
       throw await this.#remember(host, record, thrown)
     }
     // Should this fail, it is reported, and the record only lets the next renewal wait.
-    if (record) await this.#failures.remove(host).catch(reportedByStore)
+    if (record) await failures.remove(host).catch(reportedByStore)
     return bundle
   }
 
@@ -79,7 +94,12 @@ export class Issuance {
     return order
   }
 
-  async #order(host: string, record: FailureRecord | undefined, signal: AbortSignal): Promise<Uint8Array> {
+  async #order(
+    host: string,
+    record: FailureRecord | undefined,
+    signal: AbortSignal,
+    lock: Lock | undefined,
+  ): Promise<Uint8Array> {
     const { answers, keyType, clock } = this.parts
     const key = await generateKey(keyType)
     const chain = await this.#account.order({
@@ -89,6 +109,10 @@ export class Issuance {
       publish: (answer) => answers.publish(answer, signal),
       withdraw: (answer) => answers.withdraw(answer).catch(reportedByStore),
       signal,
+      proceed() {
+        signal.throwIfAborted()
+        lock?.signal.throwIfAborted()
+      },
     })
     const bundle = encodeBundle(key, chain)
     const { fault } = checkBundle(bundle, host, clock.now())
@@ -97,11 +121,12 @@ export class Issuance {
     return bundle
   }
 
-  /** Writes down a failure of the CA's; returns the error to report. A failing store or a close is no such failure. */
+  /** Writes down a failure of the CA's; returns the error to report. A failing store, a lost lock and a close are none. */
   async #remember(host: string, before: FailureRecord | undefined, thrown: unknown): Promise<Error> {
-    if (thrown instanceof StoreError || thrown instanceof ClosedError) return thrown
+    const blameless = [StoreError, LockLostError, ClosedError].some((kind) => thrown instanceof kind)
+    if (blameless) return thrown as Error
     const error = toIssuanceError(host, thrown)
-    const retryAt = await this.#failures.add(host, before, error).catch(reportedByStore)
+    const retryAt = await this.parts.failures.add(host, before, error).catch(reportedByStore)
     const remembered = new IssuanceError(error.code, error.message, {
       cause: error,
       problem: error.problem,

@@ -1,6 +1,14 @@
 import { LRUCache } from 'lru-cache'
-import { assertCacheKey, assertCertCache, type CacheOperationOptions, type CertCache } from './cache.js'
+import {
+  assertCacheKey,
+  assertCertCache,
+  type CacheOperationOptions,
+  type CertCache,
+  type CertCacheLock,
+} from './cache.js'
 import { abortable, type Clock, systemClock } from './clock.js'
+import { ClosedError } from './errors.js'
+import { onceInFleet } from './fleet.js'
 import { positiveInteger } from './options.js'
 import { UnsavedValues } from './unsaved.js'
 
@@ -26,7 +34,15 @@ export interface GetOrPutOptions extends CacheOperationOptions {
    * it stays in the store until the new one replaces it. Default: every value will do.
    */
   accept?: (data: Uint8Array) => boolean
+  /** Called on a miss before the fleet's lock is taken; should it reject, so does `getOrPut`. Default: nothing. */
+  beforeLock?: () => Promise<unknown>
 }
+
+/**
+ * Makes a value. The lock is the fleet's for the key, if the store has locks: read its `signal` anew before each
+ * step that must not be done twice.
+ */
+export type Produce = (lock?: Pick<CertCacheLock, 'signal'>) => Promise<Uint8Array>
 
 /** A store read that all callers who want the same key share. A write to the key makes it out of date. */
 interface Read {
@@ -52,7 +68,9 @@ interface Production {
 export class LruCertCache implements CertCache {
   readonly #store: CertCache
   readonly #memory: LRUCache<string, Uint8Array>
+  readonly #clock: Clock
   readonly #unsaved: UnsavedValues
+  readonly #closing = new AbortController()
   // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
   // second caller start it again. These maps hold an entry only while its promise is pending.
   readonly #reads = new Map<string, Read>()
@@ -63,7 +81,8 @@ export class LruCertCache implements CertCache {
     assertCertCache(store, 'LruCertCache: store')
     this.#store = store
     this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', options.max ?? 1_000) })
-    this.#unsaved = new UnsavedValues(store, options.clock ?? systemClock, options.onPutFailed)
+    this.#clock = options.clock ?? systemClock
+    this.#unsaved = new UnsavedValues(store, this.#clock, options.onPutFailed)
   }
 
   /** The value in memory, without a look at the store. Counts as a use. */
@@ -93,17 +112,18 @@ export class LruCertCache implements CertCache {
   }
 
   /**
-   * The value in memory, else in the store, else `produce()`, once for any number of concurrent callers, who
-   * share its failure too. What it produced is kept in memory and put into the store; should the store not
-   * take it, it is served all the same and the put repeated until it succeeds: see `onPutFailed`.
+   * The value in memory, else in the store, else `produce()`: once for any number of concurrent callers, who
+   * share its failure too, and, if the store has locks, once for all machines. What it produced is kept in memory
+   * and put into the store; should the store not take it, it is served all the same, and the put repeated until
+   * it succeeds: see `onPutFailed`. As long as it can, this machine keeps the lock meanwhile.
    *
    * Rejects with the store's error if the store could not tell: `produce` is called only on a certain miss.
    * Aborting `signal` ends this caller's wait, not the work.
    */
   async getOrPut(
     key: string,
-    produce: () => Promise<Uint8Array>,
-    { accept = () => true, signal }: GetOrPutOptions = {},
+    produce: Produce,
+    { accept = () => true, beforeLock, signal }: GetOrPutOptions = {},
   ): Promise<Uint8Array> {
     assertCacheKey(key)
     const known = this.peek(key)
@@ -114,15 +134,17 @@ export class LruCertCache implements CertCache {
     if (stored?.accepted) return stored.data
     const produced = this.peek(key) // by another caller, while this one read
     if (produced && accept(produced)) return produced
-    const production = this.#productions.get(key) ?? this.#startProduction(key, produce, stored?.data)
+    const make = () => this.#produce(key, produce, accept, beforeLock)
+    const production = this.#productions.get(key) ?? this.#startProduction(key, make, stored?.data)
     return this.#join(key, production, accept, signal)
   }
 
   /**
-   * Tries once more to store what the store would not take so far, and stops trying.
+   * Ends the wait for other machines, and tries once more to store what the store would not take so far.
    * @throws {AggregateError} of the puts that failed again
    */
   close(): Promise<void> {
+    this.#closing.abort(new ClosedError('the LruCertCache was closed'))
     return this.#unsaved.close()
   }
 
@@ -150,10 +172,10 @@ export class LruCertCache implements CertCache {
 
   #startProduction(
     key: string,
-    produce: () => Promise<Uint8Array>,
+    make: () => Promise<Uint8Array>,
     refused: Uint8Array | undefined,
   ): Production {
-    const result = this.#produce(key, produce).finally(() => this.#productions.delete(key))
+    const result = make().finally(() => this.#productions.delete(key))
     const production: Production = { result, refused }
     this.#productions.set(key, production)
     return production
@@ -171,13 +193,38 @@ export class LruCertCache implements CertCache {
     return Promise.resolve(refused)
   }
 
-  async #produce(key: string, produce: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    const data = await produce()
-    this.#outdateReads(key)
-    this.#memory.set(key, data)
-    await this.#unsaved.put(key, data)
-    this.#outdateReads(key)
-    return data
+  async #produce(
+    key: string,
+    produce: Produce,
+    accept: (data: Uint8Array) => boolean,
+    beforeLock: (() => Promise<unknown>) | undefined,
+  ): Promise<Uint8Array> {
+    await beforeLock?.()
+    let made: Uint8Array | undefined
+    return onceInFleet({
+      store: this.#store,
+      name: key,
+      clock: this.#clock,
+      signal: this.#closing.signal,
+      find: async () => {
+        // A read that began before the lock was taken tells nothing.
+        this.#outdateReads(key)
+        const stored = await this.#fromStore(key, accept, undefined)
+        return stored?.accepted ? stored.data : undefined
+      },
+      work: async (lock) => {
+        // Made under a lock that was lost then, it is stored under the next one.
+        made ??= await produce(lock)
+        lock?.signal.throwIfAborted()
+        const data = made
+        this.#outdateReads(key)
+        this.#memory.set(key, data)
+        const onAdopted = (adopted: Uint8Array) => this.#memory.set(key, adopted)
+        const { settled } = await this.#unsaved.put(key, data, { lock, accept, onAdopted })
+        this.#outdateReads(key)
+        return { value: data, held: settled }
+      },
+    })
   }
 
   async #write(key: string, write: () => Promise<void>): Promise<void> {

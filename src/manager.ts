@@ -8,8 +8,9 @@ import { type LiveCertificate, toCertificate } from './contexts.js'
 import { DefaultHostServers } from './default-host.js'
 import { ClosedError, DeadlineError, HostError, toError } from './errors.js'
 import type { CertificateSource, CertManagerEvents, Report } from './events.js'
+import { FailureRecords } from './failure.js'
 import { guarded, warn } from './guarded.js'
-import { GuardedStore } from './guarded-store.js'
+import { guardStore } from './guarded-store.js'
 import { type TlsCallbacks, tlsCallbacks } from './handshake.js'
 import { requireHost } from './hostname.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from './http-handler.js'
@@ -46,13 +47,15 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     const { layout, clock, keyType, acme, max, hostPolicy, renewBeforeMs } = settings
     const closing = this.#closing.signal
     const report = this.#report
-    const store = new GuardedStore(settings.cache, clock, (failure) => report('storeFailed', failure))
+    const store = guardStore(settings.cache, clock, (failure) => report('storeFailed', failure))
     this.#answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
+    const failures = new FailureRecords(store, layout, clock)
     const issuanceParts: IssuanceParts = {
       acme,
       store,
       layout,
       answers: this.#answers,
+      failures,
       keyType,
       clock,
       closing,
@@ -63,9 +66,10 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
       store,
       layout,
       hostPolicy,
-      issue: async (host) => {
+      failures,
+      issue: async (...order) => {
         this.#issuance ??= loadIssuance(issuanceParts)
-        return (await this.#issuance).issue(host)
+        return (await this.#issuance).issue(...order)
       },
       max,
       renewBeforeMs,

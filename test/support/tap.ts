@@ -3,7 +3,13 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net'
 
 /** What to do with a request in place of forwarding it; `undefined` forwards it. */
-export type Fault = 'hang' | 'stall in the body' | 'reset' | { status: number; code: string } | undefined
+export type Fault =
+  | 'hang'
+  | 'swallow the answer'
+  | 'stall in the body'
+  | 'reset'
+  | { status: number; code: string }
+  | undefined
 
 /** A reverse proxy in front of a store that speaks HTTP: sees every request, and can break them. */
 export async function openTap(target: string) {
@@ -16,7 +22,8 @@ export async function openTap(target: string) {
     const path = decodeURIComponent((req.url ?? '').split('?', 1)[0] as string)
     requests.push(`${method} ${path.slice(upstream.pathname.length)}`)
     const fault = faultFor(method, path)
-    if (fault === undefined || fault === 'stall in the body') forward(req, res, fault !== undefined)
+    if (fault === undefined || fault === 'stall in the body' || fault === 'swallow the answer')
+      forward(req, res, fault)
     else if (fault === 'reset') req.socket.destroy()
     else if (fault !== 'hang') {
       const body = `<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>made by the test</Message></Error>`
@@ -26,13 +33,14 @@ export async function openTap(target: string) {
     }
   })
 
-  function forward(req: IncomingMessage, res: ServerResponse, stall: boolean) {
+  function forward(req: IncomingMessage, res: ServerResponse, fault: Fault) {
     const { hostname, port } = upstream
     const onward = request(
       { hostname, port, path: req.url, method: req.method, headers: req.headers },
       (answer) => {
+        if (fault === 'swallow the answer') return void answer.resume()
         res.writeHead(answer.statusCode ?? 502, answer.headers)
-        if (!stall) return void answer.pipe(res)
+        if (!fault) return void answer.pipe(res)
         answer.once('data', (chunk: Buffer) => res.write(chunk.subarray(0, 1)))
       },
     )

@@ -153,7 +153,7 @@ describe('close', () => {
     await expect.poll(() => fault.hits).toBe(1)
     await ca.close()
     expect(await request).toBe('ended')
-    await ca.close()
+    expect(ca.close()).toBe(ca.close())
     await ca[Symbol.asyncDispose]()
   })
 

@@ -140,6 +140,11 @@ describe('a request', () => {
     }
   })
 
+  test('is refused when it is longer than 64 KiB', async () => {
+    const { send } = await begin()
+    expect(await send('x'.repeat(64 * 1024 + 1))).toMatchObject(problem('malformed', 413))
+  })
+
   test('with a payload is refused where there is nothing to do but read', async () => {
     const { t } = await begin()
     const { order, authzs } = await newOrder(t, ['a.test'])

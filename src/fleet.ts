@@ -1,0 +1,66 @@
+import { type CertCache, type CertCacheLock, isLocking } from './cache.js'
+import { type Clock, sleep } from './clock.js'
+import { DeadlineError } from './errors.js'
+
+/** What a loser of the race for a lock waits between two requests to the store; up to a third more. */
+const pollMs = 1_000
+/** Every third of these requests tries the lock, the others look whether the work is done. */
+const pollsPerTry = 3
+/** A holder works for 5 minutes at most, and its lock outlives it by less than one. */
+const waitMs = 7 * 60_000
+
+/** Work that is to be done once for all machines. */
+export interface FleetWork<T> {
+  readonly store: CertCache
+  /** The key that the work is for; its lock has the same name. */
+  readonly name: string
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** What the work leads to, if it is done by now; past any memory. */
+  find(): Promise<T | undefined>
+  /**
+   * Does the work; the lock is given back when `held`, if there is any, has settled. If it rejects and the lock is
+   * lost, everything begins again. The lock is `undefined` where the store has none: once per process, then.
+   */
+  work(lock: CertCacheLock | undefined): Promise<{ value: T; held?: Promise<unknown> | undefined }>
+}
+
+/**
+ * Does a piece of work under the fleet's lock, after another look whether it was done meanwhile. Those who don't
+ * get the lock poll the store, until the result is there or the lock is free.
+ */
+export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
+  const { store, name, clock, signal, find, work } = fleetWork
+  if (!isLocking(store)) return (await work(undefined)).value
+  const end = clock.now() + waitMs
+  for (let turn = 0; clock.now() < end; turn++) {
+    if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
+    const lock = turn % pollsPerTry === 0 ? await store.tryLock(name, { signal }) : undefined
+    const result = lock ? await underLock(lock, fleetWork) : turn > 0 ? await find() : undefined
+    if (result !== undefined) return result
+  }
+  throw new DeadlineError(`other machines have been at work on ${name} for ${waitMs / 60_000} minutes`)
+}
+
+/** `undefined` if the lock was lost on the way. */
+async function underLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>): Promise<T | undefined> {
+  let held: Promise<unknown> | undefined
+  try {
+    const found = await find()
+    if (found !== undefined) return found
+    const result = await work(lock)
+    held = result.held
+    return result.value
+  } catch (error) {
+    if (lock.signal.aborted) return undefined
+    throw error
+  } finally {
+    if (held) held.finally(() => release(lock))
+    else await release(lock)
+  }
+}
+
+/** Should it fail, the lock ends by itself; the work is done all the same. */
+async function release(lock: CertCacheLock): Promise<void> {
+  if (!lock.signal.aborted) await lock.release().catch(() => undefined)
+}
