@@ -6,7 +6,13 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: 'default', include: ['test/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'default', include: ['test/**/*.test.ts'], exclude: ['test/fleet/**'] },
+      },
+      // Processes, many at once: as much of it as fits into npm test, and what waits for leases to end.
+      { extends: true, test: { name: 'fleet', include: ['test/fleet/*.test.ts'] } },
+      { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
     ],

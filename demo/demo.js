@@ -12,7 +12,7 @@ import { startAzurite } from './azurite.js'
 import { startBalancer, startServer } from './fleet.js'
 
 const { values: options } = parseArgs({ options: { once: { type: 'boolean', default: false } } })
-const hosts = ['shop.example.com', 'blog.example.com']
+const hosts = ['shop.example.com', 'blog.example.com', 'news.example.com']
 const outsider = 'evil.example.com'
 
 /** @type {(() => Promise<unknown>)[]} */
@@ -102,7 +102,7 @@ async function run() {
     return serialNumber
   }
 
-  const [shop, blog] = /** @type {[string, string]} */ (hosts)
+  const [shop, blog, news] = /** @type {[string, string, string]} */ (hosts)
   console.log('\nThe first request orders, for all servers:')
   const serial = await ask(one, shop, 'acme')
   const serials = [await ask(two, shop, 'store'), await ask(three, shop, 'store')]
@@ -120,6 +120,18 @@ async function run() {
   const restarted = await start(1)
   await ask(restarted, shop, 'store')
   await ask(restarted, shop, 'memory')
+  console.log('\nThree cold servers, 50 handshakes each at once:')
+  const before = ca.counts.orders
+  const storm = servers.flatMap(({ tlsPort }) =>
+    Array.from({ length: 50 }, () => handshake(tlsPort, news, ca.rootCertificate)),
+  )
+  const serialNumbers = new Set(await Promise.all(storm))
+  for (const server of servers) for (let i = 0; i < 50; i++) await server.outcome()
+  const ordered = ca.counts.orders - before
+  claim(
+    ordered === 1 && serialNumbers.size === 1 && !serialNumbers.has(undefined),
+    `${news}: ${storm.length} handshakes, ${serialNumbers.size} certificate, orders: ${ordered}`,
+  )
   console.log('\nA host that the policy does not allow:')
   await ask(restarted, outsider, 'refused')
 

@@ -3,7 +3,7 @@ import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
 import type { ChallengeAnswer, ChallengeType } from './challenge.js'
 import { challengeCertificate } from './challenge-certificate.js'
-import { abortable, type Clock, sleep } from './clock.js'
+import { abortable, type Clock, sharedController, sleep } from './clock.js'
 import { ClosedError, IssuanceError } from './errors.js'
 import type { AcmeSettings } from './manager-options.js'
 
@@ -32,7 +32,7 @@ const longestPollMs = 5_000
  */
 export class AcmeAccount {
   readonly #http: AcmeHttp
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
   #account: Promise<{ key: string; url: string }> | undefined
 
   constructor(

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** Time as the library sees it, so that tests can pass virtual time. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -16,6 +18,13 @@ export const systemClock: Clock = {
     if (!options?.keepAlive) timer.unref()
     return () => clearTimeout(timer)
   },
+}
+
+/** A controller whose signal any number of operations may listen to at once. */
+export function sharedController(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
 }
 
 /** Rejects with the signal's reason as soon as it aborts; otherwise settles as `promise` does. */

@@ -6,7 +6,7 @@ import {
   type CertCache,
   type CertCacheLock,
 } from './cache.js'
-import { abortable, type Clock, systemClock } from './clock.js'
+import { abortable, type Clock, sharedController, systemClock } from './clock.js'
 import { ClosedError } from './errors.js'
 import { onceInFleet } from './fleet.js'
 import { positiveInteger } from './options.js'
@@ -70,7 +70,7 @@ export class LruCertCache implements CertCache {
   readonly #memory: LRUCache<string, Uint8Array>
   readonly #clock: Clock
   readonly #unsaved: UnsavedValues
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
   // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
   // second caller start it again. These maps hold an entry only while its promise is pending.
   readonly #reads = new Map<string, Read>()

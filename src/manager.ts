@@ -3,7 +3,7 @@ import type { SecureContext, Server } from 'node:tls'
 import type { Certificate } from './certificate.js'
 import { Certificates, type HostStatus } from './certificates.js'
 import { ChallengeAnswers, type ChallengeType } from './challenge.js'
-import { withDeadline } from './clock.js'
+import { sharedController, withDeadline } from './clock.js'
 import { type LiveCertificate, toCertificate } from './contexts.js'
 import { DefaultHostServers } from './default-host.js'
 import { ClosedError, DeadlineError, HostError, toError } from './errors.js'
@@ -31,7 +31,7 @@ const ensureConcurrency = 8
  */
 export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
   readonly #answers: ChallengeAnswers
   readonly #certificates: Certificates
   readonly #defaultHostServers = new DefaultHostServers()

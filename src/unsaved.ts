@@ -1,5 +1,5 @@
 import type { CertCache, CertCacheLock } from './cache.js'
-import type { Clock } from './clock.js'
+import { type Clock, sharedController } from './clock.js'
 import { toError } from './errors.js'
 import { onceInFleet } from './fleet.js'
 import { guarded } from './guarded.js'
@@ -38,7 +38,7 @@ const warn: PutFailedListener = ({ key, error, retryInMs }) =>
  */
 export class UnsavedValues {
   readonly #values = new Map<string, Unsaved>()
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
 
   constructor(
     private readonly store: CertCache,

@@ -1,0 +1,47 @@
+// A machine of the fleet: a process with an https server and a manager, told what to do by the test.
+import https from 'node:https'
+import { AzureBlobCertCache, CertManager } from 'acme-cert-cache'
+import { ShiftingClock } from '../support/shifting-clock.js'
+
+/** @typedef {{ azure: import('acme-cert-cache').AzureConnectOptions, acme: object }} MachineSettings */
+
+const clock = new ShiftingClock()
+const tell = (/** @type {object} */ message) => process.connected && process.send?.(message)
+const events = /** @type {const} */ ([
+  'loaded',
+  'issued',
+  'issuanceFailed',
+  'handshakeFailed',
+  'storeFailed',
+  'challengeAnswered',
+])
+
+process.on('disconnect', () => process.exit())
+process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, status?: true }} */ message) => {
+  if (message.start) start(message.start)
+  if (message.jump) {
+    clock.jump(message.jump)
+    tell({ jumped: true })
+  }
+})
+
+async function start(/** @type {MachineSettings} */ { azure, acme }) {
+  const cache = await AzureBlobCertCache.connect(azure)
+  const manager = new CertManager({
+    cache,
+    hostPolicy: (host) => host.endsWith('.fleet.example'),
+    acme: { termsOfServiceAgreed: true, keyPrefix: '', ...acme },
+    clock,
+  })
+  for (const name of events) {
+    manager.on(name, (/** @type {any} */ details) => {
+      const { host, error, operation, key, type, from } = details
+      tell({ event: { name, host, code: error?.code, retryAt: error?.retryAt, operation, key, type, from } })
+    })
+  }
+  const server = https.createServer(manager.tlsOptions(), (_req, res) => res.end('hello'))
+  server.on('tlsClientError', () => undefined)
+  server.listen({ host: '127.0.0.1', port: 0, backlog: 2_000 }, () => {
+    tell({ listening: /** @type {import('node:net').AddressInfo} */ (server.address()).port })
+  })
+}
