@@ -477,6 +477,23 @@ describe('as time passes', () => {
     expect(events.invalid).toMatchObject([{ reason: 'expired' }])
   })
 
+  test('a renewal’s challenge is answered by a machine that serves the older certificate, from the store', async () => {
+    const one = await machine()
+    const two = await machine()
+    gate.target = one.tlsPort
+    const { serialNumber } = await handshake(one.tlsPort, 'a.example')
+    expect(await handshake(two.tlsPort, 'a.example')).toMatchObject({ serialNumber })
+    gate.target = two.tlsPort
+    clock.jump(63 * day)
+    const answers: string[] = []
+    two.manager.on('challengeAnswered', ({ type, from }) => answers.push(`${type} from ${from}`))
+    const renewed = once(one.manager, 'renewed')
+    await handshake(one.tlsPort, 'a.example')
+    await renewed
+    expect(answers).toEqual(['tls-alpn-01 from store'])
+    expect(two.events.issued).toBeUndefined()
+  })
+
   test('a CA that validates a renewal over TLS 1.2 is answered from memory', async () => {
     const { tlsPort } = await machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')

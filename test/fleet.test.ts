@@ -1,0 +1,172 @@
+import { expect, test } from 'vitest'
+import { LruCertCache } from '../src/index.js'
+import { LockingStore } from './support/locking-store.js'
+import { VirtualClock } from './support/virtual-clock.js'
+
+const key = 'a.example'
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
+
+/** Two machines on one store. */
+function fleet() {
+  const store = new LockingStore()
+  const clock = new VirtualClock()
+  const machine = () => new LruCertCache(store, { clock, onPutFailed: () => {} })
+  /** Lets a second and a half pass, again and again, until the promise has settled. */
+  const letTimePass = async <T>(promise: Promise<T>): Promise<T> => {
+    let settled = false
+    const done = () => {
+      settled = true
+    }
+    promise.then(done, done)
+    while (!settled) {
+      for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+      if (!settled) clock.advance(1_500)
+    }
+    return promise
+  }
+  return { store, clock, a: machine(), b: machine(), letTimePass }
+}
+
+/** A production that goes on when the test says so. */
+function slowly(value: string) {
+  const calls = { started: 0, finish: () => {} }
+  const finished = new Promise<void>((resolve) => {
+    calls.finish = resolve
+  })
+  const produce = async () => {
+    calls.started += 1
+    await finished
+    return bytes(value)
+  }
+  return { calls, produce }
+}
+
+test('under the lock the store is read again; the lock is given back', async () => {
+  const { store, a } = fleet()
+  expect(text(await a.getOrPut(key, async () => bytes('made')))).toBe('made')
+  expect(store.take()).toEqual([`get ${key}`, `lock ${key}`, `get ${key}`, `put ${key}`, `unlock ${key}`])
+})
+
+test('what another machine stored before the lock was free is taken', async () => {
+  const { store, a } = fleet()
+  let reads = 0
+  store.before = (operation) => {
+    if (operation === 'get' && ++reads === 2) store.values.set(key, bytes('by a peer'))
+  }
+  expect(text(await a.getOrPut(key, () => expect.unreachable()))).toBe('by a peer')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a loser waits for the winner’s value and produces nothing', async () => {
+  const { store, a, b, letTimePass } = fleet()
+  const { calls, produce } = slowly('by a')
+  const winner = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  const loser = b.getOrPut(key, () => expect.unreachable())
+  await expect.poll(() => store.operations.filter((operation) => operation === `lock ${key}`).length).toBe(2)
+  calls.finish()
+  expect(text(await winner)).toBe('by a')
+  expect(text(await letTimePass(loser))).toBe('by a')
+})
+
+test('a loser takes its turn when the winner has failed', async () => {
+  const { a, b, letTimePass } = fleet()
+  let refuse = () => {}
+  const refused = new Promise<never>((_, reject) => {
+    refuse = () => reject(new Error('refused'))
+  })
+  const winner = a.getOrPut(key, () => refused)
+  const outcome = winner.catch((error: Error) => error.message)
+  const loser = b.getOrPut(key, async () => bytes('by b'))
+  refuse()
+  expect(await outcome).toBe('refused')
+  expect(text(await letTimePass(loser))).toBe('by b')
+})
+
+test('a lock that is lost before the put stops it; what a peer stored meanwhile is taken', async () => {
+  const { store, a, letTimePass } = fleet()
+  const { calls, produce } = slowly('by a, too late')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  store.lose(key)
+  store.values.set(key, bytes('by a peer'))
+  calls.finish()
+  expect(text(await letTimePass(result))).toBe('by a peer')
+  expect(text(store.values.get(key))).toBe('by a peer')
+  expect(text(a.peek(key))).toBe('by a peer')
+})
+
+test('a lock that is lost before the put, and nobody else at work: the value is stored under the next lock, not made again', async () => {
+  const { store, a, letTimePass } = fleet()
+  const { calls, produce } = slowly('by a')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  store.lose(key)
+  calls.finish()
+  expect(text(await letTimePass(result))).toBe('by a')
+  expect(calls.started).toBe(1)
+  expect(text(store.values.get(key))).toBe('by a')
+  expect(store.held(key)).toBe(false)
+})
+
+test('while the put fails the lock is kept; it is given back with the value stored', async () => {
+  const { store, clock, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  expect(text(await a.getOrPut(key, async () => bytes('by a')))).toBe('by a')
+  expect(store.held(key)).toBe(true)
+  store.before = () => {}
+  clock.advance(1_000)
+  await expect.poll(() => store.held(key)).toBe(false)
+  expect(text(store.values.get(key))).toBe('by a')
+})
+
+test('a put that fails until the lock is lost does not overwrite what a peer has stored', async () => {
+  const { store, clock, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  await a.getOrPut(key, async () => bytes('by a'))
+  store.lose(key)
+  store.before = () => {}
+  store.values.set(key, bytes('by a peer'))
+  clock.advance(1_000)
+  await expect.poll(() => text(a.peek(key))).toBe('by a peer')
+  expect(text(store.values.get(key))).toBe('by a peer')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a store that cannot tell who holds the lock is an error: nothing is produced', async () => {
+  const { store, a } = fleet()
+  store.tryLock = () => Promise.reject(new Error('down'))
+  await expect(a.getOrPut(key, () => expect.unreachable())).rejects.toThrow('down')
+})
+
+test('a store that fails under the lock gives the lock back', async () => {
+  const { store, a } = fleet()
+  let reads = 0
+  store.before = (operation) => {
+    if (operation === 'get' && ++reads === 2) throw new Error('down')
+  }
+  await expect(a.getOrPut(key, () => expect.unreachable())).rejects.toThrow('down')
+  expect(store.held(key)).toBe(false)
+})
+
+test('the wait for another machine has a bound', async () => {
+  const { store, a, letTimePass } = fleet()
+  await store.tryLock(key)
+  const waiting = a.getOrPut(key, () => expect.unreachable())
+  await expect(letTimePass(waiting)).rejects.toMatchObject({ code: 'ERR_DEADLINE' })
+})
+
+test('close ends the wait for another machine', async () => {
+  const { store, a } = fleet()
+  await store.tryLock(key)
+  const waiting = a.getOrPut(key, () => expect.unreachable())
+  const ended = expect(waiting).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  await expect.poll(() => store.operations.length).toBe(3)
+  await a.close()
+  await ended
+})
