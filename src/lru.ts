@@ -132,8 +132,6 @@ export class LruCertCache implements CertCache {
     if (running) return this.#join(key, running, accept, signal)
     const stored = await this.#fromStore(key, accept, signal)
     if (stored?.accepted) return stored.data
-    const produced = this.peek(key) // by another caller, while this one read
-    if (produced && accept(produced)) return produced
     const make = () => this.#produce(key, produce, accept, beforeLock)
     const production = this.#productions.get(key) ?? this.#startProduction(key, make, stored?.data)
     return this.#join(key, production, accept, signal)

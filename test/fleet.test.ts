@@ -58,6 +58,32 @@ test('what another machine stored before the lock was free is taken', async () =
   expect(store.held(key)).toBe(false)
 })
 
+test('a read that began before the lock was taken tells nothing', async () => {
+  const { store, a } = fleet()
+  const { calls: lock, produce: lockTaken } = slowly('')
+  const tryLock = store.tryLock.bind(store)
+  store.tryLock = async (name) => {
+    await lockTaken()
+    return tryLock(name)
+  }
+  const result = a.getOrPut(key, () => expect.unreachable())
+  await expect.poll(() => lock.started).toBe(1)
+  // Somebody else on this machine reads: the service has looked before the peer's write, and answers late.
+  const { calls: answer, produce: answered } = slowly('')
+  const read = store.get.bind(store)
+  store.get = async () => {
+    store.get = read
+    await answered()
+    return undefined
+  }
+  const early = a.get(key)
+  store.values.set(key, bytes('by a peer'))
+  lock.finish()
+  expect(text(await result)).toBe('by a peer')
+  answer.finish()
+  expect(text(await early)).toBe('by a peer')
+})
+
 test('a loser waits for the winner’s value and produces nothing', async () => {
   const { store, a, b, letTimePass } = fleet()
   const { calls, produce } = slowly('by a')

@@ -79,10 +79,15 @@ test('a read that was overtaken by a write returns what was written', async () =
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   const slow = gate()
-  store.before = (operation) => (operation === 'get' ? slow.opened : undefined)
+  const answer = store.get.bind(store)
+  // The service has looked before the write; its answer arrives after it.
+  store.get = async () => {
+    store.get = answer
+    await slow.opened
+    return undefined
+  }
   const read = cache.get('a.example')
   await cache.put('a.example', bytes('new'))
-  store.before = () => {}
   slow.open()
   expect(text(await read)).toBe('new')
 })

@@ -467,14 +467,34 @@ describe('as time passes', () => {
     const failed = once(manager, 'renewalFailed')
     expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
     await failed
+    store.take()
     for (let i = 0; i < 5; i++) expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
     expect(fault.hits).toBe(1)
+    expect(store.take()).toEqual([])
     expect(manager.status()).toMatchObject([
       { host: 'a.example', lastError: { code: 'ERR_ISSUANCE_FAILED' } },
     ])
     clock.jump(27 * day)
     await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
     expect(events.invalid).toMatchObject([{ reason: 'expired' }])
+  })
+
+  test('a store that fails does not disturb a certificate that is due, and is asked again after a minute', async () => {
+    const { tlsPort, manager } = await machine()
+    const { serialNumber } = await handshake(tlsPort, 'a.example')
+    clock.jump(63 * day)
+    store.before = () => Promise.reject(new Error('down'))
+    store.take()
+    for (let minute = 0; minute < 2; minute++) {
+      const failed = once(manager, 'renewalFailed')
+      expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
+      await failed
+      for (let i = 0; i < 3; i++)
+        expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
+      expect(store.take()).toEqual(['get a.example'])
+      clock.jump(60_000)
+    }
+    expect(ca.counts.orders).toBe(1)
   })
 
   test('a renewal’s challenge is answered by a machine that serves the older certificate, from the store', async () => {
