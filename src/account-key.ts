@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from './cache.js'
 import { exportKey } from './certificate.js'
 import type { Clock } from './clock.js'
-import { IssuanceError } from './errors.js'
+import { StoreError } from './errors.js'
 import { onceInFleet } from './fleet.js'
 import { generateKey } from './keys.js'
 import type { StoredLayout } from './layout.js'
@@ -31,7 +31,7 @@ export async function readOrMakeAccountKey(
       async work(lock) {
         const made = exportKey(await generateKey('ecdsa-p256'))
         lock?.signal.throwIfAborted()
-        await store.put(name, Buffer.from(made), { signal })
+        await store.put(name, Buffer.from(made), { signal: lock?.signal ?? signal })
         return { value: made }
       },
     })
@@ -43,8 +43,8 @@ function parseAccountKey(data: Uint8Array, storedAs: string): string {
   try {
     return exportKey(createPrivateKey(Buffer.from(data)))
   } catch {
-    throw new IssuanceError(
-      'ERR_ISSUANCE_FAILED',
+    throw new StoreError(
+      'ERR_STORE_FAILED',
       `the ACME account key stored as ${storedAs} is not a private key in PEM: restore it, or delete it to register a new account`,
     )
   }

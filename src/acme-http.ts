@@ -12,6 +12,8 @@ interface ClientInternals {
 
 /** The directory is asked for again after this time. */
 const directoryMaxAgeMs = 3_600_000
+/** Connections that are not used are closed before something on the way forgets them. */
+const idleMs = 30_000
 /** Nonces kept for later requests (RFC 8555 section 6.5); old ones are the likeliest to be refused. */
 const maxNonces = 4
 
@@ -34,7 +36,7 @@ export class AcmeHttp {
     private readonly clock: Clock,
     ca: string | Buffer | undefined,
   ) {
-    this.#agent = new Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
+    this.#agent = new Agent({ keepAlive: true, timeout: idleMs, ...(ca === undefined ? {} : { ca }) })
   }
 
   /** Takes over the requests of one client, for one piece of work. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { type Agent, request } from 'node:https'
+import { systemClock, withDeadline } from './clock.js'
 import { IssuanceError, toError } from './errors.js'
 
 /** An answer of the CA, in the form acme-client expects. */
@@ -28,29 +29,57 @@ export async function send(
 ): Promise<AcmeResponse> {
   const { body, agent, signal } = options
   signal.throwIfAborted()
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(requestMs)])
+  const error = () => new Error(`nothing for ${requestMs / 1_000} s`)
+  const attempt = () =>
+    withDeadline((bound) => exchange(url, method, body, agent, bound), {
+      ms: requestMs,
+      clock: systemClock,
+      error,
+      signal,
+    })
+  try {
+    return await attempt().catch((thrown: unknown) => {
+      // The CA has closed a connection that was kept open just when it was used again.
+      if (thrown instanceof StaleConnection) return attempt()
+      throw thrown
+    })
+  } catch (thrown) {
+    signal.throwIfAborted()
+    const { code, message } = toError(thrown) as NodeJS.ErrnoException
+    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA did not answer at ${url}: ${code ?? message}`)
+  }
+}
+
+class StaleConnection extends Error {}
+
+async function exchange(
+  url: string,
+  method: string,
+  body: string | undefined,
+  agent: Agent,
+  signal: AbortSignal,
+): Promise<AcmeResponse> {
   const headers = {
     'user-agent': 'acme-cert-cache', // RFC 8555 section 6.1
     ...(body === undefined
       ? {}
       : { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
   }
+  const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal })
+  outgoing.end(body)
+  let incoming: IncomingMessage
   try {
-    const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal: bound })
-    outgoing.end(body)
-    const [incoming] = (await once(outgoing, 'response', { signal: bound })) as [IncomingMessage]
-    const text = await readBody(incoming)
-    const json = /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
-    return {
-      status: incoming.statusCode ?? 0,
-      headers: incoming.headers as AcmeResponse['headers'],
-      data: json ? (JSON.parse(text) as unknown) : text,
-    }
+    ;[incoming] = (await once(outgoing, 'response', { signal })) as [IncomingMessage]
   } catch (thrown) {
-    signal.throwIfAborted()
-    const { code, message } = toError(thrown) as NodeJS.ErrnoException
-    const why = bound.aborted ? `nothing for ${requestMs / 1_000} s` : (code ?? message)
-    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA did not answer at ${url}: ${why}`)
+    const { code } = toError(thrown) as NodeJS.ErrnoException
+    throw outgoing.reusedSocket && code === 'ECONNRESET' ? new StaleConnection('ECONNRESET') : thrown
+  }
+  const text = await readBody(incoming)
+  const json = /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
+  return {
+    status: incoming.statusCode ?? 0,
+    headers: incoming.headers as AcmeResponse['headers'],
+    data: json ? (JSON.parse(text) as unknown) : text,
   }
 }
 

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
-import type { ChallengeAnswer, ChallengeType } from './challenge.js'
+import { type ChallengeAnswer, type ChallengeType, isToken } from './challenge.js'
 import { challengeCertificate } from './challenge-certificate.js'
-import { abortable, type Clock, sharedController, sleep } from './clock.js'
+import { abortable, type Clock, sharedController, sleep, withDeadline } from './clock.js'
 import { ClosedError, IssuanceError } from './errors.js'
 import type { AcmeSettings } from './manager-options.js'
 
@@ -21,10 +21,16 @@ export interface OrderContext {
   readonly signal: AbortSignal
   /** Throws if the order must not go on: asked before each step that others would see. */
   proceed(): void
+  /** The same before the last step that can be given up: then there is a certificate, and it is fetched. */
+  commit(): void
 }
 
 const firstPollMs = 50
+/** Finding or making the account: a few requests. */
+const registrationMs = 60_000
 const longestPollMs = 5_000
+/** More than an order has; a timer fires at once for more than it can count. */
+const longestWaitMs = 3_600_000
 
 /**
  * An account at a CA (RFC 8555), and orders under it. The only importer of acme-client, which costs 125 ms and
@@ -61,7 +67,7 @@ export class AcmeAccount {
   }
 
   async #order(context: OrderContext): Promise<string> {
-    const { host, key, signal, proceed } = context
+    const { host, key, signal, proceed, commit } = context
     const { client, hint } = await this.#openClient(signal)
     proceed()
     const order = await client.createOrder({
@@ -77,7 +83,7 @@ export class AcmeAccount {
     const read = () => client.getOrder(order)
     const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
-    proceed()
+    commit()
     const finalized = await client.finalizeOrder(ready, csr)
     const valid = await this.#poll(hint, signal, finalized, read, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
@@ -91,9 +97,16 @@ export class AcmeAccount {
     return this.#makeClient(signal, key, url)
   }
 
-  /** Shared by the orders that wait for it, so under no order's signal; each request has its own bound. */
+  /** Shared by the orders that wait for it, so under no order's signal. */
   #startRegistration() {
-    const registration = this.#register(this.#closing.signal)
+    const error = () =>
+      new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA took too long to register the account')
+    const registration = withDeadline((signal) => this.#register(signal), {
+      ms: registrationMs,
+      clock: this.clock,
+      error,
+      signal: this.#closing.signal,
+    })
     registration.catch(() => {
       // A failure is not kept: the next order tries again.
       if (this.#account === registration) this.#account = undefined
@@ -142,6 +155,7 @@ export class AcmeAccount {
         `only the challenges ${offered}; here ${challengeTypes.join(', ')} can be answered`,
       )
     }
+    if (!isToken(challenge.token)) throw unusable(host, 'a token that is not base64url')
     const type = challenge.type as ChallengeType
     const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
     const value =
@@ -175,7 +189,7 @@ export class AcmeAccount {
     let current = first
     for (let wait = firstPollMs; unfinished.includes(current.status); wait *= 2) {
       const asked = (hint.retryAfter ?? 0) - this.clock.now()
-      await sleep(Math.max(Math.min(wait, longestPollMs), asked), this.clock, signal)
+      await sleep(Math.min(Math.max(Math.min(wait, longestPollMs), asked), longestWaitMs), this.clock, signal)
       current = await read()
     }
     return current

@@ -1,6 +1,6 @@
 import type { AzureConnectOptions } from './azure-connect.js'
 import { storeErrorFrom } from './azure-errors.js'
-import { acquireLease, type LeasableBlob } from './azure-lease.js'
+import type { LeasableBlob } from './azure-lease.js'
 import {
   assertCacheKey,
   type CacheOperationOptions,
@@ -112,6 +112,7 @@ export class AzureBlobCertCache implements LockingCertCache {
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     // The caller's signal is for taking the lock; renewing and giving it back go on.
     const blob = this.#blob(`${name}+lock`)
+    const { acquireLease } = await import('./azure-lease.js')
     options?.signal?.throwIfAborted()
     return acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
   }
@@ -137,7 +138,8 @@ export class AzureBlobCertCache implements LockingCertCache {
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
       // Not downloadToBuffer(), which asks for the properties first: two requests.
       const { readableStreamBody } = await blob.download(0, undefined, { abortSignal })
-      return readableStreamBody && readAll(readableStreamBody)
+      if (!readableStreamBody) throw new Error('the SDK returned no body')
+      return readAll(readableStreamBody)
     })
   }
 

@@ -25,7 +25,7 @@ const renewEveryMs = 10_000
 /** After a renewal that failed without saying that the lease is lost. */
 const retryRenewalMs = 2_000
 /** A lease counts as lost this long before its end: what it protects takes time to arrive, too. */
-const marginMs = 2_000
+const marginMs = 5_000
 
 /**
  * Takes a lease on a blob that is there for nothing else: on the certificate's own blob it would make a Go
@@ -36,8 +36,7 @@ export async function acquireLease(
   name: string,
   run: Run,
 ): Promise<CertCacheLock | undefined> {
-  // The id is proposed, so that asking again for a lease that was granted is granted again.
-  const lease = new BlobLease(blob, name, randomUUID(), run)
+  const lease = new BlobLease(blob, name, run)
   // The blob goes with each release: it is there while somebody holds the lock, or has died with it.
   for (let attempt = 0; attempt < 3; attempt++) {
     const outcome = await lease.acquire()
@@ -59,13 +58,19 @@ class BlobLease implements CertCacheLock {
   #renewal: NodeJS.Timeout | undefined
   #expiry: NodeJS.Timeout | undefined
 
-  constructor(
-    private readonly blob: LeasableBlob,
-    private readonly name: string,
-    private readonly id: string,
-    private readonly run: Run,
-  ) {
-    this.#lease = blob.getBlobLeaseClient(id)
+  #released = false
+  // Not TypeScript's private fields: the client has the credentials, and shows them when it is inspected.
+  readonly #blob: LeasableBlob
+  readonly #name: string
+  readonly #id = randomUUID()
+  readonly #run: Run
+
+  constructor(blob: LeasableBlob, name: string, run: Run) {
+    this.#blob = blob
+    this.#name = name
+    this.#run = run
+    // The id is proposed, so that asking again for a lease that was granted is granted again.
+    this.#lease = blob.getBlobLeaseClient(this.#id)
   }
 
   get signal(): AbortSignal {
@@ -78,7 +83,7 @@ class BlobLease implements CertCacheLock {
     const from = performance.now()
     try {
       const outcome = await lostTheRace(
-        this.run(`lock ${this.name}`, (abortSignal) =>
+        this.#run(`lock ${this.#name}`, (abortSignal) =>
           this.#lease.acquireLease(leaseSeconds, { abortSignal }),
         ),
       )
@@ -94,6 +99,7 @@ class BlobLease implements CertCacheLock {
   }
 
   async release(): Promise<void> {
+    this.#released = true
     clearTimeout(this.#renewal)
     clearTimeout(this.#expiry)
     await this.#remove()
@@ -102,8 +108,8 @@ class BlobLease implements CertCacheLock {
   /** With the blob goes the lease. Only the holder of this id can do it. */
   async #remove(): Promise<void> {
     await lostTheRace(
-      this.run(`unlock ${this.name}`, (abortSignal) =>
-        this.blob.delete({ abortSignal, conditions: { leaseId: this.id } }),
+      this.#run(`unlock ${this.#name}`, (abortSignal) =>
+        this.#blob.delete({ abortSignal, conditions: { leaseId: this.#id } }),
       ),
     )
   }
@@ -124,15 +130,17 @@ class BlobLease implements CertCacheLock {
     const from = performance.now()
     try {
       const outcome = await lostTheRace(
-        this.run(`renew the lock of ${this.name}`, (abortSignal) => this.#lease.renewLease({ abortSignal })),
+        this.#run(`renew the lock of ${this.#name}`, (abortSignal) =>
+          this.#lease.renewLease({ abortSignal }),
+        ),
       )
-      if (this.#lost.signal.aborted) return
+      if (this.#released || this.#lost.signal.aborted) return
       if (outcome === undefined || outcome === 'lost the race')
         return this.#lose('somebody else has taken it')
       this.#proved(from)
     } catch {
       // The service did not say that it is lost; until it expires there is time to ask again.
-      if (!this.#lost.signal.aborted) this.#renewIn(retryRenewalMs)
+      if (!this.#released && !this.#lost.signal.aborted) this.#renewIn(retryRenewalMs)
     }
   }
 
@@ -140,7 +148,7 @@ class BlobLease implements CertCacheLock {
     clearTimeout(this.#renewal)
     clearTimeout(this.#expiry)
     if (this.#lost.signal.aborted) return
-    this.#lost.abort(new LockLostError(`the lock of ${this.name} is lost: ${why}`))
+    this.#lost.abort(new LockLostError(`the lock of ${this.#name} is lost: ${why}`))
   }
 }
 

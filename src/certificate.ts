@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { inspect } from 'node:util'
 import { toError } from './errors.js'
 
@@ -28,6 +29,7 @@ export type CheckedBundle =
       readonly notBefore: number
       readonly notAfter: number
       readonly serialNumber: string
+      readonly context: SecureContext
     }
 
 /** No certificate chain comes near it; more is not even looked at. */
@@ -60,7 +62,10 @@ export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: Bun
   return { key, chain: chain.join('') }
 }
 
-/** Distrusts what a store returned: the leaf must be for this host, for this key, and valid now. Never throws. */
+/**
+ * Distrusts what a store returned: the leaf must be for this host, for this key, and valid now, and a TLS server
+ * must be able to use it. Never throws.
+ */
 export function checkBundle(data: Uint8Array, host: string, now: number): CheckedBundle {
   const bundle = decodeBundle(data)
   if ('fault' in bundle) return bundle
@@ -73,7 +78,9 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
     if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
     // Also where a date could not be parsed.
     if (!(now < notAfter)) return { fault: 'expired' }
-    return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber }
+    // OpenSSL may refuse what could be parsed: a weak key, a broken intermediate.
+    const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
+    return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber, context }
   } catch (thrown) {
     return { fault: 'unreadable', detail: toError(thrown).message }
   }

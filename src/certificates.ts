@@ -1,6 +1,6 @@
 import type { CertCache } from './cache.js'
 import { type Clock, withDeadline } from './clock.js'
-import { Contexts, type LiveCertificate } from './contexts.js'
+import { Contexts, type LiveCertificate, pauseMs } from './contexts.js'
 import { ClosedError, DeadlineError, HostError, IssuanceError, toError } from './errors.js'
 import type { CertificateEvent, Report } from './events.js'
 import type { FailureRecord, FailureRecords } from './failure.js'
@@ -10,8 +10,6 @@ import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
 import { RecentErrors } from './recent-errors.js'
 
-/** After a failed renewal; a failure record in the store may say later. */
-const renewalRetryMs = 60_000
 /** For a policy that asks a database; a handshake's own bound ends sooner for those who wait. */
 const policyMs = 30_000
 
@@ -58,7 +56,6 @@ export class Certificates {
     this.#contexts = new Contexts({
       now: () => clock.now(),
       renewBeforeMs,
-      onLive: (live) => this.#onLive(live),
       onFault: (host, reason) => report('invalid', { host, key: layout.certificate(host), reason }),
     })
   }
@@ -109,7 +106,9 @@ export class Certificates {
     await this.checkPolicy(host)
     const accept = (data: Uint8Array) => {
       const live = this.#contexts.derive(data, host, 'store')
-      return live !== undefined && live.renewAt > dueBy
+      if (!live || live.renewAt <= dueBy) return false
+      this.#onLive(live)
+      return true
     }
     let record: FailureRecord | undefined
     const beforeLock = async () => {
@@ -153,7 +152,10 @@ export class Certificates {
     const data = await issue(host, record, lock)
     const event = this.#inMemory(host) ? 'renewed' : 'issued'
     const live = this.#contexts.derive(data, host, 'acme')
-    if (live) report(event, { ...describe(live), durationMs: clock.now() - started })
+    if (live) {
+      this.#onLive(live)
+      report(event, { ...describe(live), durationMs: clock.now() - started })
+    }
     return data
   }
 
@@ -162,8 +164,9 @@ export class Certificates {
     return data && this.#contexts.current(data, host)
   }
 
+  /** Before it goes into memory. */
   #onLive(live: LiveCertificate): void {
-    // The same one read again, to see whether a peer has replaced it.
+    // It was there before; or a peer has not replaced it yet.
     if (this.#inMemory(live.host)?.serialNumber === live.serialNumber) return
     if (live.source === 'store') this.#parts.report('loaded', describe(live))
     this.#parts.onLive(live)
@@ -173,7 +176,7 @@ export class Certificates {
     const { clock, report } = this.#parts
     const { host } = due
     const now = clock.now()
-    due.attemptAt = now + renewalRetryMs
+    due.attemptAt = now + pauseMs
     this.#obtain(host, now).then(
       () => this.#errors.delete(host),
       (thrown: unknown) => {

@@ -52,10 +52,10 @@ export class ChallengeAnswers {
   }
 
   /** Whatever became of the order. Under no signal: an order given up must not leave its answer behind. */
-  async withdraw(answer: ChallengeAnswer): Promise<void> {
+  async withdraw(answer: ChallengeAnswer, { stored }: { stored: boolean }): Promise<void> {
     const key = this.#key(answer)
     this.#pending.delete(key)
-    await this.store.delete(key)
+    if (stored) await this.store.delete(key)
   }
 
   /** The http-01 answer that this process itself waits for. */

@@ -27,6 +27,26 @@ export function sharedController(): AbortController {
   return controller
 }
 
+/**
+ * Lets a controller abort with the first of `sources`, until the returned function is called. Unlike
+ * `AbortSignal.any`, which on Node 20 may lose a source to the garbage collector, it holds them.
+ */
+export function follow(
+  controller: AbortController,
+  sources: readonly (AbortSignal | undefined)[],
+): () => void {
+  const links = sources.flatMap((source) => {
+    if (!source) return []
+    const abort = () => controller.abort(source.reason)
+    if (source.aborted) abort()
+    else source.addEventListener('abort', abort, { once: true })
+    return () => source.removeEventListener('abort', abort)
+  })
+  return () => {
+    for (const unlink of links) unlink()
+  }
+}
+
 /** Rejects with the signal's reason as soon as it aborts; otherwise settles as `promise` does. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise
@@ -46,16 +66,14 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
   bound: { ms: number; clock: Clock; error: () => Error; signal?: AbortSignal | undefined },
 ): Promise<T> {
-  const controller = new AbortController()
-  const abort = () => controller.abort(bound.signal?.reason)
-  if (bound.signal?.aborted) abort()
-  else bound.signal?.addEventListener('abort', abort, { once: true })
+  const controller = sharedController()
+  const unlink = follow(controller, [bound.signal])
   const cancel = bound.clock.after(bound.ms, () => controller.abort(bound.error()))
   try {
     return await abortable(work(controller.signal), controller.signal)
   } finally {
     cancel()
-    bound.signal?.removeEventListener('abort', abort)
+    unlink()
   }
 }
 

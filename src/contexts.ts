@@ -1,4 +1,4 @@
-import { createSecureContext, type SecureContext } from 'node:tls'
+import type { SecureContext } from 'node:tls'
 import {
   type BundleFault,
   Certificate,
@@ -6,9 +6,11 @@ import {
   checkBundle,
   decodeBundle,
 } from './certificate.js'
-import { toError } from './errors.js'
 import type { CertificateSource } from './events.js'
 import { renewalTime } from './renewal.js'
+
+/** After an order, or a failed one, the next renewal is not attempted for so long. */
+export const pauseMs = 60_000
 
 /** A certificate ready to be served. Times are numbers: one is compared in each handshake. */
 export interface LiveCertificate {
@@ -28,8 +30,6 @@ export interface LiveCertificate {
 export interface ContextsOptions {
   readonly now: () => number
   readonly renewBeforeMs: number | undefined
-  /** Called once for each stored value that turns out to be servable. */
-  readonly onLive: (live: LiveCertificate) => void
   /** Called once for each stored value that does not. */
   readonly onFault: (host: string, fault: BundleFault) => void
 }
@@ -67,33 +67,23 @@ export class Contexts {
       this.options.onFault(host, made)
       return undefined
     }
-    this.options.onLive(made)
     return made
   }
 
   #make(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | BundleFault {
     const checked = checkBundle(data, host, this.options.now())
     if (checked.fault) return checked.fault
-    const { bundle, notBefore, notAfter, serialNumber } = checked
-    const { renewBeforeMs } = this.options
+    const { notBefore, notAfter, serialNumber, context } = checked
+    const { renewBeforeMs, now } = this.options
     const renewAt = renewalTime({ notBefore, notAfter, renewBeforeMs, random: this.#spread(serialNumber) })
-    const context = contextOf(bundle.key, bundle.chain)
-    if (context instanceof Error) return 'unreadable'
-    return { host, serialNumber, notBefore, notAfter, renewAt, source, context, data, attemptAt: renewAt }
+    // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
+    const attemptAt = source === 'acme' ? Math.max(renewAt, now() + pauseMs) : renewAt
+    return { host, serialNumber, notBefore, notAfter, renewAt, source, context, data, attemptAt }
   }
 
   /** From 0 up to 1: differs by process and certificate, but not from one reading of a certificate to the next. */
   #spread(serialNumber: string): number {
     return (this.#seed + Number.parseInt(serialNumber.slice(-8), 16) / 2 ** 32) % 1
-  }
-}
-
-/** OpenSSL may still refuse what parsed: a weak key, a broken intermediate. */
-function contextOf(key: string, cert: string): SecureContext | Error {
-  try {
-    return createSecureContext({ key, cert })
-  } catch (thrown) {
-    return toError(thrown)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Server } from 'node:tls'
 import type { Certificate } from './certificate.js'
+import { guarded } from './guarded.js'
 
 /** Servers whose default context, what a client without SNI gets, is kept on one host's certificate. */
 export class DefaultHostServers {
@@ -12,6 +13,6 @@ export class DefaultHostServers {
 
   /** Connections and sessions that exist go on. */
   update({ key, cert }: Certificate): void {
-    for (const server of this.#servers) server.setSecureContext({ key, cert })
+    for (const server of this.#servers) guarded(() => server.setSecureContext({ key, cert }))
   }
 }

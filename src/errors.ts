@@ -112,4 +112,6 @@ export class ClosedError extends CertCacheError {
 
 /** Any thrown value as an Error: other people's policies, listeners and stores throw what they like. */
 export const toError = (thrown: unknown): Error =>
-  thrown instanceof Error ? thrown : new Error(`a value that is no Error was thrown: ${String(thrown)}`)
+  thrown instanceof Error
+    ? thrown
+    : new Error(`a value that is no Error was thrown, of type ${typeof thrown}`)

@@ -19,10 +19,11 @@ export interface FleetWork<T> {
   /** What the work leads to, if it is done by now; past any memory. */
   find(): Promise<T | undefined>
   /**
-   * Does the work; the lock is given back when `held`, if there is any, has settled. If it rejects and the lock is
-   * lost, everything begins again. The lock is `undefined` where the store has none: once per process, then.
+   * Does the work; afterwards the lock is given back, unless `keepsLock` says that this will be done later. If it
+   * rejects and the lock is lost, everything begins again. The lock is `undefined` where the store has none: once
+   * per process, then.
    */
-  work(lock: CertCacheLock | undefined): Promise<{ value: T; held?: Promise<unknown> | undefined }>
+  work(lock: CertCacheLock | undefined): Promise<{ value: T; keepsLock?: boolean }>
 }
 
 /**
@@ -44,23 +45,26 @@ export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
 
 /** `undefined` if the lock was lost on the way. */
 async function underLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>): Promise<T | undefined> {
-  let held: Promise<unknown> | undefined
+  let keepsLock: boolean | undefined
   try {
     const found = await find()
     if (found !== undefined) return found
     const result = await work(lock)
-    held = result.held
+    keepsLock = result.keepsLock
     return result.value
   } catch (error) {
     if (lock.signal.aborted) return undefined
     throw error
   } finally {
-    if (held) held.finally(() => release(lock))
-    else await release(lock)
+    if (!keepsLock) await release(lock)
   }
 }
 
-/** Should it fail, the lock ends by itself; the work is done all the same. */
-async function release(lock: CertCacheLock): Promise<void> {
-  if (!lock.signal.aborted) await lock.release().catch(() => undefined)
+/** Never rejects: should it fail, the lock ends by itself, and the work is done all the same. */
+export async function release(lock: CertCacheLock): Promise<void> {
+  try {
+    if (!lock.signal.aborted) await lock.release()
+  } catch {
+    // A guarded store has reported it.
+  }
 }

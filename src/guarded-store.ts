@@ -70,7 +70,13 @@ class GuardedStore<S extends CertCache> implements CertCache {
 
 class GuardedLockingStore extends GuardedStore<LockingCertCache> implements LockingCertCache {
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    const lock = await this.run('lock', name, options, (bounded) => this.store.tryLock(name, bounded))
+    const lock = await this.run('lock', name, options, async (bounded) => {
+      const granted = await this.store.tryLock(name, bounded)
+      if (!bounded.signal.aborted) return granted
+      // Nobody waits for it any more.
+      await granted?.release()
+      return undefined
+    })
     if (!lock) return undefined
     const lost = () => this.onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
     lock.signal.addEventListener('abort', lost, { once: true })
@@ -90,8 +96,8 @@ class GuardedLockingStore extends GuardedStore<LockingCertCache> implements Lock
 /** Stores of other people throw what they like. */
 function asStoreError(thrown: unknown, operation: StoreOperation, key: string): CertCacheError {
   if (thrown instanceof CertCacheError) return thrown
-  const error = toError(thrown)
-  return new StoreError('ERR_STORE_FAILED', `the store could not ${operation} ${key}: ${error.message}`, {
-    cause: error,
-  })
+  const { message, name, stack } = toError(thrown)
+  // A copy: the original may hold a request with its credentials.
+  const cause = Object.assign(new Error(message), { name, stack })
+  return new StoreError('ERR_STORE_FAILED', `the store could not ${operation} ${key}: ${message}`, { cause })
 }

@@ -23,6 +23,14 @@ export interface ContextSource {
   onIllegalName(servername: string): void
 }
 
+/** Not in Node's documentation: the server of a socket, and whether it asks for client certificates. */
+type ServerSocket = TLSSocket & { readonly server?: { readonly requestCert?: boolean } }
+
+// Node verifies clients against the SNI context's CAs, so against its default roots instead of the server's `ca`:
+// it would let in whoever has a certificate of any public CA.
+const noClientCertificates =
+  'acme-cert-cache: a server with requestCert can not use tlsOptions(): client certificates would be verified against the wrong CAs'
+
 /**
  * The two callbacks of a TLS server. Both are plain functions that never throw, and SNICallback calls back
  * exactly once, whatever happens behind it: without a context where there is none for the name. The server's
@@ -43,6 +51,8 @@ export function tlsCallbacks(
     callback: (error: Error | null, context?: SecureContext) => void,
   ): void {
     let found: SecureContext | undefined | Promise<SecureContext | undefined>
+    if ((this as ServerSocket | undefined)?.server?.requestCert)
+      return callback(new TypeError(noClientCertificates))
     try {
       found = contextFor(servername, validations.has(this as object))
     } catch (thrown) {
@@ -68,7 +78,7 @@ export function tlsCallbacks(
     { servername, protocols }: { servername: string; protocols: string[] },
   ) {
     try {
-      const socket = this as TLSSocket & { server?: object }
+      const socket = this as ServerSocket
       if (protocols.length === 1 && protocols[0] === acmeTlsProtocol) {
         answerValidation(socket, servername)
         return acmeTlsProtocol

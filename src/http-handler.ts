@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ChallengeAnswers, isToken } from './challenge.js'
+import { guarded } from './guarded.js'
 import { normalizeHost } from './hostname.js'
 
 type Next = (error?: unknown) => void
@@ -24,7 +25,7 @@ export function createHttpHandler({ answers, fromStore, fallback }: HttpHandlerP
   return (req, res, next) => {
     const path = (req.url ?? '').split('?', 1)[0] as string
     if (path.startsWith(challengePath))
-      return void answerChallenge(path.slice(challengePath.length), req, res)
+      return guarded(() => answerChallenge(path.slice(challengePath.length), req, res))
     if (fallback) return fallback(req, res)
     if (next) return next()
     redirect(req, res)
@@ -37,6 +38,7 @@ export function createHttpHandler({ answers, fromStore, fallback }: HttpHandlerP
     try {
       const answer = answers.pendingHttp01(token, host) ?? (await fromStore(host, token))
       if (!answer) return reply(res, 404, 'no such challenge')
+      if (res.headersSent || res.writableEnded) return
       res.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': answer.byteLength })
       res.end(req.method === 'HEAD' ? undefined : answer)
     } catch {
@@ -56,6 +58,7 @@ function redirect(req: IncomingMessage, res: ServerResponse): void {
 }
 
 function reply(res: ServerResponse, status: number, message: string): void {
+  if (res.headersSent || res.writableEnded) return // somebody else, such as a time-out, has answered
   res.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(`${message}\n`)
 }
 

@@ -3,7 +3,7 @@ import { AcmeAccount } from './acme.js'
 import type { CertCache, CertCacheLock } from './cache.js'
 import { checkBundle, encodeBundle } from './certificate.js'
 import type { ChallengeAnswers, ChallengeType } from './challenge.js'
-import { type Clock, withDeadline } from './clock.js'
+import { type Clock, follow, sharedController, withDeadline } from './clock.js'
 import {
   CertCacheError,
   ClosedError,
@@ -15,9 +15,13 @@ import {
 } from './errors.js'
 import type { Report } from './events.js'
 import type { FailureRecord, FailureRecords } from './failure.js'
+import { warn } from './guarded.js'
 import { generateKey } from './keys.js'
 import type { KeyType, StoredLayout } from './layout.js'
 import type { AcmeSettings } from './manager-options.js'
+
+/** How long a close waits for orders that can't be given up any more. */
+const closeMs = 10_000
 
 type Lock = Pick<CertCacheLock, 'signal'>
 
@@ -71,19 +75,21 @@ export class Issuance {
         ms: orderMs,
         clock,
         error: timeout,
-        signal: lock ? AbortSignal.any([closing, lock.signal]) : closing,
       })
     } catch (thrown) {
+      if (closing.aborted || lock?.signal.aborted) throw thrown
       throw await this.#remember(host, record, thrown)
     }
-    // Should this fail, it is reported, and the record only lets the next renewal wait.
-    if (record) await failures.remove(host).catch(reportedByStore)
+    // Not waited for: first of all the certificate is to be stored.
+    if (record) failures.remove(host).catch(reportedByStore)
     return bundle
   }
 
   /** Resolves when no order is under way any more, its challenge answer withdrawn; `closing` ends them. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#orders)
+    const { clock } = this.parts
+    const error = () => new DeadlineError(`orders were still under way ${closeMs / 1_000} s after close`)
+    await withDeadline(() => Promise.allSettled(this.#orders), { ms: closeMs, clock, error }).catch(warn)
     this.#account.close()
   }
 
@@ -97,23 +103,40 @@ export class Issuance {
   async #order(
     host: string,
     record: FailureRecord | undefined,
-    signal: AbortSignal,
+    deadline: AbortSignal,
     lock: Lock | undefined,
   ): Promise<Uint8Array> {
-    const { answers, keyType, clock } = this.parts
+    const { answers, keyType, clock, closing } = this.parts
     const key = await generateKey(keyType)
-    const chain = await this.#account.order({
-      host,
-      key,
-      challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
-      publish: (answer) => answers.publish(answer, signal),
-      withdraw: (answer) => answers.withdraw(answer).catch(reportedByStore),
-      signal,
-      proceed() {
-        signal.throwIfAborted()
-        lock?.signal.throwIfAborted()
-      },
-    })
+    const order = sharedController()
+    const { signal } = order
+    const unlink = follow(order, [deadline])
+    // What has been finalized is a certificate: then neither a close nor a lost lock throws it away.
+    const untilCommit = follow(order, [closing, lock?.signal])
+    const proceed = () => {
+      signal.throwIfAborted()
+      lock?.signal.throwIfAborted()
+    }
+    const chain = await this.#account
+      .order({
+        host,
+        key,
+        challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
+        publish: (answer) => answers.publish(answer, signal),
+        // The next holder of the lock may have put its own answer there.
+        withdraw: (answer) =>
+          answers.withdraw(answer, { stored: !lock?.signal.aborted }).catch(reportedByStore),
+        signal,
+        proceed,
+        commit() {
+          proceed()
+          untilCommit()
+        },
+      })
+      .finally(() => {
+        unlink()
+        untilCommit()
+      })
     const bundle = encodeBundle(key, chain)
     const { fault } = checkBundle(bundle, host, clock.now())
     if (fault)

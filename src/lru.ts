@@ -6,9 +6,10 @@ import {
   type CertCache,
   type CertCacheLock,
 } from './cache.js'
-import { abortable, type Clock, sharedController, systemClock } from './clock.js'
-import { ClosedError } from './errors.js'
+import { abortable, type Clock, sharedController, systemClock, withDeadline } from './clock.js'
+import { ClosedError, DeadlineError } from './errors.js'
 import { onceInFleet } from './fleet.js'
+import { warn } from './guarded.js'
 import { positiveInteger } from './options.js'
 import { UnsavedValues } from './unsaved.js'
 
@@ -43,6 +44,9 @@ export interface GetOrPutOptions extends CacheOperationOptions {
  * step that must not be done twice.
  */
 export type Produce = (lock?: Pick<CertCacheLock, 'signal'>) => Promise<Uint8Array>
+
+/** How long a close waits for values in production. */
+const closeMs = 15_000
 
 /** A store read that all callers who want the same key share. A write to the key makes it out of date. */
 interface Read {
@@ -129,21 +133,25 @@ export class LruCertCache implements CertCache {
     const known = this.peek(key)
     if (known && accept(known)) return known
     const running = this.#productions.get(key)
-    if (running) return this.#join(key, running, accept, signal)
+    if (running) return this.#join(running, accept, signal)
     const stored = await this.#fromStore(key, accept, signal)
     if (stored?.accepted) return stored.data
     const make = () => this.#produce(key, produce, accept, beforeLock)
     const production = this.#productions.get(key) ?? this.#startProduction(key, make, stored?.data)
-    return this.#join(key, production, accept, signal)
+    return this.#join(production, accept, signal)
   }
 
   /**
    * Ends the wait for other machines, and tries once more to store what the store would not take so far.
    * @throws {AggregateError} of the puts that failed again
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closing.abort(new ClosedError('the LruCertCache was closed'))
-    return this.#unsaved.close()
+    const running = [...this.#productions.values()].map(({ result }) => result)
+    const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
+    const bound = { ms: closeMs, clock: this.#clock, error }
+    await withDeadline(() => Promise.allSettled(running), bound).catch(warn)
+    await this.#unsaved.close()
   }
 
   /** What the store has now; kept in memory if it is accepted. */
@@ -174,6 +182,7 @@ export class LruCertCache implements CertCache {
     refused: Uint8Array | undefined,
   ): Production {
     const result = make().finally(() => this.#productions.delete(key))
+    result.catch(() => undefined) // whoever waits for it handles it; nobody may be left to
     const production: Production = { result, refused }
     this.#productions.set(key, production)
     return production
@@ -181,14 +190,11 @@ export class LruCertCache implements CertCache {
 
   /** The result of a production; or what it is to replace, for a caller who is content with that. */
   #join(
-    key: string,
     { result, refused }: Production,
     accept: (data: Uint8Array) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    if (!refused || !accept(refused)) return abortable(result, signal)
-    this.#memory.set(key, refused)
-    return Promise.resolve(refused)
+    return refused && accept(refused) ? Promise.resolve(refused) : abortable(result, signal)
   }
 
   async #produce(
@@ -198,7 +204,6 @@ export class LruCertCache implements CertCache {
     beforeLock: (() => Promise<unknown>) | undefined,
   ): Promise<Uint8Array> {
     await beforeLock?.()
-    let made: Uint8Array | undefined
     return onceInFleet({
       store: this.#store,
       name: key,
@@ -211,16 +216,14 @@ export class LruCertCache implements CertCache {
         return stored?.accepted ? stored.data : undefined
       },
       work: async (lock) => {
-        // Made under a lock that was lost then, it is stored under the next one.
-        made ??= await produce(lock)
-        lock?.signal.throwIfAborted()
-        const data = made
+        const data = await produce(lock)
+        // From here on it is not lost any more, whatever becomes of lock and store.
         this.#outdateReads(key)
         this.#memory.set(key, data)
         const onAdopted = (adopted: Uint8Array) => this.#memory.set(key, adopted)
-        const { settled } = await this.#unsaved.put(key, data, { lock, accept, onAdopted })
+        const outcome = await this.#unsaved.put(key, data, { lock, accept, onAdopted })
         this.#outdateReads(key)
-        return { value: data, held: settled }
+        return { value: data, keepsLock: outcome === 'kept' }
       },
     })
   }

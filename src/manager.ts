@@ -136,7 +136,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   /**
    * Gets the certificates of all `hosts` ready, 8 at a time: call it when the server listens, before traffic.
-   * Waits for orders to the end, 5 minutes each at most.
+   * Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
    * @throws {AggregateError} of the hosts' errors, after all have been tried
    */
   async ensure(hosts: Iterable<string>): Promise<void> {
@@ -162,7 +162,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   /**
    * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate. Sets key
    * and certificate through `server.setSecureContext`, which puts other options of the default context (such as
-   * `ciphers`) back to Node's defaults.
+   * `ciphers`) back to Node's defaults. Follows what handshakes with SNI and `ensure` get for that host.
    * @throws {TypeError} without the option `defaultHost`
    */
   attach(server: Server): void {
@@ -200,7 +200,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   async #close(): Promise<void> {
     this.#closing.abort(new ClosedError('the CertManager was closed'))
-    await (await this.#issuance)?.close()
+    await (await this.#issuance?.catch(() => undefined))?.close() // if it could not be loaded, nothing was ordered
     await this.#certificates.close()
   }
 

@@ -1,19 +1,19 @@
 import type { CertCache, CertCacheLock } from './cache.js'
-import { type Clock, sharedController } from './clock.js'
-import { toError } from './errors.js'
-import { onceInFleet } from './fleet.js'
+import { type Clock, sharedController, withDeadline } from './clock.js'
+import { DeadlineError, toError } from './errors.js'
+import { onceInFleet, release } from './fleet.js'
 import { guarded } from './guarded.js'
 
 const firstRetryMs = 1_000
 const longestRetryMs = 300_000
+/** For the last attempt. */
+const closeMs = 10_000
 
 /** A value that was expensive to make, and that is not in the store yet. */
 interface Unsaved extends UnsavedOptions {
   readonly data: Uint8Array
   failures: number
   cancel: () => void
-  /** It is in the store, or another is in its place. */
-  settle: () => void
 }
 
 interface UnsavedOptions {
@@ -50,16 +50,18 @@ export class UnsavedValues {
     return this.#values.get(key)?.data
   }
 
-  /** Resolves after the first attempt; if that failed, with a promise for the time when no more are needed. */
-  async put(key: string, data: Uint8Array, options: UnsavedOptions): Promise<{ settled?: Promise<void> }> {
+  /**
+   * Resolves after the first attempt, but does not wait for one that would have to wait for other machines.
+   * `kept`: the value is not stored yet, and the lock is given back with it.
+   */
+  async put(key: string, data: Uint8Array, options: UnsavedOptions): Promise<'stored' | 'kept'> {
     this.supersede(key)
-    let settle = () => {}
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve
-    })
-    const value: Unsaved = { ...options, data, failures: 0, cancel: () => {}, settle }
+    const value: Unsaved = { ...options, data, failures: 0, cancel: () => {} }
     this.#values.set(key, value)
-    return (await this.#attempt(key, value)) ? { settled } : {}
+    const attempt = this.#attempt(key, value, this.#closing.signal)
+    if (options.lock?.signal.aborted) return 'kept'
+    const error = await attempt
+    return error && this.#values.get(key) === value ? 'kept' : 'stored'
   }
 
   /** A newer value, or a deletion, takes the place of this one. */
@@ -67,7 +69,7 @@ export class UnsavedValues {
     const value = this.#values.get(key)
     this.#values.delete(key)
     value?.cancel()
-    value?.settle()
+    if (value?.lock && value.failures > 0) void release(value.lock)
   }
 
   async close(): Promise<void> {
@@ -75,42 +77,46 @@ export class UnsavedValues {
     const errors: Error[] = []
     const last = [...this.#values].map(async ([key, value]) => {
       value.cancel()
-      const error = await this.#attempt(key, value)
+      const timeout = () => new DeadlineError(`${key} could not be stored within ${closeMs / 1_000} s`)
+      const attempt = (signal: AbortSignal) => this.#attempt(key, value, signal)
+      const bound = { ms: closeMs, clock: this.clock, error: timeout }
+      const error = await withDeadline(attempt, bound).catch(toError)
       if (error) errors.push(error)
-      value.settle()
+      if (value.lock) await release(value.lock)
     })
     await Promise.all(last)
     if (errors.length > 0) throw new AggregateError(errors, `${errors.length} values could not be stored`)
   }
 
-  async #attempt(key: string, value: Unsaved): Promise<Error | undefined> {
+  async #attempt(key: string, value: Unsaved, signal: AbortSignal): Promise<Error | undefined> {
     try {
-      await this.#store(key, value)
+      await this.#store(key, value, signal)
     } catch (thrown) {
       const error = toError(thrown)
       if (this.#values.get(key) === value && !this.#closing.signal.aborted)
         this.#retryLater(key, value, error)
       return error
     }
-    if (this.#values.get(key) === value) this.supersede(key)
+    if (this.#values.get(key) === value) this.#values.delete(key)
+    if (value.lock && value.failures > 0) await release(value.lock)
     return undefined
   }
 
   /** Without the lock that it was made under, a peer may have been at work meanwhile: its value is not overwritten. */
-  async #store(key: string, { data, lock, accept, onAdopted }: Unsaved): Promise<void> {
+  async #store(key: string, { data, lock, accept, onAdopted }: Unsaved, signal: AbortSignal): Promise<void> {
     const { store, clock } = this
-    if (!lock?.signal.aborted) return store.put(key, data)
+    if (!lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
     const stored = await onceInFleet({
       store,
       name: key,
       clock,
-      signal: this.#closing.signal,
+      signal,
       async find() {
         const found = await store.get(key)
         return found && accept(found) ? found : undefined
       },
-      async work() {
-        await store.put(key, data)
+      async work(next) {
+        await store.put(key, data, { signal: next?.signal })
         return { value: data }
       },
     })
@@ -120,7 +126,7 @@ export class UnsavedValues {
   #retryLater(key: string, value: Unsaved, error: Error): void {
     const retryInMs = Math.min(firstRetryMs * 2 ** value.failures, longestRetryMs)
     value.failures += 1
-    value.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, value))
+    value.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, value, this.#closing.signal))
     guarded(() => this.onPutFailed({ key, error, retryInMs }))
   }
 }

@@ -110,30 +110,30 @@ test('a loser takes its turn when the winner has failed', async () => {
   expect(text(await letTimePass(loser))).toBe('by b')
 })
 
-test('a lock that is lost before the put stops it; what a peer stored meanwhile is taken', async () => {
-  const { store, a, letTimePass } = fleet()
+test('a lock that is lost before the put stops it; what a peer stored meanwhile takes its place', async () => {
+  const { store, a } = fleet()
   const { calls, produce } = slowly('by a, too late')
   const result = a.getOrPut(key, produce)
   await expect.poll(() => calls.started).toBe(1)
   store.lose(key)
   store.values.set(key, bytes('by a peer'))
   calls.finish()
-  expect(text(await letTimePass(result))).toBe('by a peer')
+  expect(text(await result)).toBe('by a, too late')
+  await expect.poll(() => text(a.peek(key))).toBe('by a peer')
   expect(text(store.values.get(key))).toBe('by a peer')
-  expect(text(a.peek(key))).toBe('by a peer')
 })
 
 test('a lock that is lost before the put, and nobody else at work: the value is stored under the next lock, not made again', async () => {
-  const { store, a, letTimePass } = fleet()
+  const { store, a } = fleet()
   const { calls, produce } = slowly('by a')
   const result = a.getOrPut(key, produce)
   await expect.poll(() => calls.started).toBe(1)
   store.lose(key)
   calls.finish()
-  expect(text(await letTimePass(result))).toBe('by a')
+  expect(text(await result)).toBe('by a')
+  await expect.poll(() => text(store.values.get(key))).toBe('by a')
+  await expect.poll(() => store.held(key)).toBe(false)
   expect(calls.started).toBe(1)
-  expect(text(store.values.get(key))).toBe('by a')
-  expect(store.held(key)).toBe(false)
 })
 
 test('while the put fails the lock is kept; it is given back with the value stored', async () => {
@@ -161,6 +161,45 @@ test('a put that fails until the lock is lost does not overwrite what a peer has
   clock.advance(1_000)
   await expect.poll(() => text(a.peek(key))).toBe('by a peer')
   expect(text(store.values.get(key))).toBe('by a peer')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a lock that is lost while the value is made begins everything again', async () => {
+  const { store, a, letTimePass } = fleet()
+  let attempts = 0
+  const result = a.getOrPut(key, async (lock) => {
+    attempts += 1
+    if (attempts === 1) store.lose(key)
+    lock?.signal.throwIfAborted()
+    return bytes('by a')
+  })
+  expect(text(await letTimePass(result))).toBe('by a')
+  expect(attempts).toBe(2)
+})
+
+test('a value whose lock was lost, and that the store would not take, is stored by close', async () => {
+  const { store, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  await a.getOrPut(key, async () => bytes('by a'))
+  store.lose(key)
+  store.before = () => {}
+  await a.close()
+  expect(text(store.values.get(key))).toBe('by a')
+  expect(store.held(key)).toBe(false)
+})
+
+test('close waits for what is being produced, and stores it', async () => {
+  const { store, a } = fleet()
+  const { calls, produce } = slowly('by a')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  const closed = a.close()
+  calls.finish()
+  await closed
+  expect(text(await result)).toBe('by a')
+  expect(text(store.values.get(key))).toBe('by a')
   expect(store.held(key)).toBe(false)
 })
 

@@ -77,6 +77,32 @@ test('a store that fails is a 503, never a 404', async () => {
   expect(await challenge('token')).toMatchObject({ status: 503 })
 })
 
+test('an answer of somebody else’s, such as a time-out, is left alone', async () => {
+  const { store, manager } = await start()
+  const warnings: string[] = []
+  const listener = (warning: Error) => warnings.push(warning.message)
+  process.on('warning', listener)
+  let answer = () => {}
+  store.before = () =>
+    new Promise<void>((resolve) => {
+      answer = resolve
+    })
+  const handler = manager.httpHandler()
+  const server = createServer((req, res) => {
+    handler(req, res)
+    res.writeHead(504).end('too late')
+  })
+  const port = await listen(server)
+  closers.push(() => server.close())
+  expect(await get(port, '/.well-known/acme-challenge/token', { host: 'a.example' })).toMatchObject({
+    status: 504,
+  })
+  answer()
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate)
+  process.off('warning', listener)
+  expect(warnings).toEqual([])
+})
+
 test('other requests are redirected to https', async () => {
   const { port } = await start()
   const redirected = await get(port, '/path?query=1', { host: 'A.example:8080' })

@@ -110,6 +110,16 @@ describe('ALPN is what the server would negotiate without us', () => {
   })
 })
 
+test('a server that asks for client certificates is refused: they would be verified against the wrong CAs', async () => {
+  const server = https.createServer({ ...manager.tlsOptions(), requestCert: true, ca: ca.rootCertificate })
+  const reasons: string[] = []
+  server.on('tlsClientError', ({ message }) => reasons.push(message))
+  const port = await listen(server)
+  closers.push(() => server.close())
+  await expect(handshake(port, 'a.example')).rejects.toThrow()
+  await expect.poll(() => reasons.join()).toMatch(/requestCert can not use tlsOptions/)
+})
+
 describe('mounted', () => {
   test('in Express, on both ports', async () => {
     const app = express()
