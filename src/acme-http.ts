@@ -47,7 +47,12 @@ export class AcmeHttp {
       const known = this.#answerFromMemory(url, method)
       if (known) return known
       const body = options?.data && JSON.stringify(options.data)
-      const response = await send(url, method, { agent: this.#agent, signal, ...(body && { body }) })
+      const response = await send(url, method, {
+        agent: this.#agent,
+        clock: this.clock,
+        signal,
+        ...(body && { body }),
+      })
       const problem = problemOf(response)
       const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
       // acme-client uses the nonce that comes with a badNonce itself.

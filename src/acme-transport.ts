@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { type Agent, request } from 'node:https'
-import { systemClock, withDeadline } from './clock.js'
+import { type Clock, withDeadline } from './clock.js'
 import { IssuanceError, toError } from './errors.js'
 
 /** An answer of the CA, in the form acme-client expects. */
@@ -25,15 +25,15 @@ const largestBody = 1024 * 1024
 export async function send(
   url: string,
   method: string,
-  options: { body?: string; agent: Agent; signal: AbortSignal },
+  options: { body?: string; agent: Agent; signal: AbortSignal; clock: Clock },
 ): Promise<AcmeResponse> {
-  const { body, agent, signal } = options
+  const { body, agent, signal, clock } = options
   signal.throwIfAborted()
   const error = () => new Error(`nothing for ${requestMs / 1_000} s`)
   const attempt = () =>
     withDeadline((bound) => exchange(url, method, body, agent, bound), {
       ms: requestMs,
-      clock: systemClock,
+      clock,
       error,
       signal,
     })

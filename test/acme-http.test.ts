@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AcmeHttp, parseRetryAfter } from '../src/acme-http.js'
-import { systemClock } from '../src/clock.js'
 import { TestCa } from '../src/testing/index.js'
+import { ShiftingClock } from './support/shifting-clock.js'
 
 const now = Date.parse('2026-11-24T00:00:00Z')
 
@@ -23,11 +23,12 @@ test.each([
   expect(parseRetryAfter(header, now)).toBe(expected)
 })
 
+const clock = new ShiftingClock()
 let ca: TestCa
 let http: AcmeHttp
 beforeEach(async () => {
   ca = await TestCa.start()
-  http = new AcmeHttp(ca.directoryUrl, systemClock, ca.endpointCertificate)
+  http = new AcmeHttp(ca.directoryUrl, clock, ca.endpointCertificate)
 })
 afterEach(async () => {
   http.close()
@@ -105,11 +106,21 @@ test('a CA that cannot be reached is named, with the reason', async () => {
 })
 
 test('a CA whose certificate is not trusted is named, with the reason', async () => {
-  http = new AcmeHttp(ca.directoryUrl, systemClock, undefined)
+  http = new AcmeHttp(ca.directoryUrl, clock, undefined)
   const { client } = await takenOver()
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
     /: DEPTH_ZERO_SELF_SIGNED_CERT/,
   )
+})
+
+test('a CA that never answers ends after 30 s', async () => {
+  const { client } = await takenOver()
+  const fault = ca.fault({ on: 'directory', hang: true })
+  const account = client.createAccount({ termsOfServiceAgreed: true })
+  const ended = expect(account).rejects.toThrow(/nothing for 30 s/)
+  await expect.poll(() => fault.hits).toBe(1)
+  clock.jump(30_000)
+  await ended
 })
 
 test('an aborted signal ends a request that hangs, with its reason', async () => {

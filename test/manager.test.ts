@@ -6,6 +6,7 @@ import { CertManager, type CertManagerEvents, type CertManagerOptions, IssuanceE
 import { TestCa } from '../src/testing/index.js'
 import { makeBundle } from './support/certificates.js'
 import { type Gate, openGate } from './support/gate.js'
+import { LockingStore } from './support/locking-store.js'
 import { MemoryStore } from './support/memory-store.js'
 import { ShiftingClock } from './support/shifting-clock.js'
 import { handshake, startMachine } from './support/tls.js'
@@ -535,6 +536,51 @@ describe('as time passes', () => {
     const before = (Number(notAfter) - Number(status?.renewAt)) / day
     expect(before).toBeGreaterThan(8)
     expect(before).toBeLessThanOrEqual(10)
+  })
+})
+
+describe('a lock that is lost', () => {
+  test('while the CA validates: the next holder’s answer is left alone, and the host is not blamed', async () => {
+    const locking = new LockingStore()
+    store = locking
+    ca.validationDelayMs = 60_000
+    const { manager, events } = await machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => store.values.has('a.example+token')).toBe(true)
+    ca.validationDelayMs = 0
+    const theirs = Buffer.from('the next holder’s answer')
+    store.values.set('a.example+token', theirs)
+    store.take()
+    locking.lose('a.example')
+    await expect.poll(() => store.operations.length, { timeout: 10_000 }).toBeGreaterThan(0)
+    expect(store.values.get('a.example+token')).toEqual(theirs)
+    // It begins again, as nobody else has ordered.
+    expect(await certificate).toMatchObject({ host: 'a.example' })
+    expect(events.issuanceFailed).toBeUndefined()
+    expect(store.values.has('a.example+failure')).toBe(false)
+  })
+
+  test('after finalize: the certificate is fetched and stored all the same', async () => {
+    const locking = new LockingStore()
+    store = locking
+    ca.issuanceDelayMs = 500
+    const { manager } = await machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => ca.orders[0]?.status).toBe('processing')
+    locking.lose('a.example')
+    const { serialNumber } = await certificate
+    await expect.poll(() => store.values.has('a.example')).toBe(true)
+    expect(ca.issued.map((issued) => issued.serialNumber)).toEqual([serialNumber])
+  })
+
+  test('by a close after finalize: the certificate is fetched and stored all the same', async () => {
+    ca.issuanceDelayMs = 500
+    const { manager } = await machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => ca.orders[0]?.status).toBe('processing')
+    await manager.close()
+    expect(await certificate).toMatchObject({ host: 'a.example' })
+    expect(store.values.has('a.example')).toBe(true)
   })
 })
 

@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { acquireLease } from '../src/azure-lease.js'
+import { StoreError } from '../src/index.js'
+
+// No socket here: what the service says is the test's, and so is the time.
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+async function granted() {
+  const renewals: { resolve: (value: unknown) => void; reject: (error: Error) => void }[] = []
+  let removals = 0
+  let remove = async () => {}
+  const blob = {
+    upload: async () => ({}),
+    delete: () => {
+      removals += 1
+      return remove()
+    },
+    getBlobLeaseClient: () => ({
+      acquireLease: async () => ({}),
+      renewLease: () => new Promise((resolve, reject) => renewals.push({ resolve, reject })),
+    }),
+  }
+  const run = (_what: string, request: (signal: AbortSignal) => Promise<unknown>) =>
+    request(new AbortController().signal)
+  const lock = await acquireLease(blob, 'a.example', run as never)
+  return {
+    lock: lock ?? expect.unreachable(),
+    renewals,
+    removals: () => removals,
+    onRemove: (fn: () => Promise<void>) => {
+      remove = fn
+    },
+  }
+}
+
+const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
+const busy = () => new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
+
+test('it is renewed every 10 s', async () => {
+  const { lock, renewals } = await granted()
+  for (let times = 1; times <= 5; times++) {
+    await pass(10_000)
+    expect(renewals).toHaveLength(times)
+    renewals.at(-1)?.resolve({})
+  }
+  expect(lock.signal.aborted).toBe(false)
+})
+
+test('it counts as lost 25 s after it was last proved, whatever the renewals do', async () => {
+  const { lock, renewals } = await granted()
+  await pass(10_000)
+  renewals[0]?.reject(busy())
+  await pass(2_000)
+  renewals[1]?.reject(busy())
+  await pass(12_999)
+  expect(lock.signal.aborted).toBe(false)
+  await pass(1)
+  expect(lock.signal.aborted).toBe(true)
+  expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+})
+
+test.each([404, 409, 412])('a renewal answered with %i says that it is lost', async (statusCode) => {
+  const { lock, renewals } = await granted()
+  await pass(10_000)
+  if (statusCode === 404) renewals[0]?.resolve(undefined)
+  else renewals[0]?.reject(new StoreError('ERR_STORE_FAILED', 'somebody else', { statusCode }))
+  await pass(0)
+  expect(lock.signal.aborted).toBe(true)
+})
+
+test('after a pause of the process the signal says so before any timer had its turn', async () => {
+  const { lock } = await granted()
+  vi.setSystemTime(Date.now()) // the wall clock does not matter
+  const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
+  expect(lock.signal.aborted).toBe(true)
+  now.mockRestore()
+})
+
+test('once released it is not renewed, even if a renewal was under way and the removal fails', async () => {
+  const { lock, renewals, removals, onRemove } = await granted()
+  onRemove(() => Promise.reject(busy()))
+  await pass(10_000)
+  const released = expect(lock.release()).rejects.toThrow('busy')
+  renewals[0]?.resolve({})
+  await released
+  await pass(120_000)
+  expect(renewals).toHaveLength(1)
+  expect(removals()).toBe(1)
+})
+
+test('it shows nothing of the client when it is inspected', async () => {
+  const { inspect } = await import('node:util')
+  const { lock } = await granted()
+  expect(inspect(lock, { depth: 5 })).not.toMatch(/blob|lease.*[Cc]lient|acquireLease/)
+})
