@@ -17,7 +17,8 @@ process.on(
           rejectUnauthorized: false,
         })
         await once(socket, 'secureConnect')
-        socket.destroy()
+        socket.end()
+        await once(socket, 'close')
       }
     }
     await Promise.all(Array.from({ length: 8 }, work))

@@ -8,10 +8,9 @@ import {
 } from './cache.js'
 import { abortable, type Clock, sharedController, systemClock, withDeadline } from './clock.js'
 import { ClosedError, DeadlineError } from './errors.js'
-import { onceInFleet } from './fleet.js'
 import { warn } from './guarded.js'
 import { positiveInteger } from './options.js'
-import { UnsavedValues } from './unsaved.js'
+import type { PutFailedListener, UnsavedValues } from './unsaved.js'
 
 export interface LruCertCacheOptions {
   /**
@@ -73,7 +72,8 @@ export class LruCertCache implements CertCache {
   readonly #store: CertCache
   readonly #memory: LRUCache<string, Uint8Array>
   readonly #clock: Clock
-  readonly #unsaved: UnsavedValues
+  readonly #onPutFailed: PutFailedListener | undefined
+  #unsaved: UnsavedValues | undefined
   readonly #closing = sharedController()
   // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
   // second caller start it again. These maps hold an entry only while its promise is pending.
@@ -86,12 +86,12 @@ export class LruCertCache implements CertCache {
     this.#store = store
     this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', options.max ?? 1_000) })
     this.#clock = options.clock ?? systemClock
-    this.#unsaved = new UnsavedValues(store, this.#clock, options.onPutFailed)
+    this.#onPutFailed = options.onPutFailed
   }
 
   /** The value in memory, without a look at the store. Counts as a use. */
   peek(key: string): Uint8Array | undefined {
-    return this.#memory.get(key) ?? this.#unsaved.get(key)
+    return this.#memory.get(key) ?? this.#unsaved?.get(key)
   }
 
   /** The values in memory, most recently used first. */
@@ -151,7 +151,7 @@ export class LruCertCache implements CertCache {
     const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
     const bound = { ms: closeMs, clock: this.#clock, error }
     await withDeadline(() => Promise.allSettled(running), bound).catch(warn)
-    await this.#unsaved.close()
+    await this.#unsaved?.close()
   }
 
   /** What the store has now; kept in memory if it is accepted. */
@@ -204,6 +204,13 @@ export class LruCertCache implements CertCache {
     beforeLock: (() => Promise<unknown>) | undefined,
   ): Promise<Uint8Array> {
     await beforeLock?.()
+    // Most processes of a fleet never come here.
+    const [{ onceInFleet }, { UnsavedValues }] = await Promise.all([
+      import('./fleet.js'),
+      import('./unsaved.js'),
+    ])
+    this.#unsaved ??= new UnsavedValues(this.#store, this.#clock, this.#onPutFailed)
+    const unsaved = this.#unsaved
     return onceInFleet({
       store: this.#store,
       name: key,
@@ -221,7 +228,7 @@ export class LruCertCache implements CertCache {
         this.#outdateReads(key)
         this.#memory.set(key, data)
         const onAdopted = (adopted: Uint8Array) => this.#memory.set(key, adopted)
-        const outcome = await this.#unsaved.put(key, data, { lock, accept, onAdopted })
+        const outcome = await unsaved.put(key, data, { lock, accept, onAdopted })
         this.#outdateReads(key)
         return { value: data, keepsLock: outcome === 'kept' }
       },
@@ -229,7 +236,7 @@ export class LruCertCache implements CertCache {
   }
 
   async #write(key: string, write: () => Promise<void>): Promise<void> {
-    this.#unsaved.supersede(key)
+    this.#unsaved?.supersede(key)
     this.#outdateReads(key)
     // Until the store has answered, and if it fails, nobody knows what it holds.
     this.#memory.delete(key)
