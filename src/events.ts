@@ -17,9 +17,12 @@ export interface CertificateEvent {
 export interface CertManagerEvents {
   /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
   served: [{ host: string; source: CertificateSource; durationMs: number }]
-  /** A handshake for a name that is no DNS name, or that `hostPolicy` does not allow. Nothing was read for it. */
+  /**
+   * A handshake, or a challenge request, for a name that is no DNS name or that `hostPolicy` does not allow.
+   * Nothing was read for it.
+   */
   refused: [{ servername: string; reason: 'name' | 'policy' }]
-  /** A handshake for an allowed host that could not be answered. */
+  /** A handshake, or a challenge request, for an allowed host that could not be answered; `attach()` too. */
   handshakeFailed: [{ host: string; error: Error }]
   /** A certificate was read from the store into memory. */
   loaded: [CertificateEvent]
@@ -33,7 +36,7 @@ export interface CertManagerEvents {
   renewalFailed: [{ host: string; error: Error }]
   /** Stored bytes that can't be served for their host; treated as a miss. */
   invalid: [{ host: string; key: string; reason: string }]
-  /** A store operation failed. A failed `put` of a certificate is repeated. */
+  /** A store operation failed, or a lock was lost. A failed `put` of a certificate is repeated. */
   storeFailed: [{ operation: StoreOperation; key: string; error: Error }]
   /** A challenge of the CA was answered here. */
   challengeAnswered: [AnsweredChallenge]

@@ -21,8 +21,8 @@ export interface AcmeOptions {
   ca?: string | Buffer
   /**
    * Put before the keys in the store, so that one CA's certificates are never taken for another's. Default: none
-   * for Let's Encrypt's production, else the directory's host and port followed by `~`. `''` means autocert's
-   * keys exactly, whatever the CA.
+   * for Let's Encrypt's production, else the directory's host and port followed by `~`: set it where one host has
+   * several directories. `''` means autocert's keys exactly, whatever the CA.
    */
   keyPrefix?: string
 }

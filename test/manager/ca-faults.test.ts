@@ -1,0 +1,122 @@
+import { once } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { IssuanceError } from '../../src/index.js'
+import { day, refusal, sniCallback, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('a CA that fails', () => {
+  test('a refused host is not ordered again before its time, by any machine; a success ends that', async () => {
+    const one = await t.machine()
+    t.ca.fault({ on: 'challenge', invalid: true, type: 'unauthorized', detail: 'not yours', times: 2 })
+    await expect(handshake(one.tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    const two = await t.machine()
+    for (const { tlsPort } of [one, two]) {
+      await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    }
+    expect(t.ca.ordersFor('a.example')).toBe(1)
+    expect(one.events.issuanceFailed).toMatchObject([
+      {
+        host: 'a.example',
+        error: { problem: { type: expect.stringMatching(/unauthorized$/), detail: 'not yours' } },
+      },
+    ])
+    expect(two.events.handshakeFailed).toMatchObject([{ error: { code: 'ERR_ISSUANCE_POSTPONED' } }])
+
+    t.clock.jump(67_000) // 1 minute, and a tenth of it at most
+    await expect(handshake(two.tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    t.clock.jump(67_000)
+    await expect(handshake(two.tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(t.ca.ordersFor('a.example')).toBe(2)
+    t.clock.jump(660_000)
+    await handshake(two.tlsPort, 'a.example')
+    expect(t.ca.ordersFor('a.example')).toBe(3)
+    expect([...t.store.values.keys()].sort()).toEqual(['a.example', 'acme_account+key'])
+  })
+
+  test('a Retry-After is obeyed, and told', async () => {
+    const { manager } = await t.machine()
+    const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400, times: 1 })
+    const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(IssuanceError)
+    const { retryAt, problem } = error as IssuanceError
+    expect(problem).toMatchObject({ type: 'urn:ietf:params:acme:error:rateLimited', status: 429 })
+    expect(fault.hits).toBe(1)
+    expect(Math.round((Number(retryAt) - t.clock.now()) / 60_000)).toBe(1_440)
+    t.clock.jump(day - 60_000)
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_ISSUANCE_POSTPONED',
+    })
+    t.clock.jump(60_000)
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+  })
+
+  test('an unreachable CA counts as a failure', async () => {
+    const { manager } = await t.machine({
+      acme: { termsOfServiceAgreed: true, directoryUrl: 'https://127.0.0.1:1/directory', keyPrefix: '' },
+    })
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_ISSUANCE_FAILED',
+      message: expect.stringMatching(/did not answer.*ECONNREFUSED/),
+    })
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_ISSUANCE_POSTPONED',
+    })
+  })
+
+  test('a CA that hangs: the handshake ends with its budget, the order after 5 minutes, as a failure', async () => {
+    const { manager, events } = await t.machine()
+    const fault = t.ca.fault({ on: 'newOrder', hang: true })
+    const answer = sniCallback(manager)('a.example')
+    await expect.poll(() => fault.hits).toBe(1)
+    t.clock.jump(30_000)
+    await answer
+    expect(events.handshakeFailed).toMatchObject([{ error: { code: 'ERR_DEADLINE' } }])
+    expect(events.issuanceFailed).toBeUndefined()
+    t.clock.jump(270_000)
+    await expect.poll(() => events.issuanceFailed).toMatchObject([{ error: { message: /5 minutes/ } }])
+    expect(t.store.values.has('a.example+failure')).toBe(true)
+  })
+
+  test('a slow order goes on behind the handshakes that gave up', async () => {
+    t.ca.validationDelayMs = 300
+    const { manager, tlsPort } = await t.machine()
+    const answer = sniCallback(manager)('a.example')
+    await expect.poll(() => t.ca.counts.validations + t.ca.counts.orders).toBeGreaterThan(0)
+    t.clock.jump(30_000)
+    await answer
+    const [{ serialNumber }] = await once(manager, 'issued')
+    expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
+    expect(t.ca.counts.orders).toBe(1)
+  })
+
+  test('the other challenge is tried after a failure', async () => {
+    const { manager } = await t.machine()
+    manager.httpHandler() // never mounted: port 80 is blocked
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_ISSUANCE_FAILED' })
+    t.clock.jump(67_000)
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+  })
+
+  test('an account that the CA has lost is registered again with the same key', async () => {
+    const { manager } = await t.machine()
+    await manager.getCertificate('a.example')
+    const key = t.store.values.get('acme_account+key')
+    t.ca.fault({ on: 'newOrder', type: 'accountDoesNotExist' })
+    await expect(manager.getCertificate('b.example')).rejects.toMatchObject({ code: 'ERR_ISSUANCE_FAILED' })
+    t.clock.jump(67_000)
+    await manager.getCertificate('b.example')
+    expect(t.store.values.get('acme_account+key')).toEqual(key)
+  })
+
+  test('a stored account key that is none is not replaced, and the error says what to do', async () => {
+    t.store.values.set('acme_account+key', Buffer.from('rubbish'))
+    const { manager } = await t.machine()
+    await expect(manager.getCertificate('a.example')).rejects.toThrow(
+      /acme_account\+key is not a private key/,
+    )
+    expect(t.store.values.get('acme_account+key')).toEqual(Buffer.from('rubbish'))
+    expect(t.ca.counts.accounts).toBe(0)
+  })
+})

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { LockingStore } from '../support/locking-store.js'
+import { useManagers } from '../support/managers.js'
+
+const t = useManagers()
+
+describe('a lock that is lost', () => {
+  test('while the CA validates: the next holder’s answer is left alone, and the host is not blamed', async () => {
+    const locking = new LockingStore()
+    t.store = locking
+    t.ca.validationDelayMs = 60_000
+    const { manager, events } = await t.machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => t.store.values.has('a.example+token')).toBe(true)
+    t.ca.validationDelayMs = 0
+    const theirs = Buffer.from('the next holder’s answer')
+    t.store.values.set('a.example+token', theirs)
+    t.store.take()
+    locking.lose('a.example')
+    await expect.poll(() => t.store.operations.length, { timeout: 10_000 }).toBeGreaterThan(0)
+    expect(t.store.values.get('a.example+token')).toEqual(theirs)
+    // It begins again, as nobody else has ordered.
+    expect(await certificate).toMatchObject({ host: 'a.example' })
+    expect(events.issuanceFailed).toBeUndefined()
+    expect(t.store.values.has('a.example+failure')).toBe(false)
+  })
+
+  test('after finalize: the certificate is fetched and stored all the same', async () => {
+    const locking = new LockingStore()
+    t.store = locking
+    t.ca.issuanceDelayMs = 500
+    const { manager } = await t.machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => t.ca.orders[0]?.status).toBe('processing')
+    locking.lose('a.example')
+    const { serialNumber } = await certificate
+    await expect.poll(() => t.store.values.has('a.example')).toBe(true)
+    expect(t.ca.issued.map((issued) => issued.serialNumber)).toEqual([serialNumber])
+  })
+
+  test('by a close after finalize: the certificate is fetched and stored all the same', async () => {
+    t.ca.issuanceDelayMs = 500
+    const { manager } = await t.machine()
+    const certificate = manager.getCertificate('a.example')
+    await expect.poll(() => t.ca.orders[0]?.status).toBe('processing')
+    await manager.close()
+    expect(await certificate).toMatchObject({ host: 'a.example' })
+    expect(t.store.values.has('a.example')).toBe(true)
+  })
+})

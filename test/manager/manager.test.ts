@@ -1,0 +1,77 @@
+import { once } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { day, refusal, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('what else a manager does', () => {
+  test('ensure gets certificates ready, and names what it could not get', async () => {
+    const { manager, tlsPort } = await t.machine()
+    await manager.ensure(['a.example', 'B.example', 'a.example'])
+    expect(t.ca.counts.orders).toBe(2)
+    const failed = manager.ensure(['a.example', 'evil.example', 'localhost'])
+    await expect(failed).rejects.toThrow(/2 hosts.*evil\.example/)
+    t.store.take()
+    await handshake(tlsPort, 'b.example')
+    expect(t.store.take()).toEqual([])
+  })
+
+  test('a client without SNI gets defaultHost’s certificate on an attached server, a renewed one too', async () => {
+    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'A.example' })
+    await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
+    manager.attach(tlsServer)
+    const [{ serialNumber }] = await once(manager, 'issued')
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber, names: 'DNS:a.example' })
+    t.clock.jump(63 * day)
+    const renewed = once(manager, 'renewed')
+    await handshake(tlsPort, 'a.example')
+    const [{ serialNumber: next }] = await renewed
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber: next })
+    // As on any TLS server with a default certificate, so does a name that is not served.
+    expect(await handshake(tlsPort, 'evil.example')).toMatchObject({ serialNumber: next })
+  })
+
+  test('attach needs defaultHost', async () => {
+    const { manager, tlsServer } = await t.machine()
+    expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
+  })
+
+  test('getCertificate rejects with the error that tells why', async () => {
+    const { manager } = await t.machine()
+    await expect(manager.getCertificate('localhost')).rejects.toMatchObject({ code: 'ERR_HOST_NAME' })
+    await expect(manager.getCertificate('evil.example')).rejects.toMatchObject({ code: 'ERR_HOST_POLICY' })
+    const certificate = await manager.getCertificate('a.example')
+    expect(certificate.cert).toMatch(/^-----BEGIN CERTIFICATE-----/)
+    expect(certificate.key).toMatch(/^-----BEGIN EC PRIVATE KEY-----/)
+  })
+
+  test('listeners that throw or reject end neither the process nor the handshake', async () => {
+    const { manager, tlsPort } = await t.machine()
+    const warnings: string[] = []
+    const listen = (warning: Error) => warnings.push(warning.message)
+    process.on('warning', listen)
+    manager.on('served', () => {
+      throw new Error('thrown by a listener')
+    })
+    manager.on('issued', async () => {
+      throw new Error('rejected by a listener')
+    })
+    await handshake(tlsPort, 'a.example')
+    await handshake(tlsPort, 'a.example')
+    await expect.poll(() => warnings.join()).toMatch(/rejected by a listener.*thrown by a listener/s)
+    process.off('warning', listen)
+  })
+
+  test('close ends an order, withdraws its answer, and can be called twice', async () => {
+    t.ca.validationDelayMs = 60_000
+    const { manager, tlsPort } = await t.machine()
+    const client = handshake(tlsPort, 'a.example')
+    client.catch(() => {})
+    await expect.poll(() => t.store.values.has('a.example+token')).toBe(true)
+    await Promise.all([manager.close(), manager.close()])
+    await expect(client).rejects.toMatchObject(refusal)
+    expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  })
+})

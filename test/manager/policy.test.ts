@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import { makeBundle } from '../support/certificates.js'
+import { refusal, sniCallback, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('who is let in', () => {
+  test('names outside the policy, and names that are none, cost no request, no order and no memory', async () => {
+    const { tlsPort, manager, events } = await t.machine()
+    const requests = t.ca.counts.requests
+    for (const name of [
+      'evil.example',
+      'www.a.example',
+      'localhost',
+      'a_b.example',
+      `${'x'.repeat(60)}.example`,
+    ]) {
+      await expect(handshake(tlsPort, name)).rejects.toMatchObject(refusal)
+    }
+    const ask = sniCallback(manager)
+    for (const name of [
+      '',
+      '192.0.2.1',
+      '*.a.example',
+      'a.example:443',
+      '\u0000',
+      'xn--.example',
+      'x'.repeat(300),
+    ]) {
+      await ask(name)
+    }
+    expect(t.store.take()).toEqual([])
+    expect(t.ca.counts.requests).toBe(requests)
+    expect(manager.status()).toEqual([])
+    expect(events.refused?.filter(({ reason }) => reason === 'policy')).toHaveLength(3)
+    expect(events.refused?.filter(({ reason }) => reason === 'name')).toHaveLength(9)
+  })
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no database')
+      },
+    ],
+    [
+      'throws what is no Error',
+      () => {
+        throw 'no database'
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('no database'))],
+    ['says neither yes nor no', () => undefined as never],
+    ['says "true"', () => 'true' as never],
+  ])('a policy that %s lets nobody in', async (_, hostPolicy: () => boolean | Promise<boolean>) => {
+    const { tlsPort, events } = await t.machine({ hostPolicy })
+    await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(t.store.take()).toEqual([])
+    expect([...(events.refused ?? []), ...(events.handshakeFailed ?? [])]).toHaveLength(1)
+  })
+
+  test('a policy that never answers ends with the handshake’s budget', async () => {
+    const asked: string[] = []
+    const hostPolicy = (host: string) => {
+      asked.push(host)
+      return new Promise<boolean>(() => {})
+    }
+    const { tlsPort, events, manager } = await t.machine({ hostPolicy })
+    const client = handshake(tlsPort, 'a.example')
+    client.catch(() => {})
+    const ask = sniCallback(manager)('b.example')
+    await expect.poll(() => asked).toEqual(['b.example', 'a.example'])
+    t.clock.jump(30_000)
+    await ask
+    await expect.poll(() => events.handshakeFailed).toHaveLength(2)
+    await expect(client).rejects.toMatchObject(refusal)
+    expect(t.store.take()).toEqual([])
+  })
+
+  test('a policy is asked for the normalised name, and not at warm handshakes', async () => {
+    const asked: string[] = []
+    const hostPolicy = async (host: string) => asked.push(host) > 0
+    t.store.values.set('xn--mnchen-3ya.example', (await makeBundle({ host: 'xn--mnchen-3ya.example' })).data)
+    const { manager } = await t.machine({ hostPolicy })
+    await manager.getCertificate('MÜNCHEN.example.')
+    await manager.getCertificate('münchen.example')
+    expect(asked).toEqual(['xn--mnchen-3ya.example'])
+  })
+})

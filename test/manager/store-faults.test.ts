@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest'
+import { refusal, sniCallback, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('a store that fails', () => {
+  test('is not a miss: the handshake fails, and nothing is ordered', async () => {
+    const { tlsPort, events, manager } = await t.machine()
+    t.store.before = () => Promise.reject(new Error('down'))
+    await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(t.ca.counts.orders).toBe(0)
+    expect(events.storeFailed).toMatchObject([{ operation: 'get', key: 'a.example' }])
+    expect(events.handshakeFailed).toMatchObject([{ error: { code: 'ERR_STORE_FAILED' } }])
+    expect(manager.status()).toMatchObject([{ host: 'a.example', lastError: { code: 'ERR_STORE_FAILED' } }])
+    t.store.before = () => {}
+    await handshake(tlsPort, 'a.example')
+    expect(manager.status()).toMatchObject([{ host: 'a.example', source: 'acme' }])
+    expect(manager.status()[0]).not.toHaveProperty('lastError')
+  })
+
+  test.each(['a.example+failure', 'acme_account+key'])('is not a miss for %s either', async (broken) => {
+    const { tlsPort } = await t.machine()
+    t.store.before = (_, key) => (key === broken ? Promise.reject(new Error('down')) : undefined)
+    await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(t.ca.counts).toMatchObject({ accounts: 0, orders: 0 })
+    expect([...t.store.values.keys()]).toEqual([])
+  })
+
+  test('never answers: the handshake ends with its budget, the operation with its own', async () => {
+    const { manager, events } = await t.machine()
+    t.store.before = () => new Promise(() => {})
+    const answer = sniCallback(manager)('a.example')
+    await expect.poll(() => t.store.operations).toEqual(['get a.example'])
+    t.clock.jump(30_000)
+    await answer
+    await expect.poll(() => events.storeFailed).toMatchObject([{ error: { code: 'ERR_STORE_TIMEOUT' } }])
+    expect(t.ca.counts.orders).toBe(0)
+  })
+
+  test('does not take the certificate: it is served, put again, and not ordered again', async () => {
+    const { tlsPort, events, manager } = await t.machine()
+    t.store.before = (operation, key) => {
+      if (operation === 'put' && key === 'a.example') throw new Error('full')
+    }
+    const { serialNumber } = await handshake(tlsPort, 'a.example')
+    expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
+    expect(events.storeFailed).toMatchObject([{ operation: 'put', key: 'a.example' }])
+    expect(t.store.values.has('a.example')).toBe(false)
+    t.store.before = () => {}
+    t.clock.jump(1_000)
+    await expect.poll(() => t.store.values.has('a.example')).toBe(true)
+    expect(t.ca.counts.orders).toBe(1)
+    await manager.close()
+  })
+
+  test('does not take the challenge answer: the CA is not told to look, and the host is not blamed', async () => {
+    const { tlsPort } = await t.machine()
+    t.store.before = (operation, key) => {
+      if (operation === 'put' && key === 'a.example+token') throw new Error('full')
+    }
+    await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(t.ca.counts.validations).toBe(0)
+    expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
+  })
+})

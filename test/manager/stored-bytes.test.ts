@@ -1,0 +1,37 @@
+import { randomBytes } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { makeBundle } from '../support/certificates.js'
+import { useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('stored bytes that cannot be served', () => {
+  const host = 'a.example'
+  test.each([
+    ['random bytes', () => randomBytes(3_000), 'no private key'],
+    ['truncated', async () => (await makeBundle({ host })).data.subarray(0, 700), 'no certificate'],
+    [
+      'expired',
+      async () => (await makeBundle({ host, notBefore: new Date(0), notAfter: new Date(1_000) })).data,
+      'expired',
+    ],
+    ['another host’s', async () => (await makeBundle({ host: 'b.example' })).data, 'another host'],
+    ['10 MB', () => Buffer.alloc(10_000_000, 'x'), 'too large'],
+    [
+      'of a key that does not match',
+      async () => {
+        const [{ chain }, { key }] = [await makeBundle({ host }), await makeBundle({ host })]
+        return Buffer.from(`${key.export({ format: 'pem', type: 'sec1' })}${chain}`)
+      },
+      'key mismatch',
+    ],
+  ])('are a miss, reported once, and ordered once: %s', async (_, bytes, reason) => {
+    t.store.values.set(host, await bytes())
+    const { tlsPort, events } = await t.machine()
+    const all = await Promise.all(Array.from({ length: 10 }, () => handshake(tlsPort, host)))
+    expect(new Set(all.map(({ serialNumber }) => serialNumber)).size).toBe(1)
+    expect(events.invalid).toEqual([{ host, key: host, reason }])
+    expect(t.ca.ordersFor(host)).toBe(1)
+  })
+})
