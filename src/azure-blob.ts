@@ -171,8 +171,8 @@ export class AzureBlobCertCache implements LockingCertCache {
   }
 }
 
-/** Outside the alphabet of keys, so never written. */
-const impossibleKey = '*'
+/** Outside the alphabet of keys, so never written; to Azure a name like any other. */
+const impossibleKey = 'acme-cert-cache/connect'
 
 function checkPrefix(prefix: unknown): string {
   if (prefix === '') return ''
