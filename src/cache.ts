@@ -48,6 +48,25 @@ export interface CertCacheLock {
 export const isLocking = (cache: CertCache): cache is LockingCertCache =>
   typeof (cache as Partial<LockingCertCache>).tryLock === 'function'
 
+/** What a listing says of a key. */
+export interface CertCacheEntry {
+  /** The key. Also those of locks, `<name>+lock`, where the store keeps them so. */
+  readonly name: string
+  /** In bytes. */
+  readonly size: number
+  /** When it was last written. */
+  readonly modified: Date
+}
+
+/** A {@link CertCache} that can say what is in it: an optional capability, for tools and not for handshakes. */
+export interface ListableCertCache extends CertCache {
+  /** In no particular order, page by page as it is read, so with constant memory; rejects as `get` does. */
+  list(options?: CacheOperationOptions): AsyncIterable<CertCacheEntry>
+}
+
+export const isListable = (cache: CertCache): cache is ListableCertCache =>
+  typeof (cache as Partial<ListableCertCache>).list === 'function'
+
 const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 
 /**

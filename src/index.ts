@@ -4,7 +4,9 @@ export {
   assertCacheKey,
   type CacheOperationOptions,
   type CertCache,
+  type CertCacheEntry,
   type CertCacheLock,
+  type ListableCertCache,
   type LockingCertCache,
 } from './cache.js'
 export type { Certificate } from './certificate.js'
