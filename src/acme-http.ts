@@ -22,6 +22,13 @@ export interface PollHint {
   retryAfter?: number | undefined
 }
 
+export interface Directory {
+  /** Where to ask when a certificate should be replaced (RFC 9773 section 3). */
+  readonly renewalInfo: string | undefined
+  /** The names that an order may ask for (draft-ietf-acme-profiles). */
+  readonly profiles: readonly string[]
+}
+
 /**
  * acme-client's way to the CA, in place of its own: refusals become typed errors with problem and `Retry-After`,
  * and directory and nonces (RFC 8555 section 6.5) are asked for only when none is at hand.
@@ -46,27 +53,48 @@ export class AcmeHttp {
     http.request = async (url, method, options) => {
       const known = this.#answerFromMemory(url, method)
       if (known) return known
-      const body = options?.data && JSON.stringify(options.data)
-      const response = await send(url, method, {
-        agent: this.#agent,
-        clock: this.clock,
-        signal,
-        ...(body && { body }),
-      })
-      const problem = problemOf(response)
-      const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
-      // acme-client uses the nonce that comes with a badNonce itself.
-      if (!badNonce) this.#keepNonce(response)
+      const response = await this.#send(url, method, signal, options?.data)
       hint.retryAfter = parseRetryAfter(response.headers['retry-after'], this.clock.now())
-      if (response.status >= 400 && !badNonce) throw this.#refusal(url, response, problem, hint.retryAfter)
-      if (url === this.directoryUrl) this.#directory = { response, fetchedAt: this.clock.now() }
       return response
     }
     return hint
   }
 
+  /** What the directory (RFC 8555 section 7.1.1) has that acme-client does not look at. */
+  async directory(signal: AbortSignal): Promise<Directory> {
+    const { data } = await this.get(this.directoryUrl, signal)
+    const { renewalInfo, meta } = (data ?? {}) as { renewalInfo?: unknown; meta?: { profiles?: unknown } }
+    const profiles = meta?.profiles
+    return {
+      renewalInfo: typeof renewalInfo === 'string' ? renewalInfo : undefined,
+      profiles: typeof profiles === 'object' && profiles !== null ? Object.keys(profiles) : [],
+    }
+  }
+
+  /** @throws {IssuanceError} if the CA does not answer, or with an error */
+  async get(url: string, signal: AbortSignal): Promise<AcmeResponse> {
+    return this.#answerFromMemory(url, 'get') ?? this.#send(url, 'get', signal)
+  }
+
   close(): void {
     this.#agent.destroy()
+  }
+
+  async #send(url: string, method: string, signal: AbortSignal, data?: object): Promise<AcmeResponse> {
+    const body = data && JSON.stringify(data)
+    const response = await send(url, method, {
+      agent: this.#agent,
+      clock: this.clock,
+      signal,
+      ...(body && { body }),
+    })
+    const problem = problemOf(response)
+    const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
+    // acme-client uses the nonce that comes with a badNonce itself.
+    if (!badNonce) this.#keepNonce(response)
+    if (response.status >= 400 && !badNonce) throw this.#refusal(url, response, problem)
+    if (url === this.directoryUrl) this.#directory = { response, fetchedAt: this.clock.now() }
+    return response
   }
 
   #answerFromMemory(url: string, method: string): AcmeResponse | undefined {
@@ -83,12 +111,8 @@ export class AcmeHttp {
     if (nonce !== undefined) this.#nonces = [...this.#nonces.slice(1 - maxNonces), nonce]
   }
 
-  #refusal(
-    url: string,
-    response: AcmeResponse,
-    problem: AcmeProblem | undefined,
-    retryAfter: number | undefined,
-  ): IssuanceError {
+  #refusal(url: string, response: AcmeResponse, problem: AcmeProblem | undefined): IssuanceError {
+    const retryAfter = parseRetryAfter(response.headers['retry-after'], this.clock.now())
     const said = problem ? `${problem.type}: ${problem.detail ?? 'no detail'}` : 'no problem document'
     return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA answered ${response.status} at ${url}: ${said}`, {
       problem,

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
+import { askForSuggestion, certificateId, type RenewalSuggestion } from './acme-renewal-info.js'
 import { type ChallengeAnswer, type ChallengeType, isToken } from './challenge.js'
 import { challengeCertificate } from './challenge-certificate.js'
 import { abortable, type Clock, sharedController, sleep, withDeadline } from './clock.js'
@@ -12,6 +13,8 @@ export interface OrderContext {
   readonly host: string
   /** The certificate's own key, fresh for each order. */
   readonly key: KeyObject
+  /** The certificate that this order is to replace (RFC 9773 section 5): PEM, the leaf before its issuers. */
+  readonly replaced: Uint8Array | undefined
   /** Which challenges can be answered, the preferred one first. */
   readonly challengeTypes: readonly ChallengeType[]
   /** Resolves when every machine can give the answer. */
@@ -28,6 +31,8 @@ export interface OrderContext {
 const firstPollMs = 50
 /** Finding or making the account: a few requests. */
 const registrationMs = 60_000
+/** Directory and answer. */
+const suggestionMs = 60_000
 const longestPollMs = 5_000
 /** More than an order has; a timer fires at once for more than it can count. */
 const longestWaitMs = 3_600_000
@@ -70,11 +75,7 @@ export class AcmeAccount {
     const { host, key, signal, proceed, commit } = context
     const { client, hint } = await this.#openClient(signal)
     proceed()
-    const order = await client.createOrder({
-      identifiers: [{ type: 'dns', value: host }],
-      // acme-client's types know no profile; it passes the member through.
-      ...(this.settings.profile === undefined ? {} : { profile: this.settings.profile }),
-    })
+    const order = await this.#newOrder(client, context)
     const [authorization] = await client.getAuthorizations(order)
     if (!authorization) throw unusable(host, 'an order without authorization')
     if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
@@ -88,6 +89,33 @@ export class AcmeAccount {
     const valid = await this.#poll(hint, signal, finalized, read, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
     return client.getCertificate(valid, this.settings.preferredChain)
+  }
+
+  /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA has no such profile: before anything is ordered */
+  async #newOrder(client: Client, { host, replaced, signal, proceed }: OrderContext): Promise<Order> {
+    const { profile } = this.settings
+    const { profiles, renewalInfo } = await this.#http.directory(signal)
+    if (profile !== undefined && !profiles.includes(profile)) throw unknownProfile(profile, profiles)
+    // acme-client's types know neither profile nor replaces; it passes members through.
+    const order = { identifiers: [{ type: 'dns' as const, value: host }], ...(profile && { profile }) }
+    const replaces = renewalInfo && replaced && (await certificateId(replaced))
+    if (!replaces) return client.createOrder(order)
+    try {
+      return await client.createOrder({ ...order, replaces } as typeof order)
+    } catch (thrown) {
+      // Replaced already, another account's, one that the CA has forgotten, …: CAs differ in what they call it.
+      if (!isObjection(thrown)) throw thrown
+      proceed()
+      return client.createOrder(order)
+    }
+  }
+
+  /** When the CA would have a certificate replaced: PEM, the leaf before its issuers. */
+  async renewalSuggestion(certificate: Uint8Array): Promise<RenewalSuggestion> {
+    const ask = (signal: AbortSignal) => askForSuggestion(this.#http, certificate, this.clock.now(), signal)
+    const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA gave no renewal information in time')
+    const bound = { ms: suggestionMs, clock: this.clock, error, signal: this.#closing.signal }
+    return withDeadline(ask, bound)
   }
 
   /** A client of its own for each order, so that each has its own signal; they share account and connections. */
@@ -198,6 +226,17 @@ export class AcmeAccount {
 
 /** The one form in which acme-client takes a key to sign with. */
 const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
+
+const isObjection = (thrown: unknown) =>
+  thrown instanceof IssuanceError &&
+  (thrown.problem?.status ?? 500) < 500 &&
+  !/:(rateLimited|accountDoesNotExist)$/.test(thrown.problem?.type ?? '')
+
+const unknownProfile = (profile: string, profiles: readonly string[]) =>
+  new IssuanceError(
+    'ERR_ACME_PROFILE',
+    `acme.profile: the CA has no profile ${profile}; ${profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'}`,
+  )
 
 const unusable = (host: string, what: string) =>
   new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${what}, for ${host}`)

@@ -1,6 +1,6 @@
 import type { CertCache } from './cache.js'
 import { type Clock, withDeadline } from './clock.js'
-import { Contexts, type LiveCertificate, pauseMs } from './contexts.js'
+import { Contexts, type LiveCertificate } from './contexts.js'
 import { ClosedError, DeadlineError, HostError, IssuanceError, toError } from './errors.js'
 import type { CertificateEvent, Report } from './events.js'
 import type { FailureRecord, FailureRecords } from './failure.js'
@@ -9,6 +9,7 @@ import type { Issuance } from './issuance.js'
 import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
 import { RecentErrors } from './recent-errors.js'
+import type { RenewAtSource, RenewalWindow } from './renewal.js'
 
 /** For a policy that asks a database; a handshake's own bound ends sooner for those who wait. */
 const policyMs = 30_000
@@ -21,6 +22,8 @@ export interface HostStatus {
   readonly notAfter?: Date
   /** When it is due to be replaced. */
   readonly renewAt?: Date
+  /** What decided that: the CA (ACME Renewal Information), the option, or two thirds of the lifetime. */
+  readonly renewAtSource?: RenewAtSource
   /** What went wrong last, if nothing has gone right since. */
   readonly lastError?: Error
 }
@@ -38,9 +41,11 @@ interface CertificatesParts {
   readonly report: Report
   /** A certificate became servable that was not in memory before. */
   readonly onLive: (live: LiveCertificate) => void
+  /** Something is to be done about a certificate that a handshake was served with. */
+  readonly onWake: (live: LiveCertificate) => void
 }
 
-/** Certificates by host: from memory, else from the store, else from the CA; replaced when they are due. */
+/** Certificates by host: from memory, else from the store, else from the CA. */
 export class Certificates {
   readonly #parts: CertificatesParts
   readonly #memory: LruCertCache
@@ -60,11 +65,20 @@ export class Certificates {
     })
   }
 
-  /** In the same tick, without policy, request or new context. One that is due is renewed behind it. */
+  /** In the same tick, without policy, request or new context. */
   fromMemory(host: string): LiveCertificate | undefined {
     const live = this.#inMemory(host)
-    if (live && this.#parts.clock.now() >= live.attemptAt) this.#renewBehind(live)
+    if (live && this.#parts.clock.now() >= live.schedule.wakeAt) this.#parts.onWake(live)
     return live
+  }
+
+  /** All that are in memory and may be served. */
+  *live(): Generator<LiveCertificate, void> {
+    const now = this.#parts.clock.now()
+    for (const data of this.#memory.values()) {
+      const live = this.#contexts.get(data)
+      if (live && now < live.notAfter) yield live
+    }
   }
 
   /**
@@ -73,9 +87,7 @@ export class Certificates {
    */
   async obtain(host: string): Promise<LiveCertificate> {
     try {
-      const live = await this.#obtain(host, 0)
-      this.#errors.delete(host)
-      return live
+      return await this.#obtain(host)
     } catch (thrown) {
       const error = toError(thrown)
       if (!(error instanceof HostError)) this.#errors.set(host, error)
@@ -83,11 +95,53 @@ export class Certificates {
     }
   }
 
+  /**
+   * The same from memory or the store alone; `undefined` if neither has it.
+   * @throws {HostError} if the policy does not allow it
+   */
+  async find(host: string): Promise<LiveCertificate | undefined> {
+    const known = this.#inMemory(host)
+    if (known) return known
+    await this.checkPolicy(host)
+    return this.refresh(host)
+  }
+
+  /** What is in memory, after a look whether the store has a newer one: of a peer, then. */
+  async refresh(host: string): Promise<LiveCertificate | undefined> {
+    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, this.#inMemory(host))
+    await this.#memory.refresh(this.#parts.layout.certificate(host), { accept })
+    return this.#inMemory(host)
+  }
+
+  /** Replaces a certificate that is due, by a peer's newer one or by an order. Never rejects. */
+  async renew(due: LiveCertificate): Promise<void> {
+    const { clock, report } = this.#parts
+    const { host, schedule } = due
+    schedule.pause(clock.now() + schedule.pauseMs)
+    try {
+      await this.#obtain(host, due)
+    } catch (thrown) {
+      const error = toError(thrown)
+      if (error instanceof ClosedError) return
+      // A host that is not allowed any more is asked for as seldom as it is checked.
+      if (error instanceof HostError) schedule.pause(clock.now() + schedule.checkEveryMs)
+      if (error instanceof IssuanceError && error.retryAt) schedule.pause(error.retryAt.getTime())
+      this.#errors.set(host, error)
+      report('renewalFailed', { host, error })
+    }
+  }
+
+  /** The CA's wish for when to replace a certificate. */
+  suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
+    this.#contexts.suggest(live, window)
+  }
+
   status(): HostStatus[] {
     const live = [...this.#memory.values()].flatMap((data) => this.#contexts.get(data) ?? [])
-    const known = live.map(({ host, source, notAfter, renewAt }): HostStatus => {
+    const known = live.map(({ host, source, notAfter, schedule }): HostStatus => {
+      const { renewAt, renewAtSource } = schedule
       const lastError = this.#errors.get(host)
-      const times = { notAfter: new Date(notAfter), renewAt: new Date(renewAt) }
+      const times = { notAfter: new Date(notAfter), renewAt: new Date(renewAt), renewAtSource }
       return { host, source, ...times, ...(lastError && { lastError }) }
     })
     const served = new Set(live.map(({ host }) => host))
@@ -99,29 +153,25 @@ export class Certificates {
     return this.#memory.close()
   }
 
-  /** @param dueBy a certificate to be renewed before this time will not do */
-  async #obtain(host: string, dueBy: number): Promise<LiveCertificate> {
+  /** @param due a certificate that will not do: it is to be replaced */
+  async #obtain(host: string, due?: LiveCertificate): Promise<LiveCertificate> {
     const { closing, layout, failures } = this.#parts
     if (closing.aborted) throw closing.reason
     await this.checkPolicy(host)
-    const accept = (data: Uint8Array) => {
-      const live = this.#contexts.derive(data, host, 'store')
-      if (!live || live.renewAt <= dueBy) return false
-      this.#onLive(live)
-      return true
-    }
+    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, due)
     let record: FailureRecord | undefined
     const beforeLock = async () => {
       record = await failures.check(host, closing)
     }
     const data = await this.#memory.getOrPut(
       layout.certificate(host),
-      (lock) => this.#issue(host, record, lock),
+      (lock) => this.#issue({ host, before: record, served: this.#inMemory(host) }, lock),
       { accept, beforeLock },
     )
     const live = this.#contexts.current(data, host)
     if (!live)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
+    this.#errors.delete(host)
     return live
   }
 
@@ -146,17 +196,25 @@ export class Certificates {
     if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
   }
 
-  async #issue(...[host, record, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
+  async #issue(...[wanted, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
     const { issue, report, clock } = this.#parts
     const started = clock.now()
-    const data = await issue(host, record, lock)
-    const event = this.#inMemory(host) ? 'renewed' : 'issued'
-    const live = this.#contexts.derive(data, host, 'acme')
+    const data = await issue(wanted, lock)
+    const live = this.#contexts.derive(data, wanted.host, 'acme')
     if (live) {
       this.#onLive(live)
+      const event = wanted.served ? 'renewed' : 'issued'
       report(event, { ...describe(live), durationMs: clock.now() - started })
     }
     return data
+  }
+
+  /** Whether stored bytes may be served, and are newer than a certificate that there is. */
+  #acceptNewer(data: Uint8Array, host: string, than: LiveCertificate | undefined): boolean {
+    const live = this.#contexts.derive(data, host, 'store', this.#inMemory(host))
+    if (!live || (than && !isNewer(live, than))) return false
+    this.#onLive(live)
+    return true
   }
 
   #inMemory(host: string): LiveCertificate | undefined {
@@ -166,30 +224,15 @@ export class Certificates {
 
   /** Before it goes into memory. */
   #onLive(live: LiveCertificate): void {
-    // It was there before; or a peer has not replaced it yet.
-    if (this.#inMemory(live.host)?.serialNumber === live.serialNumber) return
-    if (live.source === 'store') this.#parts.report('loaded', describe(live))
+    const former = this.#inMemory(live.host)
+    if (former?.serialNumber === live.serialNumber) return
+    if (live.source === 'store') this.#parts.report(former ? 'adopted' : 'loaded', describe(live))
     this.#parts.onLive(live)
   }
-
-  #renewBehind(due: LiveCertificate): void {
-    const { clock, report } = this.#parts
-    const { host } = due
-    const now = clock.now()
-    due.attemptAt = now + pauseMs
-    this.#obtain(host, now).then(
-      () => this.#errors.delete(host),
-      (thrown: unknown) => {
-        const error = toError(thrown)
-        if (error instanceof ClosedError) return
-        const retryAt = error instanceof IssuanceError ? (error.retryAt?.getTime() ?? 0) : 0
-        due.attemptAt = Math.max(due.attemptAt, retryAt)
-        this.#errors.set(host, error)
-        report('renewalFailed', { host, error })
-      },
-    )
-  }
 }
+
+const isNewer = (live: LiveCertificate, than: LiveCertificate) =>
+  (live.notBefore - than.notBefore || live.notAfter - than.notAfter) > 0
 
 const describe = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
   host,

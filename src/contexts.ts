@@ -7,24 +7,21 @@ import {
   decodeBundle,
 } from './certificate.js'
 import type { CertificateSource } from './events.js'
-import { renewalTime } from './renewal.js'
+import { type RenewalWindow, renewalTime } from './renewal.js'
+import { Schedule } from './schedule.js'
 
-/** After an order, or a failed one, the next renewal is not attempted for so long. */
-export const pauseMs = 60_000
-
-/** A certificate ready to be served. Times are numbers: one is compared in each handshake. */
+/** A certificate ready to be served. Times are in milliseconds since the epoch. */
 export interface LiveCertificate {
   readonly host: string
   readonly serialNumber: string
   readonly notBefore: number
   readonly notAfter: number
-  readonly renewAt: number
   readonly source: Exclude<CertificateSource, 'memory'>
   readonly context: SecureContext
   /** As stored: private key and chain. */
   readonly data: Uint8Array
-  /** When a handshake next starts a renewal behind it: `renewAt`, later after an attempt. */
-  attemptAt: number
+  /** When something is to be done about it. */
+  readonly schedule: Schedule
 }
 
 export interface ContextsOptions {
@@ -56,29 +53,52 @@ export class Contexts {
     return known === 'faulty' ? undefined : known
   }
 
-  /** What these bytes are good for, for this host, now; `undefined` if for nothing. */
-  derive(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | undefined {
+  /**
+   * What these bytes are good for, for this host, now; `undefined` if for nothing.
+   * @param inMemory what is served now: the same bytes, read again, are the same certificate
+   */
+  derive(
+    data: Uint8Array,
+    host: string,
+    source: LiveCertificate['source'],
+    inMemory?: LiveCertificate,
+  ): LiveCertificate | undefined {
     const known = this.#known.get(data)
     if (known !== undefined && known !== 'faulty' && known.host === host) return this.current(data, host)
     if (known === 'faulty') return undefined
-    const made = this.#make(data, host, source)
+    const isSame = inMemory && Buffer.compare(inMemory.data, data) === 0
+    const made = isSame ? inMemory : this.#make(data, host, source)
     this.#known.set(data, typeof made === 'string' ? 'faulty' : made)
-    if (typeof made === 'string') {
-      this.options.onFault(host, made)
-      return undefined
-    }
-    return made
+    if (typeof made === 'string') this.options.onFault(host, made)
+    return this.current(data, host)
+  }
+
+  /** Takes over the CA's wish; `undefined`: it has none. */
+  suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
+    live.schedule.due(this.#renewal(live, window))
   }
 
   #make(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | BundleFault {
     const checked = checkBundle(data, host, this.options.now())
     if (checked.fault) return checked.fault
     const { notBefore, notAfter, serialNumber, context } = checked
-    const { renewBeforeMs, now } = this.options
-    const renewAt = renewalTime({ notBefore, notAfter, renewBeforeMs, random: this.#spread(serialNumber) })
-    // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
-    const attemptAt = source === 'acme' ? Math.max(renewAt, now() + pauseMs) : renewAt
-    return { host, serialNumber, notBefore, notAfter, renewAt, source, context, data, attemptAt }
+    const lifetimes = { serialNumber, notBefore, notAfter }
+    const schedule = new Schedule(
+      notAfter - notBefore,
+      this.#renewal(lifetimes),
+      this.options.now(),
+      source === 'acme',
+    )
+    return { host, ...lifetimes, source, context, data, schedule }
+  }
+
+  /** The same random number whenever it is asked for: a window that has not changed changes nothing. */
+  #renewal(
+    { serialNumber, notBefore, notAfter }: Pick<LiveCertificate, 'serialNumber' | 'notBefore' | 'notAfter'>,
+    window?: RenewalWindow,
+  ) {
+    const { renewBeforeMs } = this.options
+    return renewalTime({ notBefore, notAfter, renewBeforeMs, window, random: this.#spread(serialNumber) })
   }
 
   /** From 0 up to 1: differs by process and certificate, but not from one reading of a certificate to the next. */

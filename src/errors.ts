@@ -26,6 +26,8 @@ export type IssuanceErrorCode =
   | 'ERR_ISSUANCE_FAILED'
   /** A former attempt failed, and it is too early for the next one: see `retryAt`. */
   | 'ERR_ISSUANCE_POSTPONED'
+  /** The CA has no profile of the name in `acme.profile`. */
+  | 'ERR_ACME_PROFILE'
 
 /** The root of all errors this package makes, `TypeError`s for wrong options apart. */
 export abstract class CertCacheError extends Error {

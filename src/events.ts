@@ -26,6 +26,8 @@ export interface CertManagerEvents {
   handshakeFailed: [{ host: string; error: Error }]
   /** A certificate was read from the store into memory. */
   loaded: [CertificateEvent]
+  /** A newer certificate, which another machine has ordered, was read from the store in place of the one in memory. */
+  adopted: [CertificateEvent]
   /** A certificate was ordered from the CA, the first for its host. */
   issued: [CertificateEvent & { durationMs: number }]
   /** A certificate was ordered in place of one that was due. */

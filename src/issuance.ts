@@ -1,6 +1,6 @@
-import { readOrMakeAccountKey } from './account-key.js'
-import { AcmeAccount } from './acme.js'
-import type { CertCache, CertCacheLock } from './cache.js'
+import type { AcmeAccount } from './acme.js'
+import type { RenewalSuggestion } from './acme-renewal-info.js'
+import type { CertCacheLock } from './cache.js'
 import { checkBundle, encodeBundle } from './certificate.js'
 import type { ChallengeAnswers, ChallengeType } from './challenge.js'
 import { type Clock, follow, sharedController, withDeadline } from './clock.js'
@@ -14,11 +14,10 @@ import {
   toError,
 } from './errors.js'
 import type { Report } from './events.js'
-import type { FailureRecord, FailureRecords } from './failure.js'
+import type { FailureRecord, FailureRecords, Lifetime } from './failure.js'
 import { warn } from './guarded.js'
 import { generateKey } from './keys.js'
-import type { KeyType, StoredLayout } from './layout.js'
-import type { AcmeSettings } from './manager-options.js'
+import type { KeyType } from './layout.js'
 
 /** How long a close waits for orders that can't be given up any more. */
 const closeMs = 10_000
@@ -29,9 +28,6 @@ type Lock = Pick<CertCacheLock, 'signal'>
 const orderMs = 5 * 60_000
 
 export interface IssuanceParts {
-  readonly acme: AcmeSettings
-  readonly store: CertCache
-  readonly layout: StoredLayout
   readonly answers: ChallengeAnswers
   readonly failures: FailureRecords
   readonly keyType: KeyType
@@ -43,42 +39,53 @@ export interface IssuanceParts {
   readonly report: Report
 }
 
+export interface WantedCertificate {
+  readonly host: string
+  readonly before: FailureRecord | undefined
+  readonly served: (Lifetime & { readonly data: Uint8Array }) | undefined
+}
+
+/** What is asked of a CA; see {@link AcmeAccount}. */
+export type CertificateAuthority = Pick<AcmeAccount, 'order' | 'renewalSuggestion' | 'close'>
+
 /** Gets certificates from the CA, and remembers for the whole fleet when it could not. */
 export class Issuance {
-  readonly #account: AcmeAccount
   /** Orders whose clean-up may still be under way. */
   readonly #orders = new Set<Promise<unknown>>()
 
-  constructor(private readonly parts: IssuanceParts) {
-    const { acme, store, layout, clock } = parts
-    this.#account = new AcmeAccount(
-      acme,
-      (signal) => readOrMakeAccountKey(store, layout, clock, signal),
-      clock,
-    )
+  constructor(
+    private readonly parts: IssuanceParts,
+    private readonly ca: CertificateAuthority,
+  ) {}
+
+  /** When the CA would have a certificate replaced. @param data as stored */
+  suggestion(data: Uint8Array): Promise<RenewalSuggestion> {
+    return this.ca.renewalSuggestion(data)
   }
 
   /**
    * A new key and certificate for a host, in the form the store keeps.
-   * @param before the failure record that was read before the lock was taken; under a lock it is read again
+   * @param wanted.before the failure record that was read before the lock was taken; under a lock it is read again
+   * @param wanted.served what it is to replace
    * @throws {IssuanceError} if the CA would not, or if it is too early to ask it again
    * @throws {StoreError} if the store could not tell what is needed first; nothing was ordered then
    * @throws {LockLostError} if the lock was lost on the way
    */
-  async issue(host: string, before: FailureRecord | undefined, lock?: Lock): Promise<Uint8Array> {
+  async issue(wanted: WantedCertificate, lock?: Lock): Promise<Uint8Array> {
+    const { host, before } = wanted
     const { clock, closing, failures } = this.parts
     const record = lock ? await failures.check(host, closing) : before
     const timeout = () => new DeadlineError(`no certificate for ${host} within ${orderMs / 60_000} minutes`)
     let bundle: Uint8Array
     try {
-      bundle = await withDeadline((signal) => this.#track(this.#order(host, record, signal, lock)), {
+      bundle = await withDeadline((signal) => this.#track(this.#order(wanted, record, signal, lock)), {
         ms: orderMs,
         clock,
         error: timeout,
       })
     } catch (thrown) {
       if (closing.aborted || lock?.signal.aborted) throw thrown
-      throw await this.#remember(host, record, thrown)
+      throw await this.#remember(wanted, record, thrown)
     }
     // Not waited for: first of all the certificate is to be stored.
     if (record) failures.remove(host).catch(reportedByStore)
@@ -90,7 +97,7 @@ export class Issuance {
     const { clock } = this.parts
     const error = () => new DeadlineError(`orders were still under way ${closeMs / 1_000} s after close`)
     await withDeadline(() => Promise.allSettled(this.#orders), { ms: closeMs, clock, error }).catch(warn)
-    this.#account.close()
+    this.ca.close()
   }
 
   #track<T>(order: Promise<T>): Promise<T> {
@@ -101,7 +108,7 @@ export class Issuance {
   }
 
   async #order(
-    host: string,
+    { host, served }: WantedCertificate,
     record: FailureRecord | undefined,
     deadline: AbortSignal,
     lock: Lock | undefined,
@@ -117,10 +124,11 @@ export class Issuance {
       signal.throwIfAborted()
       lock?.signal.throwIfAborted()
     }
-    const chain = await this.#account
+    const chain = await this.ca
       .order({
         host,
         key,
+        replaced: served?.data,
         challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
         publish: (answer) => answers.publish(answer, signal),
         // The next holder of the lock may have put its own answer there.
@@ -144,12 +152,19 @@ export class Issuance {
     return bundle
   }
 
-  /** Writes down a failure of the CA's; returns the error to report. A failing store, a lost lock and a close are none. */
-  async #remember(host: string, before: FailureRecord | undefined, thrown: unknown): Promise<Error> {
+  /**
+   * Writes down a failure of the CA's; returns the error to report. A failing store, a lost lock, a close and an
+   * option that is wrong are none.
+   */
+  async #remember(
+    { host, served }: WantedCertificate,
+    before: FailureRecord | undefined,
+    thrown: unknown,
+  ): Promise<Error> {
     const blameless = [StoreError, LockLostError, ClosedError].some((kind) => thrown instanceof kind)
-    if (blameless) return thrown as Error
+    if (blameless || isMisconfigured(thrown)) return thrown as Error
     const error = toIssuanceError(host, thrown)
-    const retryAt = await this.parts.failures.add(host, before, error).catch(reportedByStore)
+    const retryAt = await this.parts.failures.add(host, before, error, served).catch(reportedByStore)
     const remembered = new IssuanceError(error.code, error.message, {
       cause: error,
       problem: error.problem,
@@ -159,6 +174,10 @@ export class Issuance {
     return remembered
   }
 }
+
+/** Nothing was asked of the CA, and once the option is right nothing should stand in the way. */
+const isMisconfigured = (thrown: unknown) =>
+  thrown instanceof IssuanceError && thrown.code === 'ERR_ACME_PROFILE'
 
 /** acme-client throws bare Errors. */
 function toIssuanceError(host: string, thrown: unknown): IssuanceError {

@@ -15,6 +15,8 @@ export interface StoredLayout {
   http01(token: string): string
   /** When a host that failed may be tried again. Go ignores it. */
   failure(host: string): string
+  /** When the CA would have the certificate replaced. Go ignores it. */
+  renewal(host: string): string
   readonly accountKey: string
   /** Where old versions of autocert put the account key. */
   readonly legacyAccountKey: string
@@ -34,6 +36,7 @@ export function storedLayout(directoryUrl: string, keyType: KeyType, prefix?: st
     tlsAlpn01: (host) => `${before}${host}+token`,
     http01: (token) => `${before}${token}+http-01`,
     failure: (host) => `${before}${host}${ofType}+failure`,
+    renewal: (host) => `${before}${host}${ofType}+renewal`,
     accountKey: `${before}acme_account+key`,
     legacyAccountKey: `${before}acme_account.key`,
   }

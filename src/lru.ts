@@ -104,6 +104,18 @@ export class LruCertCache implements CertCache {
     return this.peek(key) ?? (await this.#fromStore(key, () => true, options?.signal))?.data
   }
 
+  /**
+   * Looks at the store past memory, and keeps what it has now if `accept` wants it in place of the value in
+   * memory; that one stays otherwise, also if the store has none any more.
+   */
+  async refresh(
+    key: string,
+    { accept = () => true, signal }: Pick<GetOrPutOptions, 'accept' | 'signal'> = {},
+  ): Promise<void> {
+    assertCacheKey(key)
+    if (!this.#unsaved?.get(key)) await this.#fromStore(key, accept, signal)
+  }
+
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
     await this.#write(key, () => this.#store.put(key, data, options))

@@ -1,27 +1,22 @@
 import { EventEmitter } from 'node:events'
 import type { SecureContext, Server } from 'node:tls'
+import { assemble, type ManagerParts } from './assembly.js'
 import type { Certificate } from './certificate.js'
-import { Certificates, type HostStatus } from './certificates.js'
-import { ChallengeAnswers, type ChallengeType } from './challenge.js'
+import type { HostStatus } from './certificates.js'
 import { sharedController, withDeadline } from './clock.js'
 import { type LiveCertificate, toCertificate } from './contexts.js'
 import { DefaultHostServers } from './default-host.js'
 import { ClosedError, DeadlineError, HostError, toError } from './errors.js'
 import type { CertificateSource, CertManagerEvents, Report } from './events.js'
-import { FailureRecords } from './failure.js'
 import { guarded, warn } from './guarded.js'
-import { guardStore } from './guarded-store.js'
 import { type TlsCallbacks, tlsCallbacks } from './handshake.js'
 import { requireHost } from './hostname.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from './http-handler.js'
-import type { Issuance, IssuanceParts } from './issuance.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './manager-options.js'
 import { listOfText, optional } from './options.js'
 
 /** How long a handshake, or a caller of `getCertificate`, waits at most. The order goes on behind it. */
 const handshakeMs = 30_000
-/** How many hosts `ensure` works on at once. */
-const ensureConcurrency = 8
 
 /**
  * Certificates for TLS servers: from memory, else from the store that the fleet shares, else ordered from an
@@ -32,10 +27,8 @@ const ensureConcurrency = 8
 export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
-  readonly #answers: ChallengeAnswers
-  readonly #certificates: Certificates
+  readonly #parts: ManagerParts
   readonly #defaultHostServers = new DefaultHostServers()
-  #issuance: Promise<Issuance> | undefined
   #answersHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -44,38 +37,11 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     super({ captureRejections: true })
     const settings = checkManagerOptions(options)
     this.#settings = settings
-    const { layout, clock, keyType, acme, max, hostPolicy, renewBeforeMs } = settings
-    const closing = this.#closing.signal
-    const report = this.#report
-    const store = guardStore(settings.cache, clock, (failure) => report('storeFailed', failure))
-    this.#answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
-    const failures = new FailureRecords(store, layout, clock)
-    const issuanceParts: IssuanceParts = {
-      acme,
-      store,
-      layout,
-      answers: this.#answers,
-      failures,
-      keyType,
-      clock,
-      closing,
-      challengeTypes: () => this.#challengeTypes(),
-      report,
-    }
-    this.#certificates = new Certificates({
-      store,
-      layout,
-      hostPolicy,
-      failures,
-      issue: async (...order) => {
-        this.#issuance ??= loadIssuance(issuanceParts)
-        return (await this.#issuance).issue(...order)
-      },
-      max,
-      renewBeforeMs,
-      clock,
-      closing,
-      report,
+    this.#parts = assemble(settings, {
+      closing: this.#closing.signal,
+      report: this.#report,
+      // tls-alpn-01 needs only the port that is served anyway; http-01 gets through what ends TLS on the way.
+      challengeTypes: () => (this.#answersHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
       onLive: (live) => {
         if (live.host === settings.defaultHost) this.#defaultHostServers.update(toCertificate(live))
       },
@@ -94,13 +60,13 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     return tlsCallbacks(
       {
         fromMemory: (host) => {
-          const live = this.#certificates.fromMemory(host)
+          const live = this.#parts.certificates.fromMemory(host)
           if (live && this.listenerCount('served') > 0) this.#reportServed(live, 'memory', 0)
           return live?.context
         },
         fromElsewhere: (host) => this.#handshake(host),
-        pendingChallenge: (host) => this.#answers.pendingTlsAlpn01(host),
-        challenge: (host) => this.#challenge(host, (signal) => this.#answers.tlsAlpn01(host, signal)),
+        pendingChallenge: (host) => this.#parts.answers.pendingTlsAlpn01(host),
+        challenge: (host) => this.#challenge(host, (signal) => this.#parts.answers.tlsAlpn01(host, signal)),
         onIllegalName: (servername) => this.#report('refused', { servername, reason: 'name' }),
       },
       alpnProtocols,
@@ -117,8 +83,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     }
     this.#answersHttp01 = true
     const fromStore = (host: string, token: string) =>
-      this.#challenge(host, (signal) => this.#answers.http01(token, host, signal), { rethrow: true })
-    return createHttpHandler({ answers: this.#answers, fromStore, fallback })
+      this.#challenge(host, (signal) => this.#parts.answers.http01(token, host, signal), { rethrow: true })
+    return createHttpHandler({ answers: this.#parts.answers, fromStore, fallback })
   }
 
   /**
@@ -130,29 +96,29 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    */
   async getCertificate(host: string): Promise<Certificate> {
     const name = requireHost(host)
-    const live = this.#certificates.fromMemory(name) ?? (await this.#withinHandshake(name))
+    const live = this.#parts.certificates.fromMemory(name) ?? (await this.#withinHandshake(name))
     return toCertificate(live)
   }
 
   /**
-   * Gets the certificates of all `hosts` ready, 8 at a time: call it when the server listens, before traffic.
-   * Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
+   * Gets the certificates of all `hosts` ready: call it when the server listens, before traffic. They are kept for
+   * the life of the manager: renewed without traffic, and tried again where they could not be had.
+   *
+   * Works on 8 hosts at a time. At most 100 orders follow each other at once, then one each 54 s: Let's Encrypt
+   * allows 300 in 3 hours. Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
    * @throws {AggregateError} of the hosts' errors, after all have been tried
    */
   async ensure(hosts: Iterable<string>): Promise<void> {
-    const waiting = [...hosts]
+    const names: string[] = []
     const errors: Error[] = []
-    const work = async () => {
-      for (let host = waiting.shift(); host !== undefined; host = waiting.shift()) {
-        try {
-          const name = requireHost(host)
-          if (!this.#certificates.fromMemory(name)) await this.#certificates.obtain(name)
-        } catch (thrown) {
-          errors.push(toError(thrown))
-        }
+    for (const host of hosts) {
+      try {
+        names.push(requireHost(host))
+      } catch (thrown) {
+        errors.push(toError(thrown))
       }
     }
-    await Promise.all(Array.from({ length: ensureConcurrency }, work))
+    errors.push(...(await this.#parts.renewals.keep(names)))
     if (errors.length > 0) {
       const messages = errors.map(({ message }) => message).join('; ')
       throw new AggregateError(errors, `${errors.length} hosts have no certificate: ${messages}`)
@@ -172,16 +138,16 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
       throw new TypeError('attach: server must be a tls.Server')
     this.#defaultHostServers.add(server)
     const update = (live: LiveCertificate) => this.#defaultHostServers.update(toCertificate(live))
-    const known = this.#certificates.fromMemory(defaultHost)
+    const known = this.#parts.certificates.fromMemory(defaultHost)
     if (known) return update(known)
-    this.#certificates.obtain(defaultHost).then(update, (thrown) => {
+    this.#parts.certificates.obtain(defaultHost).then(update, (thrown) => {
       this.#report('handshakeFailed', { host: defaultHost, error: toError(thrown) })
     })
   }
 
   /** The hosts with a certificate in memory, and those whose last attempt failed (of these, the latest 1,000 or `memory.max`). */
   status(): HostStatus[] {
-    return this.#certificates.status()
+    return this.#parts.certificates.status()
   }
 
   /**
@@ -200,13 +166,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   async #close(): Promise<void> {
     this.#closing.abort(new ClosedError('the CertManager was closed'))
-    await (await this.#issuance?.catch(() => undefined))?.close() // if it could not be loaded, nothing was ordered
-    await this.#certificates.close()
-  }
-
-  /** tls-alpn-01 needs only the port that is served anyway; http-01 gets through what ends TLS on the way. */
-  #challengeTypes(): readonly ChallengeType[] {
-    return this.#answersHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']
+    await this.#parts.close()
   }
 
   async #handshake(host: string): Promise<SecureContext | undefined> {
@@ -224,7 +184,11 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   #withinHandshake(host: string): Promise<LiveCertificate> {
     const { clock } = this.#settings
     const timeout = () => new DeadlineError(`no certificate for ${host} within ${handshakeMs / 1_000} s`)
-    return withDeadline(() => this.#certificates.obtain(host), { ms: handshakeMs, clock, error: timeout })
+    return withDeadline(() => this.#parts.certificates.obtain(host), {
+      ms: handshakeMs,
+      clock,
+      error: timeout,
+    })
   }
 
   /** A look for a challenge's answer in the store: after the policy, within a handshake's time. */
@@ -238,7 +202,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     try {
       return await withDeadline(
         async (signal) => {
-          await this.#certificates.checkPolicy(host)
+          await this.#parts.certificates.checkPolicy(host)
           return look(signal)
         },
         { ms: handshakeMs, clock, error: timeout, signal: this.#closing.signal },
@@ -273,10 +237,4 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   [Symbol.for('nodejs.rejection') as typeof EventEmitter.captureRejectionSymbol](error: unknown): void {
     warn(error)
   }
-}
-
-/** Most processes of a fleet never order: what only orders need is loaded by the first one. */
-async function loadIssuance(parts: IssuanceParts): Promise<Issuance> {
-  const { Issuance } = await import('./issuance.js')
-  return new Issuance(parts)
 }

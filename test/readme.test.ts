@@ -62,13 +62,13 @@ test('every piece of code in the README is right by its types', () => {
 test('the README lists every event', () => {
   const source = readFileSync(join(root, 'src/events.ts'), 'utf8')
   const events = [...source.matchAll(/^ {2}(\w+): \[/gm)].map(([, name]) => name)
-  expect(events).toHaveLength(11)
+  expect(events).toHaveLength(12)
   for (const event of events) expect(readme).toContain(`\`${event}\``)
 })
 
 test('the README lists every error code', () => {
   const source = readFileSync(join(root, 'src/errors.ts'), 'utf8')
   const codes = new Set([...source.matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string))
-  expect(codes.size).toBe(14)
+  expect(codes.size).toBe(15)
   for (const code of codes) expect(readme).toContain(`\`${code}\``)
 })

@@ -4,6 +4,7 @@ import type { Background } from './background.js'
 import { type Fault, type Faults, problemOf } from './faults.js'
 import type { Issuer, SignedLeaf } from './issuer.js'
 import type { Nonces } from './nonces.js'
+import type { RenewalWindow } from './renewal-info.js'
 import type { Urls } from './representation.js'
 import type { Challenge, Order, Resources } from './resources.js'
 import type { TestCaSettings } from './settings.js'
@@ -27,8 +28,11 @@ export interface Authority {
   readonly issuer: Issuer
   readonly background: Background
   readonly issued: IssuedCertificate[]
+  /** Suggested in place of the usual, by serial number. */
+  readonly windows: Map<string, RenewalWindow>
   requests: number
   validations: number
+  renewalInfos: number
 }
 
 /** Validates a challenge and records the outcome. `fault`: the outcome that was set beforehand. */
@@ -64,6 +68,7 @@ export async function issue(ca: Authority, order: Order, publicKey: x509.PublicK
       const leaf = await issuer.sign(order.hosts, publicKey, ca.now(), settings.lifetimeMs)
       issued.push({ hosts: order.hosts, ...leaf })
       order.certificate = leaf.pem
+      order.leaf = leaf
       order.status = 'valid'
     },
     (error) => resources.invalidate(order, error),

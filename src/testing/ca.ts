@@ -5,6 +5,7 @@ import { type HttpServer, listen } from './http-server.js'
 import { Issuer, selfSignedCertificate } from './issuer.js'
 import { Nonces } from './nonces.js'
 import { answer } from './protocol.js'
+import type { RenewalWindow } from './renewal-info.js'
 import { Urls } from './representation.js'
 import { Resources } from './resources.js'
 import { type ChallengeType, checkedSettings, type TestCaSettings } from './settings.js'
@@ -30,6 +31,8 @@ export interface TestCaCounts {
   /** Started, whatever came of them. */
   readonly validations: number
   readonly certificates: number
+  /** How often somebody asked when to renew. RFC 9773. */
+  readonly renewalInfos: number
   /** HTTP requests to the CA of any kind. */
   readonly requests: number
 }
@@ -58,6 +61,9 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
   validationTimeoutMs: number
   issuanceDelayMs: number
   retryAfter: number | undefined
+  renewalInfo: boolean
+  renewalRetryAfter: number
+  profiles: Readonly<Record<string, string>> | undefined
 
   /** Where clients begin. RFC 8555 §7.1.1. */
   readonly directoryUrl: string
@@ -100,6 +106,9 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     this.validationTimeoutMs = settings.validationTimeoutMs
     this.issuanceDelayMs = settings.issuanceDelayMs
     this.retryAfter = settings.retryAfter
+    this.renewalInfo = settings.renewalInfo
+    this.renewalRetryAfter = settings.renewalRetryAfter
+    this.profiles = settings.profiles
     const urls = new Urls(`https://127.0.0.1:${server.port}`)
     this.directoryUrl = urls.of('directory')
     this.endpointCertificate = endpointCertificate
@@ -116,20 +125,23 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
       issuer,
       background: new Background(),
       issued: [],
+      windows: new Map(),
       requests: 0,
       validations: 0,
+      renewalInfos: 0,
     }
   }
 
   /** A snapshot. */
   get counts(): TestCaCounts {
-    const { resources, validations, issued, requests } = this.#authority
+    const { resources, validations, issued, requests, renewalInfos } = this.#authority
     return {
       accounts: resources.accounts.size,
       orders: resources.orders.size,
       authorizations: resources.authorizations.size,
       validations,
       certificates: issued.length,
+      renewalInfos,
       requests,
     }
   }
@@ -161,6 +173,15 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
    */
   fault(fault: Fault): ActiveFault {
     return this.#authority.faults.add(fault)
+  }
+
+  /**
+   * Suggests another window for a certificate than the 45th of its lifetime that begins at two thirds: one in
+   * the past says that it is revoked. RFC 9773 §4.2.
+   * @param serialNumber as in `issued`
+   */
+  suggestRenewal(serialNumber: string, window: RenewalWindow): void {
+    this.#authority.windows.set(serialNumber, window)
   }
 
   /** Ends every connection, validation and issuance. A second call returns the same promise. */

@@ -6,11 +6,12 @@ import type { Fault } from './faults.js'
 import { parseIdentifiers } from './identifiers.js'
 import type { Json } from './jws.js'
 import { Problem } from './problem.js'
+import { checkReplaces } from './renewal-info.js'
 import type { Endpoint } from './representation.js'
 import type { Authorization, Challenge, Order } from './resources.js'
 
 /** The endpoints that take a signed request. */
-export type PostEndpoint = Exclude<Endpoint, 'directory' | 'terms' | 'newNonce'>
+export type PostEndpoint = Exclude<Endpoint, 'directory' | 'terms' | 'newNonce' | 'renewalInfo'>
 
 /** What each endpoint does, in two steps so that a fault can come in between. */
 export const ENDPOINT: { readonly [E in PostEndpoint]: (ca: Authority, call: Call) => Prepared } = {
@@ -31,7 +32,9 @@ export const ENDPOINT: { readonly [E in PostEndpoint]: (ca: Authority, call: Cal
       throw new Problem('malformed', 'notBefore and notAfter are not supported')
     }
     const wishes = { profile: text(payload, 'profile'), replaces: text(payload, 'replaces') }
+    checkProfile(ca, wishes.profile)
     const run = () => {
+      if (ca.settings.renewalInfo) checkReplaces(ca, account!, hosts, wishes.replaces)
       const order = ca.resources.addOrder(account!, hosts, ca.settings.challengeTypes, wishes)
       return ok(ca.urls.order(order), { location: ca.urls.of('order', order.id) }, 201)
     }
@@ -93,6 +96,11 @@ export const ENDPOINT: { readonly [E in PostEndpoint]: (ca: Authority, call: Cal
     }
     return { hosts: order.hosts, run }
   },
+}
+
+function checkProfile({ settings: { profiles } }: Authority, profile: string | undefined): void {
+  if (profile === undefined || !profiles || Object.hasOwn(profiles, profile)) return
+  throw new Problem('invalidProfile', `There is no profile ${profile}`)
 }
 
 function orderReply(ca: Authority, order: Order): Reply {

@@ -20,6 +20,7 @@ export interface SignedLeaf {
   /** Hexadecimal, upper case, as in `X509Certificate.serialNumber` of node:crypto. */
   readonly serialNumber: string
   /** Milliseconds since the epoch. */
+  readonly notBefore: number
   readonly notAfter: number
   /** The leaf, then the intermediate. */
   readonly pem: string
@@ -55,11 +56,14 @@ export async function selfSignedCertificate(
 /** A root, an intermediate below it, and the leaves that the intermediate signs. */
 export class Issuer {
   readonly rootCertificate: string
+  /** Of the key that signs the leaves, hexadecimal, upper case: the leaves' authority key identifier. */
+  readonly keyIdentifier: string
   readonly #intermediate: x509.X509Certificate
   readonly #keys: KeyPair
 
   private constructor(root: x509.X509Certificate, intermediate: x509.X509Certificate, keys: KeyPair) {
     this.rootCertificate = pem(root)
+    this.keyIdentifier = intermediate.getExtension(x509.SubjectKeyIdentifierExtension)!.keyId.toUpperCase()
     this.#intermediate = intermediate
     this.#keys = keys
   }
@@ -111,6 +115,7 @@ export class Issuer {
     })
     return {
       serialNumber: leaf.serialNumber.toUpperCase(),
+      notBefore: from,
       notAfter,
       pem: pem(leaf) + pem(this.#intermediate),
     }

@@ -1,6 +1,10 @@
-/** HTTP status of each problem type this CA reports. RFC 8555 §6.7 names the types. */
+/**
+ * HTTP status of each problem type this CA reports. RFC 8555 §6.7 names the types; alreadyReplaced is from
+ * RFC 9773 §7.4, invalidProfile from draft-ietf-acme-profiles.
+ */
 const STATUS = {
   accountDoesNotExist: 400,
+  alreadyReplaced: 409,
   badCSR: 400,
   badNonce: 400,
   badPublicKey: 400,
@@ -10,6 +14,7 @@ const STATUS = {
   externalAccountRequired: 403,
   incorrectResponse: 403,
   invalidContact: 400,
+  invalidProfile: 400,
   malformed: 400,
   orderNotReady: 403,
   rateLimited: 429,

@@ -5,6 +5,7 @@ import { ENDPOINT, type PostEndpoint } from './endpoints.js'
 import { suffer } from './faults.js'
 import { type AccountKey, type Jws, parseJson, parseJwk, parseJws, verifyJws } from './jws.js'
 import { Problem } from './problem.js'
+import { renewalInfo } from './renewal-info.js'
 import { ENDPOINTS, type Endpoint } from './representation.js'
 import type { Account } from './resources.js'
 
@@ -36,7 +37,7 @@ async function attempt(ca: Authority, request: AcmeRequest): Promise<Reply> {
   try {
     const { endpoint, id } = route(request.path)
     const prepared = isUnsigned(endpoint)
-      ? prepareGet(ca, endpoint, request)
+      ? prepareGet(ca, endpoint, id, request)
       : ENDPOINT[endpoint](ca, authenticate(ca, endpoint, id, request))
     return await runWithFaults(ca, endpoint, prepared)
   } catch (error) {
@@ -63,20 +64,27 @@ function route(path: string): { endpoint: Endpoint; id: string } {
   return { endpoint, id }
 }
 
+const UNSIGNED = ['directory', 'terms', 'newNonce', 'renewalInfo'] as const
+
 function isUnsigned(endpoint: Endpoint): endpoint is Exclude<Endpoint, PostEndpoint> {
-  return endpoint === 'directory' || endpoint === 'terms' || endpoint === 'newNonce'
+  return UNSIGNED.some((unsigned) => unsigned === endpoint)
 }
 
 function prepareGet(
   ca: Authority,
   endpoint: Exclude<Endpoint, PostEndpoint>,
+  id: string,
   { method }: AcmeRequest,
 ): Prepared {
   if (method !== 'GET' && method !== 'HEAD') throw notAllowed(method, 'GET, HEAD')
   const replies: Record<typeof endpoint, () => Reply> = {
-    directory: () => ({ status: 200, body: ca.urls.directory(ca.externalAccounts !== undefined) }),
+    directory: () => ({
+      status: 200,
+      body: ca.urls.directory(ca.externalAccounts !== undefined, ca.settings),
+    }),
     terms: () => ({ status: 200, contentType: 'text/plain', body: 'For tests only.\n' }),
     newNonce: () => ({ status: method === 'HEAD' ? 200 : 204 }),
+    renewalInfo: () => renewalInfo(ca, id),
   }
   return { hosts: [], run: replies[endpoint] }
 }

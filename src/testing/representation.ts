@@ -1,5 +1,7 @@
 import type { Json } from './jws.js'
+import type { RenewalWindow } from './renewal-info.js'
 import type { Account, Authorization, Challenge, Order } from './resources.js'
+import type { TestCaSettings } from './settings.js'
 
 /** The endpoints of the CA, which are also what a fault can be set on. */
 export const ENDPOINTS = [
@@ -15,6 +17,7 @@ export const ENDPOINTS = [
   'authz',
   'challenge',
   'certificate',
+  'renewalInfo',
 ] as const
 
 /** One endpoint: a member of the directory, or a kind of resource. RFC 8555 §7.1. */
@@ -34,13 +37,23 @@ export class Urls {
   }
 
   /** RFC 8555 §7.1.1. There is no revokeCert and no keyChange. */
-  directory(externalAccountRequired: boolean): Json {
+  directory(externalAccountRequired: boolean, { renewalInfo, profiles }: TestCaSettings): Json {
     return {
       newNonce: this.of('newNonce'),
       newAccount: this.of('newAccount'),
       newOrder: this.of('newOrder'),
-      meta: { termsOfService: this.of('terms'), externalAccountRequired },
+      ...(renewalInfo && { renewalInfo: this.of('renewalInfo') }),
+      meta: {
+        termsOfService: this.of('terms'),
+        externalAccountRequired,
+        ...(profiles && { profiles }),
+      },
     }
+  }
+
+  /** RFC 9773 §4.2. */
+  renewalInfo({ start, end }: RenewalWindow): Json {
+    return { suggestedWindow: { start: new Date(start).toISOString(), end: new Date(end).toISOString() } }
   }
 
   account({ id, status, contact, binding }: Account): Json {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { SignedLeaf } from './issuer.js'
 import type { AccountKey } from './jws.js'
 import { Problem, type ProblemDocument } from './problem.js'
 import type { ChallengeType } from './settings.js'
@@ -31,6 +32,8 @@ export interface Order {
   error?: ProblemDocument
   /** PEM chain, once the order is valid. */
   certificate?: string
+  /** Its leaf, likewise. */
+  leaf?: SignedLeaf
 }
 
 /** RFC 8555 §7.1.4. */

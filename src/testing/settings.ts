@@ -33,6 +33,15 @@ export interface TestCaSettings {
    * order that is processing. Default undefined: no such header. RFC 8555 §7.4 and §7.5.1.
    */
   retryAfter: number | undefined
+  /** Whether the CA suggests when to renew (RFC 9773), and takes `replaces` in orders. Default true. */
+  renewalInfo: boolean
+  /** Seconds to send as Retry-After with a suggestion. Default 21,600. RFC 9773 §4.3. */
+  renewalRetryAfter: number
+  /**
+   * The profiles that an order may ask for, each with its description; they make no difference to certificates.
+   * Default undefined: none are offered, and a profile is passed over. draft-ietf-acme-profiles.
+   */
+  profiles: Readonly<Record<string, string>> | undefined
 }
 
 /** The settings of a CA that was told nothing. */
@@ -46,6 +55,9 @@ export const DEFAULT_SETTINGS: Readonly<TestCaSettings> = {
   validationTimeoutMs: 10_000,
   issuanceDelayMs: 0,
   retryAfter: undefined,
+  renewalInfo: true,
+  renewalRetryAfter: 21_600,
+  profiles: undefined,
 }
 
 const LEGAL: { readonly [K in keyof TestCaSettings]: (value: TestCaSettings[K]) => boolean } = {
@@ -59,6 +71,9 @@ const LEGAL: { readonly [K in keyof TestCaSettings]: (value: TestCaSettings[K]) 
   validationTimeoutMs: (ms) => isDelay(ms) && ms >= 1,
   issuanceDelayMs: isDelay,
   retryAfter: (seconds) => seconds === undefined || (Number.isInteger(seconds) && seconds >= 0),
+  renewalInfo: (offered) => typeof offered === 'boolean',
+  renewalRetryAfter: (seconds) => Number.isInteger(seconds) && seconds >= 0,
+  profiles: (profiles) => profiles === undefined || typeof profiles === 'object',
 }
 
 /**

@@ -9,10 +9,10 @@ describe('as time passes', () => {
   test('a certificate that is due is renewed behind a handshake, once', async () => {
     const { tlsPort, events, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
-    t.clock.jump(59 * day)
+    t.clock.set(59 * day)
     expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
     expect(t.ca.counts.orders).toBe(1)
-    t.clock.jump(3 * day)
+    t.clock.set(3 * day)
     const renewed = once(manager, 'renewed')
     const all = await Promise.all(Array.from({ length: 10 }, () => handshake(tlsPort, 'a.example')))
     expect(new Set(all.map((seen) => seen.serialNumber))).toEqual(new Set([serialNumber]))
@@ -28,13 +28,13 @@ describe('as time passes', () => {
     t.gate.target = one.tlsPort
     await handshake(one.tlsPort, 'a.example')
     await handshake(two.tlsPort, 'a.example')
-    t.clock.jump(63 * day)
+    t.clock.set(63 * day)
     const renewed = once(one.manager, 'renewed')
     await handshake(one.tlsPort, 'a.example')
     const [{ serialNumber }] = await renewed
-    const loaded = once(two.manager, 'loaded')
+    const adopted = once(two.manager, 'adopted')
     await handshake(two.tlsPort, 'a.example')
-    await loaded
+    await adopted
     expect(await handshake(two.tlsPort, 'a.example')).toMatchObject({ serialNumber })
     expect(t.ca.counts.orders).toBe(2)
   })
@@ -42,7 +42,7 @@ describe('as time passes', () => {
   test('a failed renewal leaves the served certificate alone until it expires, and is not repeated at once', async () => {
     const { tlsPort, events, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
-    t.clock.jump(63 * day)
+    t.clock.set(63 * day)
     const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: 100 })
     const failed = once(manager, 'renewalFailed')
     expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
@@ -62,7 +62,7 @@ describe('as time passes', () => {
   test('a store that fails does not disturb a certificate that is due, and is asked again after a minute', async () => {
     const { tlsPort, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
-    t.clock.jump(63 * day)
+    t.clock.set(63 * day)
     t.store.before = () => Promise.reject(new Error('down'))
     t.store.take()
     for (let minute = 0; minute < 2; minute++) {
@@ -84,7 +84,7 @@ describe('as time passes', () => {
     const { serialNumber } = await handshake(one.tlsPort, 'a.example')
     expect(await handshake(two.tlsPort, 'a.example')).toMatchObject({ serialNumber })
     t.gate.target = two.tlsPort
-    t.clock.jump(63 * day)
+    t.clock.set(63 * day)
     const answers: string[] = []
     two.manager.on('challengeAnswered', ({ type, from }) => answers.push(`${type} from ${from}`))
     const renewed = once(one.manager, 'renewed')
@@ -97,7 +97,7 @@ describe('as time passes', () => {
   test('a CA that validates a renewal over TLS 1.2 is answered from memory', async () => {
     const { tlsPort } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
-    t.clock.jump(63 * day)
+    t.clock.set(63 * day)
     t.ca.validationDelayMs = 60_000
     const overTls12 = (ALPNProtocols: string[]) =>
       handshake(tlsPort, 'a.example', { ALPNProtocols, maxVersion: 'TLSv1.2' })

@@ -16,6 +16,7 @@ const eventNames = [
   'refused',
   'handshakeFailed',
   'loaded',
+  'adopted',
   'issued',
   'renewed',
   'issuanceFailed',

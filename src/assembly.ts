@@ -1,0 +1,100 @@
+import type { CertCache } from './cache.js'
+import { Certificates } from './certificates.js'
+import { ChallengeAnswers, type ChallengeType } from './challenge.js'
+import type { LiveCertificate } from './contexts.js'
+import type { Report } from './events.js'
+import { FailureRecords } from './failure.js'
+import { guardStore } from './guarded-store.js'
+import type { CertificateAuthority, Issuance } from './issuance.js'
+import type { ManagerSettings } from './manager-options.js'
+import { Renewals } from './renewals.js'
+import type { Suggestions } from './suggestions.js'
+
+export interface ManagerParts {
+  readonly answers: ChallengeAnswers
+  readonly certificates: Certificates
+  readonly renewals: Renewals
+  /** After `closing` has been aborted: waits for what can't be given up, and lets go of connections. */
+  close(): Promise<void>
+}
+
+interface Hooks {
+  /** Aborts when the manager is closed. */
+  readonly closing: AbortSignal
+  readonly report: Report
+  /** The challenges that this process has handlers for, the preferred one first. */
+  readonly challengeTypes: () => readonly ChallengeType[]
+  /** A certificate became servable that was not in memory before. */
+  readonly onLive: (live: LiveCertificate) => void
+}
+
+/** Puts together what stands behind a manager; most processes of a fleet never need all of it. */
+export function assemble(
+  settings: ManagerSettings,
+  { closing, report, challengeTypes, onLive }: Hooks,
+  makeCa = loadAccount,
+): ManagerParts {
+  const { layout, clock, keyType, max, hostPolicy, renewBeforeMs } = settings
+  const store = guardStore(settings.cache, clock, (failure) => report('storeFailed', failure))
+  const answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
+  const failures = new FailureRecords(store, layout, clock)
+  let issuance: Promise<Issuance> | undefined
+  const loadIssuance = () => {
+    issuance ??= (async () => {
+      const [{ Issuance }, ca] = await Promise.all([import('./issuance.js'), makeCa(settings, store)])
+      return new Issuance({ answers, failures, keyType, clock, closing, challengeTypes, report }, ca)
+    })()
+    return issuance
+  }
+  let suggestions: Promise<Suggestions> | undefined
+  const loadSuggestions = () => {
+    suggestions ??= import('./suggestions.js').then(({ Suggestions }) => {
+      const ask = async (certificate: Uint8Array) => (await loadIssuance()).suggestion(certificate)
+      return new Suggestions({ store, layout, clock, closing, ask })
+    })
+    return suggestions
+  }
+  const certificates = new Certificates({
+    store,
+    layout,
+    hostPolicy,
+    failures,
+    issue: async (...order) => (await loadIssuance()).issue(...order),
+    max,
+    renewBeforeMs,
+    clock,
+    closing,
+    report,
+    onLive: (live) => {
+      renewals.add(live)
+      onLive(live)
+    },
+    onWake: (live) => renewals.wake(live),
+  })
+  const renewals = new Renewals({
+    certificates,
+    suggestion: async (live) => (await loadSuggestions()).window(live),
+    clock,
+    closing,
+  })
+  return {
+    answers,
+    certificates,
+    renewals,
+    async close() {
+      await (await issuance?.catch(() => undefined))?.close() // if it could not be loaded, nothing was ordered
+      await certificates.close()
+    },
+  }
+}
+
+async function loadAccount(
+  { acme, layout, clock }: ManagerSettings,
+  store: CertCache,
+): Promise<CertificateAuthority> {
+  const [{ AcmeAccount }, { readOrMakeAccountKey }] = await Promise.all([
+    import('./acme.js'),
+    import('./account-key.js'),
+  ])
+  return new AcmeAccount(acme, (signal) => readOrMakeAccountKey(store, layout, clock, signal), clock)
+}

@@ -1,0 +1,162 @@
+import type { Certificates } from './certificates.js'
+import { type Clock, sleep } from './clock.js'
+import type { LiveCertificate } from './contexts.js'
+import { HostError, IssuanceError, toError } from './errors.js'
+import { OrderPace } from './order-pace.js'
+import type { RenewalWindow } from './renewal.js'
+
+/** How many hosts are worked on at once, by the scheduler and by `keep` each. */
+const concurrency = 8
+/** The scheduler looks around so often at least, so that a clock that was set is noticed. */
+const longestRestMs = 60_000
+/** And at most. */
+const shortestRestMs = 100
+/** A kept host that is not in memory, and one that could not be had, without a word of when to try again. */
+const absentMs = 6 * 3_600_000
+const failedMs = 60_000
+
+interface RenewalsParts {
+  readonly certificates: Certificates
+  /** The CA's wish for a certificate. */
+  readonly suggestion: (live: LiveCertificate) => Promise<RenewalWindow | undefined>
+  readonly clock: Clock
+  readonly closing: AbortSignal
+}
+
+/**
+ * The one scheduler: certificates in memory are compared with the store, so that what a peer has replaced is
+ * served here, too, and replaced when they are due; hosts that were asked for are kept.
+ *
+ * A timer for all of them, and no order of theirs: each time it looks at everybody's few numbers.
+ */
+export class Renewals {
+  readonly #parts: RenewalsParts
+  readonly #pace: OrderPace
+  /** The hosts that `keep` was called with, and when to look again for those that are not in memory. */
+  readonly #kept = new Map<string, number>()
+  /** Hosts that are being worked on. */
+  readonly #busy = new Set<string>()
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined
+
+  constructor(parts: RenewalsParts) {
+    this.#parts = parts
+    this.#pace = new OrderPace(parts.clock)
+    parts.closing.addEventListener('abort', () => this.#timer?.cancel())
+  }
+
+  /** A handshake was served with a certificate that something is to be done about. */
+  wake(live: LiveCertificate): void {
+    if (this.#busy.size < concurrency) this.#start(live.host, () => this.#care(live))
+  }
+
+  /** A certificate came into memory. */
+  add(live: LiveCertificate): void {
+    this.#arm(live.schedule.idleWakeAt)
+  }
+
+  /** Gets these hosts' certificates, and keeps them for good. Resolves with the errors when all have been tried. */
+  async keep(hosts: readonly string[]): Promise<Error[]> {
+    const waiting = [...new Set(hosts)]
+    for (const host of waiting) this.#kept.set(host, Number.POSITIVE_INFINITY)
+    const errors: Error[] = []
+    const work = async () => {
+      for (let host = waiting.shift(); host !== undefined; host = waiting.shift()) {
+        const error = await this.#bring(host, (ms) => this.#wait(ms))
+        if (error) errors.push(error)
+      }
+    }
+    await Promise.all(Array.from({ length: concurrency }, work))
+    return errors
+  }
+
+  #arm(wanted: number): void {
+    const { clock, closing } = this.#parts
+    const now = clock.now()
+    const at = Math.max(Math.min(wanted, now + longestRestMs), now + shortestRestMs)
+    if (closing.aborted || (this.#timer && this.#timer.at <= at)) return
+    this.#timer?.cancel()
+    const tick = () => {
+      this.#timer = undefined
+      this.#arm(this.#tick())
+    }
+    this.#timer = { at, cancel: clock.after(at - now, tick) }
+  }
+
+  /** Starts what is to be done now; returns when to look again. */
+  #tick(): number {
+    const { certificates, clock } = this.#parts
+    const now = clock.now()
+    let next = Number.POSITIVE_INFINITY
+    const consider = (host: string, at: number, work: () => Promise<unknown>) => {
+      if (at > now) next = Math.min(next, at)
+      else if (this.#busy.has(host)) return
+      else if (this.#busy.size < concurrency) this.#start(host, work)
+      else next = now
+    }
+    const present = new Set<string>()
+    for (const live of certificates.live()) {
+      consider(live.host, live.schedule.idleWakeAt, () => this.#care(live))
+      if (this.#kept.size > 0) present.add(live.host)
+    }
+    for (const [host, at] of this.#kept) {
+      if (!present.has(host)) consider(host, at, () => this.#bring(host))
+    }
+    return next
+  }
+
+  #start(host: string, work: () => Promise<unknown>): void {
+    if (this.#busy.has(host)) return
+    this.#busy.add(host)
+    void work().finally(() => {
+      this.#busy.delete(host)
+      this.#arm(0)
+    })
+  }
+
+  /** Never rejects. */
+  async #care(live: LiveCertificate): Promise<void> {
+    const { certificates, clock, suggestion } = this.#parts
+    let current = live
+    // A renewal looks at the store, too.
+    live.schedule.checked(clock.now())
+    if (clock.now() < live.schedule.attemptAt) {
+      try {
+        current = (await certificates.refresh(live.host)) ?? live
+        certificates.suggest(current, await suggestion(current))
+      } catch {
+        // The store has reported it; the next check will tell.
+      }
+    }
+    if (clock.now() >= current.schedule.attemptAt) await certificates.renew(current)
+  }
+
+  /** Gets a host that is not in memory; its error if it can't be had. `wait` for its turn, else come back later. */
+  async #bring(host: string, wait?: (ms: number) => Promise<void>): Promise<Error | undefined> {
+    const { certificates, clock } = this.#parts
+    const later = (ms: number) => void this.#kept.set(host, clock.now() + ms)
+    try {
+      if (!(await certificates.find(host))) {
+        for (let ms = this.#pace.take(); ms > 0; ms = this.#pace.take()) {
+          if (!wait) return later(ms) as undefined
+          await wait(ms)
+        }
+        await certificates.obtain(host)
+      }
+      return later(absentMs) as undefined
+    } catch (thrown) {
+      const error = toError(thrown)
+      const { problem, retryAt } = error instanceof IssuanceError ? error : {}
+      if (problem?.type.endsWith(':rateLimited')) this.#pace.exhaust()
+      const forbidden = error instanceof HostError && !error.cause
+      later(forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs))
+      return error
+    } finally {
+      this.#arm(0)
+    }
+  }
+
+  #wait(ms: number): Promise<void> {
+    const { clock, closing } = this.#parts
+    return sleep(ms, clock, closing)
+  }
+}

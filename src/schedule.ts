@@ -1,0 +1,62 @@
+import type { RenewAtSource, RenewalTime } from './renewal.js'
+
+const minuteMs = 60_000
+const hourMs = 60 * minuteMs
+/** How many times as long a certificate that no handshake asks for goes without a check. */
+const idleFactor = 6
+
+/**
+ * When something is to be done about a certificate in memory. A few numbers, as there are thousands of them.
+ * Times are in milliseconds since the epoch.
+ */
+export class Schedule {
+  /** When it is due to be replaced. */
+  renewAt = 0
+  renewAtSource: RenewAtSource = 'lifetime'
+  /** Between two attempts to renew, if neither the CA nor a failure record says otherwise. */
+  readonly pauseMs: number
+  /** A certificate in use is compared with the store so often. */
+  readonly checkEveryMs: number
+  /** Not before this time is a renewal attempted. */
+  #pausedUntil: number
+  #checkAt: number
+
+  /** @param isNew just ordered, as opposed to read from the store */
+  constructor(lifetimeMs: number, renewal: RenewalTime, now: number, isNew: boolean) {
+    this.pauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
+    this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
+    // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
+    this.#pausedUntil = isNew ? now + this.pauseMs : 0
+    // Those that were read in one moment are not checked in one moment.
+    this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
+    this.due(renewal)
+  }
+
+  /** When a renewal is attempted next. */
+  get attemptAt(): number {
+    return Math.max(this.renewAt, this.#pausedUntil)
+  }
+
+  /** When a handshake has something to start behind it. */
+  get wakeAt(): number {
+    return Math.min(this.attemptAt, this.#checkAt)
+  }
+
+  /** The same without a handshake. */
+  get idleWakeAt(): number {
+    return Math.min(this.attemptAt, this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
+  }
+
+  due({ at, source }: RenewalTime): void {
+    this.renewAt = at
+    this.renewAtSource = source
+  }
+
+  pause(until: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, until)
+  }
+
+  checked(now: number): void {
+    this.#checkAt = now + this.checkEveryMs * (1 + Math.random() / 5)
+  }
+}
