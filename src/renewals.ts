@@ -8,7 +8,7 @@ import type { RenewalWindow } from './renewal.js'
 /** How many hosts are worked on at once, by the scheduler and by `keep` each. */
 const concurrency = 8
 /** The scheduler looks around so often at least, so that a clock that was set is noticed. */
-const longestRestMs = 60_000
+const longestRestMs = 600_000
 /** And at most. */
 const shortestRestMs = 100
 /** A kept host that is not in memory, and one that could not be had, without a word of when to try again. */
@@ -135,13 +135,14 @@ export class Renewals {
     const { certificates, clock } = this.#parts
     const later = (ms: number) => void this.#kept.set(host, clock.now() + ms)
     try {
-      if (!(await certificates.find(host))) {
+      const live = await certificates.find(host)
+      if (!live) {
         for (let ms = this.#pace.take(); ms > 0; ms = this.#pace.take()) {
           if (!wait) return later(ms) as undefined
           await wait(ms)
         }
         await certificates.obtain(host)
-      }
+      } else if (clock.now() >= live.schedule.attemptAt) await certificates.renew(live)
       return later(absentMs) as undefined
     } catch (thrown) {
       const error = toError(thrown)

@@ -40,6 +40,12 @@ export class Managers {
     this.ca = await TestCa.start({ tlsPort: this.gate.port, httpPort: this.gate.port, now: this.clock.now })
   }
 
+  /** What a manager needs to know of the CA. */
+  get acme() {
+    const { directoryUrl, endpointCertificate: ca } = this.ca
+    return { termsOfServiceAgreed: true as const, directoryUrl, ca, keyPrefix: '' }
+  }
+
   async close() {
     for (const close of this.#closers.splice(0).reverse()) await close()
     await this.ca.close()
@@ -48,16 +54,11 @@ export class Managers {
 
   /** A server on the store, which the CA reaches; with what its manager reported. */
   async machine(options: Partial<CertManagerOptions> = {}) {
-    const { ca, clock, store } = this
+    const { clock, store } = this
     const manager = new CertManager({
       cache: store,
       hostPolicy: ['a.example', 'b.example', 'c.example'],
-      acme: {
-        termsOfServiceAgreed: true,
-        directoryUrl: ca.directoryUrl,
-        ca: ca.endpointCertificate,
-        keyPrefix: '',
-      },
+      acme: this.acme,
       clock,
       ...options,
     })

@@ -64,6 +64,7 @@ describe('a certificate of the test CA', () => {
       {
         hosts: ['a.example.test', 'b.example.test'],
         serialNumber: leaf!.serialNumber,
+        notBefore: Date.parse(leaf!.validFrom),
         notAfter: Date.parse(leaf!.validTo),
         pem,
       },
@@ -103,7 +104,14 @@ describe('an order', () => {
     )
     expect([pending.status, ready.status, valid.status]).toEqual(['pending', 'ready', 'valid'])
     const { requests, ...counts } = ca.counts
-    expect(counts).toEqual({ accounts: 1, orders: 2, authorizations: 3, validations: 2, certificates: 1 })
+    expect(counts).toEqual({
+      accounts: 1,
+      orders: 2,
+      authorizations: 3,
+      validations: 2,
+      certificates: 1,
+      renewalInfos: 0,
+    })
     expect(requests).toBeGreaterThan(10)
     expect(['www.example.test', 'other.test', 'none.test'].map((host) => ca.ordersFor(host))).toEqual([
       1, 1, 0,
@@ -163,16 +171,6 @@ describe('an order', () => {
     await obtain(ca, t, ['example.test'])
     const { authzs } = await newOrder(t, ['example.test'])
     expect(authzs.map(({ status }) => status)).toEqual(['pending'])
-  })
-
-  test('remembers the profile and the certificate it replaces', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const wishes = { profile: 'shortlived', replaces: 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE' }
-    const identifiers = [{ type: 'dns', value: 'example.test' }]
-    const order = await t.client.createOrder(Object.assign({ identifiers }, wishes))
-    expect(order).toMatchObject(wishes)
-    expect(ca.orders).toEqual([{ hosts: ['example.test'], status: 'pending', ...wishes }])
   })
 
   test('offers only the challenge types that are set', async () => {

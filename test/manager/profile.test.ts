@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest'
+import { day, useManagers } from '../support/managers.js'
+
+const t = useManagers()
+const order = (profile: string) => t.machine({ acme: { ...t.acme, profile } })
+
+test('a profile that the CA has is asked for', async () => {
+  t.ca.profiles = { classic: 'as ever', shortlived: 'six days' }
+  const { manager } = await order('shortlived')
+  await manager.getCertificate('a.example')
+  expect(t.ca.orders).toMatchObject([{ profile: 'shortlived' }])
+})
+
+test('one that it does not have is an error that names those it has; nothing is ordered or held against the host', async () => {
+  t.ca.profiles = { classic: 'as ever', shortlived: 'six days' }
+  const { manager } = await order('short-lived')
+  await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+    code: 'ERR_ACME_PROFILE',
+    message: 'acme.profile: the CA has no profile short-lived; it has classic, shortlived',
+  })
+  expect(t.ca.counts.orders).toBe(0)
+  expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
+  t.ca.profiles = { 'short-lived': 'six days' }
+  t.clock.set(day)
+  await manager.getCertificate('a.example')
+  expect(t.ca.orders).toMatchObject([{ profile: 'short-lived' }])
+})
+
+test('a CA without profiles', async () => {
+  const { manager } = await order('tlsserver')
+  await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+    code: 'ERR_ACME_PROFILE',
+    message: 'acme.profile: the CA has no profile tlsserver; it has none: leave the option out',
+  })
+})
