@@ -13,6 +13,8 @@ export default defineConfig({
       // Processes, many at once: as much of it as fits into npm test, and what waits for leases to end.
       { extends: true, test: { name: 'fleet', include: ['test/fleet/*.test.ts'] } },
       { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
+      // Years of virtual time, which take minutes.
+      { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
     ],

@@ -117,7 +117,7 @@ export class Certificates {
   async renew(due: LiveCertificate): Promise<void> {
     const { clock, report } = this.#parts
     const { host, schedule } = due
-    schedule.pause(clock.now() + schedule.pauseMs)
+    schedule.attempted(clock.now())
     try {
       await this.#obtain(host, due)
     } catch (thrown) {

@@ -13,20 +13,21 @@ export class Schedule {
   /** When it is due to be replaced. */
   renewAt = 0
   renewAtSource: RenewAtSource = 'lifetime'
-  /** Between two attempts to renew, if neither the CA nor a failure record says otherwise. */
-  readonly pauseMs: number
+  /** After the first attempt to renew; twice as long after each further one, up to `checkEveryMs`. */
+  readonly #pauseMs: number
   /** A certificate in use is compared with the store so often. */
   readonly checkEveryMs: number
+  #attempts = 0
   /** Not before this time is a renewal attempted. */
   #pausedUntil: number
   #checkAt: number
 
   /** @param isNew just ordered, as opposed to read from the store */
   constructor(lifetimeMs: number, renewal: RenewalTime, now: number, isNew: boolean) {
-    this.pauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
+    this.#pauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
     this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
     // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
-    this.#pausedUntil = isNew ? now + this.pauseMs : 0
+    this.#pausedUntil = isNew ? now + this.#pauseMs : 0
     // Those that were read in one moment are not checked in one moment.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
     this.due(renewal)
@@ -50,6 +51,12 @@ export class Schedule {
   due({ at, source }: RenewalTime): void {
     this.renewAt = at
     this.renewAtSource = source
+  }
+
+  /** A renewal is attempted now. */
+  attempted(now: number): void {
+    this.pause(now + Math.min(this.#pauseMs * 2 ** this.#attempts, this.checkEveryMs))
+    this.#attempts += 1
   }
 
   pause(until: number): void {
