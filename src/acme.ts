@@ -159,6 +159,8 @@ export class AcmeAccount {
     const key = await this.accountKey(signal)
     const { client } = await this.#makeClient(signal, key)
     const { email } = this.settings
+    // acme-client updates an account that it finds, which some CAs refuse where there is nothing to update.
+    if (email === undefined) client.updateAccount = async () => ({ status: 'valid', orders: '' })
     await client.createAccount({
       termsOfServiceAgreed: true,
       ...(email === undefined ? {} : { contact: [`mailto:${email}`] }),

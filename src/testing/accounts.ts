@@ -38,6 +38,9 @@ export function updateAccount(ca: Authority, call: Call): Reply {
   requireOwner(call.id, call)
   const account = call.account!
   const { payload = {} } = call
+  if (call.payload && payload.contact === undefined && payload.status === undefined) {
+    throw new Problem('malformed', 'There is nothing to update; POST-as-GET reads an account')
+  }
   if (payload.contact !== undefined) account.contact = parseContact(payload)
   if (payload.status === 'deactivated') account.status = 'deactivated'
   else if (payload.status !== undefined) throw new Problem('malformed', 'The only new status is deactivated')

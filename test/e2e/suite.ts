@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { AzureBlobCertCache, CertManager, type CertManagerOptions } from '../../src/index.js'
 import { freshContainer } from '../support/azure.js'
 import { type Gate, openGate } from '../support/gate.js'
+import { ShiftingClock } from '../support/shifting-clock.js'
 import { handshake, startMachine } from '../support/tls.js'
 
 /** What the suite needs of a CA; it validates at the two ports. */
@@ -11,6 +13,9 @@ export interface CaUnderTest {
   readonly endpointCertificate: string
   /** PEM, for the certificates it issues. */
   readonly rootCertificate: string
+  /** When a certificate (PEM) should be replaced: milliseconds since the epoch. */
+  suggestRenewal(certificate: string, window: { start: number; end: number }): Promise<void>
+  /** Has the profiles `default` and `shortlived`. */
   close(): Promise<void>
 }
 
@@ -174,6 +179,49 @@ export function endToEnd(name: string, startCa: StartCa) {
         authorized: true,
         protocol: 'TLSv1.2',
       })
+    })
+
+    test('a certificate is replaced when the CA says so, on every machine', async () => {
+      const { machine } = await fleet()
+      const host = freshHost()
+      const clock = new ShiftingClock()
+      const a = await machine({ clock })
+      gates.tls.target = a.tlsPort
+      const { serialNumber } = await handshake(a.tlsPort, host, strict())
+      const b = await machine({ clock })
+      await b.manager.getCertificate(host)
+      const { cert } = await a.manager.getCertificate(host)
+      await ca.suggestRenewal(cert, { start: Date.now() - 2 * 3_600_000, end: Date.now() - 3_600_000 })
+      clock.set(7 * 3_600_000)
+      const renewed = once(a.manager, 'renewed')
+      await handshake(a.tlsPort, host, strict())
+      await renewed
+      const adopted = once(b.manager, 'adopted')
+      await handshake(b.tlsPort, host, strict())
+      await adopted
+      const served = await Promise.all([a, b].map(({ tlsPort }) => handshake(tlsPort, host, strict())))
+      expect(served[0]!.serialNumber).not.toBe(serialNumber)
+      expect(served[1]!.serialNumber).toBe(served[0]!.serialNumber)
+    })
+
+    test('profiles: one that there is, and one that there is not', async () => {
+      const { machine } = await fleet()
+      const host = freshHost()
+      const acme = (profile: string) => ({
+        termsOfServiceAgreed: true as const,
+        directoryUrl: ca.directoryUrl,
+        ca: ca.endpointCertificate,
+        profile,
+      })
+      const wrong = await machine({ acme: acme('short-lived') })
+      await expect(wrong.manager.getCertificate(host)).rejects.toMatchObject({
+        code: 'ERR_ACME_PROFILE',
+        message: expect.stringMatching(/it has default, shortlived$/),
+      })
+      const right = await machine({ acme: acme('shortlived') })
+      gates.tls.target = right.tlsPort
+      await right.manager.getCertificate(host)
+      expect(await handshake(right.tlsPort, host, strict())).toMatchObject({ authorized: true })
     })
 
     test('a host that the CA cannot reach is not served, and not tried again at once', async () => {

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, constants, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { get } from 'node:https'
+import { request } from 'node:https'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -30,6 +30,8 @@ export interface Pebble extends AsyncDisposable {
   readonly endpointCertificate: string
   /** PEM. To be trusted by whoever meets an issued certificate. */
   readonly rootCertificate: string
+  /** Suggests when to replace a certificate (PEM) in place of the usual (RFC 9773). */
+  suggestRenewal(certificate: string, window: { start: number; end: number }): Promise<void>
   /** Ends its processes and removes its files. A second call is harmless. */
   close(): Promise<void>
 }
@@ -100,6 +102,11 @@ async function startOnce(options: PebbleOptions, folder: string): Promise<Pebble
       directoryUrl,
       endpointCertificate: endpoint.certificate,
       rootCertificate,
+      async suggestRenewal(certificate, { start, end }) {
+        const suggestedWindow = { start: new Date(start).toISOString(), end: new Date(end).toISOString() }
+        const body = JSON.stringify({ certificate, ariResponse: JSON.stringify({ suggestedWindow }) })
+        await post(`https://127.0.0.1:${managementPort}/set-renewal-info/`, endpoint.certificate, body)
+      },
       close,
       [Symbol.asyncDispose]: close,
     }
@@ -130,7 +137,10 @@ async function writeConfig(
     domainBlocklist: [],
     retryAfter: { authz: 1, order: 1 },
     keyAlgorithm: 'ecdsa',
-    profiles: { default: { description: 'ninety days', validityPeriod: 90 * 86_400 } },
+    profiles: {
+      default: { description: 'ninety days', validityPeriod: 90 * 86_400 },
+      shortlived: { description: 'six days', validityPeriod: 6 * 86_400 },
+    },
   }
   await writeFile(certificate, endpoint.certificate)
   await writeFile(privateKey, endpoint.privateKey, { mode: 0o600 })
@@ -195,11 +205,15 @@ async function connects(port: number): Promise<void> {
   await once(socket, 'connect', { signal: AbortSignal.timeout(1000) }).finally(() => socket.destroy())
 }
 
-async function fetchText(url: string, ca: string): Promise<string> {
+const fetchText = (url: string, ca: string) => exchange(url, ca, 'GET')
+const post = (url: string, ca: string, body: string) => exchange(url, ca, 'POST', body)
+
+async function exchange(url: string, ca: string, method: string, sent?: string): Promise<string> {
   // Pebble insists on a User-Agent (RFC 8555 §6.1).
   const headers = { 'user-agent': 'acme-cert-cache tests' }
-  const request = get(url, { ca, headers, agent: false, signal: AbortSignal.timeout(1000) })
-  const [response] = await once(request, 'response')
+  const outgoing = request(url, { method, ca, headers, agent: false, signal: AbortSignal.timeout(1000) })
+  outgoing.end(sent)
+  const [response] = await once(outgoing, 'response')
   const body = await text(response)
   if (response.statusCode !== 200) throw new Error(`${url} answered ${response.statusCode}: ${body}`)
   return body

@@ -7,8 +7,13 @@ describe('an account', () => {
   test('is made once for a key, however often it is asked for', async () => {
     const ca = await startCa()
     const accountKey = await acme.crypto.createPrivateEcdsaKey()
-    const [one, two] = [await registered(ca, { accountKey }), await registered(ca, { accountKey })]
+    const [one, two] = [await registered(ca, { accountKey }), await clientOf(ca, { accountKey })]
+    const contact = ['mailto:ops@example.test']
+    // acme-client updates what it finds.
+    await two.client.createAccount({ termsOfServiceAgreed: true, contact })
     expect(two.client.getAccountUrl()).toBe(one.client.getAccountUrl())
+    const empty = post(one, one.client.getAccountUrl(), {})
+    await expect(empty).resolves.toMatchObject({ status: 400, data: { detail: /nothing to update/ } })
     expect(ca.counts.accounts).toBe(1)
     await registered(ca)
     expect(ca.counts.accounts).toBe(2)
