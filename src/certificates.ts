@@ -231,8 +231,10 @@ export class Certificates {
   }
 }
 
-const isNewer = (live: LiveCertificate, than: LiveCertificate) =>
-  (live.notBefore - than.notBefore || live.notAfter - than.notAfter) > 0
+/** Of two that were made in the same second, what is in the store wins: it is what all machines can agree on. */
+const isNewer = (stored: LiveCertificate, than: LiveCertificate) =>
+  stored.serialNumber !== than.serialNumber &&
+  (stored.notBefore - than.notBefore || stored.notAfter - than.notAfter) >= 0
 
 const describe = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
   host,

@@ -107,10 +107,7 @@ export class Renewals {
   #start(host: string, work: () => Promise<unknown>): void {
     if (this.#busy.has(host)) return
     this.#busy.add(host)
-    void work().finally(() => {
-      this.#busy.delete(host)
-      this.#arm(0)
-    })
+    void work().finally(() => this.#busy.delete(host))
   }
 
   /** Never rejects. */
@@ -128,12 +125,16 @@ export class Renewals {
       }
     }
     if (clock.now() >= current.schedule.attemptAt) await certificates.renew(current)
+    this.#arm(current.schedule.idleWakeAt)
   }
 
   /** Gets a host that is not in memory; its error if it can't be had. `wait` for its turn, else come back later. */
   async #bring(host: string, wait?: (ms: number) => Promise<void>): Promise<Error | undefined> {
     const { certificates, clock } = this.#parts
-    const later = (ms: number) => void this.#kept.set(host, clock.now() + ms)
+    const later = (ms: number) => {
+      this.#kept.set(host, clock.now() + ms)
+      this.#arm(clock.now() + ms)
+    }
     try {
       const live = await certificates.find(host)
       if (!live) {
@@ -151,8 +152,6 @@ export class Renewals {
       const forbidden = error instanceof HostError && !error.cause
       later(forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs))
       return error
-    } finally {
-      this.#arm(0)
     }
   }
 
