@@ -2,7 +2,7 @@ import type { Certificates } from './certificates.js'
 import { type Clock, sleep } from './clock.js'
 import type { LiveCertificate } from './contexts.js'
 import { HostError, IssuanceError, toError } from './errors.js'
-import { OrderPace } from './order-pace.js'
+import { Pace } from './pace.js'
 import type { RenewalWindow } from './renewal.js'
 
 /** How many hosts are worked on at once, by the scheduler and by `keep` each. */
@@ -14,6 +14,9 @@ const shortestRestMs = 100
 /** A kept host that is not in memory, and one that could not be had, without a word of when to try again. */
 const absentMs = 6 * 3_600_000
 const failedMs = 60_000
+/** Let's Encrypt allows an account 300 new orders per 3 hours: at most so many first ones are started in any 3 hours. */
+const orderBurst = 100
+const orderEveryMs = 54_000
 
 interface RenewalsParts {
   readonly certificates: Certificates
@@ -31,7 +34,7 @@ interface RenewalsParts {
  */
 export class Renewals {
   readonly #parts: RenewalsParts
-  readonly #pace: OrderPace
+  readonly #pace: Pace
   /** The hosts that `keep` was called with, and when to look again for those that are not in memory. */
   readonly #kept = new Map<string, number>()
   /** Hosts that are being worked on. */
@@ -40,7 +43,7 @@ export class Renewals {
 
   constructor(parts: RenewalsParts) {
     this.#parts = parts
-    this.#pace = new OrderPace(parts.clock)
+    this.#pace = new Pace(parts.clock, orderBurst, orderEveryMs)
     parts.closing.addEventListener('abort', () => this.#timer?.cancel())
   }
 
