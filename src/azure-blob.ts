@@ -1,6 +1,7 @@
 import type { AzureConnectOptions } from './azure-connect.js'
 import { storeErrorFrom } from './azure-errors.js'
 import type { LeasableBlob } from './azure-lease.js'
+import { retrying } from './azure-retry.js'
 import {
   assertCacheKey,
   type CacheOperationOptions,
@@ -92,17 +93,19 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
 
   /**
    * Makes the SDK's client and checks it with one request (the read of a key that can't exist), so that wrong
-   * credentials, a missing container and an unreachable endpoint show at start.
+   * credentials, a missing container and an unreachable endpoint show at start; and with the same without credentials,
+   * which must not be answered.
    * @throws {TypeError} naming the option that is wrong or missing
    * @throws {StoreError} telling what to do
    */
   static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
     // The SDK costs 130 ms and 24 MB to load.
     const { connectContainer } = await import('./azure-connect.js')
-    const { container, cacheOptions, createContainer } = await connectContainer(options)
+    const { container, cacheOptions, createContainer, readAnonymously } = await connectContainer(options)
     const cache = new AzureBlobCertCache(container, cacheOptions)
     if (createContainer) await cache.#run('create the container', undefined, createContainer)
     await cache.#read(impossibleKey)
+    if (readAnonymously) await cache.#refusePublic((signal) => readAnonymously(impossibleKey, signal))
     return cache
   }
 
@@ -192,6 +195,22 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
   }
 
+  /** https://learn.microsoft.com/azure/storage/blobs/anonymous-read-access-configure */
+  async #refusePublic(readAnonymously: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    try {
+      // To those who may not read, the service does not tell that there is no such blob.
+      await this.#run('read without credentials', undefined, readAnonymously)
+    } catch (thrown) {
+      if (thrown instanceof StoreError && thrown.statusCode !== undefined) return
+      throw thrown
+    }
+    const container = this.#container.containerName
+    throw new StoreError(
+      'ERR_STORE_PUBLIC',
+      `anybody can read container ${container}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
+    )
+  }
+
   /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such blob. */
   async #run<T>(
     what: string,
@@ -199,18 +218,22 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     const container = this.#container.containerName
+    const timeoutMs = this.#timeoutMs
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${container}`,
+        `Azure Blob Storage took longer than ${timeoutMs} ms to ${what} in container ${container}`,
       )
     try {
-      return await withDeadline(operation, {
-        ms: this.#timeoutMs,
-        clock: systemClock,
-        error: timeout,
-        signal,
-      })
+      return await withDeadline(
+        (abortSignal) => retrying(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
+        {
+          ms: timeoutMs,
+          clock: systemClock,
+          error: timeout,
+          signal,
+        },
+      )
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
       const error = storeErrorFrom(thrown, what, container)

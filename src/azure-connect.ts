@@ -39,16 +39,19 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
   endpoint?: string
   /** Create the container if it is missing, without anonymous access. Needs more permission. Default false. */
   createContainer?: boolean
+  /**
+   * Connect to a container that anybody can read, private keys included; otherwise that is an error,
+   * `ERR_STORE_PUBLIC`. Default false.
+   */
+  allowAnonymousRead?: boolean
 }
 
 /** A managed identity takes 10 to 25 s for its first token: fetched here, at start, not in a handshake. */
 const firstTokenMs = 60_000
 const storageScope = 'https://storage.azure.com/.default'
 
-/** Few and short: a handshake waits. The SDK's own four tries take 16 s. */
-const pipeline: StoragePipelineOptions = {
-  retryOptions: { maxTries: 2, retryDelayInMs: 100, maxRetryDelayInMs: 500 },
-}
+/** Our own are few and short, as a handshake waits: see azure-retry.ts. The SDK's four tries take 16 s. */
+const pipeline: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
 
 /** Makes the client that `options` describe, without a request but for the first token. The SDK's only importer. */
 export async function connectContainer(options: AzureConnectOptions) {
@@ -58,10 +61,19 @@ export async function connectContainer(options: AzureConnectOptions) {
   const createContainer = options.createContainer
     ? (abortSignal: AbortSignal) => container.createIfNotExists({ abortSignal })
     : undefined
+  const readAnonymously = options.allowAnonymousRead
+    ? undefined
+    : async (blob: string, abortSignal: AbortSignal) => {
+        const url = new URL(container.url)
+        url.search = ''
+        await new ContainerClient(url.href, new AnonymousCredential(), pipeline)
+          .getBlobClient(blob)
+          .download(0, undefined, { abortSignal })
+      }
   const cacheOptions: AzureBlobCertCacheOptions = {}
   if (options.prefix !== undefined) cacheOptions.prefix = options.prefix
   if (options.timeoutMs !== undefined) cacheOptions.timeoutMs = options.timeoutMs
-  return { container, cacheOptions, createContainer }
+  return { container, cacheOptions, createContainer, readAnonymously }
 }
 
 function check(options: AzureConnectOptions) {

@@ -22,6 +22,7 @@ const advice: Record<StoreErrorCode, string> = {
   ERR_STORE_CONTAINER: 'Create the container, or pass createContainer: true to connect().',
   ERR_STORE_UNREACHABLE: 'Check the account name or endpoint, DNS, and whether a firewall blocks the way.',
   ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',
+  ERR_STORE_PUBLIC: 'Disable anonymous access to the container.',
   ERR_STORE_FAILED: 'See the cause for the service’s own code.',
 }
 

@@ -43,7 +43,7 @@ export class Breaker {
     const last = this.#last as StoreError
     if (waitMs > 0 || this.#probing) {
       const when = waitMs > 0 ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
-      throw new RefusedByBreaker(
+      throw new StoreError(
         last.code,
         `the store failed ${this.#failures} times in a row, and is asked ${when}: ${last.message}`,
         { cause: last, statusCode: last.statusCode },
@@ -67,9 +67,6 @@ export class Breaker {
     }
   }
 }
-
-/** Nothing was asked of the store. */
-export class RefusedByBreaker extends StoreError {}
 
 /** As opposed to an answer that concerns one key alone: a conflict, a value that is too large or that can't be decrypted. */
 function isDown({ code, statusCode = 500 }: StoreError): boolean {

@@ -1,6 +1,6 @@
 import { type CertCache, type CertCacheLock, isLocking } from './cache.js'
 import { type Clock, sleep } from './clock.js'
-import { DeadlineError } from './errors.js'
+import { DeadlineError, StoreError } from './errors.js'
 
 /** What a loser of the race for a lock waits between two requests to the store; up to a third more. */
 const pollMs = 1_000
@@ -34,9 +34,17 @@ export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   const { store, name, clock, signal, find, work } = fleetWork
   if (!isLocking(store)) return (await work(undefined)).value
   const end = clock.now() + waitMs
+  const tryLock = () =>
+    store.tryLock(name, { signal }).catch((thrown: unknown) => {
+      // To be reported, and mended; until then a certificate ordered twice is better than none.
+      if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION')
+        return 'not allowed' as const
+      throw thrown
+    })
   for (let turn = 0; clock.now() < end; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
-    const lock = turn % pollsPerTry === 0 ? await store.tryLock(name, { signal }) : undefined
+    const lock = turn % pollsPerTry === 0 ? await tryLock() : undefined
+    if (lock === 'not allowed') return (await find()) ?? (await work(undefined)).value
     const result = lock ? await underLock(lock, fleetWork) : turn > 0 ? await find() : undefined
     if (result !== undefined) return result
   }

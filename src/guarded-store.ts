@@ -84,14 +84,10 @@ class GuardedStore<S extends CertCache> implements CertCache {
 }
 
 class GuardedLockingStore extends GuardedStore<LockingCertCache> implements LockingCertCache {
+  #warned = false
+
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    const lock = await this.run('lock', name, options, async (bounded) => {
-      const granted = await this.store.tryLock(name, bounded)
-      if (!bounded.signal.aborted) return granted
-      // Nobody waits for it any more.
-      await granted?.release()
-      return undefined
-    })
+    const lock = await this.#lock(name, options)
     if (!lock) return undefined
     const lost = () => this.onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
     lock.signal.addEventListener('abort', lost, { once: true })
@@ -105,6 +101,28 @@ class GuardedLockingStore extends GuardedStore<LockingCertCache> implements Lock
       },
       release,
     }
+  }
+
+  async #lock(name: string, options: CacheOperationOptions | undefined): Promise<CertCacheLock | undefined> {
+    try {
+      return await this.run('lock', name, options, async (bounded) => {
+        const granted = await this.store.tryLock(name, bounded)
+        if (!bounded.signal.aborted) return granted
+        // Nobody waits for it any more.
+        await granted?.release()
+        return undefined
+      })
+    } catch (thrown) {
+      if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') this.#warn(thrown)
+      throw thrown
+    }
+  }
+
+  /** Without locks everything works, so that nobody would notice. */
+  #warn({ message }: StoreError): void {
+    if (this.#warned) return
+    this.#warned = true
+    process.emitWarning(`no locks, so each machine orders for itself: ${message}`, 'CertCacheWarning')
   }
 }
 

@@ -28,7 +28,9 @@ const failure = async (promise: Promise<unknown>) => {
 test('get, put and delete take one request each, a miss included', async () => {
   const { tap, connect, at } = await tappedContainer()
   const cache = await AzureBlobCertCache.connect(connect)
-  expect(tap.take()).toEqual([`GET ${at}/acme-cert-cache/connect`])
+  // Once with credentials, once without.
+  const connecting = `GET ${at}/acme-cert-cache/connect`
+  expect(tap.take()).toEqual([connecting, connecting])
   expect(await cache.get('example.com')).toBeUndefined()
   await cache.put('example.com', Buffer.from('one'))
   await cache.put('example.com', Buffer.from('two'))
@@ -166,6 +168,54 @@ test('a container is created only when asked for', async () => {
     const cache = await AzureBlobCertCache.connect({ ...missing, createContainer: true })
     await cache.put('a.example', Buffer.from('x'))
   }
+})
+
+test.each(['blob', 'container'] as const)(
+  'a container that anybody can read is refused: %s',
+  async (access) => {
+    const { client, connect } = await freshContainer()
+    await client.setAccessPolicy(access)
+    const error = await failure(AzureBlobCertCache.connect(connect))
+    expect(error).toMatchObject({ name: 'StoreError', code: 'ERR_STORE_PUBLIC' })
+    expect(error.message).toContain('allowAnonymousRead')
+    const cache = await AzureBlobCertCache.connect({ ...connect, allowAnonymousRead: true })
+    expect(await cache.get('a.example')).toBeUndefined()
+  },
+)
+
+// What Azure answers to anonymous reads in a container that is private, or whose account allows none at all.
+test.each([
+  { status: 404, code: 'ResourceNotFound' },
+  { status: 409, code: 'PublicAccessNotPermitted' },
+  { status: 401, code: 'NoAuthenticationInformation' },
+])('a container that does not answer without credentials is private: $code', async (fault) => {
+  const { tap, connect } = await tappedContainer()
+  let reads = 0
+  tap.fault(() => (++reads === 2 ? fault : undefined))
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(reads).toBe(2)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test.each([
+  [{ status: 503, code: 'ServerBusy' }, 3],
+  [{ status: 429, code: 'TooManyRequests' }, 3],
+  [{ status: 500, code: 'InternalError' }, 3],
+  ['reset', 3],
+  [{ status: 403, code: 'AuthenticationFailed' }, 1],
+  [{ status: 404, code: 'ContainerNotFound' }, 1],
+  [{ status: 503, code: 'ServerBusy', retryAfter: 2 }, 1],
+] as const)('what may pass is tried three times: %j', async (fault, times) => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  await cache.put('a.example', Buffer.from('x'))
+  tap.take()
+  let left = 2
+  tap.fault(() => (left-- > 0 ? fault : undefined))
+  const read = cache.get('a.example')
+  if (times === 3) expect(await read).toHaveLength(1)
+  else expect(await failure(read)).toBeInstanceOf(Error)
+  expect(tap.take()).toHaveLength(times)
 })
 
 test('connects with a connection string', async () => {
