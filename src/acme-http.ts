@@ -16,6 +16,10 @@ const directoryMaxAgeMs = 3_600_000
 const idleMs = 30_000
 /** Nonces kept for later requests (RFC 8555 section 6.5); old ones are the likeliest to be refused. */
 const maxNonces = 4
+/** In characters: it is stored, and told in events. */
+const longestDetail = 1_000
+/** So many refused in a row: something is wrong that another one does not mend. */
+const maxBadNonces = 5
 
 /** What the last answer to an order's client said about when to ask again: milliseconds since the epoch. */
 export interface PollHint {
@@ -50,10 +54,13 @@ export class AcmeHttp {
   install(client: object, signal: AbortSignal): PollHint {
     const { http } = client as ClientInternals
     const hint: PollHint = {}
+    let badNonces = 0
     http.request = async (url, method, options) => {
       const known = this.#answerFromMemory(url, method)
       if (known) return known
-      const response = await this.#send(url, method, signal, options?.data)
+      const { response, problem } = await this.#send(url, method, signal, options?.data)
+      badNonces = problem ? badNonces + 1 : 0
+      if (badNonces >= maxBadNonces) throw this.#refusal(url, response, problem)
       hint.retryAfter = parseRetryAfter(response.headers['retry-after'], this.clock.now())
       return response
     }
@@ -73,14 +80,15 @@ export class AcmeHttp {
 
   /** @throws {IssuanceError} if the CA does not answer, or with an error */
   async get(url: string, signal: AbortSignal): Promise<AcmeResponse> {
-    return this.#answerFromMemory(url, 'get') ?? this.#send(url, 'get', signal)
+    return this.#answerFromMemory(url, 'get') ?? (await this.#send(url, 'get', signal)).response
   }
 
   close(): void {
     this.#agent.destroy()
   }
 
-  async #send(url: string, method: string, signal: AbortSignal, data?: object): Promise<AcmeResponse> {
+  /** A `problem` that it resolves with is a refused nonce: acme-client uses the one that comes with it itself. */
+  async #send(url: string, method: string, signal: AbortSignal, data?: object) {
     const body = data && JSON.stringify(data)
     const response = await send(url, method, {
       agent: this.#agent,
@@ -90,11 +98,10 @@ export class AcmeHttp {
     })
     const problem = problemOf(response)
     const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
-    // acme-client uses the nonce that comes with a badNonce itself.
     if (!badNonce) this.#keepNonce(response)
     if (response.status >= 400 && !badNonce) throw this.#refusal(url, response, problem)
     if (url === this.directoryUrl) this.#directory = { response, fetchedAt: this.clock.now() }
-    return response
+    return { response, problem }
   }
 
   #answerFromMemory(url: string, method: string): AcmeResponse | undefined {
@@ -131,7 +138,7 @@ export function toProblem(data: unknown, status?: number): AcmeProblem | undefin
   if (typeof type !== 'string') return undefined
   return {
     type,
-    ...(typeof detail === 'string' ? { detail } : {}),
+    ...(typeof detail === 'string' ? { detail: detail.slice(0, longestDetail) } : {}),
     ...(status === undefined ? {} : { status }),
   }
 }
