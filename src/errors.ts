@@ -10,6 +10,8 @@ export type StoreErrorCode =
   | 'ERR_STORE_UNREACHABLE'
   /** No complete answer came in time. */
   | 'ERR_STORE_TIMEOUT'
+  /** A value is there, but it can't be decrypted: see `EncryptedCertCache`. */
+  | 'ERR_STORE_DECRYPT'
   /** Any other answer that is neither a value nor a miss. */
   | 'ERR_STORE_FAILED'
 
