@@ -205,14 +205,15 @@ test('the caller may overwrite the bytes of a key, and gives no access to it by 
   const { cache } = await withValue('a secret', {
     keys: { current: { id: 'k', key: bytes }, previous: [{ id: 'j', key: bytes }] },
   })
-  bytes.fill(0)
-  expect(text(await cache.get('a.example'))).toBe('a secret')
+  // Before the bytes are overwritten: a reference to them would show them, too.
   const shown = inspect(cache, { showHidden: true, depth: Number.POSITIVE_INFINITY, maxArrayLength: null })
   for (const view of [shown, JSON.stringify(cache), inspect({ ...cache }, { showHidden: true })]) {
     for (const secret of [hex, base64, list, hex.replace(/..(?!$)/g, '$& ')])
       expect(view).not.toContain(secret)
   }
   expect(JSON.stringify(cache)).toBe('{}')
+  bytes.fill(0)
+  expect(text(await cache.get('a.example'))).toBe('a secret')
 })
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey
