@@ -96,7 +96,7 @@ property('line ends, widths, order and text between the blocks change nothing', 
 
 property(
   'a chain is written with its blocks alone',
-  300,
+  100,
   fc.tuple(fc.array(fc.constantFrom(made.chain, rsa.chain), { minLength: 1, maxLength: 4 }), between),
   ([chain, text]) => {
     const clean = encodeBundle(made.key, chain.join(''))

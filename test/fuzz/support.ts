@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'vitest'
 
 /** `FUZZ_TIMES=100 npx vitest run --project default test/fuzz` looks a hundred times as long. */
-const times = Number(process.env['FUZZ_TIMES'] ?? 1)
+const times = Number(process.env.FUZZ_TIMES ?? 1)
 
 /**
  * A test of a property on so many inputs. A failure prints the smallest counterexample found, with the seed and
@@ -14,7 +14,9 @@ export function property<T>(
   inputs: fc.Arbitrary<T>,
   holds: (input: T) => void | Promise<void>,
 ): void {
-  const asynchronous = fc.asyncProperty(inputs, async (input) => holds(input))
+  const asynchronous = fc.asyncProperty(inputs, async (input) => {
+    await holds(input)
+  })
   test(name, () => fc.assert(asynchronous, { numRuns: runs * times }), 30_000 * times)
 }
 
