@@ -104,6 +104,6 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
   const { failures, retryAt, message } = (value ?? {}) as Partial<Record<keyof FailureRecord, unknown>>
   if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
   if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
-  if ((retryAt as number) > latestRetry) return undefined
+  if ((retryAt as number) < 0 || (retryAt as number) > latestRetry) return undefined
   return { failures: failures as number, retryAt: retryAt as number, message }
 }

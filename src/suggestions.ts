@@ -93,7 +93,7 @@ export function parseSuggestionRecord(data: Uint8Array): SuggestionRecord | unde
     const isWindow =
       window === null || (isTime(window.start) && isTime(window.end) && window.start < window.end)
     if (typeof serialNumber !== 'string' || !isWindow || !isTime(askAt)) return undefined
-    return { serialNumber, window, askAt }
+    return { serialNumber, window: window && { start: window.start, end: window.end }, askAt }
   } catch {
     return undefined
   }

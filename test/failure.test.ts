@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { FailureRecords } from '../src/failure.js'
+import { FailureRecords, parseFailureRecord } from '../src/failure.js'
 import { IssuanceError } from '../src/index.js'
 import { storedLayout } from '../src/layout.js'
 import { MemoryStore } from './support/memory-store.js'
@@ -19,3 +19,12 @@ test.each([
   await records.add('a.example', { failures, retryAt: 0, message: '' }, error, undefined)
   await expect(records.check('a.example', signal)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
 })
+
+test.each([[-1], [-8.64e15 - 1], [Date.parse('9999-01-02')], [8.64e15 + 1], [1.5], ['1'], [null]])(
+  'a record that says %j is none',
+  (retryAt) => {
+    const parse = (value: object) => parseFailureRecord(Buffer.from(JSON.stringify(value)))
+    expect(parse({ failures: 1, retryAt: 0, message: 'no' })).toBeDefined()
+    expect(parse({ failures: 1, retryAt, message: 'no' })).toBeUndefined()
+  },
+)

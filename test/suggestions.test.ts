@@ -7,6 +7,7 @@ test('the CA’s wish is read as it was written', () => {
   const record = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }
   expect(parse(JSON.stringify(record))).toEqual(record)
   expect(parse(JSON.stringify({ ...record, window: null }))).toEqual({ ...record, window: null })
+  expect(parse('{"serialNumber":"0A","window":{"start":1,"end":2,"x":1},"askAt":3,"x":1}')).toEqual(record)
 })
 
 test.each([
