@@ -50,7 +50,10 @@ const pieces = fc.constantFrom(
     'Ω',
   ],
 )
+/** What some reader may take for a part of an IPv4 address. */
+const numeric = fc.constantFrom('0', '1', '255', '256', '017', '08', '0x', '0x7f', '0XFF', '1e3', 'a', '１')
 const names = fc.oneof(
+  fc.array(numeric, { minLength: 1, maxLength: 5 }).map((labels) => labels.join('.')),
   fc.array(label, { minLength: 1, maxLength: 5 }).map((labels) => labels.join('.')),
   fc.array(fc.oneof(pieces, label), { maxLength: 8 }).map((parts) => parts.join('')),
   damagedText('www.example.com', ['.', '-', 'xn--', 'ü', '\u0000', '%2e']),

@@ -136,34 +136,42 @@ const pathPart = fc.constantFrom(
 const path = fc.array(fc.oneof({ weight: 9, arbitrary: pathPart }, { weight: 1, arbitrary: odd }), {
   maxLength: 4,
 })
+const hosts = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.constantFrom('a.example', 'A.Example.:443', 'xn--mnchen-3ya.example', 'b.test'),
+  },
+  fc.constantFrom('', '[::1]:80', '127.0.0.1', 'a.example:evil', 'evil.example@a.example', '0x7f.1'),
+  odd.map((part) => `a.example${part}`),
+  fc.webAuthority({ withPort: true, withUserInfo: true }),
+)
+/** In the right form, with odd parts. */
+const wellFormed = fc
+  .record({
+    method: fc.constantFrom('GET', 'GET', 'HEAD', 'POST', 'OPTIONS', 'DELETE'),
+    path: fc.oneof(
+      path.map((parts) => challengePath + parts.join('')),
+      path.map((parts) => `/${parts.join('')}`),
+      fc.constantFrom(
+        '*',
+        'a.example:80',
+        `http://a.example${challengePath}x`,
+        `//a.example${challengePath}x`,
+      ),
+      fc.webPath().map((text) => `/${text}`),
+      fc.webUrl(),
+    ),
+    version: fc.constantFrom('1.1', '1.0'),
+    host: hosts,
+  })
+  .map(({ method, path, version, host }) => `${method} ${path} HTTP/${version}\r\nHost: ${host}\r\n\r\n`)
 const requests = fc.oneof(
-  damagedText(valid, tokens),
-  damagedText(valid.replace('GET', 'HEAD').replace('a.example', 'A.example:8080'), tokens),
-  // In the right form, with odd parts.
-  fc
-    .record({
-      method: fc.constantFrom('GET', 'GET', 'HEAD', 'POST', 'OPTIONS', 'DELETE'),
-      path: fc.oneof(
-        path.map((parts) => challengePath + parts.join('')),
-        path.map((parts) => `/${parts.join('')}`),
-        fc.constantFrom(
-          '*',
-          'a.example:80',
-          `http://a.example${challengePath}x`,
-          `//a.example${challengePath}x`,
-        ),
-        fc.webPath(),
-        fc.webUrl(),
-      ),
-      version: fc.constantFrom('1.1', '1.0', '1.1'),
-      host: fc.oneof(
-        fc.constantFrom('a.example', 'A.Example.:443', 'xn--mnchen-3ya.example', 'b.test'),
-        fc.constantFrom('', '[::1]:80', '127.0.0.1', 'a.example:evil', 'evil.example@a.example', '0x7f.1'),
-        odd.map((part) => `a.example${part}`),
-        fc.webAuthority({ withPort: true, withUserInfo: true }),
-      ),
-    })
-    .map(({ method, path, version, host }) => `${method} ${path} HTTP/${version}\r\nHost: ${host}\r\n\r\n`),
+  { weight: 2, arbitrary: damagedText(valid, tokens) },
+  {
+    weight: 1,
+    arbitrary: damagedText(valid.replace('GET', 'HEAD').replace('a.example', 'A.example:8080'), tokens),
+  },
+  { weight: 9, arbitrary: wellFormed },
 )
 
 property(
