@@ -75,8 +75,9 @@ const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
  */
 export function assertCacheKey(key: string): void {
   if (typeof key === 'string' && keyAlphabet.test(key) && key !== '.' && key !== '..') return
+  const shown = typeof key === 'string' ? JSON.stringify(key) : `of type ${typeof key}`
   throw new CacheKeyError(
-    `illegal cache key ${JSON.stringify(key)}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
+    `illegal cache key ${shown}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
   )
 }
 

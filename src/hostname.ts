@@ -62,7 +62,7 @@ export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
       const host = normalizeHost(name)
       if (host === undefined) {
         throw new TypeError(
-          `CertManager: hostPolicy has ${JSON.stringify(name)}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
+          `CertManager: hostPolicy has ${typeof name === 'string' ? JSON.stringify(name) : `a value of type ${typeof name}`}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
         )
       }
       return host

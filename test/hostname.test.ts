@@ -77,3 +77,7 @@ test.each([[[]], [['*.example.com']], [['192.0.2.1']], [['']], [[5]], ['example.
     expect(() => hostPolicyFunction(policy)).toThrow(/hostPolicy/)
   },
 )
+
+test('a policy with a value that JSON does not have is such a TypeError, too', () => {
+  expect(() => hostPolicyFunction([5n])).toThrow(/hostPolicy has a value of type bigint/)
+})
