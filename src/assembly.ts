@@ -7,10 +7,12 @@ import { FailureRecords } from './failure.js'
 import { guardStore } from './guarded-store.js'
 import type { CertificateAuthority, Issuance } from './issuance.js'
 import type { ManagerSettings } from './manager-options.js'
+import { PolicyGate } from './policy.js'
 import { Renewals } from './renewals.js'
 import type { Suggestions } from './suggestions.js'
 
 export interface ManagerParts {
+  readonly policy: PolicyGate
   readonly answers: ChallengeAnswers
   readonly certificates: Certificates
   readonly renewals: Renewals
@@ -36,7 +38,10 @@ export function assemble(
 ): ManagerParts {
   const { layout, clock, keyType, max, hostPolicy, renewBeforeMs } = settings
   const store = guardStore(settings.cache, clock, (failure) => report('storeFailed', failure))
-  const answers = new ChallengeAnswers(store, layout, (answered) => report('challengeAnswered', answered))
+  const policy = new PolicyGate(hostPolicy, clock, closing)
+  const answers = new ChallengeAnswers(store, layout, clock, (answered) =>
+    report('challengeAnswered', answered),
+  )
   const failures = new FailureRecords(store, layout, clock)
   let issuance: Promise<Issuance> | undefined
   const loadIssuance = () => {
@@ -57,7 +62,7 @@ export function assemble(
   const certificates = new Certificates({
     store,
     layout,
-    hostPolicy,
+    policy,
     failures,
     issue: async (...order) => (await loadIssuance()).issue(...order),
     max,
@@ -78,6 +83,7 @@ export function assemble(
     closing,
   })
   return {
+    policy,
     answers,
     certificates,
     renewals,

@@ -1,18 +1,15 @@
 import type { CertCache } from './cache.js'
-import { type Clock, withDeadline } from './clock.js'
+import type { Clock } from './clock.js'
 import { Contexts, type LiveCertificate } from './contexts.js'
-import { ClosedError, DeadlineError, HostError, IssuanceError, toError } from './errors.js'
+import { ClosedError, HostError, IssuanceError, toError } from './errors.js'
 import type { CertificateEvent, Report } from './events.js'
 import type { FailureRecord, FailureRecords } from './failure.js'
-import type { HostPolicyFunction } from './hostname.js'
 import type { Issuance } from './issuance.js'
 import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
+import type { PolicyGate } from './policy.js'
 import { RecentErrors } from './recent-errors.js'
 import type { RenewAtSource, RenewalWindow } from './renewal.js'
-
-/** For a policy that asks a database; a handshake's own bound ends sooner for those who wait. */
-const policyMs = 30_000
 
 /** What a manager knows of a host. */
 export interface HostStatus {
@@ -31,7 +28,7 @@ export interface HostStatus {
 interface CertificatesParts {
   readonly store: CertCache
   readonly layout: StoredLayout
-  readonly hostPolicy: HostPolicyFunction
+  readonly policy: PolicyGate
   readonly failures: FailureRecords
   readonly issue: Issuance['issue']
   readonly max: number
@@ -102,7 +99,7 @@ export class Certificates {
   async find(host: string): Promise<LiveCertificate | undefined> {
     const known = this.#inMemory(host)
     if (known) return known
-    await this.checkPolicy(host)
+    await this.#parts.policy.check(host)
     return this.refresh(host)
   }
 
@@ -157,7 +154,7 @@ export class Certificates {
   async #obtain(host: string, due?: LiveCertificate): Promise<LiveCertificate> {
     const { closing, layout, failures } = this.#parts
     if (closing.aborted) throw closing.reason
-    await this.checkPolicy(host)
+    await this.#parts.policy.check(host)
     const accept = (data: Uint8Array) => this.#acceptNewer(data, host, due)
     let record: FailureRecord | undefined
     const beforeLock = async () => {
@@ -173,27 +170,6 @@ export class Certificates {
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
     this.#errors.delete(host)
     return live
-  }
-
-  /** @throws {HostError} without a `cause` if the policy said no, with one if it failed */
-  async checkPolicy(host: string): Promise<void> {
-    const { hostPolicy, clock, closing } = this.#parts
-    const timeout = () => new DeadlineError(`hostPolicy gave no answer within ${policyMs / 1_000} s`)
-    let allowed: boolean
-    try {
-      const verdict = hostPolicy(host)
-      allowed =
-        typeof verdict === 'boolean'
-          ? verdict
-          : await withDeadline(async () => verdict, { ms: policyMs, clock, error: timeout, signal: closing })
-    } catch (thrown) {
-      if (thrown instanceof ClosedError) throw thrown
-      const cause = toError(thrown)
-      throw new HostError('ERR_HOST_POLICY', host, `hostPolicy failed for ${host}: ${cause.message}`, {
-        cause,
-      })
-    }
-    if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
   }
 
   async #issue(...[wanted, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
@@ -231,8 +207,10 @@ export class Certificates {
   }
 }
 
-const isNewer = (live: LiveCertificate, than: LiveCertificate) =>
-  (live.notBefore - than.notBefore || live.notAfter - than.notAfter) > 0
+/** Of two that were made in the same second, what is in the store wins: it is what all machines can agree on. */
+const isNewer = (stored: LiveCertificate, than: LiveCertificate) =>
+  stored.serialNumber !== than.serialNumber &&
+  (stored.notBefore - than.notBefore || stored.notAfter - than.notAfter) >= 0
 
 const describe = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
   host,

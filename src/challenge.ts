@@ -1,6 +1,8 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { CertCache } from './cache.js'
 import { decodeBundle } from './certificate.js'
+import { ChallengeReads } from './challenge-reads.js'
+import type { Clock } from './clock.js'
 import { guarded } from './guarded.js'
 import type { StoredLayout } from './layout.js'
 
@@ -37,12 +39,16 @@ export interface AnsweredChallenge {
  */
 export class ChallengeAnswers {
   readonly #pending = new Map<string, Uint8Array>()
+  readonly #reads: ChallengeReads
 
   constructor(
     private readonly store: CertCache,
     private readonly layout: StoredLayout,
+    clock: Clock,
     private readonly onAnswer: (answered: AnsweredChallenge) => void,
-  ) {}
+  ) {
+    this.#reads = new ChallengeReads(store, clock)
+  }
 
   /** To be awaited before the CA is told to look. */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
@@ -65,8 +71,9 @@ export class ChallengeAnswers {
     return value
   }
 
-  async http01(token: string, host: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const value = await this.store.get(this.layout.http01(token), { signal })
+  /** Any machine's answer; `client` is the address of whoever asks. Rejects as {@link ChallengeReads.get} does. */
+  async http01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
+    const value = await this.#reads.get(this.layout.http01(token), client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
     return value
   }
@@ -77,8 +84,9 @@ export class ChallengeAnswers {
     return value && this.#context(value, host, 'memory')
   }
 
-  async tlsAlpn01(host: string, signal: AbortSignal): Promise<SecureContext | undefined> {
-    const value = await this.store.get(this.layout.tlsAlpn01(host), { signal })
+  /** The same for tls-alpn-01. */
+  async tlsAlpn01(host: string, client: string): Promise<SecureContext | undefined> {
+    const value = await this.#reads.get(this.layout.tlsAlpn01(host), client)
     return value && this.#context(value, host, 'store')
   }
 

@@ -18,10 +18,10 @@ export interface CertManagerEvents {
   /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
   served: [{ host: string; source: CertificateSource; durationMs: number }]
   /**
-   * A handshake, or a challenge request, for a name that is no DNS name or that `hostPolicy` does not allow.
-   * Nothing was read for it.
+   * A handshake, or a challenge request, for a name that is no DNS name or that `hostPolicy` does not allow; or
+   * challenge requests that came too fast. Nothing was read for it.
    */
-  refused: [{ servername: string; reason: 'name' | 'policy' }]
+  refused: [{ servername: string; reason: 'name' | 'policy' | 'rate' }]
   /** A handshake, or a challenge request, for an allowed host that could not be answered; `attach()` too. */
   handshakeFailed: [{ host: string; error: Error }]
   /** A certificate was read from the store into memory. */

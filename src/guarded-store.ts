@@ -1,3 +1,4 @@
+import { Breaker } from './breaker.js'
 import {
   type CacheOperationOptions,
   type CertCache,
@@ -15,7 +16,7 @@ export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
 type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void
 
-/** A manager's view of the user's store: every operation ends, and every failure is reported once. */
+/** A manager's view of the user's store: every operation ends, at once while it is down; every failure is reported once. */
 export function guardStore(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
   return isLocking(store)
     ? new GuardedLockingStore(store, clock, onFailure)
@@ -23,11 +24,15 @@ export function guardStore(store: CertCache, clock: Clock, onFailure: FailureLis
 }
 
 class GuardedStore<S extends CertCache> implements CertCache {
+  readonly #breaker: Breaker
+
   constructor(
     protected readonly store: S,
     private readonly clock: Clock,
     protected readonly onFailure: FailureListener,
-  ) {}
+  ) {
+    this.#breaker = new Breaker(clock)
+  }
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     return this.run('get', key, options, (bounded) => this.store.get(key, bounded))
@@ -41,7 +46,17 @@ class GuardedStore<S extends CertCache> implements CertCache {
     return this.run('delete', key, options, (bounded) => this.store.delete(key, bounded))
   }
 
-  protected async run<T>(
+  protected run<T>(
+    operation: StoreOperation,
+    key: string,
+    options: CacheOperationOptions | undefined,
+    call: (options: { signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    return this.#breaker.run(() => this.bounded(operation, key, options, call))
+  }
+
+  /** Past the breaker. */
+  protected async bounded<T>(
     operation: StoreOperation,
     key: string,
     options: CacheOperationOptions | undefined,
@@ -82,7 +97,7 @@ class GuardedLockingStore extends GuardedStore<LockingCertCache> implements Lock
     lock.signal.addEventListener('abort', lost, { once: true })
     const release = () => {
       lock.signal.removeEventListener('abort', lost)
-      return this.run('unlock', name, undefined, () => lock.release())
+      return this.bounded('unlock', name, undefined, () => lock.release())
     }
     return {
       get signal() {

@@ -17,8 +17,8 @@ export interface ContextSource {
   fromElsewhere(host: string): Promise<SecureContext | undefined>
   /** The answer to a tls-alpn-01 challenge that this process waits for. */
   pendingChallenge(host: string): SecureContext | undefined
-  /** Any machine's answer to a tls-alpn-01 challenge, within the handshake's budget. */
-  challenge(host: string): Promise<SecureContext | undefined>
+  /** Any machine's answer to a tls-alpn-01 challenge, within the handshake's budget. `client`: an address. */
+  challenge(host: string, client: string): Promise<SecureContext | undefined>
   /** The name in a ClientHello is none that could have a certificate. */
   onIllegalName(servername: string): void
 }
@@ -54,7 +54,7 @@ export function tlsCallbacks(
     if ((this as ServerSocket | undefined)?.server?.requestCert)
       return callback(new TypeError(noClientCertificates))
     try {
-      found = contextFor(servername, validations.has(this as object))
+      found = contextFor(servername, validations.has(this as object) ? (this as ServerSocket) : undefined)
     } catch (thrown) {
       warn(thrown)
     }
@@ -66,10 +66,11 @@ export function tlsCallbacks(
     found.catch(failed).then((context) => guarded(() => callback(null, context)))
   }
 
-  function contextFor(servername: string, validation: boolean) {
+  function contextFor(servername: string, validation: ServerSocket | undefined) {
     const host = normalizeHost(servername)
     if (host === undefined) return source.onIllegalName(servername) as undefined
-    if (validation) return source.pendingChallenge(host) ?? source.challenge(host)
+    if (validation)
+      return source.pendingChallenge(host) ?? source.challenge(host, validation.remoteAddress ?? '')
     return source.fromMemory(host) ?? source.fromElsewhere(host)
   }
 

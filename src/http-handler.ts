@@ -15,8 +15,8 @@ const challengePath = '/.well-known/acme-challenge/'
 
 interface HttpHandlerParts {
   readonly answers: ChallengeAnswers
-  /** The store, behind host policy and deadline; rejects when it could not be told. */
-  fromStore(host: string, token: string): Promise<Uint8Array | undefined>
+  /** The store, behind host policy and deadline; rejects when it could not be told. `client`: an address. */
+  fromStore(host: string, token: string, client: string): Promise<Uint8Array | undefined>
   readonly fallback: HttpFallback | undefined
 }
 
@@ -36,7 +36,8 @@ export function createHttpHandler({ answers, fromStore, fallback }: HttpHandlerP
     if (req.method !== 'GET' && req.method !== 'HEAD') return reply(res, 405, 'challenges are read with GET')
     if (!isToken(token) || host === undefined) return reply(res, 404, 'no such challenge')
     try {
-      const answer = answers.pendingHttp01(token, host) ?? (await fromStore(host, token))
+      const answer =
+        answers.pendingHttp01(token, host) ?? (await fromStore(host, token, req.socket.remoteAddress ?? ''))
       if (!answer) return reply(res, 404, 'no such challenge')
       if (res.headersSent || res.writableEnded) return
       res.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': answer.byteLength })

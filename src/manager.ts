@@ -3,6 +3,7 @@ import type { SecureContext, Server } from 'node:tls'
 import { assemble, type ManagerParts } from './assembly.js'
 import type { Certificate } from './certificate.js'
 import type { HostStatus } from './certificates.js'
+import { TooManyReads } from './challenge-reads.js'
 import { sharedController, withDeadline } from './clock.js'
 import { type LiveCertificate, toCertificate } from './contexts.js'
 import { DefaultHostServers } from './default-host.js'
@@ -66,7 +67,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
         },
         fromElsewhere: (host) => this.#handshake(host),
         pendingChallenge: (host) => this.#parts.answers.pendingTlsAlpn01(host),
-        challenge: (host) => this.#challenge(host, (signal) => this.#parts.answers.tlsAlpn01(host, signal)),
+        challenge: (host, client) => this.#challenge(host, () => this.#parts.answers.tlsAlpn01(host, client)),
         onIllegalName: (servername) => this.#report('refused', { servername, reason: 'name' }),
       },
       alpnProtocols,
@@ -82,8 +83,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
       throw new TypeError('httpHandler: fallback must be a function of request and response')
     }
     this.#answersHttp01 = true
-    const fromStore = (host: string, token: string) =>
-      this.#challenge(host, (signal) => this.#parts.answers.http01(token, host, signal), { rethrow: true })
+    const fromStore = (host: string, token: string, client: string) =>
+      this.#challenge(host, () => this.#parts.answers.http01(token, host, client), { rethrow: true })
     return createHttpHandler({ answers: this.#parts.answers, fromStore, fallback })
   }
 
@@ -194,16 +195,16 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   /** A look for a challenge's answer in the store: after the policy, within a handshake's time. */
   async #challenge<T>(
     host: string,
-    look: (signal: AbortSignal) => Promise<T | undefined>,
+    look: () => Promise<T | undefined>,
     options: { rethrow?: boolean } = {},
   ): Promise<T | undefined> {
     const { clock } = this.#settings
     const timeout = () => new DeadlineError(`no challenge answer for ${host} within ${handshakeMs / 1_000} s`)
     try {
       return await withDeadline(
-        async (signal) => {
-          await this.#parts.certificates.checkPolicy(host)
-          return look(signal)
+        async () => {
+          await this.#parts.policy.check(host)
+          return look()
         },
         { ms: handshakeMs, clock, error: timeout, signal: this.#closing.signal },
       )
@@ -220,6 +221,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   #reportFailure(host: string, error: Error): void {
+    if (error instanceof TooManyReads) return this.#report('refused', { servername: host, reason: 'rate' })
     // A policy that said no, as opposed to one that failed.
     if (error instanceof HostError && !error.cause) {
       this.#report('refused', { servername: host, reason: 'policy' })

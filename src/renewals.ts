@@ -2,7 +2,7 @@ import type { Certificates } from './certificates.js'
 import { type Clock, sleep } from './clock.js'
 import type { LiveCertificate } from './contexts.js'
 import { HostError, IssuanceError, toError } from './errors.js'
-import { OrderPace } from './order-pace.js'
+import { Pace } from './pace.js'
 import type { RenewalWindow } from './renewal.js'
 
 /** How many hosts are worked on at once, by the scheduler and by `keep` each. */
@@ -14,6 +14,9 @@ const shortestRestMs = 100
 /** A kept host that is not in memory, and one that could not be had, without a word of when to try again. */
 const absentMs = 6 * 3_600_000
 const failedMs = 60_000
+/** Let's Encrypt allows an account 300 new orders per 3 hours: at most so many first ones are started in any 3 hours. */
+const orderBurst = 100
+const orderEveryMs = 54_000
 
 interface RenewalsParts {
   readonly certificates: Certificates
@@ -31,7 +34,7 @@ interface RenewalsParts {
  */
 export class Renewals {
   readonly #parts: RenewalsParts
-  readonly #pace: OrderPace
+  readonly #pace: Pace
   /** The hosts that `keep` was called with, and when to look again for those that are not in memory. */
   readonly #kept = new Map<string, number>()
   /** Hosts that are being worked on. */
@@ -40,7 +43,7 @@ export class Renewals {
 
   constructor(parts: RenewalsParts) {
     this.#parts = parts
-    this.#pace = new OrderPace(parts.clock)
+    this.#pace = new Pace(parts.clock, orderBurst, orderEveryMs)
     parts.closing.addEventListener('abort', () => this.#timer?.cancel())
   }
 
@@ -107,10 +110,7 @@ export class Renewals {
   #start(host: string, work: () => Promise<unknown>): void {
     if (this.#busy.has(host)) return
     this.#busy.add(host)
-    void work().finally(() => {
-      this.#busy.delete(host)
-      this.#arm(0)
-    })
+    void work().finally(() => this.#busy.delete(host))
   }
 
   /** Never rejects. */
@@ -128,12 +128,16 @@ export class Renewals {
       }
     }
     if (clock.now() >= current.schedule.attemptAt) await certificates.renew(current)
+    this.#arm(current.schedule.idleWakeAt)
   }
 
   /** Gets a host that is not in memory; its error if it can't be had. `wait` for its turn, else come back later. */
   async #bring(host: string, wait?: (ms: number) => Promise<void>): Promise<Error | undefined> {
     const { certificates, clock } = this.#parts
-    const later = (ms: number) => void this.#kept.set(host, clock.now() + ms)
+    const later = (ms: number) => {
+      this.#kept.set(host, clock.now() + ms)
+      this.#arm(clock.now() + ms)
+    }
     try {
       const live = await certificates.find(host)
       if (!live) {
@@ -151,8 +155,6 @@ export class Renewals {
       const forbidden = error instanceof HostError && !error.cause
       later(forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs))
       return error
-    } finally {
-      this.#arm(0)
     }
   }
 

@@ -276,3 +276,33 @@ test.each([0, -1, 1.5, Number.NaN, '10'])('max %j is a TypeError', (max) => {
 test('it takes nothing but a CertCache', () => {
   expect(() => new LruCertCache({} as never)).toThrow(/^LruCertCache: store must be a CertCache/)
 })
+
+test('refresh looks at the store past memory, and keeps what is accepted', async () => {
+  const store = new MemoryStore()
+  store.values.set('a.example', bytes('1'))
+  const cache = new LruCertCache(store)
+  await cache.get('a.example')
+  store.values.set('a.example', bytes('2'))
+  await cache.refresh('a.example', { accept: (data) => text(data) === '3' })
+  expect(text(cache.peek('a.example'))).toBe('1')
+  await cache.refresh('a.example')
+  expect(text(cache.peek('a.example'))).toBe('2')
+  store.values.delete('a.example')
+  await cache.refresh('a.example')
+  expect(text(cache.peek('a.example'))).toBe('2')
+  store.before = () => Promise.reject(new Error('down'))
+  await expect(cache.refresh('a.example')).rejects.toThrow('down')
+})
+
+test('refresh does not ask for a value that the store has not taken yet', async () => {
+  const store = new MemoryStore()
+  const cache = new LruCertCache(store, { clock: new VirtualClock(), onPutFailed: () => {} })
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  await cache.getOrPut('a.example', async () => bytes('new'))
+  store.take()
+  await cache.refresh('a.example')
+  expect(store.take()).toEqual([])
+  expect(text(cache.peek('a.example'))).toBe('new')
+})

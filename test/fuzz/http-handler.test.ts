@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { normalizeHost } from '../../src/hostname.js'
 import { CertManager } from '../../src/index.js'
 import { MemoryStore } from '../support/memory-store.js'
+import { ShiftingClock } from '../support/shifting-clock.js'
 import { listen } from '../support/tls.js'
 import { damagedText, property } from './support.js'
 
@@ -12,7 +13,9 @@ const challengePath = '/.well-known/acme-challenge/'
 const store = new MemoryStore()
 const asked: string[] = []
 const thrown: unknown[] = []
+const clock = new ShiftingClock()
 const manager = new CertManager({
+  clock,
   cache: store,
   hostPolicy: (host) => {
     asked.push(host)
@@ -50,6 +53,7 @@ afterAll(async () => {
 
 /** All that the server says to these bytes until it closes the connection. */
 async function answerTo(raw: Uint8Array): Promise<string> {
+  clock.set(60_000) // so that no client has asked for too much
   const socket = connect(port, '127.0.0.1')
   socket.end(raw)
   const chunks: Buffer[] = []

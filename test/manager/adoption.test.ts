@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Agent, request } from 'node:https'
 import { connect } from 'node:tls'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { day, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
@@ -56,6 +57,22 @@ describe('a certificate that a peer has replaced', () => {
     const adopted = once(manager, 'adopted')
     t.clock.jump(6.2 * 60 * minute)
     await adopted
+  })
+
+  test('made in the same second as ours: what is in the store is served', async () => {
+    const times = { notBefore: new Date(Date.now() - 1_000), notAfter: new Date(Date.now() + 90 * day) }
+    const [ours, twin] = [
+      await makeBundle({ host: 'a.example', ...times }),
+      await makeBundle({ host: 'a.example', ...times }),
+    ]
+    t.store.values.set('a.example', ours.data)
+    const { tlsPort, events } = await t.machine()
+    expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber: ours.serialNumber })
+    t.store.values.set('a.example', twin.data)
+    t.clock.set(2 * 60 * minute)
+    await handshake(tlsPort, 'a.example')
+    await expect.poll(() => events.adopted).toHaveLength(1)
+    expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber: twin.serialNumber })
   })
 
   test('an older one in the store is not taken for news', async () => {

@@ -119,3 +119,19 @@ test('a machine with a wrong key, or without it, is refused its handshakes and o
   expect(t.ca.ordersFor(host)).toBe(1)
   expect(await handshake(a.tlsPort, host)).toMatchObject({ serialNumber })
 })
+
+test('a value that can’t be decrypted, asked for again and again, does not keep another host from its own', async () => {
+  const { open, names } = await encryptedContainer()
+  const cache = await open()
+  const a = await t.machine({ cache })
+  await handshake(a.tlsPort, host)
+  await handshake(a.tlsPort, 'b.example')
+  expect(await names()).toContain('b.example')
+  await (await open({ bytes: randomBytes(32) })).put(host, Buffer.from('by a key that nobody has'))
+  const b = await t.machine({ cache: await open() })
+  for (let i = 0; i < 8; i++) {
+    await expect(b.manager.getCertificate(host)).rejects.toMatchObject({ code: 'ERR_STORE_DECRYPT' })
+  }
+  expect(await handshake(b.tlsPort, 'b.example')).toMatchObject({ names: 'DNS:b.example' })
+  expect(t.ca.ordersFor(host)).toBe(1)
+})

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
-import { OrderPace } from '../../src/order-pace.js'
+import { Pace } from '../../src/pace.js'
 import { day, useManagers } from '../support/managers.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
@@ -74,7 +74,7 @@ test('a host that the policy does not allow any more is let go', async () => {
 
 test('orders that nobody waits for: 100 at once, then one each 54 s, so never more than 300 in 3 hours', () => {
   const clock = new VirtualClock()
-  const pace = new OrderPace(clock)
+  const pace = new Pace(clock, 100, 54_000)
   const starts: number[] = []
   const end = clock.now() + 12 * 60 * minute
   while (clock.now() < end) {

@@ -1,0 +1,97 @@
+// What 10,000 certificates in memory cost when no handshake asks for any of them: a process of its own, with
+// --expose-gc, which bench.js starts.
+import { setImmediate as turn } from 'node:timers/promises'
+import { assemble } from '../dist/assembly.js'
+import { checkManagerOptions } from '../dist/manager-options.js'
+import { Schedule } from '../dist/schedule.js'
+import { makeCertificate } from './certificate.js'
+
+const hosts = Array.from({ length: 10_000 }, (_, index) => `h${index}.example`)
+const hours = 8
+
+/** Virtual time: only what is due is run, so that all CPU time is the scheduler's and its checks'. */
+let now = Date.now()
+/** @type {Set<{ at: number, fn: () => void }>} */
+const timers = new Set()
+const clock = {
+  now: () => now,
+  after(/** @type {number} */ ms, /** @type {() => void} */ fn) {
+    const timer = { at: now + ms, fn }
+    timers.add(timer)
+    return () => timers.delete(timer)
+  },
+}
+
+let reads = 0
+const values = new Map()
+for (const host of hosts) {
+  const { key, cert } = await makeCertificate(host)
+  values.set(host, Buffer.from(key + cert))
+}
+const cache = {
+  async get(/** @type {string} */ key) {
+    reads += 1
+    return values.get(key)?.subarray()
+  },
+  async put(/** @type {string} */ key, /** @type {Uint8Array} */ value) {
+    values.set(key, value)
+  },
+  async delete() {},
+}
+const settings = checkManagerOptions({
+  cache,
+  hostPolicy: () => true,
+  acme: { termsOfServiceAgreed: true },
+  memory: { max: hosts.length },
+  clock,
+})
+const hooks = {
+  closing: new AbortController().signal,
+  report: () => undefined,
+  challengeTypes: () => [],
+  onLive: () => undefined,
+}
+const ca = {
+  order: () => Promise.reject(new Error('nothing is due')),
+  renewalSuggestion: async () => ({}),
+  close() {},
+}
+const { renewals } = assemble(settings, hooks, async () => /** @type {any} */ (ca))
+await renewals.keep(hosts)
+
+reads = 0
+const started = process.cpuUsage()
+const end = now + hours * 3_600_000
+for (;;) {
+  const next = [...timers].reduce((a, b) => (b.at < a.at ? b : a))
+  if (next.at > end) break
+  timers.delete(next)
+  now = next.at
+  next.fn()
+  await turn()
+}
+const { user, system } = process.cpuUsage(started)
+
+/** Heap bytes of one of many. @param {(index: number) => unknown} make */
+function bytesOf(make) {
+  const count = 200_000
+  const kept = new Array(count).fill(undefined)
+  globalThis.gc?.()
+  const before = process.memoryUsage().heapUsed
+  for (let index = 0; index < count; index++) kept[index] = make(index)
+  globalThis.gc?.()
+  const bytes = (process.memoryUsage().heapUsed - before) / count
+  return kept.length > 0 ? bytes : Number.NaN
+}
+const schedule = bytesOf(
+  (index) => new Schedule(90 * 86_400_000, { at: now + index + 0.5, source: 'lifetime' }, now + index, false),
+)
+const names = Array.from({ length: 200_000 }, (_, index) => `h${index}.example`)
+const map = new Map()
+const kept = bytesOf((index) => void map.set(names[index], now + index + 0.5))
+process.send?.({
+  share: (user + system) / 1e6 / (hours * 3_600),
+  reads: reads / (hours * 3_600),
+  schedule,
+  kept,
+})
