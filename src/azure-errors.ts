@@ -14,7 +14,10 @@ const credentialCodes =
 // AuthenticationFailed's text, which Azurite sends with the code AuthorizationFailure.
 const credentialText = /^Server failed to authenticate the request/
 
-const advice: Record<StoreErrorCode, string> = {
+/** What the service can answer; no service decrypts. */
+type AzureErrorCode = Exclude<StoreErrorCode, 'ERR_STORE_DECRYPT'>
+
+const advice: Record<AzureErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
     'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
   ERR_STORE_PERMISSION:
@@ -57,7 +60,7 @@ function classify(
   status: number | undefined,
   serviceCode: string | undefined,
   message: string,
-): StoreErrorCode {
+): AzureErrorCode {
   if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
   if (status === 401) return 'ERR_STORE_CREDENTIALS'
   if (status === 403) {

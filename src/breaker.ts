@@ -70,5 +70,6 @@ export class Breaker {
 
 /** As opposed to an answer that concerns one key alone: a conflict, a value that is too large or that can't be decrypted. */
 function isDown({ code, statusCode = 500 }: StoreError): boolean {
+  if (code === 'ERR_STORE_DECRYPT') return false
   return code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
 }

@@ -77,8 +77,9 @@ export const isCacheKey = (key: string): boolean => keyAlphabet.test(key) && key
  */
 export function assertCacheKey(key: string): void {
   if (typeof key === 'string' && isCacheKey(key)) return
+  const shown = typeof key === 'string' ? JSON.stringify(key) : `of type ${typeof key}`
   throw new CacheKeyError(
-    `illegal cache key ${JSON.stringify(key)}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
+    `illegal cache key ${shown}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
   )
 }
 

@@ -12,6 +12,8 @@ export type StoreErrorCode =
   | 'ERR_STORE_TIMEOUT'
   /** Anybody can read it. */
   | 'ERR_STORE_PUBLIC'
+  /** A value is there, but it can't be decrypted: see `EncryptedCertCache`. */
+  | 'ERR_STORE_DECRYPT'
   /** Any other answer that is neither a value nor a miss. */
   | 'ERR_STORE_FAILED'
 

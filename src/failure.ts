@@ -6,6 +6,8 @@ import type { StoredLayout } from './layout.js'
 const minute = 60_000
 /** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
 const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
+/** Beyond what any CA asks for. */
+const latestRetry = Date.parse('9999-01-01')
 
 /** A certificate that is still served. Milliseconds since the epoch. */
 export interface Lifetime {
@@ -76,9 +78,11 @@ export class FailureRecords {
     error: IssuanceError,
     served: Lifetime | undefined,
   ): Promise<Date> {
-    const failures = (before?.failures ?? 0) + 1
+    const failures = Math.min((before?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
     const retryAfter = error.retryAt?.getTime()
-    const retryAt = retryTime(failures, this.clock.now(), Math.random(), { retryAfter, served })
+    const wanted = retryTime(failures, this.clock.now(), Math.random(), { retryAfter, served })
+    // What would not be read back would postpone nothing.
+    const retryAt = Math.min(wanted, latestRetry)
     const record: FailureRecord = { failures, retryAt, message: error.message }
     await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
     return new Date(retryAt)
@@ -100,7 +104,6 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
   const { failures, retryAt, message } = (value ?? {}) as Partial<Record<keyof FailureRecord, unknown>>
   if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
   if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
-  // Beyond what any CA asks for, it is rubbish too.
-  if ((retryAt as number) > Date.parse('9999-01-01')) return undefined
+  if ((retryAt as number) < 0 || (retryAt as number) > latestRetry) return undefined
   return { failures: failures as number, retryAt: retryAt as number, message }
 }

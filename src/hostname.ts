@@ -20,8 +20,8 @@ export function normalizeHost(name: string): string | undefined {
   if (ascii.length > longestName || isIP(ascii) !== 0) return undefined
   const labels = ascii.split('.')
   if (labels.length < 2 || !labels.every((part) => label.test(part))) return undefined
-  // A top-level label of digits makes it an IPv4 address in the eyes of URL parsers.
-  if (/^\d+$/.test(labels.at(-1) as string)) return undefined
+  // A last label that is a number makes it an IPv4 address in the eyes of URL parsers, hexadecimal too.
+  if (/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) as string)) return undefined
   return labels.every(isWhatItEncodes) ? ascii : undefined
 }
 
@@ -62,7 +62,7 @@ export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
       const host = normalizeHost(name)
       if (host === undefined) {
         throw new TypeError(
-          `CertManager: hostPolicy has ${JSON.stringify(name)}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
+          `CertManager: hostPolicy has ${typeof name === 'string' ? JSON.stringify(name) : `a value of type ${typeof name}`}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
         )
       }
       return host

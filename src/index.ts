@@ -14,6 +14,12 @@ export type { HostStatus } from './certificates.js'
 export type { AnsweredChallenge, ChallengeType } from './challenge.js'
 export type { Clock } from './clock.js'
 export {
+  EncryptedCertCache,
+  type EncryptedCertCacheOptions,
+  type EncryptionKey,
+  type EncryptionKeys,
+} from './encrypted.js'
+export {
   type AcmeProblem,
   CacheKeyError,
   CertCacheError,

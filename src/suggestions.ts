@@ -90,10 +90,14 @@ export class Suggestions {
 export function parseSuggestionRecord(data: Uint8Array): SuggestionRecord | undefined {
   try {
     const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as SuggestionRecord
-    const isWindow = window === null || (Number.isFinite(window.start) && window.start < window.end)
-    if (typeof serialNumber !== 'string' || !isWindow || !Number.isFinite(askAt)) return undefined
-    return { serialNumber, window, askAt }
+    const isWindow =
+      window === null || (isTime(window.start) && isTime(window.end) && window.start < window.end)
+    if (typeof serialNumber !== 'string' || !isWindow || !isTime(askAt)) return undefined
+    return { serialNumber, window: window && { start: window.start, end: window.end }, askAt }
   } catch {
     return undefined
   }
 }
+
+/** What a Date can hold: with 1e308, a time between start and end may be no number. */
+const isTime = (value: unknown) => typeof value === 'number' && Math.abs(value) <= 8.64e15

@@ -52,6 +52,11 @@ test.each([
   ['the key alone', () => Buffer.from(text().slice(0, text().indexOf('-----BEGIN CERT'))), 'no certificate'],
   ['a truncated certificate', () => made.data.subarray(0, made.data.length - 60), 'no certificate'],
   [
+    'an empty certificate',
+    () => Buffer.from(text().replace(/(BEGIN CERT.*\n)[^-]*/, '$1 \n')),
+    'no certificate',
+  ],
+  [
     'a certificate of rubbish',
     () => Buffer.from(text().replace(/(BEGIN CERT.*\n)..../, '$1AAAA')),
     'unreadable',

@@ -29,6 +29,9 @@ test.each([
   ['an IPv4 address with a trailing dot', '192.0.2.1.'],
   ['a full-width IPv4 address', '１９２.0.2.1'],
   ['a short IPv4 address', '127.1'],
+  ['a short IPv4 address in hexadecimal', '0x7f.0x1'],
+  ['a name that ends in a hexadecimal number', 'example.0x7f'],
+  ['a name that ends in a hexadecimal number without digits', 'example.0x'],
   ['an IPv6 address', '2001:db8::1'],
   ['an IPv6 address in brackets', '[2001:db8::1]'],
   ['an underscore', 'a_b.example'],
@@ -74,3 +77,7 @@ test.each([[[]], [['*.example.com']], [['192.0.2.1']], [['']], [[5]], ['example.
     expect(() => hostPolicyFunction(policy)).toThrow(/hostPolicy/)
   },
 )
+
+test('a policy with a value that JSON does not have is such a TypeError, too', () => {
+  expect(() => hostPolicyFunction([5n])).toThrow(/hostPolicy has a value of type bigint/)
+})

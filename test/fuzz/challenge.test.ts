@@ -1,0 +1,46 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { ChallengeAnswers } from '../../src/challenge.js'
+import { systemClock } from '../../src/clock.js'
+import { storedLayout } from '../../src/layout.js'
+import { makeBundle } from '../support/certificates.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { damaged, property } from './support.js'
+
+const made = await makeBundle()
+const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+const client = '192.0.2.1'
+
+/** The answers in a store that has this value for the host and for the token. */
+function answers(value: Uint8Array) {
+  const store = new MemoryStore()
+  store.values.set(layout.tlsAlpn01('example.com'), value)
+  store.values.set(layout.http01('token'), value)
+  const reported: string[] = []
+  return {
+    reported,
+    answers: new ChallengeAnswers(store, layout, systemClock, ({ type }) => reported.push(type)),
+  }
+}
+
+property(
+  'whatever is stored as an answer to tls-alpn-01, it is a context, none, or an error of OpenSSL’s',
+  300,
+  fc.oneof(damaged(made.data, ['-----', '\n', '-----BEGIN CERTIFICATE-----\n']), fc.uint8Array()),
+  async (value) => {
+    const { answers: found, reported } = answers(value)
+    const context = await found.tlsAlpn01('example.com', client).catch((error: unknown) => {
+      expect(error).toHaveProperty('code', expect.stringMatching(/^ERR_(OSSL|SSL|CRYPTO|TLS)_/))
+      expect(String(error)).not.toContain('-----')
+      return undefined
+    })
+    if (context !== undefined) expect(context.context).toBeDefined()
+    expect(reported).toEqual(context ? ['tls-alpn-01'] : [])
+  },
+)
+
+property('an answer to http-01 is passed on byte by byte', 200, fc.uint8Array(), async (value) => {
+  const { answers: found, reported } = answers(value)
+  expect(Buffer.compare((await found.http01('token', 'example.com', client)) as Uint8Array, value)).toBe(0)
+  expect(reported).toEqual(['http-01'])
+})

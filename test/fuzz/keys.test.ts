@@ -1,0 +1,70 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { isToken } from '../../src/challenge.js'
+import { normalizeHost } from '../../src/hostname.js'
+import { assertCacheKey, CacheKeyError } from '../../src/index.js'
+import { storedLayout } from '../../src/layout.js'
+import { damagedText, property } from './support.js'
+
+const forbidden = new Set('\\/:*?"<>|')
+/** The rule as it is documented, character by character. */
+const isLegal = (key: unknown) =>
+  typeof key === 'string' &&
+  !['', '.', '..'].includes(key) &&
+  [...key].every((char) => char >= ' ' && char <= '~' && !forbidden.has(char))
+
+const keys = fc.oneof(
+  fc.string({ unit: 'binary-ascii', maxLength: 4 }),
+  fc.string({ unit: 'binary' }),
+  fc.string(),
+  damagedText('www.example.com+token', ['/', '..', '\n', '\u0000', 'ü', '+lock']),
+  fc.constantFrom('', '.', '..', '...', '. ', 'a\n'),
+)
+
+property(
+  'a key is legal, or a CacheKeyError',
+  5_000,
+  fc.oneof(keys, fc.anything({ withBigInt: true })),
+  (key) => {
+    if (isLegal(key)) return expect(() => assertCacheKey(key as string)).not.toThrow()
+    expect(() => assertCacheKey(key as string)).toThrow(CacheKeyError)
+  },
+)
+
+const hosts = fc
+  .oneof(fc.domain(), damagedText('token.example', ['acme', 'account', '.key', '+rsa', '+', 'xn--', '-']))
+  .filter((name) => normalizeHost(name) === name)
+const tokens = fc
+  .oneof(
+    fc.base64String(),
+    fc.stringMatching(/^[\w-]{1,9}$/),
+    fc.constantFrom('acme_account', 'token', 'key', 'rsa'),
+  )
+  .filter(isToken)
+const directories = fc.constantFrom('https://acme-v02.api.letsencrypt.org/directory', 'https://[::1]:14000/d')
+const layouts = fc.tuple(
+  directories,
+  fc.constantFrom(...(['ecdsa-p256', 'rsa-2048'] as const)),
+  fc.constantFrom(undefined, '', 'p~', 'a.example'),
+)
+
+property(
+  'every key of a layout is legal, and no two things share one',
+  500,
+  fc.tuple(layouts, fc.uniqueArray(hosts, { maxLength: 4 }), fc.uniqueArray(tokens, { maxLength: 4 })),
+  ([layout, hostNames, tokenNames]) => {
+    const { certificate, tlsAlpn01, http01, failure, renewal, ...fixed } = storedLayout(...layout)
+    const all = [
+      ...Object.values(fixed),
+      ...hostNames.flatMap((host) => [certificate, tlsAlpn01, failure, renewal].map((key) => key(host))),
+      ...tokenNames.map(http01),
+    ].flatMap((key) => [key, `${key}+lock`])
+    for (const key of all) expect(() => assertCacheKey(key)).not.toThrow()
+    expect(new Set(all).size).toBe(all.length)
+  },
+)
+
+property('a token is base64url and nothing else', 2_000, fc.oneof(keys, tokens), (token) => {
+  const legal = token.length <= 256 && token !== '' && /^[\w-]*$/.test(token) && !token.includes('\n')
+  expect(isToken(token)).toBe(legal)
+})

@@ -1,0 +1,219 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { parseRetryAfter, toProblem } from '../../src/acme-http.js'
+import { parseWindow } from '../../src/acme-renewal-info.js'
+import { FailureRecords, parseFailureRecord } from '../../src/failure.js'
+import { IssuanceError } from '../../src/index.js'
+import { storedLayout } from '../../src/layout.js'
+import { renewalTime } from '../../src/renewal.js'
+import { parseSuggestionRecord } from '../../src/suggestions.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+import { damaged, damagedText, property } from './support.js'
+
+const now = Date.parse('2026-10-01T00:00:00Z')
+const isDate = (ms: unknown) => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value))
+const numbers = fc.oneof(
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.constantFrom(
+    0,
+    -1,
+    now,
+    8.64e15,
+    8.64e15 + 1,
+    -8.64e15,
+    2 ** 31,
+    Number.MAX_SAFE_INTEGER,
+    1e308,
+    -1e308,
+  ),
+)
+/** A JSON value in the place of another. */
+const odd = fc.oneof(
+  numbers,
+  fc.jsonValue({ maxDepth: 2 }),
+  fc.constantFrom('1', '2026-10-01T00:00:00Z', true),
+)
+
+const failure = { failures: 3, retryAt: now + 60_000, message: 'the CA answered 429' }
+property(
+  'whatever bytes are stored as a failure record, they are one, or none',
+  3_000,
+  fc.oneof(
+    damaged(encode(failure), ['null', '-', '9', 'e9', '"', '\\u0000']),
+    fc.record({ failures: odd, retryAt: odd, message: odd }, { requiredKeys: [] }).map(encode),
+    fc.json().map((text) => Buffer.from(text)),
+    fc.uint8Array(),
+  ),
+  (data) => {
+    const record = parseFailureRecord(data)
+    if (!record) return
+    expect(record.failures).toBeGreaterThanOrEqual(1)
+    expect(isDate(record.retryAt)).toBe(true)
+    expect(typeof record.message).toBe('string')
+    expect(parseFailureRecord(encode(record))).toEqual(record)
+  },
+)
+
+const retryAfters = fc.oneof(
+  fc.constant(undefined),
+  fc.nat().map(String),
+  fc.date({ noInvalidDate: true }).map((date) => date.toUTCString()),
+  damagedText('Thu, 01 Oct 2026 00:10:00 GMT', ['GMT', '99', '-', ',', '+', '9999', '275760']),
+  damagedText('3600', ['9', '-', '.', 'e', ' ']),
+  fc.string(),
+)
+
+property(
+  'a failure postpones the next attempt to the CA’s Retry-After at least, on every machine, however often it failed',
+  1_000,
+  fc.tuple(
+    retryAfters,
+    fc.option(fc.record({ failures: numbers, retryAt: numbers, message: fc.string() })),
+    fc.string(),
+  ),
+  async ([retryAfter, before, message]) => {
+    const store = new MemoryStore()
+    const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+    const clock = new VirtualClock(now)
+    const records = new FailureRecords(store, layout, clock)
+    const formerly = before ? parseFailureRecord(encode(before)) : undefined
+    const wanted = parseRetryAfter(retryAfter, now)
+    const retryAt = wanted === undefined ? undefined : new Date(wanted)
+    const error = new IssuanceError('ERR_ISSUANCE_FAILED', message, { retryAt })
+    const told = await records.add('a.example', formerly, error, undefined)
+    expect(told.getTime()).toBeGreaterThan(now)
+    const signal = new AbortController().signal
+    const postponed = expect.objectContaining({ code: 'ERR_ISSUANCE_POSTPONED', retryAt: told })
+    await expect(records.check('a.example', signal)).rejects.toEqual(postponed)
+    // No CA means a year of five digits.
+    const latest = Math.min(wanted ?? 0, Date.parse('9999-01-01'))
+    expect(told.getTime()).toBeGreaterThanOrEqual(latest)
+  },
+)
+
+property('Retry-After is a time, or nothing', 3_000, retryAfters, (header) => {
+  const time = parseRetryAfter(header, now)
+  if (time !== undefined) expect(isDate(time)).toBe(true)
+})
+
+property(
+  'Retry-After in seconds, or as an HTTP date, is what it says',
+  1_000,
+  fc.nat(999_999_999),
+  (seconds) => {
+    expect(parseRetryAfter(String(seconds), now)).toBe(now + seconds * 1_000)
+    expect(parseRetryAfter(` ${seconds} `, now)).toBe(now + seconds * 1_000)
+    expect(parseRetryAfter(new Date(seconds * 1_000).toUTCString(), now)).toBe(seconds * 1_000)
+  },
+)
+
+const times = fc.oneof(
+  fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  damagedText('2026-10-01T00:00:00Z', ['-', '+', 'T', 'Z', '9', '99999']),
+  odd,
+)
+const answers = fc.oneof(
+  fc.record({ suggestedWindow: fc.record({ start: times, end: times }, { requiredKeys: [] }) }),
+  fc.record({ suggestedWindow: odd }),
+  fc.anything(),
+)
+const certificate = { notBefore: now - 86_400_000, notAfter: now + 86_400_000 }
+const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+
+property(
+  'whatever the CA answers, it is a window of which a renewal time follows, or none',
+  3_000,
+  fc.tuple(answers, random),
+  ([answer, chance]) => {
+    const window = parseWindow(answer)
+    if (!window) return
+    expect(isDate(window.start) && isDate(window.end) && window.start < window.end).toBe(true)
+    const { at } = renewalTime({ ...certificate, window, random: chance })
+    expect(isDate(at) && at < certificate.notAfter).toBe(true)
+  },
+)
+
+property(
+  'a window that the CA means is read',
+  500,
+  fc.uniqueArray(fc.date({ noInvalidDate: true }), { minLength: 2, maxLength: 2, selector: Number }),
+  (pair) => {
+    const [start, end] = pair.toSorted((a, b) => Number(a) - Number(b)) as [Date, Date]
+    const suggestedWindow = { start: start.toISOString(), end: end.toISOString() }
+    expect(parseWindow({ suggestedWindow })).toEqual({ start: Number(start), end: Number(end) })
+    expect(
+      parseWindow({ suggestedWindow: { start: suggestedWindow.end, end: suggestedWindow.start } }),
+    ).toBeUndefined()
+  },
+)
+
+const suggestion = { serialNumber: '0A', window: { start: now, end: now + 1_000 }, askAt: now + 60_000 }
+property(
+  'whatever bytes are stored as the CA’s wish, they are one of which a renewal time follows, or none',
+  3_000,
+  fc.tuple(
+    fc.oneof(
+      damaged(encode(suggestion), ['null', '-', '9', 'e9', 'e308', '"', '[]']),
+      fc
+        .record(
+          {
+            serialNumber: fc.oneof(fc.string(), odd),
+            window: fc.oneof(odd, fc.record({ start: odd, end: odd }, { requiredKeys: [] })),
+            askAt: odd,
+          },
+          { requiredKeys: [] },
+        )
+        .map(encode),
+      fc.json().map((text) => Buffer.from(text)),
+      fc.uint8Array(),
+    ),
+    random,
+  ),
+  ([data, chance]) => {
+    const record = parseSuggestionRecord(data)
+    if (!record) return
+    expect(typeof record.serialNumber).toBe('string')
+    expect(isDate(record.askAt)).toBe(true)
+    expect(parseSuggestionRecord(encode(record))).toEqual(record)
+    if (!record.window) return expect(record.window).toBeNull()
+    expect(isDate(record.window.start) && isDate(record.window.end)).toBe(true)
+    const { at } = renewalTime({ ...certificate, window: record.window, random: chance })
+    expect(isDate(at) && at < certificate.notAfter).toBe(true)
+  },
+)
+
+property(
+  'a wish that is stored is read back',
+  500,
+  fc.record({
+    serialNumber: fc.string(),
+    window: fc.option(
+      fc
+        .tuple(fc.integer({ min: -8.64e15, max: 8.64e15 - 1 }), fc.integer({ min: 1, max: 1e9 }))
+        .map(([start, length]) => ({
+          start,
+          end: Math.min(start + length, 8.64e15),
+        })),
+    ),
+    askAt: fc.integer({ min: 0, max: 8.64e15 }),
+  }),
+  (record) => {
+    expect(parseSuggestionRecord(encode(record))).toEqual(record)
+  },
+)
+
+property(
+  'whatever the CA sends as a problem document, it is one, or none',
+  1_000,
+  fc.oneof(fc.record({ type: odd, detail: odd }, { requiredKeys: [] }), fc.anything()),
+  (data) => {
+    const problem = toProblem(data, 400)
+    if (!problem) return
+    expect(typeof problem.type).toBe('string')
+    expect(['string', 'undefined']).toContain(typeof problem.detail)
+  },
+)
