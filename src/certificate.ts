@@ -92,9 +92,9 @@ function isKeyOf(leaf: X509Certificate, key: KeyObject): boolean {
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
-/** The PEM blocks of a type, each in autocert's form. */
+/** The PEM blocks of a type, each in autocert's form. What is between them, and encrypted keys, are passed over. */
 function blocks(text: string, type: string): string[] {
-  const pattern = new RegExp(`-----BEGIN (${type})-----\\r?\\n([A-Za-z0-9+/=\\s]+)-----END \\1-----`, 'g')
+  const pattern = new RegExp(`-----BEGIN (${type})-----([A-Za-z0-9+/=\\s]+)-----END \\1-----`, 'g')
   return [...text.matchAll(pattern)].map(([, label, body]) => {
     const lines = (body as string).replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
     return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`
