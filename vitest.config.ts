@@ -17,6 +17,16 @@ export default defineConfig({
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
+      // Needs Go, for autocert: a command of its own, npm run test:interop.
+      {
+        extends: true,
+        test: {
+          name: 'interop',
+          include: ['test/**/*.interop.ts'],
+          globalSetup: ['test/interop/global-setup.ts'],
+          testTimeout: 120_000,
+        },
+      },
     ],
   },
 })

@@ -92,10 +92,10 @@ function isKeyOf(leaf: X509Certificate, key: KeyObject): boolean {
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
-/** The PEM blocks of a type that are not empty, each in autocert's form. */
+/** The PEM blocks of a type that are not empty, each in autocert's form. What is between them, and encrypted keys, are passed over. */
 function blocks(text: string, type: string): string[] {
   const pattern = new RegExp(
-    `-----BEGIN (${type})-----\\r?\\n(\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*)-----END \\1-----`,
+    `-----BEGIN (${type})-----(\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*)-----END \\1-----`,
     'g',
   )
   return [...text.matchAll(pattern)].map(([, label, body]) => {
