@@ -101,7 +101,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
    * @throws {StoreError} also where the service ignores the conditions
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    assertCacheKey(`${name}+lock`)
+    assertCacheKey(name)
     options?.signal?.throwIfAborted()
     await this.#assertConditions()
     // The caller's signal is for taking the lock; renewing and giving it back go on.
