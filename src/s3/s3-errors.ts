@@ -52,8 +52,8 @@ function classify(status: number | undefined, { name, code }: ServiceErrorLike):
   if (bucketCodes.test(name)) return 'ERR_STORE_CONTAINER'
   if (status === 403) return 'ERR_STORE_PERMISSION'
   if (status !== undefined) return 'ERR_STORE_FAILED'
-  // The client's own time-outs.
-  if (name === 'TimeoutError') return 'ERR_STORE_TIMEOUT'
+  // The client's own time-outs; it gives a reset connection the same name.
+  if (code === 'ETIMEDOUT' || (name === 'TimeoutError' && !code)) return 'ERR_STORE_TIMEOUT'
   return code ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
 }
 
