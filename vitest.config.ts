@@ -15,6 +15,8 @@ export default defineConfig({
       { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
+      // Needs a real S3 server: a command of its own, npm run test:s3.
+      { extends: true, test: { name: 's3', include: ['test/s3/*.s3.ts'], testTimeout: 120_000 } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
       // Needs Go, for autocert: a command of its own, npm run test:interop.

@@ -1,0 +1,56 @@
+import { afterEach, expect, test } from 'vitest'
+import { openBucket } from './support.js'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+async function setUp(behaviour?: Parameters<typeof openBucket>[0]) {
+  const bucket = await openBucket(behaviour)
+  closers.push(bucket.close)
+  return bucket
+}
+
+test.each([
+  [{ ignores: ['if-none-match', 'if-match'] }, /If-None-Match/],
+  [{ ignores: ['if-match'] }, /If-Match/],
+  [{ refuses: 'if-none-match' }, /If-None-Match/],
+] as const)('a service with %j is refused: its locks would be everybody’s', async (behaviour, header) => {
+  const { s3, tap, store } = await setUp(behaviour)
+  const cache = store()
+  const refused = expect.objectContaining({
+    code: 'ERR_STORE_FAILED',
+    message: expect.stringMatching(header),
+  })
+  await expect(cache.tryLock('a.example')).rejects.toEqual(refused)
+  await expect(cache.tryLock('a.example')).rejects.toThrow(/does not honour/)
+  // It was asked once, with an object that is gone now, and never for the lock.
+  expect(new Set(tap.take().map((request) => request.split('/').at(-1))).size).toBe(1)
+  expect([...s3.objects.keys()]).toEqual([])
+  // What needs no lock works.
+  await cache.put('a.example', Buffer.from('x'))
+  expect(await cache.get('a.example')).toHaveLength(1)
+})
+
+test('one that honours them is asked once, however many locks are asked for at once', async () => {
+  const { tap, store } = await setUp()
+  const cache = store()
+  const locks = await Promise.all(['a.example', 'b.example'].map((name) => cache.tryLock(name)))
+  for (const lock of locks) await lock?.release()
+  const probes = tap.take().filter((request) => request.includes('/probe-'))
+  expect(probes.map((request) => request.split(' ', 1)[0])).toEqual(['PUT', 'PUT', 'PUT', 'DELETE'])
+  await (await cache.tryLock('a.example'))?.release()
+  expect(tap.take()).toEqual(['GET', 'PUT', 'PUT'].map((method) => `${method} certificates/a.example+lock`))
+})
+
+test('what could not be told is asked again', async () => {
+  const { tap, store } = await setUp()
+  const cache = store()
+  tap.fault(() => ({ status: 503, code: 'SlowDown' }))
+  await expect(cache.tryLock('a.example')).rejects.toThrow(/SlowDown/)
+  tap.fault(() => undefined)
+  const lock = await cache.tryLock('a.example')
+  expect(lock?.signal.aborted).toBe(false)
+  await lock?.release()
+})

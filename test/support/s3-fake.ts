@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+
+export type Header = 'if-none-match' | 'if-match'
+
+const bucket = 'certificates'
+
+/**
+ * As much of S3 as a store needs, in memory, with one bucket: for what a real server doesn't do, such as to ignore
+ * conditions, and where there is none.
+ */
+export async function openFakeS3(options: { ignores?: readonly Header[]; refuses?: Header } = {}) {
+  const objects = new Map<string, { data: Buffer; etag: string; modified: Date }>()
+  /** The raw URL and the headers of each request. */
+  const requests: { method: string; url: string; headers: IncomingMessage['headers'] }[] = []
+
+  const server = createServer(async (req, res) => {
+    const { method = '', url = '', headers } = req
+    requests.push({ method, url, headers })
+    const { pathname, searchParams } = new URL(url, 'http://localhost')
+    const [, at, ...rest] = pathname.split('/').map(decodeURIComponent)
+    const body = await buffer(req).catch(() => undefined)
+    if (!body) return
+    if (at !== bucket) return fail(res, 404, 'NoSuchBucket')
+    const key = rest.join('/')
+    if (key === '') return list(res, searchParams)
+    if (method === 'GET') return get(res, key)
+    if (method === 'PUT') return put(res, key, body, headers)
+    objects.delete(key)
+    res.writeHead(204).end()
+  })
+
+  function get(res: ServerResponse, key: string) {
+    const object = objects.get(key)
+    if (!object) return fail(res, 404, 'NoSuchKey')
+    res.writeHead(200, { etag: object.etag, 'content-length': object.data.length }).end(object.data)
+  }
+
+  function put(res: ServerResponse, key: string, data: Buffer, headers: IncomingMessage['headers']) {
+    const there = objects.get(key)
+    const asked = (name: Header) => (options.ignores?.includes(name) ? undefined : headers[name])
+    if (options.refuses && headers[options.refuses]) return fail(res, 501, 'NotImplemented')
+    if (asked('if-none-match') && there) return fail(res, 412, 'PreconditionFailed')
+    if (asked('if-match') && !there) return fail(res, 404, 'NoSuchKey')
+    if (asked('if-match') && asked('if-match') !== there?.etag) return fail(res, 412, 'PreconditionFailed')
+    const etag = `"${createHash('md5').update(data).digest('hex')}"`
+    objects.set(key, { data, etag, modified: new Date() })
+    res.writeHead(200, { etag }).end()
+  }
+
+  /** Two to a page. */
+  function list(res: ServerResponse, query: URLSearchParams) {
+    const [prefix, delimiter, after] = ['prefix', 'delimiter', 'continuation-token'].map(
+      (name) => query.get(name) ?? '',
+    ) as [string, string, string]
+    const direct = [...objects.keys()].filter(
+      (key) => key.startsWith(prefix) && !(delimiter && key.slice(prefix.length).includes(delimiter)),
+    )
+    const keys = direct.sort().filter((key) => key > after)
+    const page = keys.slice(0, 2)
+    const contents = page.map((key) => {
+      const { data, modified } = objects.get(key)!
+      const name = key.replaceAll('&', '&amp;').replaceAll("'", '&apos;')
+      return `<Contents><Key>${name}</Key><Size>${data.length}</Size><LastModified>${modified.toISOString()}</LastModified></Contents>`
+    })
+    const more = keys.length > page.length
+    const next = more ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : ''
+    res
+      .writeHead(200, { 'content-type': 'application/xml' })
+      .end(
+        `<?xml version="1.0"?><ListBucketResult><IsTruncated>${more}</IsTruncated>${next}${contents.join('')}</ListBucketResult>`,
+      )
+  }
+
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    bucket,
+    objects,
+    /** Requests since the last call. */
+    take: () => requests.splice(0),
+    async close() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+function fail(res: ServerResponse, status: number, code: string) {
+  res
+    .writeHead(status, { 'content-type': 'application/xml' })
+    .end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>made by the test</Message></Error>`)
+}
