@@ -63,7 +63,11 @@ export class DirLocks {
     const files = await unless(['ENOENT'], [], unless(['ENOTDIR'], undefined, readdir(lockFolder)))
     // Somebody copied a lock of another kind of store into the folder. If it is a lock by now, this fails.
     if (!files) await unless(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
-    return files?.sort()[0]
+    const file = files?.find((name) => ofHolder.test(name))
+    if (file !== undefined) return file
+    // What desktops leave in folders would keep the lock from ever being free.
+    for (const name of files ?? []) await rm(join(lockFolder, name), { recursive: true, force: true })
+    return undefined
   }
 
   async #takeFree(lockFolder: string, id: string): Promise<boolean> {
@@ -189,6 +193,7 @@ class DirLock implements CertCacheLock {
   }
 }
 
+const ofHolder = /^[\da-f-]{36}\.\d+$/
 const fileName = (id: string, number: number) => `${id}.${number}`
 
 /**
