@@ -1,17 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { CertCacheLock } from './cache.js'
 import { unless } from './dir-errors.js'
-import { LockLostError } from './errors.js'
+import { holdLease, type Lease, leaseMs } from './lease.js'
 
-/** How long a lock whose file keeps its name lasts. */
-const leaseMs = 30_000
-const beatEveryMs = 10_000
-/** After a beat that failed without saying that the lock is lost. */
-const retryBeatMs = 2_000
-/** A lock counts as lost this long before its end: what it protects takes time to arrive, too. */
-const marginMs = 5_000
 /** Locks of others that are watched at once; of more the oldest is forgotten, and waited for anew. */
 const mostWatched = 1_000
 
@@ -47,15 +40,16 @@ export class DirLocks {
 
   async take(name: string): Promise<CertCacheLock | undefined> {
     const lockFolder = join(this.#folder, `${name}+lock`)
-    const id = randomUUID()
-    const from = performance.now()
-    const found = await this.#look(lockFolder)
-    const taken = found
-      ? await this.#takeOver(name, lockFolder, found, id)
-      : await this.#takeFree(lockFolder, id)
-    if (!taken) return undefined
-    this.#watched.delete(name)
-    return new DirLock(name, lockFolder, id, from, this.#means.run)
+    const files = holderFiles(lockFolder)
+    const acquire = async () => {
+      const found = await this.#look(lockFolder)
+      const taken = found
+        ? await this.#takeOver(name, join(lockFolder, found), files(0))
+        : await this.#takeFree(lockFolder, files(0))
+      if (taken) this.#watched.delete(name)
+      return taken
+    }
+    return holdLease(name, new DirLease(name, lockFolder, files, acquire, this.#means.run))
   }
 
   /** The name of the file in a lock that is not free. */
@@ -70,131 +64,76 @@ export class DirLocks {
     return undefined
   }
 
-  async #takeFree(lockFolder: string, id: string): Promise<boolean> {
+  async #takeFree(lockFolder: string, ours: string): Promise<boolean> {
     const prepared = this.#means.temporaryPath()
     await mkdir(prepared, { mode: 0o700 })
     try {
-      await (await open(join(prepared, fileName(id, 0)), 'wx', 0o600)).close()
-      const others = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR']
-      return await unless(others, false, moved(prepared, lockFolder, join(lockFolder, fileName(id, 0))))
+      await (await open(join(prepared, basename(ours)), 'wx', 0o600)).close()
+      return await unless(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, moved(prepared, lockFolder, ours))
     } finally {
       await rm(prepared, { recursive: true, force: true }).catch(() => 'removed when it is old')
     }
   }
 
-  async #takeOver(name: string, lockFolder: string, file: string, id: string): Promise<boolean> {
+  async #takeOver(name: string, theirs: string, ours: string): Promise<boolean> {
     const now = performance.now()
     const watched = this.#watched.get(name)
-    if (watched?.file === file && now - watched.since < leaseMs) return false
+    const same = watched?.file === theirs
+    if (same && now - watched.since < leaseMs) return false
     this.#watched.delete(name)
-    if (watched?.file !== file) {
-      const [oldest] = this.#watched.size < mostWatched ? [] : this.#watched.keys()
-      if (oldest !== undefined) this.#watched.delete(oldest)
-      this.#watched.set(name, { file, since: now })
-      return false
-    }
-    const ours = join(lockFolder, fileName(id, 0))
-    return moved(join(lockFolder, file), ours, ours)
+    if (same) return moved(theirs, ours, ours)
+    const [oldest] = this.#watched.size < mostWatched ? [] : this.#watched.keys()
+    if (oldest !== undefined) this.#watched.delete(oldest)
+    this.#watched.set(name, { file: theirs, since: now })
+    return false
   }
 }
 
-class DirLock implements CertCacheLock {
-  readonly #lost = new AbortController()
-  readonly #name: string
-  readonly #lockFolder: string
-  readonly #id: string
-  readonly #run: Means['run']
+class DirLease implements Lease {
   #number = 0
-  /** By the monotonic clock, from before the rename that proved it. */
-  #provenUntil = 0
-  #released = false
-  #beat: NodeJS.Timeout | undefined
-  #expiry: NodeJS.Timeout | undefined
 
-  constructor(name: string, lockFolder: string, id: string, from: number, run: Means['run']) {
-    this.#name = name
-    this.#lockFolder = lockFolder
-    this.#id = id
-    this.#run = run
-    this.#proved(from)
-  }
+  constructor(
+    private readonly name: string,
+    private readonly lockFolder: string,
+    private readonly files: (number: number) => string,
+    readonly acquire: () => Promise<boolean>,
+    private readonly run: Means['run'],
+  ) {}
 
-  get signal(): AbortSignal {
-    // Asked after a pause of the whole process, before the timer for it had its turn.
-    if (performance.now() >= this.#provenUntil) this.#lose('it could not be renewed in time')
-    return this.#lost.signal
-  }
-
-  async release(): Promise<void> {
-    this.#released = true
-    this.#stopTimers()
-    await this.#run(`unlock ${this.#name}`, async () => {
-      // A rename that is under way, or of which no answer came, ends before the first of these or after it.
-      for (const number of [this.#number, this.#number + 1]) {
-        if ((await unless(['ENOENT'], 'not there', unlink(this.#file(number)))) !== 'not there') break
+  renew(): Promise<boolean> {
+    return this.run(`keep the lock of ${this.name}`, async () => {
+      for (let attempt = 1; attempt <= 3; attempt++) {
+        const number = this.#number
+        const next = this.files(number + 1)
+        const done = await unless(['ENOENT'], 'not there', rename(this.files(number), next))
+        if (done === 'not there' && !(await exists(next))) return false
+        // One that timed out may still be under way beside this one.
+        this.#number = Math.max(this.#number, number + 1)
+        // Otherwise a former rename, of which no answer came, was done at a time that nobody knows.
+        if (done !== 'not there') return true
       }
-      await rmdir(this.#lockFolder).catch(() => 'free all the same; or taken')
+      return false
     })
   }
 
-  async #keep(): Promise<void> {
-    try {
-      const from = await this.#run(`keep the lock of ${this.#name}`, () => this.#renameFile())
-      if (this.#released || this.#lost.signal.aborted) return
-      if (from === undefined) return this.#lose('somebody else has taken it')
-      this.#proved(from)
-    } catch {
-      // That it is lost was not said; until it ends there is time to try again.
-      if (!this.#released && !this.#lost.signal.aborted) this.#keepIn(retryBeatMs)
-    }
-  }
-
-  /** Since when the lock is proved; `undefined` if it is lost. */
-  async #renameFile(): Promise<number | undefined> {
-    for (let attempt = 0; attempt < 3 && !this.#released; attempt++) {
-      const from = performance.now()
-      const [file, next] = [this.#file(this.#number), this.#file(this.#number + 1)]
-      const done = (await unless(
-        ['ENOENT'],
-        false,
-        rename(file, next).then(() => true),
-      )) as boolean
-      if (!done && !(await exists(next))) return undefined
-      this.#number += 1
-      // Otherwise a former rename, of which no answer came, was done at a time that nobody knows.
-      if (done) return from
-    }
-    return undefined
-  }
-
-  #file = (number: number) => join(this.#lockFolder, fileName(this.#id, number))
-
-  #proved(from: number): void {
-    this.#stopTimers()
-    this.#provenUntil = from + leaseMs - marginMs
-    const left = this.#provenUntil - performance.now()
-    this.#expiry = setTimeout(() => this.#lose('it could not be renewed in time'), left).unref()
-    this.#keepIn(beatEveryMs)
-  }
-
-  #keepIn(ms: number): void {
-    this.#beat = setTimeout(() => void this.#keep(), ms).unref()
-  }
-
-  #stopTimers(): void {
-    clearTimeout(this.#beat)
-    clearTimeout(this.#expiry)
-  }
-
-  #lose(why: string): void {
-    this.#stopTimers()
-    if (this.#lost.signal.aborted) return
-    this.#lost.abort(new LockLostError(`the lock of ${this.#name} is lost: ${why}`))
+  async remove(): Promise<void> {
+    await this.run(`unlock ${this.name}`, async () => {
+      // A rename that is under way, or of which no answer came, is done before the first of these or after it.
+      for (const file of [this.files(this.#number), this.files(this.#number + 1)]) {
+        if ((await unless(['ENOENT'], 'not there', unlink(file))) !== 'not there') break
+      }
+      await rmdir(this.lockFolder).catch(() => 'free all the same; or taken')
+    })
   }
 }
 
+/** What the files of a new holder are called. */
+function holderFiles(lockFolder: string): (number: number) => string {
+  const id = randomUUID()
+  return (number) => join(lockFolder, `${id}.${number}`)
+}
+
 const ofHolder = /^[\da-f-]{36}\.\d+$/
-const fileName = (id: string, number: number) => `${id}.${number}`
 
 /**
  * False if what was to be renamed is not there. Where an answer was lost on the way, NFS may ask again for what it has

@@ -7,13 +7,14 @@ import {
   type CacheOperationOptions,
   type CertCacheEntry,
   type CertCacheLock,
+  isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
 import { dirErrorFrom, errnoOf, unless } from './dir-errors.js'
 import { DirLocks } from './dir-lock.js'
-import { CacheKeyError, StoreError } from './errors.js'
+import { StoreError } from './errors.js'
 
 /** Bound of one operation. */
 const timeoutMs = 5_000
@@ -113,7 +114,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       for (;;) {
         const entry = await bounded(() => folder.read())
         if (!entry) return
-        if (!isKey(entry.name)) continue
+        if (!isCacheKey(entry.name)) continue
         const found = await bounded(() =>
           unless(['ENOENT'], undefined, lstat(join(this.#folder, entry.name))),
         )
@@ -239,15 +240,5 @@ async function syncFolder(folder: string): Promise<void> {
     await unless(['EINVAL', 'ENOTSUP'], undefined, handle.sync())
   } finally {
     await handle.close()
-  }
-}
-
-function isKey(name: string): boolean {
-  try {
-    assertCacheKey(name)
-    return true
-  } catch (error) {
-    if (error instanceof CacheKeyError) return false
-    throw error
   }
 }
