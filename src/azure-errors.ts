@@ -1,4 +1,4 @@
-import { StoreError, type StoreErrorCode, toError } from './errors.js'
+import { type ServiceErrorCode, StoreError, toError } from './errors.js'
 
 /** The parts of the SDK's `RestError` that are looked at. */
 interface RestErrorLike {
@@ -14,10 +14,7 @@ const credentialCodes =
 // AuthenticationFailed's text, which Azurite sends with the code AuthorizationFailure.
 const credentialText = /^Server failed to authenticate the request/
 
-/** What the service can answer; no service decrypts. */
-type AzureErrorCode = Exclude<StoreErrorCode, 'ERR_STORE_DECRYPT'>
-
-const advice: Record<AzureErrorCode, string> = {
+const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
     'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
   ERR_STORE_PERMISSION:
@@ -25,7 +22,6 @@ const advice: Record<AzureErrorCode, string> = {
   ERR_STORE_CONTAINER: 'Create the container, or pass createContainer: true to connect().',
   ERR_STORE_UNREACHABLE: 'Check the account name or endpoint, DNS, and whether a firewall blocks the way.',
   ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',
-  ERR_STORE_PUBLIC: 'Disable anonymous access to the container.',
   ERR_STORE_FAILED: 'See the cause for the service’s own code.',
 }
 
@@ -60,7 +56,7 @@ function classify(
   status: number | undefined,
   serviceCode: string | undefined,
   message: string,
-): AzureErrorCode {
+): ServiceErrorCode {
   if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
   if (status === 401) return 'ERR_STORE_CREDENTIALS'
   if (status === 403) {

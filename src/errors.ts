@@ -17,6 +17,9 @@ export type StoreErrorCode =
   /** Any other answer that is neither a value nor a miss. */
   | 'ERR_STORE_FAILED'
 
+/** Of these, what a store's own failure can mean; the others are found out by looking at what it lets through. */
+export type ServiceErrorCode = Exclude<StoreErrorCode, 'ERR_STORE_DECRYPT' | 'ERR_STORE_PUBLIC'>
+
 /** What went wrong with a server name. */
 export type HostErrorCode =
   /** Not a DNS name that a public CA issues for. */

@@ -13,6 +13,7 @@ export type { Certificate } from './certificate.js'
 export type { HostStatus } from './certificates.js'
 export type { AnsweredChallenge, ChallengeType } from './challenge.js'
 export type { Clock } from './clock.js'
+export { DirCertCache } from './dir.js'
 export {
   EncryptedCertCache,
   type EncryptedCertCacheOptions,

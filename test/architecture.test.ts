@@ -24,6 +24,10 @@ test.each(['acme-client', '@peculiar/x509', './azure-connect.js', './issuance.js
   },
 )
 
+test('nothing that the main entry loads comes from what is for tests', () => {
+  expect(sources.filter(({ text }) => /'\.\/testing\//.test(text)).map(({ name }) => name)).toEqual([])
+})
+
 test('no file is longer than 300 lines', () => {
   expect(sources.filter(({ text }) => text.split('\n').length > 301).map(({ name }) => name)).toEqual([])
 })

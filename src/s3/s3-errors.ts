@@ -1,4 +1,4 @@
-import { StoreError, type StoreErrorCode, toError } from '../errors.js'
+import { type ServiceErrorCode, StoreError, toError } from '../errors.js'
 
 /** The parts of the SDK's `S3ServiceException`, and of Node's own errors, that are looked at. */
 interface ServiceErrorLike {
@@ -15,7 +15,7 @@ const credentialCodes =
   /^(CredentialsProviderError|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|RequestTimeTooSkewed|RequestExpired|AuthorizationHeaderMalformed|AccountProblem)/
 const bucketCodes = /^(NoSuchBucket|PermanentRedirect)$/
 
-const advice: Record<StoreErrorCode, string> = {
+const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
     'Check the access key and its secret, or whether the token has expired, the client’s region, and that this machine’s clock is right.',
   ERR_STORE_PERMISSION:
@@ -47,7 +47,7 @@ export function storeErrorFrom(thrown: unknown, what: string, bucket: string): S
   })
 }
 
-function classify(status: number | undefined, { name, code }: ServiceErrorLike): StoreErrorCode {
+function classify(status: number | undefined, { name, code }: ServiceErrorLike): ServiceErrorCode {
   if (credentialCodes.test(name) || status === 401) return 'ERR_STORE_CREDENTIALS'
   if (bucketCodes.test(name)) return 'ERR_STORE_CONTAINER'
   if (status === 403) return 'ERR_STORE_PERMISSION'

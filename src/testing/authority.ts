@@ -2,19 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type * as x509 from '@peculiar/x509'
 import type { Background } from './background.js'
 import { type Fault, type Faults, problemOf } from './faults.js'
-import type { Issuer, SignedLeaf } from './issuer.js'
+import type { IssuedCertificate, RenewalWindow } from './issued.js'
+import type { Issuer } from './issuer.js'
 import type { Nonces } from './nonces.js'
-import type { RenewalWindow } from './renewal-info.js'
 import type { Urls } from './representation.js'
 import type { Challenge, Order, Resources } from './resources.js'
 import type { TestCaSettings } from './settings.js'
 import { VALIDATORS } from './validation.js'
-
-/** A certificate this CA has issued. */
-export interface IssuedCertificate extends SignedLeaf {
-  /** The names in it, as ordered. */
-  readonly hosts: readonly string[]
-}
 
 /** All that the endpoints work with. */
 export interface Authority {

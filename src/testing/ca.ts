@@ -1,13 +1,14 @@
-import type { Authority, IssuedCertificate } from './authority.js'
+import type { Authority } from './authority.js'
 import { Background } from './background.js'
 import { type ActiveFault, type Fault, Faults } from './faults.js'
 import { type HttpServer, listen } from './http-server.js'
-import { Issuer, selfSignedCertificate } from './issuer.js'
+import type { IssuedCertificate, RenewalWindow } from './issued.js'
+import { Issuer } from './issuer.js'
 import { Nonces } from './nonces.js'
 import { answer } from './protocol.js'
-import type { RenewalWindow } from './renewal-info.js'
 import { Urls } from './representation.js'
 import { Resources } from './resources.js'
+import { selfSignedCertificate } from './self-signed.js'
 import { type ChallengeType, checkedSettings, type TestCaSettings } from './settings.js'
 
 /** How a CA starts. What is in TestCaSettings can be changed later, too. */

@@ -6,6 +6,15 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../cache.js'
+import type { ContractPlace } from './contract.js'
+
+/** What a case does with a fresh place; it throws where a promise is broken. */
+export interface Check {
+  readonly name: string
+  /** It waits for a lock to end, or not to. */
+  readonly slow?: boolean
+  run(place: ContractPlace): Promise<void>
+}
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text)
 

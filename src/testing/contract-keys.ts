@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { type CertCache, isLocking } from '../cache.js'
-import type { Check } from './contract.js'
-import { assertStored, bytes, forAll, outcomeOf } from './contract-help.js'
+import { assertStored, bytes, type Check, forAll, outcomeOf } from './contract-help.js'
 
 const refusedCharacters = '\\/:*?"<>|'
 const allowedCharacters = Array.from({ length: 0x7f - 0x20 }, (_, at) =>

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { CertCacheEntry, ListableCertCache } from '../cache.js'
-import type { Check } from './contract.js'
-import { bytes, forAll, listable } from './contract-help.js'
+import { bytes, type Check, forAll, listable } from './contract-help.js'
 
 async function entriesOf(store: ListableCertCache): Promise<CertCacheEntry[]> {
   const entries: CertCacheEntry[] = []

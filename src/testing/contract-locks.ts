@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { CertCacheLock, LockingCertCache } from '../cache.js'
-import type { Check } from './contract.js'
-import { assertStored, bytes, locking, outcomeOf, pause } from './contract-help.js'
+import { assertStored, bytes, type Check, locking, outcomeOf, pause } from './contract-help.js'
 import { cutOff } from './contract-values.js'
 
 const name = 'a.example'

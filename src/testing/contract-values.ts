@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { isListable, isLocking } from '../cache.js'
-import type { Check, ContractPlace } from './contract.js'
-import { assertStored, bytes, forAll, type Outcome, outcomeOf } from './contract-help.js'
+import type { ContractPlace } from './contract.js'
+import { assertStored, bytes, type Check, forAll, type Outcome, outcomeOf } from './contract-help.js'
 
 const key = 'a.example'
 

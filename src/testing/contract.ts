@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import type { CertCache } from '../cache.js'
+import type { Check } from './contract-help.js'
 import { keyChecks } from './contract-keys.js'
 import { listChecks } from './contract-list.js'
 import { lockChecks, lostLockChecks } from './contract-locks.js'
@@ -39,14 +40,6 @@ export interface ContractCase {
   readonly timeoutMs: number
   /** Rejects with an `AssertionError` of `node:assert` that says what is broken. */
   run(): Promise<void>
-}
-
-/** @internal What a case does with a fresh place; it throws where a promise is broken. */
-export interface Check {
-  readonly name: string
-  /** It waits for a lock to end, or not to. */
-  readonly slow?: boolean
-  run(place: ContractPlace): Promise<void>
 }
 
 /**

@@ -4,7 +4,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { documentOf } from './background.js'
 import type { Reply } from './call.js'
-import type { ServerCertificate } from './issuer.js'
+import type { ServerCertificate } from './issued.js'
 import { Problem } from './problem.js'
 import type { AcmeRequest } from './protocol.js'
 

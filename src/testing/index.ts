@@ -1,4 +1,3 @@
-export type { IssuedCertificate } from './authority.js'
 export { TestCa, type TestCaCounts, type TestCaOptions, type TestCaOrder } from './ca.js'
 export {
   type ContractBackend,
@@ -8,8 +7,8 @@ export {
   certCacheContract,
 } from './contract.js'
 export type { ActiveFault, Fault } from './faults.js'
-export { type ServerCertificate, type SignedLeaf, selfSignedCertificate } from './issuer.js'
+export type { IssuedCertificate, RenewalWindow, ServerCertificate, SignedLeaf } from './issued.js'
 export { MemoryCertCache } from './memory-cert-cache.js'
-export type { RenewalWindow } from './renewal-info.js'
 export type { Endpoint } from './representation.js'
+export { selfSignedCertificate } from './self-signed.js'
 export type { ChallengeType, TestCaSettings } from './settings.js'

@@ -1,57 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
+import type { SignedLeaf } from './issued.js'
 
-const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+export const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
 // The CA's own certificates must be valid at any time that an injected clock can show.
-const ALWAYS = { notBefore: new Date('2000-01-01T00:00:00Z'), notAfter: new Date('2099-12-31T23:59:59Z') }
+export const ALWAYS = {
+  notBefore: new Date('2000-01-01T00:00:00Z'),
+  notAfter: new Date('2099-12-31T23:59:59Z'),
+}
 
 type KeyPair = Awaited<ReturnType<typeof generateKeys>>
-
-/** A certificate and its private key, both PEM. */
-export interface ServerCertificate {
-  readonly certificate: string
-  /** PKCS#8. */
-  readonly privateKey: string
-}
-
-/** A leaf as its issuer made it. */
-export interface SignedLeaf {
-  /** Hexadecimal, upper case, as in `X509Certificate.serialNumber` of node:crypto. */
-  readonly serialNumber: string
-  /** Milliseconds since the epoch. */
-  readonly notBefore: number
-  readonly notAfter: number
-  /** The leaf, then the intermediate. */
-  readonly pem: string
-}
-
-/**
- * A self-signed P-256 server certificate, valid from 2000 to 2099.
- * @param hosts DNS names and IPv4 or IPv6 addresses. Default `localhost` and `127.0.0.1`.
- */
-export async function selfSignedCertificate(
-  hosts: readonly string[] = ['localhost', '127.0.0.1'],
-): Promise<ServerCertificate> {
-  const keys = await generateKeys()
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    ...ALWAYS,
-    serialNumber: randomSerial(),
-    name: [{ CN: ['ACME test endpoint'] }],
-    keys,
-    signingAlgorithm: ECDSA,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension(
-        hosts.map((value) => ({ type: /^[\d.]+$|:/.test(value) ? 'ip' : 'dns', value })),
-      ),
-    ],
-  })
-  const pkcs8 = await crypto.subtle.exportKey('pkcs8', keys.privateKey)
-  return { certificate: pem(certificate), privateKey: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n` }
-}
 
 /** A root, an intermediate below it, and the leaves that the intermediate signs. */
 export class Issuer {
@@ -153,12 +112,12 @@ function keyIdentifiers(subject: x509.PublicKeyType, issuer: KeyPair): Promise<x
   ])
 }
 
-function generateKeys() {
+export function generateKeys() {
   return crypto.subtle.generateKey(ECDSA, true, ['sign', 'verify'])
 }
 
 /** 16 bytes whose first is from 0x40 to 0x7f: positive, and never shorter in DER. */
-function randomSerial(): string {
+export function randomSerial(): string {
   const bytes = randomBytes(16)
   bytes[0] = (bytes[0]! & 0x3f) | 0x40
   return bytes.toString('hex')
@@ -168,6 +127,6 @@ function wholeSeconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000
 }
 
-function pem(certificate: x509.X509Certificate): string {
+export function pem(certificate: x509.X509Certificate): string {
   return `${certificate.toString('pem')}\n`
 }

@@ -3,12 +3,6 @@ import { ok, type Reply } from './call.js'
 import { Problem } from './problem.js'
 import type { Account, Order } from './resources.js'
 
-/** When a certificate should be replaced: milliseconds since the epoch. RFC 9773 §4.2. */
-export interface RenewalWindow {
-  readonly start: number
-  readonly end: number
-}
-
 /** The answer to a GET of `renewalInfo/<certificate identifier>`. RFC 9773 §4.1. */
 export function renewalInfo(ca: Authority, certificateId: string): Reply {
   if (!ca.settings.renewalInfo) throw new Problem('malformed', 'There is no renewalInfo', { status: 404 })

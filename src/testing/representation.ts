@@ -1,5 +1,5 @@
+import type { RenewalWindow } from './issued.js'
 import type { Json } from './jws.js'
-import type { RenewalWindow } from './renewal-info.js'
 import type { Account, Authorization, Challenge, Order } from './resources.js'
 import type { TestCaSettings } from './settings.js'
 

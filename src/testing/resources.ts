@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { SignedLeaf } from './issuer.js'
+import type { SignedLeaf } from './issued.js'
 import type { AccountKey } from './jws.js'
 import { Problem, type ProblemDocument } from './problem.js'
 import type { ChallengeType } from './settings.js'

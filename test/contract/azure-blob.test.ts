@@ -18,7 +18,6 @@ const contract = certCacheContract({
       },
     }
   },
-  without: ['list'],
 })
 
 describe.concurrent('AzureBlobCertCache keeps the contract', () => {

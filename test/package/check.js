@@ -30,7 +30,7 @@ try {
   const tarball = join(folder, filename)
   const stray = files.filter(
     (/** @type {{ path: string }} */ { path }) =>
-      !/^(dist\/(s3\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
+      !/^(dist\/((s3|sql|cli|testing)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   run(bin('publint'), ['--strict', tarball])
@@ -38,19 +38,39 @@ try {
 
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
   run('npm', ['install', '--no-audit', '--no-fund', tarball])
-  const names = ['AzureBlobCertCache', 'CertManager', 'LruCertCache', 'StoreError']
-  const check = `for (const name of ${JSON.stringify(names)}) if (typeof api[name] !== 'function') throw new Error(name)`
-  writeFileSync(join(folder, 'imports.mjs'), `import * as api from 'acme-cert-cache'\n${check}\n`)
-  writeFileSync(join(folder, 'requires.cjs'), `const api = require('acme-cert-cache')\n${check}\n`)
+  const names = {
+    'acme-cert-cache': ['AzureBlobCertCache', 'CertManager', 'DirCertCache', 'LruCertCache', 'StoreError'],
+    'acme-cert-cache/testing': ['MemoryCertCache', 'TestCa', 'certCacheContract', 'selfSignedCertificate'],
+  }
+  const check = `for (const [path, names] of Object.entries(${JSON.stringify(names)}))
+  for (const name of names) if (typeof api[path][name] !== 'function') throw new Error(path + ' lacks ' + name)`
+  const paths = JSON.stringify(Object.keys(names))
+  writeFileSync(
+    join(folder, 'imports.mjs'),
+    `const api = {}\nfor (const path of ${paths}) api[path] = await import(path)\n${check}\n`,
+  )
+  writeFileSync(
+    join(folder, 'requires.cjs'),
+    `const api = {}\nfor (const path of ${paths}) api[path] = require(path)\n${check}\n`,
+  )
   run(process.execPath, ['imports.mjs'])
   run(process.execPath, ['requires.cjs'])
 
   writeFileSync(
     join(folder, 'types.mts'),
     `import { type CertCache, CertManager } from 'acme-cert-cache'
+import { certCacheContract, MemoryCertCache } from 'acme-cert-cache/testing'
 declare const cache: CertCache
 const manager = new CertManager({ cache, hostPolicy: ['a.example'], acme: { termsOfServiceAgreed: true } })
 manager.on('issued', ({ host }) => host.toUpperCase())
+const contract = certCacheContract({
+  async open() {
+    const store = new MemoryCertCache()
+    return { store, peer: async () => store.peer(), close: async () => undefined }
+  },
+  without: ['cutOff'],
+})
+for (const { name, run, timeoutMs } of contract) setTimeout(() => run().catch(() => name), timeoutMs)
 // @ts-expect-error: the policy is mandatory
 new CertManager({ cache, acme: { termsOfServiceAgreed: true } })
 `,
