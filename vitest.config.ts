@@ -12,7 +12,10 @@ export default defineConfig({
       },
       // Processes, many at once: as much of it as fits into npm test, and what waits for leases to end.
       { extends: true, test: { name: 'fleet', include: ['test/fleet/*.test.ts'] } },
-      { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
+      {
+        extends: true,
+        test: { name: 'takeover', include: ['test/fleet/*.long.ts', 'test/contract/*.long.ts'] },
+      },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
       // Needs a real S3 server: a command of its own, npm run test:s3.
