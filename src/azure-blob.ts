@@ -110,6 +110,8 @@ export class AzureBlobCertCache implements LockingCertCache {
    * don't need.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
+    // Not only with the suffix: '' and '..' become legal by it.
+    assertCacheKey(name)
     // The caller's signal is for taking the lock; renewing and giving it back go on.
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./azure-lease.js')
