@@ -15,6 +15,16 @@ export default defineConfig({
       { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
+      // Needs PostgreSQL and MariaDB: a command of its own, npm run test:databases.
+      {
+        test: {
+          name: 'databases',
+          include: ['test/sql/*.databases.ts'],
+          globalSetup: ['test/sql/servers.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
     ],
