@@ -11,8 +11,19 @@ export interface SqliteDatabase {
   // biome-ignore-end lint/suspicious/noExplicitAny: as above
 }
 
-/** Each statement is done when it returns: there is nothing to abort. */
 export const sqlite = (database: SqliteDatabase): Connection => ({
-  rows: async (statement, values) => database.prepare(statement).all(...values) as Row[],
-  change: async (statement, values) => Number(database.prepare(statement).run(...values).changes),
+  async rows(statement, values, signal) {
+    await aTurn(signal)
+    return database.prepare(statement).all(...values) as Row[]
+  },
+  async change(statement, values, signal) {
+    await aTurn(signal)
+    return Number(database.prepare(statement).run(...values).changes)
+  },
 })
+
+/** A statement is done when it returns: between many of them, timers and sockets need their turn. */
+async function aTurn(signal: AbortSignal): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  signal.throwIfAborted()
+}

@@ -45,6 +45,8 @@ async function setUp(backend: SqlBackend) {
     for (const name of [table, `${table}_locks`]) await other.query(`drop table if exists ${name}`)
   })
   const close = async () => {
+    // What was cut would keep its pool from ending.
+    place.mend?.()
     for (const closer of closers.splice(0)) await closer()
   }
   const cacheOn = (database: ConstructorParameters<typeof SqlCertCache>[0], timeoutMs?: number) =>
@@ -138,7 +140,9 @@ export function sqlCases(backend: SqlBackend) {
       holder.kill('SIGKILL')
       await once(holder, 'exit')
       expect(await cache.tryLock('a.example')).toBeUndefined()
-      await expect.poll(() => peer.tryLock('a.example'), { timeout: 40_000, interval: 500 }).toBeDefined()
+      await context.expect
+        .poll(() => peer.tryLock('a.example'), { timeout: 40_000, interval: 500 })
+        .toBeDefined()
     })
 
     test('a stolen lock aborts its signal at the next renewal, and its release leaves the thief’s', async (context) => {
@@ -146,7 +150,7 @@ export function sqlCases(backend: SqlBackend) {
       const lock = (await cache.tryLock('a.example')) ?? expect.unreachable()
       await other.query(`delete from ${table}_locks`)
       const stolen = (await peer.tryLock('a.example')) ?? expect.unreachable()
-      await expect.poll(() => lock.signal.aborted, { timeout: 15_000 }).toBe(true)
+      await context.expect.poll(() => lock.signal.aborted, { timeout: 15_000 }).toBe(true)
       expect(lock.signal.reason).toBeInstanceOf(LockLostError)
       expect(stolen.signal.aborted).toBe(false)
       await lock.release()
@@ -188,7 +192,7 @@ export function serverCases(backend: SqlBackend) {
       await cache.put('a.example', Buffer.from('before'))
       place.drop?.()
       const read = async () => Buffer.from((await cache.get('a.example')) ?? []).toString()
-      await expect.poll(() => read().catch(({ code }) => code)).toBe('before')
+      await context.expect.poll(() => read().catch(({ code }) => code)).toBe('before')
       expect(await peer.tryLock('a.example')).toBeUndefined()
       expect(lock.signal.aborted).toBe(false)
       await lock.release()

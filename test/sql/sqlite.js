@@ -7,16 +7,26 @@
 export async function openSqlite(file) {
   if (process.getBuiltinModule('node:sqlite')) {
     const { DatabaseSync } = /** @type {any} */ (process.getBuiltinModule('node:sqlite'))
-    return new DatabaseSync(file)
+    return unsynchronised(new DatabaseSync(file))
   }
   const { default: wasm } = await import('node-sqlite3-wasm')
   const database = new wasm.Database(file)
-  return {
+  return unsynchronised({
     exec: (sql) => database.exec(sql),
     prepare: (sql) => ({
       all: (...values) => database.all(sql, values),
       run: (...values) => database.run(sql, values),
     }),
     close: () => database.close(),
-  }
+  })
+}
+
+/**
+ * Without waiting for the disk, which matters to what a power failure leaves only.
+ * @template {{ exec(sql: string): unknown }} T
+ * @param {T} database
+ */
+function unsynchronised(database) {
+  database.exec('pragma synchronous = off')
+  return database
 }
