@@ -2,6 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import { afterAll, beforeAll } from 'vitest'
 import { serverCases, sqlCases } from './cases.js'
+import { postgresCases } from './postgres-cases.js'
 import { openRelay } from './relay.js'
 
 // PostgreSQL compiled to WebAssembly. It has one session, behind which connections queue: what many sessions do to
@@ -31,3 +32,4 @@ const backend = {
 }
 sqlCases(backend)
 serverCases(backend)
+postgresCases('PGlite', () => ({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' }))

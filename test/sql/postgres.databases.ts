@@ -1,5 +1,9 @@
-import { inject } from 'vitest'
+import { dirname } from 'node:path'
+import pg from 'pg'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { SqlCertCache } from '../../src/sql/index.js'
 import { serverCases, sqlCases } from './cases.js'
+import { postgresCases } from './postgres-cases.js'
 import { openRelay } from './relay.js'
 
 const { postgres: path, user } = inject('databases')
@@ -23,3 +27,55 @@ const backend = {
 }
 sqlCases(backend)
 serverCases(backend)
+
+const address = { host: dirname(path), user, database: 'postgres' }
+postgresCases('PostgreSQL', () => address)
+
+const connect = (settings: pg.PoolConfig = {}) => {
+  const pool = new pg.Pool({ ...address, ...settings })
+  onTestFinished(() => pool.end())
+  return pool
+}
+
+test('wrong credentials, a missing permission and a missing database are told apart', async () => {
+  const admin = connect()
+  await admin.query("create role guarded login password 'right'")
+  const cache = new SqlCertCache(admin, { table: 'guarded_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  const as = (settings: pg.PoolConfig) =>
+    new SqlCertCache(connect({ user: 'guarded', ...settings }), { table: 'guarded_cache' })
+  const credentials = { code: 'ERR_STORE_CREDENTIALS', message: expect.not.stringContaining('wrong') }
+  await expect(as({ password: 'wrong' }).get('a.example')).rejects.toMatchObject(credentials)
+  const allowed = as({ password: 'right' })
+  await expect(allowed.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
+  const elsewhere = as({ password: 'right', database: 'nowhere' })
+  await expect(elsewhere.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
+  // Enough rights to use the tables, none to make them.
+  await admin.query('grant select, insert, update, delete on guarded_cache, guarded_cache_locks to guarded')
+  await allowed.createTables()
+  await allowed.put('a.example', Buffer.from('other'))
+  await (await allowed.tryLock('a.example'))?.release()
+})
+
+test('transactions that are serializable by default make nobody fail', async () => {
+  const pool = connect({ options: '-c default_transaction_isolation=serializable', max: 20 })
+  const cache = new SqlCertCache(pool, { table: 'serializable_cache' })
+  await cache.createTables()
+  for (let round = 0; round < 5; round++) {
+    const puts = Array.from({ length: 40 }, (_, at) => cache.put('a.example', Buffer.from(`${at}`)))
+    await Promise.all(puts)
+  }
+})
+
+test('a connection of its own will do, and says so when it is gone', async () => {
+  const client = new pg.Client(address)
+  client.on('error', () => {})
+  await client.connect()
+  const cache = new SqlCertCache(client, { table: 'single_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  expect(await cache.get('a.example')).toBeDefined()
+  await client.end()
+  await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+})

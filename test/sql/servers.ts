@@ -1,6 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, chownSync, constants, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  accessSync,
+  chownSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import mysql from 'mysql2/promise'
@@ -97,6 +107,9 @@ export default async function setup(project: TestProject) {
       string,
     ]
     run(initdb, ['-D', pgData, '-A', 'trust', '-U', user, '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'])
+    // Everybody is let in, but for one role.
+    const hba = join(pgData, 'pg_hba.conf')
+    writeFileSync(hba, `local all guarded scram-sha-256\n${readFileSync(hba, 'utf8')}`)
     run(install, [
       '--no-defaults',
       `--datadir=${myData}`,
