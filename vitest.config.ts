@@ -20,6 +20,16 @@ export default defineConfig({
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
       // Needs a real S3 server: a command of its own, npm run test:s3.
       { extends: true, test: { name: 's3', include: ['test/s3/*.s3.ts'], testTimeout: 120_000 } },
+      // Needs PostgreSQL and MariaDB: a command of its own, npm run test:databases.
+      {
+        test: {
+          name: 'databases',
+          include: ['test/sql/*.databases.ts'],
+          globalSetup: ['test/sql/servers.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
       // Needs Go, for autocert: a command of its own, npm run test:interop.

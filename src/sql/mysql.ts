@@ -1,0 +1,55 @@
+import type { Connection, Row, SqlValue } from './database.js'
+import { withPooled } from './pooled.js'
+
+interface Statement {
+  sql: string
+  // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
+  values: any
+  rowsAsArray: false
+}
+
+/** What is used of a connection of `mysql2/promise`. */
+export interface MysqlConnection {
+  // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
+  execute(statement: Statement): Promise<[any, any]>
+}
+
+/** What is used of a pool of `mysql2/promise`. */
+export interface MysqlPool extends MysqlConnection {
+  getConnection(): Promise<MysqlConnection & { release(): void; destroy(): void }>
+}
+
+/**
+ * With statements prepared by the server, never with `query()`, which writes values into the statement by rules that
+ * the server's `sql_mode` can change.
+ */
+export function mysql(given: MysqlPool | MysqlConnection): Connection {
+  if (typeof (given as { promise?: unknown }).promise === 'function') {
+    throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
+  }
+  const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
+    const execute = (connection: MysqlConnection) =>
+      connection.execute({ sql, values: [...values], rowsAsArray: false })
+    const [result] = await (isPool(given) ? onPool(given, execute, signal) : execute(given))
+    return result
+  }
+  return {
+    rows: async (...what) => (await run(...what)) as Row[],
+    change: async (...what) => ((await run(...what)) as { affectedRows: number }).affectedRows,
+  }
+}
+
+const isPool = (given: MysqlPool | MysqlConnection): given is MysqlPool =>
+  typeof (given as MysqlPool).getConnection === 'function'
+
+const onPool = <T>(
+  pool: MysqlPool,
+  execute: (connection: MysqlConnection) => Promise<T>,
+  signal: AbortSignal,
+) =>
+  withPooled(
+    () => pool.getConnection(),
+    execute,
+    (connection, usable) => (usable ? connection.release() : connection.destroy()),
+    signal,
+  )

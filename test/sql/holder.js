@@ -1,0 +1,9 @@
+// A machine that takes a lock and holds it until it is killed. Arguments: see connect.js; then the table.
+import { SqlCertCache } from 'acme-cert-cache/sql'
+import { connectTo } from './connect.js'
+
+const [target, table] = process.argv.slice(2)
+const { database } = await connectTo(JSON.parse(String(target)))
+const lock = await new SqlCertCache(database, { table: String(table) }).tryLock('a.example')
+process.stdout.write(lock ? 'held\n' : 'not held\n')
+setInterval(() => {}, 1_000)

@@ -1,0 +1,109 @@
+import mysql, { type ConnectionOptions } from 'mysql2/promise'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { SqlCertCache } from '../../src/sql/index.js'
+import { serverCases, sqlCases } from './cases.js'
+import { openRelay } from './relay.js'
+
+const { mariadb: path } = inject('databases')
+
+const backend = {
+  name: 'MariaDB',
+  async open() {
+    const relay = await openRelay({ path })
+    const direct = await openRelay({ path })
+    const target = { kind: 'mariadb' as const, user: 'root', database: 'certificates' }
+    return {
+      ...relay,
+      target: { ...target, port: relay.port },
+      direct: { ...target, port: direct.port },
+      async close() {
+        await relay.close()
+        await direct.close()
+      },
+    }
+  },
+}
+sqlCases(backend)
+serverCases(backend)
+
+const address = { socketPath: path, user: 'root', database: 'certificates' }
+
+const connect = (settings: ConnectionOptions = {}) => {
+  const pool = mysql.createPool({ ...address, ...settings })
+  onTestFinished(() => pool.end())
+  return pool
+}
+
+test('wrong credentials, a missing permission and a missing database are told apart', async () => {
+  const admin = connect()
+  await admin.query("create user guarded identified by 'right'")
+  const cache = new SqlCertCache(admin, { table: 'guarded_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  const as = (settings: ConnectionOptions) =>
+    new SqlCertCache(connect({ user: 'guarded', ...settings }), { table: 'guarded_cache' })
+  const credentials = { code: 'ERR_STORE_CREDENTIALS', message: expect.not.stringContaining('wrong') }
+  await expect(as({ password: 'wrong' }).get('a.example')).rejects.toMatchObject(credentials)
+  await expect(as({ password: 'right' }).get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_PERMISSION',
+  })
+  for (const table of ['guarded_cache', 'guarded_cache_locks'])
+    await admin.query(`grant select, insert, update, delete on certificates.${table} to guarded`)
+  const allowed = as({ password: 'right' })
+  await allowed.createTables()
+  await allowed.put('a.example', Buffer.from('other'))
+  await (await allowed.tryLock('a.example'))?.release()
+  const elsewhere = new SqlCertCache(connect({ database: 'nowhere' }), { table: 'guarded_cache' })
+  await expect(elsewhere.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
+})
+
+test('keys are bytes: neither case nor a space at the end makes two of them one', async () => {
+  const cache = new SqlCertCache(connect(), { table: 'twins' })
+  await cache.createTables()
+  const twins = ['token', 'Token', 'TOKEN', 'token ', ' token']
+  for (const key of twins) await cache.put(key, Buffer.from(key))
+  for (const key of twins) expect(Buffer.from((await cache.get(key)) ?? []).toString()).toBe(key)
+  await cache.delete('token')
+  expect(await cache.get('token')).toBeUndefined()
+  expect(await cache.get('Token')).toBeDefined()
+  for (const key of twins) expect(await cache.tryLock(key)).toBeDefined()
+})
+
+test('the server’s and the connection’s settings change nothing', async () => {
+  const modes = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'
+  const pool = connect({
+    rowsAsArray: true,
+    dateStrings: true,
+    namedPlaceholders: true,
+    flags: ['-FOUND_ROWS'],
+  })
+  pool.pool.on('connection', (connection) => {
+    connection.query(`set sql_mode = '${modes}', time_zone = '+05:30'`)
+  })
+  const cache = new SqlCertCache(pool, { table: 'settings' })
+  await cache.createTables()
+  const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+  await cache.put("it's", bytes)
+  expect(Buffer.compare((await cache.get("it's")) ?? Buffer.alloc(0), bytes)).toBe(0)
+  for await (const { name, size, modified } of cache.list()) {
+    expect([name, size]).toEqual(["it's", 256])
+    expect(Math.abs(modified.getTime() - Date.now())).toBeLessThan(60_000)
+  }
+  const lock = await cache.tryLock("it's")
+  expect(lock).toBeDefined()
+  expect(await cache.tryLock("it's")).toBeUndefined()
+  await lock?.release()
+  const again = await cache.tryLock("it's")
+  expect(again).toBeDefined()
+  await again?.release()
+})
+
+test('a connection of its own will do, and says so when it is gone', async () => {
+  const connection = await mysql.createConnection(address)
+  const cache = new SqlCertCache(connection, { table: 'single_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  expect(await cache.get('a.example')).toBeDefined()
+  await connection.end()
+  await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+})
