@@ -4,7 +4,10 @@ import type { LeasableBlob } from './azure-lease.js'
 import {
   assertCacheKey,
   type CacheOperationOptions,
+  type CertCacheEntry,
   type CertCacheLock,
+  isCacheKey,
+  type ListableCertCache,
   type LockingCertCache,
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
@@ -30,6 +33,19 @@ export interface BlobContainerClient {
       },
     ): Promise<unknown>
   } & LeasableBlob
+  listBlobsFlat(options?: { prefix?: string; abortSignal?: AbortSignal }): {
+    byPage(settings?: { continuationToken?: string; maxPageSize?: number }): AsyncIterableIterator<ListedPage>
+  }
+}
+
+interface ListedPage {
+  readonly continuationToken?: string
+  readonly segment: {
+    readonly blobItems: readonly {
+      readonly name: string
+      readonly properties: { readonly contentLength?: number; readonly lastModified: Date }
+    }[]
+  }
 }
 
 export interface AzureBlobCertCacheOptions {
@@ -45,6 +61,8 @@ export interface AzureBlobCertCacheOptions {
 const contentType = 'application/x-pem-file'
 /** The longest name of a blob: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const longestBlobName = 1_024
+/** The service allows 5,000; parsing the answer takes memory, and the first keys are wanted soon. */
+const blobsPerPage = 1_000
 
 /**
  * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation.
@@ -53,7 +71,7 @@ const longestBlobName = 1_024
  * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing
  * container, an unreachable endpoint and a time-out apart. Only the service's own `BlobNotFound` is a miss.
  */
-export class AzureBlobCertCache implements LockingCertCache {
+export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
   readonly #timeoutMs: number
@@ -117,6 +135,24 @@ export class AzureBlobCertCache implements LockingCertCache {
     return acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
   }
 
+  /**
+   * One request per thousand blobs, in the order of their names. Blobs outside the prefix, or whose names are no keys,
+   * are left out. Needs the permission to list, which nothing else here does.
+   */
+  async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
+    const signal = options?.signal
+    let continuationToken: string | undefined
+    do {
+      const page = await this.#page(continuationToken, signal)
+      for (const { name, properties } of page.segment.blobItems) {
+        const key = name.slice(this.#prefix.length)
+        if (!isCacheKey(key)) continue
+        yield { name: key, size: properties.contentLength ?? 0, modified: properties.lastModified }
+      }
+      continuationToken = page.continuationToken || undefined
+    } while (continuationToken !== undefined)
+  }
+
   #blob(key: string) {
     assertCacheKey(key)
     return this.#blobClient(key)
@@ -141,6 +177,19 @@ export class AzureBlobCertCache implements LockingCertCache {
       if (!readableStreamBody) throw new Error('the SDK returned no body')
       return readAll(readableStreamBody)
     })
+  }
+
+  async #page(continuationToken: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
+    const settings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
+    const page = await this.#run('list the blobs', signal, async (abortSignal) => {
+      // An iterator of its own for each page: so each has its own time-out.
+      const blobs = this.#container.listBlobsFlat({ prefix: this.#prefix, abortSignal })
+      const { value, done } = await blobs.byPage(settings).next()
+      if (done) throw new Error('the SDK returned no page')
+      return value as ListedPage
+    })
+    if (page) return page
+    throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
   }
 
   /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such blob. */

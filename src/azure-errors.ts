@@ -18,7 +18,7 @@ const advice: Record<StoreErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
     'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
   ERR_STORE_PERMISSION:
-    'Give the identity the role "Storage Blob Data Contributor" on the container (a new role takes up to 10 minutes), or use a SAS with the permissions read, add, create, write and delete; check the storage account’s firewall.',
+    'Give the identity the role "Storage Blob Data Contributor" on the container (a new role takes up to 10 minutes), or use a SAS with the permissions read, add, create, write and delete (and list, for listings); check the storage account’s firewall.',
   ERR_STORE_CONTAINER: 'Create the container, or pass createContainer: true to connect().',
   ERR_STORE_UNREACHABLE: 'Check the account name or endpoint, DNS, and whether a firewall blocks the way.',
   ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',

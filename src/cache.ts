@@ -69,12 +69,14 @@ export const isListable = (cache: CertCache): cache is ListableCertCache =>
 
 const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 
+export const isCacheKey = (key: string): boolean => keyAlphabet.test(key) && key !== '.' && key !== '..'
+
 /**
  * Checks a cache key (or a prefix of one) against the alphabet that every store can represent.
  * @throws {CacheKeyError} naming the key and the rule
  */
 export function assertCacheKey(key: string): void {
-  if (typeof key === 'string' && keyAlphabet.test(key) && key !== '.' && key !== '..') return
+  if (typeof key === 'string' && isCacheKey(key)) return
   throw new CacheKeyError(
     `illegal cache key ${JSON.stringify(key)}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
   )
