@@ -15,6 +15,8 @@ export default defineConfig({
       { extends: true, test: { name: 'takeover', include: ['test/fleet/*.long.ts'] } },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
+      // The command on a container of 100,000 blobs, which take minutes to make.
+      { extends: true, test: { name: 'operating', include: ['test/cli/*.long.ts'], testTimeout: 1_200_000 } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
     ],

@@ -30,7 +30,7 @@ try {
   const tarball = join(folder, filename)
   const stray = files.filter(
     (/** @type {{ path: string }} */ { path }) =>
-      !/^(dist\/[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
+      !/^(dist\/[\w-]+\.(js|d\.ts)|dist\/cli\/[\w-]+\.js|[A-Z]+(\.md)?|package\.json)$/.test(path),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   run(bin('publint'), ['--strict', tarball])
