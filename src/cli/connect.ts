@@ -49,17 +49,25 @@ export async function connect(given: Given): Promise<Connection> {
   const containerName = textOf(given, 'container')
   if (containerName === undefined) throw new UsageError('--container is missing')
   const blobPrefix = textOf(given, 'blob-prefix') ?? ''
-  const options = { containerName, prefix: blobPrefix, timeoutMs: requestMs, ...(await access(given)) }
+  const options: AzureConnectOptions = {
+    containerName,
+    prefix: blobPrefix,
+    timeoutMs: requestMs,
+    ...(await access(given)),
+  }
   // The SDK takes a moment to load: --help does without.
   const { connectContainer } = await import('../azure-connect.js')
-  const { container, cacheOptions } = await connectContainer(options).catch((thrown: unknown) => {
-    // The SDK's, about a connection string that is none; its message may have a part of it.
-    if (thrown instanceof StoreError || thrown instanceof TypeError) throw usage(thrown)
-    throw new UsageError('AZURE_STORAGE_CONNECTION_STRING is not the connection string of a storage account')
-  })
+  const { container, store } = await connectContainer(options)
+    .then(({ container, cacheOptions }) => ({
+      container,
+      store: new AzureBlobCertCache(container, cacheOptions),
+    }))
+    .catch((thrown: unknown) => {
+      throw told(thrown, options.connectionString !== undefined)
+    })
   const blob = (key: string) => container.getBlobClient(blobPrefix + key)
   return {
-    store: new AzureBlobCertCache(container, cacheOptions),
+    store,
     containerName,
     blob,
     async isLeased(key) {
@@ -83,10 +91,14 @@ async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string
   }
 }
 
-const usage = (thrown: StoreError | TypeError) =>
-  thrown instanceof StoreError
-    ? thrown
-    : new UsageError(thrown.message.replace(/^AzureBlobCertCache.connect: /, ''))
+function told(thrown: unknown, byConnectionString: boolean): unknown {
+  if (thrown instanceof StoreError) return thrown
+  const [, wrong] = /^AzureBlobCertCache(?:\.connect)?: (.*)/.exec(toError(thrown).message) ?? []
+  if (wrong !== undefined) return new UsageError(wrong)
+  // The SDK's; its message may have a part of it.
+  if (!byConnectionString) return thrown
+  return new UsageError('AZURE_STORAGE_CONNECTION_STRING is not the connection string of a storage account')
+}
 
 /** How to be let in: flags before the environment, a key before a SAS before an identity. */
 async function access(given: Given): Promise<Partial<AzureConnectOptions>> {

@@ -65,7 +65,7 @@ The exit code is 1 if a certificate can't be read.`,
   flags,
   async run(given, terminal) {
     const sort = textOf(given, 'sort')
-    const order = sort === undefined ? undefined : sorts[sort]
+    const order = sort !== undefined && Object.hasOwn(sorts, sort) ? sorts[sort] : undefined
     if (sort !== undefined && !order) {
       throw new UsageError(`--sort takes one of ${Object.keys(sorts).join(', ')}`)
     }
