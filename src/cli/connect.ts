@@ -48,6 +48,11 @@ export interface Connection {
 export async function connect(given: Given): Promise<Connection> {
   const containerName = textOf(given, 'container')
   if (containerName === undefined) throw new UsageError('--container is missing')
+  if (!/^[a-z0-9](-?[a-z0-9]){2,62}$/.test(containerName) || containerName.length > 63) {
+    throw new UsageError(
+      '--container: a name has 3 to 63 lower-case letters and digits, with single hyphens between them',
+    )
+  }
   const blobPrefix = textOf(given, 'blob-prefix') ?? ''
   const options: AzureConnectOptions = {
     containerName,

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { toError } from '../errors.js'
-import { type Command, type Flags, printable, textOf, UsageError } from './arguments.js'
+import { type Command, type Flags, messageOf, printable, textOf, UsageError } from './arguments.js'
 import { caFlags, connect, connectionFlags, directoryUrl, layoutOf } from './connect.js'
 import { checkCa } from './doctor-ca.js'
 import { checkHost } from './doctor-host.js'
@@ -39,7 +38,7 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
     const connection = await connect(given)
     let failures = 0
     const check: Check = async (name, work) => {
-      const finding = await work().catch((thrown: unknown) => failed(toError(thrown).message))
+      const finding = await work().catch((thrown: unknown) => failed(messageOf(thrown)))
       if (finding.status === 'failed') failures += 1
       await show(terminal, given.flags.json === true, name, finding)
       return finding

@@ -2,7 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { CertCacheError, toError } from '../errors.js'
-import { type Command, CommandError, type Flags, parse, printable, UsageError } from './arguments.js'
+import {
+  type Command,
+  CommandError,
+  type Flags,
+  messageOf,
+  parse,
+  printable,
+  UsageError,
+} from './arguments.js'
 import { clean } from './clean.js'
 import { doctor } from './doctor.js'
 import { exportCertificate } from './export.js'
@@ -61,7 +69,7 @@ async function main([name, ...args]: string[]): Promise<number> {
 /** One line, whatever it was. */
 function told(thrown: unknown): { exitCode: number; message: string } {
   const error = toError(thrown)
-  const message = printable((error.message.split('\n', 1)[0] as string).trim())
+  const message = messageOf(thrown)
   if (error instanceof UsageError) return { exitCode: 2, message }
   if (error instanceof CertCacheError || error instanceof CommandError) return { exitCode: 1, message }
   return { exitCode: 1, message: `unexpected ${error.name}: ${message}` }

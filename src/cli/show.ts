@@ -121,7 +121,7 @@ function certificateLines(facts: CertificateFacts): [string, string][] {
     ...chain.flatMap((certificate, index): [string, string][] => [
       [
         index === 0 ? 'chain' : '',
-        `${nameOf(certificate.subject)}, by ${nameOf(certificate.issuer)}, until ${minuteOf(new Date(certificate.validTo))}`,
+        `${index === 0 ? (names[0] ?? 'no name') : nameOf(certificate.subject)}, by ${nameOf(certificate.issuer)}, until ${minuteOf(new Date(certificate.validTo))}`,
       ],
       ['', `SHA-256 ${certificate.fingerprint256}`],
     ]),

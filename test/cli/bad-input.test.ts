@@ -11,7 +11,7 @@ import { makeBundle } from '../support/certificates.js'
 import { accessTo, runCli } from '../support/cli.js'
 import { checked, keepSecret, makeOperator } from '../support/operator.js'
 
-const at = ['--container', 'c', '--account', 'fleet']
+const at = ['--container', 'certs', '--account', 'fleet']
 const key = { AZURE_STORAGE_KEY: Buffer.from('a wrong key').toString('base64') }
 keepSecret(key.AZURE_STORAGE_KEY)
 
@@ -31,13 +31,15 @@ test.each([
   [['ls', ...at, '--expiring', '14'], key, /--expiring takes a time such as/],
   [['ls', ...at, '--sort', 'size'], key, /--sort takes one of host/],
   [['ls', ...at, '--sort', 'constructor'], key, /--sort takes one of host/],
-  [['ls', '--container', 'c'], key, /give --account, or set AZURE_STORAGE_ACCOUNT/],
-  [['ls', '--container', 'c', '--account', 'x.invalid/'], key, /storage account’s name/],
+  [['ls', '--account', 'fleet', '--container', 'c'], key, /--container: a name has 3 to 63/],
+  [['ls', '--account', 'fleet', '--container', '../x'], key, /--container: a name has 3 to 63/],
+  [['ls', '--container', 'certs'], key, /give --account, or set AZURE_STORAGE_ACCOUNT/],
+  [['ls', '--container', 'certs', '--account', 'x.invalid/'], key, /storage account’s name/],
   [['ls', ...at, '--endpoint', 'ftp://fleet.invalid'], key, /--endpoint takes an http or https URL/],
   [['ls', ...at, '--endpoint', 'https://fleet.invalid?sig=secret'], {}, /AZURE_STORAGE_SAS_TOKEN/],
   [['ls', ...at], { AZURE_STORAGE_SAS_TOKEN: '?sv=2021' }, /AZURE_STORAGE_SAS_TOKEN has no signature/],
   [
-    ['ls', '--container', 'c'],
+    ['ls', '--container', 'certs'],
     { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=secret' },
     /AZURE_STORAGE_CONNECTION_STRING is not/,
   ],
@@ -85,8 +87,8 @@ test('a store that can’t be used is told in one line by every command', async 
       }),
     ).search
   const cases: [string, string[], Record<string, string>, RegExp][] = [
-    ['unreachable', accessTo('c', 'http://127.0.0.1:1/fleet').flags, env, /firewall blocks the way/],
-    ['no such name', accessTo('c', 'http://nowhere.invalid/fleet').flags, env, /DNS/],
+    ['unreachable', accessTo('certs', 'http://127.0.0.1:1/fleet').flags, env, /firewall blocks the way/],
+    ['no such name', accessTo('certs', 'http://nowhere.invalid/fleet').flags, env, /DNS/],
     ['no container', accessTo('is-not-there').flags, env, /Create the container/],
     ['wrong key', flags, { AZURE_STORAGE_ACCOUNT: accountName, ...key }, /Check the account name and key/],
     [

@@ -125,7 +125,7 @@ test('a container that cannot be entered: what follows from it is left out', asy
   for (const [access, credentials, clock, told] of [
     [accessTo('is-not-there').flags, env, 'ok', /Create the container/],
     [accessTo('is-not-there').flags, wrongKey, 'ok', /account name and key/],
-    [accessTo('c', 'http://127.0.0.1:1/fleet').flags, env, 'failed', /firewall blocks the way/],
+    [accessTo('certs', 'http://127.0.0.1:1/fleet').flags, env, 'failed', /firewall blocks the way/],
   ] as const) {
     const { code, stdout, stderr } = checked(
       await runCli(['doctor', '--json', ...access, ...flags], { env: credentials }),
