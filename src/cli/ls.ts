@@ -58,7 +58,7 @@ export const ls: Command = {
   usage: 'ls [flags]',
   summary: 'what certificates there are, when they end, what failed',
   details: `Rows come in the order of the store as they are read, with constant memory for any number of blobs; with --sort
-all rows are kept in memory, some 500 bytes each. Without --directory or --key-prefix: those of all CAs.
+all rows are kept in memory, some 300 bytes each. Without --directory or --key-prefix: those of all CAs.
 RENEWS is when a manager with the default renewBeforeMs begins to replace it. Times are in UTC.
 The exit code is 1 if a certificate can't be read.`,
   operands: [0, 0],
@@ -74,17 +74,17 @@ The exit code is 1 if a certificate can't be read.`,
     const connection = await connect(given)
     const output = given.flags.json === true ? jsonLines(terminal) : table(terminal)
     const seen = new Map<Kind, number>()
-    const kept: Row[] = []
+    const kept: { readonly by: string | number; readonly packed: string }[] = []
     let corrupt = 0
     for await (const rows of read(connection, terminal, seen, chosenPrefix(given))) {
       for (const row of rows) {
         if (row.state === 'corrupt') corrupt += 1
         if (endsBefore !== undefined && !(row.notAfter && row.notAfter.getTime() <= endsBefore)) continue
-        if (order) kept.push(row)
+        if (order) kept.push(pack(row, order))
         else await output.row(row)
       }
     }
-    if (order) for (const row of kept.sort(ascending(order))) await output.row(row)
+    for (const { packed } of kept.sort(ascending)) await output.row(unpack(packed))
     await output.end(seen)
     if (corrupt === 0) return 0
     terminal.note(
@@ -180,10 +180,32 @@ function stateAt(now: number, { notBefore, notAfter }: CertificateFacts, renewAt
   return now >= renewAt ? 'due' : 'valid'
 }
 
-const ascending = (order: (row: Row) => string | number) => (a: Row, b: Row) => {
-  const [left, right] = [order(a), order(b)]
-  return left < right ? -1 : left > right ? 1 : 0
+const fields = [
+  ...['host', 'key', 'state', 'fault', 'keyType', 'issuer', 'notBefore', 'notAfter', 'renewAt', 'failure'],
+  'locked',
+] as (keyof Row)[]
+
+/** Small, and without the texts that parts of the row were cut from, such as the whole page of the listing. */
+function pack(row: Row, order: (row: Row) => string | number) {
+  const packed = JSON.stringify(fields.map((field) => row[field]))
+  return { by: order(unpack(packed)), packed }
 }
+
+function unpack(packed: string): Row {
+  const values = JSON.parse(packed) as unknown[]
+  const row = Object.fromEntries(fields.map((field, index) => [field, values[index]])) as unknown as Row
+  const date = (value: Date | null) => value && new Date(value)
+  return {
+    ...row,
+    notBefore: date(row.notBefore),
+    notAfter: date(row.notAfter),
+    renewAt: date(row.renewAt),
+    failure: row.failure && { ...row.failure, retryAt: new Date(row.failure.retryAt) },
+  }
+}
+
+const ascending = (a: { by: string | number }, b: { by: string | number }) =>
+  a.by < b.by ? -1 : a.by > b.by ? 1 : 0
 
 interface Output {
   row(row: Row): Promise<void>
