@@ -30,6 +30,8 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      // The command on a container of 100,000 blobs, which take minutes to make.
+      { extends: true, test: { name: 'operating', include: ['test/cli/*.long.ts'], testTimeout: 1_200_000 } },
       // Needs Go's Pebble: a command of its own, npm run test:pebble.
       { extends: true, test: { name: 'pebble', include: ['test/**/*.pebble.ts'], testTimeout: 120_000 } },
       // Needs Go, for autocert: a command of its own, npm run test:interop.

@@ -110,6 +110,17 @@ export class AcmeAccount {
     }
   }
 
+  /**
+   * The URL of the account that the CA has for the stored key (RFC 8555 section 7.3.1). Makes none.
+   * @throws {IssuanceError} `accountDoesNotExist`, or `unauthorized` for an account that was deactivated
+   */
+  async find(signal: AbortSignal): Promise<string> {
+    const { client } = await this.#makeClient(signal, await this.accountKey(signal))
+    client.updateAccount = async () => ({ status: 'valid', orders: '' })
+    await client.createAccount({ onlyReturnExisting: true })
+    return client.getAccountUrl()
+  }
+
   /** When the CA would have a certificate replaced: PEM, the leaf before its issuers. */
   async renewalSuggestion(certificate: Uint8Array): Promise<RenewalSuggestion> {
     const ask = (signal: AbortSignal) => askForSuggestion(this.#http, certificate, this.clock.now(), signal)

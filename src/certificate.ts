@@ -87,7 +87,7 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
 }
 
 /** By a signature: an EC key has a copy of its public half, which checkPrivateKey would compare with the leaf's. */
-function isKeyOf(leaf: X509Certificate, key: KeyObject): boolean {
+export function isKeyOf(leaf: X509Certificate, key: KeyObject): boolean {
   const probe = Buffer.from('acme-cert-cache')
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }

@@ -42,7 +42,8 @@ export function storedLayout(directoryUrl: string, keyType: KeyType, prefix?: st
   }
 }
 
-function defaultPrefix(directoryUrl: string): string {
+/** What a CA's keys begin with: nothing for Let's Encrypt's production. */
+export function defaultPrefix(directoryUrl: string): string {
   if (directoryUrl === letsEncryptProduction) return ''
   return `${new URL(directoryUrl).host.replace(/[^a-z0-9.-]/g, '_')}~`
 }

@@ -2,9 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 
 const directory = new URL('../src/', import.meta.url)
-const sources = readdirSync(directory)
-  .filter((name) => name.endsWith('.ts'))
-  .map((name) => ({ name, text: readFileSync(new URL(name, directory), 'utf8') }))
+const read = (folder: URL) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => ({ name, text: readFileSync(new URL(name, folder), 'utf8') }))
+const sources = read(directory)
+const command = read(new URL('cli/', directory))
 
 test.each([
   ['acme-client', ['acme.ts']],
@@ -28,6 +31,14 @@ test('nothing that the main entry loads comes from what is for tests', () => {
   expect(sources.filter(({ text }) => /'\.\/testing\//.test(text)).map(({ name }) => name)).toEqual([])
 })
 
+test('the command is loaded by nothing else, and imports no dependency itself', () => {
+  expect(sources.filter(({ text }) => /'[./]*\/cli\//.test(text)).map(({ name }) => name)).toEqual([])
+  expect(
+    command.filter(({ text }) => /(from |import\()'(?!node:|\.)/.test(text)).map(({ name }) => name),
+  ).toEqual([])
+})
+
 test('no file is longer than 300 lines', () => {
-  expect(sources.filter(({ text }) => text.split('\n').length > 301).map(({ name }) => name)).toEqual([])
+  const all = [...sources, ...command]
+  expect(all.filter(({ text }) => text.split('\n').length > 301).map(({ name }) => name)).toEqual([])
 })

@@ -1,0 +1,193 @@
+import { AzureBlobCertCache } from '../azure-blob.js'
+import type { AzureConnectOptions, connectContainer, TokenCredential } from '../azure-connect.js'
+import { storeErrorFrom } from '../azure-errors.js'
+import { systemClock, withDeadline } from '../clock.js'
+import { StoreError, toError } from '../errors.js'
+import {
+  defaultPrefix,
+  type KeyType,
+  letsEncryptProduction,
+  type StoredLayout,
+  storedLayout,
+} from '../layout.js'
+import { CommandError, type Flags, type Given, textOf, UsageError } from './arguments.js'
+
+export const connectionFlags: Flags = {
+  container: { value: 'NAME', help: 'the container; required' },
+  account: { value: 'NAME', help: 'the storage account; default: AZURE_STORAGE_ACCOUNT' },
+  endpoint: {
+    value: 'URL',
+    help: 'the Blob service, where it is not https://ACCOUNT.blob.core.windows.net',
+  },
+  'blob-prefix': {
+    value: 'TEXT',
+    help: 'the store’s option prefix, for a container shared with something else',
+  },
+}
+
+export const caFlags: Flags = {
+  directory: { value: 'URL', help: 'the CA’s directory; default: Let’s Encrypt’s production' },
+  'key-prefix': { value: 'TEXT', help: 'the manager’s option acme.keyPrefix, where it is set' },
+}
+
+/** A handshake would not wait so long; an operator does. */
+const requestMs = 15_000
+
+type ContainerClient = Awaited<ReturnType<typeof connectContainer>>['container']
+
+export interface Connection {
+  readonly store: AzureBlobCertCache
+  readonly containerName: string
+  /** The SDK's own client of a key's blob, for what a store has no method for. */
+  blob(key: string): ReturnType<ContainerClient['getBlobClient']>
+  /** Whether somebody holds the lock that this key is; `undefined` if there is none. */
+  isLeased(key: string): Promise<boolean | undefined>
+}
+
+/** Makes the client, without a request: the first one that is meant tells what is wrong. */
+export async function connect(given: Given): Promise<Connection> {
+  const containerName = textOf(given, 'container')
+  if (containerName === undefined) throw new UsageError('--container is missing')
+  if (!/^[a-z0-9](-?[a-z0-9]){2,62}$/.test(containerName) || containerName.length > 63) {
+    throw new UsageError(
+      '--container: a name has 3 to 63 lower-case letters and digits, with single hyphens between them',
+    )
+  }
+  const blobPrefix = textOf(given, 'blob-prefix') ?? ''
+  const options: AzureConnectOptions = {
+    containerName,
+    prefix: blobPrefix,
+    timeoutMs: requestMs,
+    ...(await access(given)),
+  }
+  // The SDK takes a moment to load: --help does without.
+  const { connectContainer } = await import('../azure-connect.js')
+  const { container, store } = await connectContainer(options)
+    .then(({ container, cacheOptions }) => ({
+      container,
+      store: new AzureBlobCertCache(container, cacheOptions),
+    }))
+    .catch((thrown: unknown) => {
+      throw told(thrown, options.connectionString !== undefined)
+    })
+  const blob = (key: string) => container.getBlobClient(blobPrefix + key)
+  return {
+    store,
+    containerName,
+    blob,
+    async isLeased(key) {
+      const ask = (abortSignal: AbortSignal) => blob(key).getProperties({ abortSignal })
+      const properties = await bounded(ask, `look at the lease of ${key}`, containerName)
+      return properties && properties.leaseState === 'leased'
+    },
+  }
+}
+
+async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string, container: string) {
+  const error = () => new StoreError('ERR_STORE_TIMEOUT', `Azure Blob Storage took too long to ${what}`)
+  try {
+    return await withDeadline(ask, { ms: requestMs, clock: systemClock, error })
+  } catch (thrown) {
+    // An answer without a body has only its status.
+    if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
+    const failure = thrown instanceof StoreError ? thrown : storeErrorFrom(thrown, what, container)
+    if (failure === 'BlobNotFound') return undefined
+    throw failure
+  }
+}
+
+function told(thrown: unknown, byConnectionString: boolean): unknown {
+  if (thrown instanceof StoreError) return thrown
+  const [, wrong] = /^AzureBlobCertCache(?:\.connect)?: (.*)/.exec(toError(thrown).message) ?? []
+  if (wrong !== undefined) return new UsageError(wrong)
+  // The SDK's; its message may have a part of it.
+  if (!byConnectionString) return thrown
+  return new UsageError('AZURE_STORAGE_CONNECTION_STRING is not the connection string of a storage account')
+}
+
+/** How to be let in: flags before the environment, a key before a SAS before an identity. */
+async function access(given: Given): Promise<Partial<AzureConnectOptions>> {
+  const {
+    AZURE_STORAGE_CONNECTION_STRING: connectionString,
+    AZURE_STORAGE_ACCOUNT,
+    AZURE_STORAGE_KEY: accountKey,
+    AZURE_STORAGE_SAS_TOKEN: sasToken,
+  } = process.env
+  const endpoint = serviceUrl(textOf(given, 'endpoint'))
+  const flag = textOf(given, 'account')
+  if (connectionString && flag === undefined && endpoint === undefined) return { connectionString }
+  const accountName = flag ?? (AZURE_STORAGE_ACCOUNT || undefined)
+  if (accountName === undefined && (endpoint === undefined || accountKey)) {
+    throw new UsageError(
+      'no storage account: give --account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING',
+    )
+  }
+  if (accountName !== undefined && !/^[a-z0-9]{3,24}$/.test(accountName)) {
+    throw new UsageError('a storage account’s name has 3 to 24 lower-case letters and digits')
+  }
+  const where = { ...(accountName && { accountName }), ...(endpoint && { endpoint: endpoint.href }) }
+  if (accountKey) return { ...where, accountKey }
+  if (sasToken) return { endpoint: withSas(endpoint, accountName, sasToken) }
+  return { ...where, credential: await defaultCredential() }
+}
+
+function serviceUrl(endpoint: string | undefined): URL | undefined {
+  if (endpoint === undefined) return undefined
+  if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
+    throw new UsageError('--endpoint takes an http or https URL')
+  }
+  const url = new URL(endpoint)
+  // Others on the machine can read the arguments of a process.
+  if (url.search || url.username || url.password) {
+    throw new UsageError('--endpoint takes no credentials: put a SAS into AZURE_STORAGE_SAS_TOKEN')
+  }
+  return url
+}
+
+function withSas(endpoint: URL | undefined, accountName: string | undefined, sasToken: string): string {
+  const url = new URL(endpoint ?? `https://${accountName}.blob.core.windows.net`)
+  url.search = sasToken.replace(/^\?/, '')
+  if (!url.searchParams.has('sig')) throw new UsageError('AZURE_STORAGE_SAS_TOKEN has no signature (sig)')
+  return url.href
+}
+
+async function defaultCredential(): Promise<TokenCredential> {
+  // Not a literal: it is an optional peer, which the type checker need not find.
+  const name: string = '@azure/identity'
+  try {
+    const { DefaultAzureCredential } = await import(name)
+    return new DefaultAzureCredential()
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') {
+      throw new CommandError(`@azure/identity could not be loaded: ${toError(thrown).message}`)
+    }
+    throw new CommandError(
+      'no credentials: set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or install @azure/identity to use this machine’s or your own identity',
+    )
+  }
+}
+
+export function directoryUrl(given: Given): string {
+  const url = textOf(given, 'directory') ?? letsEncryptProduction
+  if (!URL.canParse(url) || new URL(url).protocol !== 'https:') {
+    throw new UsageError('--directory takes an https URL')
+  }
+  return url
+}
+
+/** What the keys of the chosen CA begin with, as the manager has it; `undefined` if none was chosen. */
+export function chosenPrefix(given: Given): string | undefined {
+  const prefix = textOf(given, 'key-prefix')
+  if (prefix !== undefined) return prefix
+  return textOf(given, 'directory') === undefined ? undefined : defaultPrefix(directoryUrl(given))
+}
+
+/** @throws {UsageError} for a prefix that no key can have */
+export function layoutOf(given: Given, keyType: KeyType): StoredLayout {
+  try {
+    return storedLayout(directoryUrl(given), keyType, textOf(given, 'key-prefix'))
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
+    throw new UsageError(`--key-prefix: ${toError(thrown).message}`)
+  }
+}

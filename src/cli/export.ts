@@ -1,0 +1,31 @@
+import { resolve } from 'node:path'
+import { type Command, textOf, UsageError } from './arguments.js'
+import { connect } from './connect.js'
+import { writePrivate } from './files.js'
+import { requireCertificate } from './show.js'
+import { targetFlags, targetOf } from './target.js'
+
+export const exportCertificate: Command = {
+  usage: 'export HOST --key FILE --chain FILE [flags]',
+  summary: 'a host’s private key and chain, to files',
+  details: 'The files are replaced, with mode 0600.',
+  operands: [1, 1],
+  flags: {
+    ...targetFlags,
+    key: { value: 'FILE', help: 'where the private key goes; required' },
+    chain: { value: 'FILE', help: 'where the chain goes, leaf first; required' },
+  },
+  async run(given, terminal) {
+    const target = targetOf(given)
+    const [keyFile, chainFile] = [textOf(given, 'key'), textOf(given, 'chain')]
+    if (keyFile === undefined || chainFile === undefined) throw new UsageError('--key and --chain are needed')
+    if (resolve(keyFile) === resolve(chainFile)) {
+      throw new UsageError('--key and --chain are one file: show --with-key writes both into one')
+    }
+    const { bundle } = await requireCertificate(await connect(given), target)
+    await writePrivate(keyFile, bundle.key)
+    await writePrivate(chainFile, bundle.chain)
+    terminal.note(`${keyFile}: private key\n${chainFile}: chain`)
+    return 0
+  },
+}

@@ -1,0 +1,66 @@
+import type { Terminal } from './terminal.js'
+
+/** So many rows, or what there is after so long, decide how wide the columns are. */
+const rowsToMeasure = 50
+const measureMs = 500
+
+/** How a cell looks once it has its width. */
+export interface Cell {
+  readonly text: string
+  readonly colour?: 'red' | 'yellow' | 'green' | 'dim'
+}
+
+/**
+ * A table that is shown while its rows come: the first ones decide how wide its columns are, and a cell that is longer
+ * takes its place.
+ */
+export class Table {
+  #waiting: Cell[][] = []
+  #widths: number[] | undefined
+  #timer: NodeJS.Timeout | undefined
+  /** What is being written, one line after the other. */
+  #written: Promise<void> = Promise.resolve()
+
+  constructor(
+    private readonly terminal: Terminal,
+    private readonly titles: readonly string[],
+  ) {}
+
+  async add(row: Cell[]): Promise<void> {
+    this.#waiting.push(row)
+    if (this.#widths || this.#waiting.length >= rowsToMeasure) return this.#flush()
+    this.#timer ??= setTimeout(() => void this.#flush(), measureMs).unref()
+  }
+
+  /** To be called in the end. Without a row there is no table. */
+  async end(): Promise<void> {
+    await this.#flush()
+  }
+
+  #flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    const rows = this.#waiting.splice(0)
+    if (rows.length === 0) return this.#written
+    this.#written = this.#written.then(() => this.#write(rows))
+    return this.#written
+  }
+
+  async #write(rows: Cell[][]): Promise<void> {
+    if (!this.#widths) {
+      const title = this.titles.map((text): Cell => ({ text, colour: 'dim' }))
+      this.#widths = this.titles.map((text, column) =>
+        Math.max(text.length, ...rows.map((row) => row[column]?.text.length ?? 0)),
+      )
+      rows.unshift(title)
+    }
+    for (const row of rows) await this.terminal.line(this.#line(row, this.#widths))
+  }
+
+  #line(row: Cell[], widths: readonly number[]): string {
+    const cells = row.map(({ text, colour }, column) => {
+      const padded = column === row.length - 1 ? text : text.padEnd(widths[column] ?? 0)
+      return colour ? this.terminal.colour(colour, padded) : padded
+    })
+    return cells.join('  ').trimEnd()
+  }
+}

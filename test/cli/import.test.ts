@@ -1,0 +1,142 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { exportKey } from '../../src/certificate.js'
+import { makeBundle, makeKey } from '../support/certificates.js'
+import { keepSecret, makeOperator } from '../support/operator.js'
+
+const day = 86_400_000
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'acme-cert-cache-import-'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+async function bundle(wish: Parameters<typeof makeBundle>[0]) {
+  const made = await makeBundle(wish)
+  const pkcs8 = made.key.export({ format: 'pem', type: 'pkcs8' }) as string
+  keepSecret(Buffer.from(made.data).toString().split('-----BEGIN CERT')[0] as string)
+  keepSecret(pkcs8)
+  return { ...made, pkcs8, text: Buffer.from(made.data).toString() }
+}
+
+const write = (name: string, data: string | Uint8Array) => writeFile(join(folder, name), data)
+
+test('autocert’s folder: certificates and the account key, byte for byte', async () => {
+  const { run, keys, text } = await makeOperator()
+  const [ecdsa, rsa] = await Promise.all([
+    bundle({ host: 'a.example' }),
+    bundle({ host: 'a.example', keyType: 'rsa' }),
+  ])
+  const account = exportKey(makeKey())
+  keepSecret(account)
+  await write('a.example', ecdsa.data)
+  await write('a.example+rsa', rsa.data)
+  await write('acme_account+key', account)
+  await write('a.example+token', ecdsa.data)
+  await write('tok_en+http-01', 'x')
+  await write('notes.txt.bak~', 'x')
+  const dry = await run('import', '--autocert', folder, '--dry-run')
+  expect(dry.stdout.split('\n').filter((line) => line.includes('would write'))).toHaveLength(3)
+  expect(await keys()).toEqual([])
+  const done = await run('import', '--autocert', folder)
+  expect(done.code).toBe(0)
+  expect(done.stderr).toMatch(/^3 blobs written to container \S+, 0 kept, 0 refused\n$/)
+  expect(await keys()).toEqual(['a.example', 'a.example+rsa', 'acme_account+key'])
+  expect(await text('a.example')).toBe(ecdsa.text)
+  expect(await text('a.example+rsa')).toBe(rsa.text)
+  expect(await text('acme_account+key')).toBe(account)
+  await write('acme_account+key', exportKey(makeKey()))
+  const again = await run('import', '--autocert', folder)
+  expect(again.stderr).toContain('0 blobs written')
+  expect(await text('acme_account+key')).toBe(account)
+})
+
+test('certbot’s live folder, under the prefix of another CA', async () => {
+  const { run, keys, text } = await makeOperator()
+  const made = await bundle({ host: 'a.example' })
+  await write('README', 'This directory contains your keys and certificates.')
+  await mkdir(join(folder, 'a.example'))
+  await write('a.example/privkey.pem', made.pkcs8.replaceAll('\n', '\r\n'))
+  await write('a.example/fullchain.pem', `\n${made.chain}\n`)
+  expect(await run('import', '--certbot', folder, '--key-prefix', 'mine-')).toMatchObject({ code: 0 })
+  expect(await keys()).toEqual(['mine-a.example'])
+  expect(await text('mine-a.example')).toBe(made.text)
+})
+
+test('a key and a chain; nothing newer is overwritten', async () => {
+  const { run, text, store } = await makeOperator()
+  const [former, later] = await Promise.all([
+    bundle({ host: 'a.example', notBefore: new Date(Date.now() - 2 * day) }),
+    bundle({ host: 'a.example', notBefore: new Date(Date.now() - day) }),
+  ])
+  const source = async (made: typeof former) => {
+    await write('key.pem', made.pkcs8)
+    await write('chain.pem', made.chain)
+    return run('import', '--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem'))
+  }
+  await store.put('a.example', Buffer.from('rubbish'))
+  for (const [made, verdict, stored] of [
+    [former, ': written a.example (', former],
+    [former, ': kept a.example (it is there', former],
+    [later, ': written a.example (', later],
+    [former, ': kept a.example (what is there is not older', later],
+  ] as const) {
+    const { code, stdout } = await source(made)
+    expect(code).toBe(0)
+    expect(stdout).toContain(verdict)
+    expect(await text('a.example')).toBe(stored.text)
+  }
+})
+
+test('what could not be served is refused, and the rest is imported', async () => {
+  const { run, keys } = await makeOperator()
+  const [good, other, expired, wildcard] = await Promise.all([
+    bundle({ host: 'good.example' }),
+    bundle({ host: 'other.example' }),
+    bundle({
+      host: 'old.example',
+      notBefore: new Date(Date.now() - 2 * day),
+      notAfter: new Date(Date.now() - day),
+    }),
+    bundle({ host: '*.example.com' }),
+  ])
+  await write('good.example', good.data)
+  await write('mismatch.example', good.pkcs8 + other.chain)
+  await write('old.example', expired.data)
+  await write('wild.example.com', wildcard.data)
+  await write('rubbish.example', 'rubbish')
+  await write('acme_account+key', 'rubbish')
+  const { code, stdout, stderr } = await run('import', '--autocert', folder)
+  expect(code).toBe(1)
+  for (const refused of [
+    'mismatch.example: refused (key mismatch)',
+    'old.example: refused old.example (expired)',
+    'wild.example.com: refused (no name that is served without wildcards: *.example.com)',
+    'rubbish.example: refused (no private key)',
+    'acme_account+key: refused acme_account+key (no private key',
+  ]) {
+    expect(stdout).toContain(refused)
+  }
+  expect(stderr).toMatch(/^1 blob written to container \S+, 0 kept, 5 refused\n$/)
+  expect(await keys()).toEqual(['good.example'])
+})
+
+test('a source that is not there or has nothing is said in one line', async () => {
+  const { run } = await makeOperator()
+  for (const [args, code, told] of [
+    [['--autocert', join(folder, 'none')], 1, /could not be read: no such file or folder/],
+    [['--autocert', folder], 1, /nothing to import was found there/],
+    [['--key', folder, '--chain', folder], 1, /could not be read: it is a folder/],
+    [['--key', folder], 2, /--key FILE with --chain FILE/],
+    [[], 2, /give one of/],
+    [['--autocert', folder, '--certbot', folder], 2, /give one of/],
+  ] as const) {
+    const result = await run('import', ...args)
+    expect({ args, ...result }).toMatchObject({ args, code, stdout: '' })
+    expect(result.stderr).toMatch(/^[^\n]+\n$/)
+    expect(result.stderr).toMatch(told)
+  }
+})

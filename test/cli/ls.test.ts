@@ -1,0 +1,139 @@
+import { expect, test } from 'vitest'
+import { storedLayout } from '../../src/layout.js'
+import { makeBundle } from '../support/certificates.js'
+import { keepSecret, makeOperator } from '../support/operator.js'
+
+const day = 86_400_000
+const now = Date.now()
+const staging = 'https://acme-staging-v02.api.letsencrypt.org/directory'
+
+async function bundle(wish: Parameters<typeof makeBundle>[0]) {
+  const made = await makeBundle(wish)
+  keepSecret(made.key.export({ format: 'pem', type: 'pkcs8' }) as string)
+  keepSecret(Buffer.from(made.data).toString().split('-----BEGIN CERT')[0] as string)
+  return made
+}
+
+const lines = (stdout: string) => stdout.trimEnd().split('\n')
+
+test('an empty container has no rows', async () => {
+  const { run } = await makeOperator()
+  expect(await run('ls')).toEqual({ code: 0, stdout: '0 certificates\n', stderr: '' })
+})
+
+test('each certificate has a row that says what is the matter with it', async () => {
+  const { store, run, json } = await makeOperator()
+  const valid = await bundle({ host: 'a.example' })
+  const rsa = await bundle({ host: 'a.example', keyType: 'rsa' })
+  const due = await bundle({
+    host: 'due.example',
+    notBefore: new Date(now - 80 * day),
+    notAfter: new Date(now + 10.5 * day),
+  })
+  const expired = await bundle({
+    host: 'old.example',
+    notBefore: new Date(now - 90 * day),
+    notAfter: new Date(now - 3.5 * day),
+  })
+  const early = await bundle({ host: 'early.example', notBefore: new Date(now + day) })
+  const other = await bundle({ host: 'other.example' })
+  const mixed = Buffer.from(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] + other.chain)
+  const retryAt = now + day
+  const failure = (message: string) => Buffer.from(JSON.stringify({ failures: 3, retryAt, message }))
+  const prefix = storedLayout(staging, 'ecdsa-p256').certificate('')
+  const stored: [string, Uint8Array][] = [
+    ['a.example', valid.data],
+    ['a.example+rsa', rsa.data],
+    ['due.example', due.data],
+    ['due.example+failure', failure('the CA\u001b[31m said no')],
+    ['early.example', early.data],
+    ['fails.example+failure', failure('no')],
+    ['mismatch.example', mixed],
+    ['old.example', expired.data],
+    ['rubbish.example', Buffer.from('rubbish')],
+    ['wrong.example', other.data],
+    [`${prefix}a.example`, valid.data],
+    ['acme_account+key', Buffer.from('x')],
+    ['tok_en+http-01', Buffer.from('x')],
+    ['a.example+token', Buffer.from('x')],
+    ['Something Else', Buffer.from('x')],
+  ]
+  await Promise.all(stored.map(([key, data]) => store.put(key, data)))
+  const lock = await store.tryLock('a.example')
+
+  const rows = Object.fromEntries((await json('ls')).map((row) => [row.key, row]))
+  expect(rows).toEqual({
+    'a.example': expect.objectContaining({
+      host: 'a.example',
+      state: 'valid',
+      keyType: 'EC P-256',
+      issuer: 'a.example',
+      notAfter: expect.stringMatching(/^\d{4}-.*Z$/),
+      locked: true,
+      failure: null,
+    }),
+    'a.example+rsa': expect.objectContaining({ keyType: 'RSA 2048', state: 'valid', locked: false }),
+    'due.example': expect.objectContaining({
+      state: 'due',
+      failure: { failures: 3, retryAt: new Date(retryAt).toISOString(), message: 'the CA�[31m said no' },
+    }),
+    'early.example': expect.objectContaining({ state: 'not yet valid' }),
+    'fails.example': expect.objectContaining({ state: 'no certificate', notAfter: null }),
+    'mismatch.example': expect.objectContaining({ state: 'corrupt', fault: 'key mismatch' }),
+    'old.example': expect.objectContaining({ state: 'expired' }),
+    'rubbish.example': expect.objectContaining({ state: 'corrupt', fault: 'no private key' }),
+    'wrong.example': expect.objectContaining({ state: 'corrupt', fault: 'another host' }),
+    [`${prefix}a.example`]: expect.objectContaining({ host: 'a.example', state: 'valid' }),
+  })
+
+  const table = await run('ls')
+  await lock?.release()
+  expect(table.code).toBe(1)
+  expect(table.stderr).toMatch(/^acme-cert-cache: 3 certificates can’t be read: [^\n]*\n$/)
+  const shown = lines(table.stdout)
+  expect(shown[0]).toMatch(/^HOST +KEY +ISSUER +EXPIRES +LEFT +RENEWS +LOCK +STATE$/)
+  const row = (host: string) => shown.find((line) => line.startsWith(`${host} `))
+  expect(row('a.example')).toMatch(/ EC P-256 .* 89 d .* held +valid$/)
+  expect(row('due.example')).toMatch(/ 10 d .* due, failing until \d{4}-\d\d-\d\d \d\d:\d\d$/)
+  expect(row('old.example')).toMatch(/ -3 d .* expired$/)
+  expect(shown.at(-1)).toBe(
+    '9 certificates, 1 account key, 2 challenge answers, 2 failure records, 1 lock, 1 other blob',
+  )
+
+  const chosen = await json('ls', '--directory', staging)
+  expect(chosen.map(({ key }) => key)).toEqual([`${prefix}a.example`])
+  const production = await json('ls', '--key-prefix', '')
+  expect(production).toHaveLength(Object.keys(rows).length - 1)
+
+  const soon = await json('ls', '--expiring', '2w', '--sort', 'expires')
+  expect(soon.map(({ host }) => host)).toEqual(['old.example', 'due.example'])
+  const states = (await json('ls', '--sort', 'state')).map(({ state }) => state)
+  expect(states).toEqual([...states].sort())
+})
+
+test('a lock that its holder left behind is not shown as held', async () => {
+  const { client, store, json } = await makeOperator()
+  await store.put('a.example', (await bundle({ host: 'a.example' })).data)
+  await client.uploadBlockBlob('a.example+lock', '', 0)
+  await client.uploadBlockBlob('b.example+lock', '', 0)
+  expect(await json('ls')).toMatchObject([{ host: 'a.example', locked: false }])
+})
+
+test('a prefix that is no directory’s, and one of the blobs, are understood when they are given', async () => {
+  const { client, json } = await makeOperator()
+  const { data } = await bundle({ host: 'a.example' })
+  await client.uploadBlockBlob('tls/mine-a.example', data, data.byteLength)
+  expect(await json('ls')).toEqual([])
+  const rows = await json('ls', '--blob-prefix', 'tls/', '--key-prefix', 'mine-')
+  expect(rows).toMatchObject([{ host: 'a.example', key: 'mine-a.example', state: 'valid' }])
+})
+
+test('when the CA says when to renew, that is shown', async () => {
+  const { store, json } = await makeOperator()
+  const { data, serialNumber } = await bundle({ host: 'a.example' })
+  await store.put('a.example', data)
+  const start = now + 5 * day
+  const record = { serialNumber, window: { start, end: start + day }, askAt: now }
+  await store.put('a.example+renewal', Buffer.from(JSON.stringify(record)))
+  expect(await json('ls')).toMatchObject([{ renewAt: new Date(start).toISOString() }])
+})

@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { azurite } from './azure.js'
+
+const bin = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+export interface CliRun {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface CliOptions {
+  /** In addition to what a process needs; there are no credentials but these. */
+  env?: Record<string, string>
+  /** Arguments for Node itself. */
+  node?: readonly string[]
+  /** Where the built command is. Default: this package's. */
+  bin?: string
+  onOutput?: (chunk: string) => void
+}
+
+/** Runs the built command in a process of its own, as a script would: without a terminal. */
+export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliRun> {
+  const { PATH = '', HOME = '' } = process.env
+  const child = spawn(process.execPath, [...(options.node ?? []), options.bin ?? bin, ...args], {
+    env: { PATH, HOME, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    if (options.onOutput) options.onOutput(chunk)
+    else stdout += chunk
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+  })
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stdout, stderr }
+}
+
+/** What the command needs to know of a container in the tests' Azurite: flags and environment. */
+export function accessTo(containerName: string, endpoint = azurite().endpoint) {
+  const { accountName, accountKey } = azurite()
+  return {
+    flags: ['--container', containerName, '--endpoint', endpoint],
+    env: { AZURE_STORAGE_ACCOUNT: accountName, AZURE_STORAGE_KEY: accountKey },
+  }
+}
