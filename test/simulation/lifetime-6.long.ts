@@ -1,0 +1,3 @@
+import { years } from './years.js'
+
+years(6)
