@@ -18,6 +18,16 @@ export default defineConfig({
       },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
+      // Attacks by the ten thousand, with figures: beside nothing else, as the event loop's delay is measured.
+      {
+        extends: true,
+        test: {
+          name: 'floods',
+          include: ['test/hostile/*.long.ts'],
+          testTimeout: 300_000,
+          disableConsoleIntercept: true,
+        },
+      },
       // Needs a real S3 server: a command of its own, npm run test:s3.
       { extends: true, test: { name: 's3', include: ['test/s3/*.s3.ts'], testTimeout: 120_000 } },
       // Needs PostgreSQL and MariaDB: a command of its own, npm run test:databases.

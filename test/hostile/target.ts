@@ -1,0 +1,78 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { TestCa } from '../../src/testing/index.js'
+import { makeBundle } from '../support/certificates.js'
+import { handshake } from '../support/tls.js'
+
+/** What the server has to say of the time since its last report. */
+export interface Report {
+  /** Of the store, for example `get example.com`. */
+  readonly operations: readonly string[]
+  /** How often, by name and reason. */
+  readonly events: Readonly<Record<string, number>>
+  readonly policyCalls: number
+  /** Of a slow policy, for one name. */
+  readonly mostAtOnce: number
+  readonly warnings: number
+  /** Of the event loop, in milliseconds. */
+  readonly delayP99: number
+  /** In bytes, after garbage collections. */
+  readonly rss: number
+  readonly heapUsed: number
+  readonly external: number
+}
+
+export type Target = Awaited<ReturnType<typeof openTarget>>
+
+/** An http-01 answer that some machine of the fleet has put into the store. */
+export const realToken = 'a-token-of-the-CA'
+
+/**
+ * A server in a process of its own, and a CA. In its store are the certificate of `allowed.example`, which it has in
+ * memory, too, that of `other.example`, which it has not, and the answer to a challenge.
+ */
+export async function openTarget(policy: 'list' | 'throws' | 'never' | 'slow' = 'list') {
+  const ca = await TestCa.start()
+  const child = fork(fileURLToPath(new URL('machine.js', import.meta.url)), {
+    execArgv: ['--expose-gc'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  await once(child, 'message')
+  const ask = async (task: object) => {
+    const answered = once(child, 'message')
+    child.send(task)
+    return (await answered)[0]
+  }
+  const hosts = ['allowed.example', 'other.example']
+  const bundles = await Promise.all(hosts.map((host) => makeBundle({ host })))
+  const certificates = hosts.map((host, index) => [host, Buffer.from(bundles[index]!.data).toString()])
+  const values = { ...Object.fromEntries(certificates), [`${realToken}+http-01`]: 'its-answer' }
+  const acme = { directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate }
+  const { tlsPort, httpPort } = await ask({ start: { policy, values, acme } })
+  const target = {
+    ca,
+    tlsPort: tlsPort as number,
+    httpPort: httpPort as number,
+    report: (): Promise<Report> => ask({ report: true }),
+    /** A slow policy answers everybody who waits. */
+    answer: (verdict: boolean): Promise<Report> => ask({ answer: verdict }),
+    jump: (ms: number): Promise<Report> => ask({ jump: ms }),
+    /** Whether the process lives and serves an allowed host still. */
+    async serves(host: string) {
+      const { serialNumber } = await handshake(tlsPort, host)
+      return child.exitCode === null && serialNumber === bundles[hosts.indexOf(host)]?.serialNumber
+    },
+    async close() {
+      if (child.exitCode === null && child.signalCode === null) {
+        const exited = once(child, 'exit')
+        child.kill('SIGKILL')
+        await exited
+      }
+      await ca.close()
+    },
+  }
+  await target.serves('allowed.example')
+  await target.report()
+  return target
+}
