@@ -1,6 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, type ExpectStatic, expect, test } from 'vitest'
 import { DirCertCache } from '../../src/index.js'
 import { openFolder } from './folder.js'
 
@@ -18,8 +18,11 @@ const key = 'a.example'
 const held = { value: { held: true } }
 const notHeld = { value: { held: false } }
 
-/** Asks for the lock until it is given; resolves with how long that took, in ms. */
-async function untilHeld(ask: (task: object) => Promise<unknown>): Promise<number> {
+/**
+ * Asks for the lock until it is given; resolves with how long that took, in ms.
+ * @param expect the test's own: among tests that run beside each other the general one belongs to any of them
+ */
+async function untilHeld(expect: ExpectStatic, ask: (task: object) => Promise<unknown>): Promise<number> {
   const from = performance.now()
   await expect.poll(() => ask({ do: 'lock', key }), { timeout: 60_000, interval: 250 }).toEqual(held)
   return performance.now() - from
@@ -42,7 +45,7 @@ describe.concurrent('among processes', { timeout: 120_000 }, () => {
     expect(await holder.ask({ do: 'lock', key })).toEqual(held)
     expect(await other.ask({ do: 'lock', key })).toEqual(notHeld)
     await holder.kill()
-    const took = await untilHeld(other.ask)
+    const took = await untilHeld(expect, other.ask)
     expect(took).toBeLessThan(60_000)
     expect(await other.ask({ do: 'state' })).toEqual({ value: { aborted: false } })
     expect(await other.ask({ do: 'release' })).toEqual({})
@@ -77,7 +80,7 @@ describe.concurrent('among processes', { timeout: 120_000 }, () => {
     const [holder, other, third] = [await folder.machine(), await folder.machine(), await folder.machine()]
     expect(await holder.ask({ do: 'lock', key })).toEqual(held)
     holder.child.kill('SIGSTOP')
-    await untilHeld(other.ask)
+    await untilHeld(expect, other.ask)
     holder.child.kill('SIGCONT')
     expect(await holder.ask({ do: 'state' })).toEqual({ value: { aborted: true, code: 'ERR_LOCK_LOST' } })
     expect(await holder.ask({ do: 'release' })).toEqual({})

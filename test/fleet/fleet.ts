@@ -2,11 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
-import { azurite, freshContainer } from '../support/azure.js'
 import { openGate } from '../support/gate.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
-import { openTap } from '../support/tap.js'
 import { handshake } from '../support/tls.js'
+import type { Place, Way } from './places.js'
 
 export interface MachineEvent {
   name: string
@@ -17,12 +16,11 @@ export interface MachineEvent {
   key?: string
 }
 
-export type Machine = Awaited<ReturnType<Fleet['machine']>>
-export type Fleet = Awaited<ReturnType<typeof openFleet>>
+export type Fleet<W extends Way = Way> = Awaited<ReturnType<typeof openFleet<W>>>
+export type Machine<W extends Way = Way> = Awaited<ReturnType<Fleet<W>['machine']>>
 
-/** One container, one CA, and machines that are processes, each behind a proxy of its own to the container. */
-export async function openFleet(options: TestCaOptions = {}) {
-  const { client, connect } = await freshContainer()
+/** One store, one CA, and machines that are processes, each with a way of its own to the store. */
+export async function openFleet<W extends Way>(place: Place<W>, options: TestCaOptions = {}) {
   const gate = await openGate()
   const clock = new ShiftingClock()
   const ca = await TestCa.start({ tlsPort: gate.port, now: clock.now, ...options })
@@ -30,7 +28,7 @@ export async function openFleet(options: TestCaOptions = {}) {
     []
 
   async function machine() {
-    const tap = await openTap(azurite().endpoint)
+    const way = await place.way()
     const child = fork(fileURLToPath(new URL('machine.js', import.meta.url)), {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -43,7 +41,7 @@ export async function openFleet(options: TestCaOptions = {}) {
       })
       child.send({
         start: {
-          azure: { ...connect, endpoint: tap.endpoint },
+          store: way.settings,
           acme: { directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate },
         },
       })
@@ -53,7 +51,7 @@ export async function openFleet(options: TestCaOptions = {}) {
     const started = {
       child,
       port,
-      tap,
+      way,
       events,
       /** Serial numbers of so many handshakes at once. */
       handshakes: (host: string, count: number) =>
@@ -80,7 +78,7 @@ export async function openFleet(options: TestCaOptions = {}) {
           child.kill('SIGKILL')
           await exited
         }
-        await tap.close()
+        await way.close()
       },
     }
     machines.push(started)
@@ -91,7 +89,6 @@ export async function openFleet(options: TestCaOptions = {}) {
     ca,
     clock,
     gate,
-    container: client,
     machine,
     machines: (count: number) => Promise.all(Array.from({ length: count }, machine)),
     /** Time passes for the CA and for every machine. */
@@ -99,15 +96,17 @@ export async function openFleet(options: TestCaOptions = {}) {
       clock.jump(ms)
       for (const { jump } of machines) await jump(ms)
     },
-    async blobs() {
+    /** What is in the store, but for the locks: some stores keep those that are free. */
+    async keys() {
       const names: string[] = []
-      for await (const { name } of client.listBlobsFlat()) names.push(name)
+      for await (const { name } of place.store.list()) if (!name.endsWith('+lock')) names.push(name)
       return names.sort()
     },
     async close() {
       for (const { close } of machines) await close()
       await ca.close()
       await gate.close()
+      await place.close()
     },
   }
 }

@@ -1,9 +1,10 @@
 // A machine of the fleet: a process with an https server and a manager, told what to do by the test.
 import https from 'node:https'
-import { AzureBlobCertCache, CertManager } from 'acme-cert-cache'
+import { CertManager } from 'acme-cert-cache'
 import { ShiftingClock } from '../support/shifting-clock.js'
+import { openStore } from './open-store.js'
 
-/** @typedef {{ azure: import('acme-cert-cache').AzureConnectOptions, acme: object }} MachineSettings */
+/** @typedef {{ store: import('./open-store.js').StoreSettings, acme: object }} MachineSettings */
 
 const clock = new ShiftingClock()
 const tell = (/** @type {object} */ message) => process.connected && process.send?.(message)
@@ -25,8 +26,8 @@ process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, stat
   }
 })
 
-async function start(/** @type {MachineSettings} */ { azure, acme }) {
-  const cache = await AzureBlobCertCache.connect(azure)
+async function start(/** @type {MachineSettings} */ { store, acme }) {
+  const cache = await openStore(store)
   const manager = new CertManager({
     cache,
     hostPolicy: (host) => host.endsWith('.fleet.example'),

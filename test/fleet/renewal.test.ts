@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { handshake } from '../support/tls.js'
 import { type Machine, openFleet } from './fleet.js'
+import { azurePlace } from './places.js'
 
 const host = 'a.fleet.example'
 const lifetimeMs = 40_000
@@ -10,7 +11,7 @@ const lifetimeMs = 40_000
 test('three servers under handshakes for three lifetimes of 40 seconds: no failure, one order per renewal', {
   timeout: 240_000,
 }, async () => {
-  const fleet = await openFleet({ lifetimeMs })
+  const fleet = await openFleet(await azurePlace(), { lifetimeMs })
   onTestFinished(() => fleet.close())
   const machines = await fleet.machines(3)
   const end = Date.now() + 3 * lifetimeMs

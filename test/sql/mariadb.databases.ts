@@ -2,6 +2,7 @@ import mysql, { type ConnectionOptions } from 'mysql2/promise'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { SqlCertCache } from '../../src/sql/index.js'
 import { serverCases, sqlCases } from './cases.js'
+import { sqlFleet } from './fleet.js'
 import { openRelay } from './relay.js'
 
 const { mariadb: path } = inject('databases')
@@ -25,6 +26,7 @@ const backend = {
 }
 sqlCases(backend)
 serverCases(backend)
+sqlFleet('MariaDB', path, { kind: 'mariadb', user: 'root', database: 'certificates' })
 
 const address = { socketPath: path, user: 'root', database: 'certificates' }
 

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { SqlCertCache } from '../../src/sql/index.js'
 import { serverCases, sqlCases } from './cases.js'
+import { sqlFleet } from './fleet.js'
 import { postgresCases } from './postgres-cases.js'
 import { openRelay } from './relay.js'
 
@@ -27,6 +28,7 @@ const backend = {
 }
 sqlCases(backend)
 serverCases(backend)
+sqlFleet('PostgreSQL', path, { kind: 'postgres', user, database: 'postgres' })
 
 const address = { host: dirname(path), user, database: 'postgres' }
 postgresCases('PostgreSQL', () => address)

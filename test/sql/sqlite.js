@@ -27,6 +27,9 @@ export async function openSqlite(file) {
  * @param {T} database
  */
 function unsynchronised(database) {
+  // Many processes open it at once, and this is done before SqlCertCache sees it, which waits for others itself.
+  database.exec('pragma busy_timeout = 5000')
   database.exec('pragma synchronous = off')
+  database.exec('pragma busy_timeout = 0')
   return database
 }

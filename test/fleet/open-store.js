@@ -1,0 +1,24 @@
+// How a machine of the fleet gets at the store that it is told of.
+import { AzureBlobCertCache, DirCertCache } from 'acme-cert-cache'
+
+/**
+ * @typedef {{ kind: 'azure', connect: import('acme-cert-cache').AzureConnectOptions }
+ *   | { kind: 'dir', path: string }
+ *   | { kind: 's3', client: object, bucket: string }
+ *   | { kind: 'sql', target: import('../sql/connect.js').Target, table: string }} StoreSettings
+ */
+
+/** Loads the client of that store alone, as a user does. */
+export async function openStore(/** @type {StoreSettings} */ settings) {
+  if (settings.kind === 'azure') return AzureBlobCertCache.connect(settings.connect)
+  if (settings.kind === 'dir') return new DirCertCache(settings.path)
+  if (settings.kind === 's3') {
+    const { S3Client } = await import('@aws-sdk/client-s3')
+    const { S3CertCache } = await import('acme-cert-cache/s3')
+    return new S3CertCache(new S3Client(settings.client), settings.bucket)
+  }
+  const { connectTo } = await import('../sql/connect.js')
+  const { SqlCertCache } = await import('acme-cert-cache/sql')
+  const { database } = await connectTo(settings.target)
+  return new SqlCertCache(database, { table: settings.table })
+}

@@ -1,0 +1,101 @@
+import { mkdir, mkdtemp, rm, symlink, unlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { AzureBlobCertCache, DirCertCache, type ListableCertCache } from '../../src/index.js'
+import { SqlCertCache } from '../../src/sql/index.js'
+import { connectTo, type Target } from '../sql/connect.js'
+import { azurite, freshContainer } from '../support/azure.js'
+import { openTap } from '../support/tap.js'
+import type { StoreSettings } from './open-store.js'
+
+/** One machine's way to the store. */
+export interface Way {
+  readonly settings: StoreSettings
+  /** From now on nothing gets through, as when a cable was pulled. */
+  cut?(): unknown
+  mend?(): unknown
+  close(): Promise<unknown>
+}
+
+/** An empty store that a fleet is to share. */
+export interface Place<W extends Way = Way> {
+  /** Past every way: for what a test looks at, and for what it leaves there. */
+  readonly store: ListableCertCache
+  way(): Promise<W>
+  close(): Promise<unknown>
+}
+
+export type OpenPlace = () => Promise<Place>
+
+export async function azurePlace() {
+  const { client, connect } = await freshContainer()
+  return {
+    store: await AzureBlobCertCache.connect(connect),
+    container: client,
+    async way() {
+      const tap = await openTap(azurite().endpoint)
+      return {
+        settings: { kind: 'azure' as const, connect: { ...connect, endpoint: tap.endpoint } },
+        tap,
+        cut: () => tap.fault(() => 'hang'),
+        mend: () => tap.fault(() => undefined),
+        close: () => tap.close(),
+      }
+    },
+    close: () => client.delete(),
+  }
+}
+
+export async function dirPlace() {
+  const base = await mkdtemp(join(tmpdir(), 'dir-fleet-'))
+  const folder = join(base, 'folder')
+  await mkdir(folder)
+  let ways = 0
+  return {
+    store: new DirCertCache(folder),
+    async way() {
+      // What a mount is to a machine; it can be taken away from one.
+      const path = join(base, `mounted-${++ways}`)
+      const mend = () => symlink(folder, path)
+      await mend()
+      return {
+        settings: { kind: 'dir' as const, path },
+        cut: () => unlink(path),
+        mend,
+        close: async () => {},
+      }
+    },
+    close: () => rm(base, { recursive: true }),
+  }
+}
+
+/** A database as a fleet's place. `way`: a relay to it, if there is a network between. */
+export async function sqlPlace(
+  direct: Target,
+  way: () => Promise<{ target: Target; cut?(): void; mend?(): void; close(): Promise<void> }>,
+  close: () => Promise<unknown>,
+) {
+  const { database, close: disconnect } = await connectTo(direct)
+  const table = `fleet_${Date.now().toString(36)}_${Math.random().toString(36).slice(2)}`
+  const store = new SqlCertCache(database, { table })
+  await store.createTables()
+  return {
+    store,
+    async way() {
+      const { target, ...rest } = await way()
+      return { settings: { kind: 'sql' as const, target, table }, ...rest }
+    },
+    async close() {
+      await disconnect()
+      await close()
+    },
+  }
+}
+
+/** One machine's file: there is no way that could be cut. */
+export async function sqlitePlace() {
+  const folder = await mkdtemp(join(tmpdir(), 'sqlite-fleet-'))
+  const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }
+  const way = async () => ({ target, close: async () => {} })
+  return sqlPlace(target, way, () => rm(folder, { recursive: true }))
+}

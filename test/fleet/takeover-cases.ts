@@ -1,0 +1,133 @@
+import { afterAll, describe, test } from 'vitest'
+import { type Fleet, type Machine, openFleet } from './fleet.js'
+import type { Place, Way } from './places.js'
+
+const host = 'a.fleet.example'
+
+/** Makes a machine come to a stop at a stage of its order; returns a condition that says, by 1, that it is there. */
+export type Stage<W extends Way> = readonly [string, (fleet: Fleet<W>, holder: Machine<W>) => () => number]
+
+const hits = (fault: { readonly hits: number }) => () => fault.hits
+export const beforeOrder: Stage<Way> = [
+  'before the order',
+  ({ ca }) => hits(ca.fault({ on: 'newOrder', hang: true })),
+]
+export const challengePending: Stage<Way> = [
+  'while the challenge is pending',
+  ({ ca }) => hits(ca.fault({ on: 'challenge', hang: true })),
+]
+export const beforeFinalize: Stage<Way> = [
+  'before finalize',
+  ({ ca }) => hits(ca.fault({ on: 'finalize', hang: true })),
+]
+
+/** Handshakes one after the other, each as long as the server lets it wait, until one is answered. */
+async function untilServed({ attempt }: Pick<Machine, 'attempt'>, name = host): Promise<string> {
+  for (;;) {
+    const serial = await attempt(name)
+    if (serial !== undefined) return serial
+  }
+}
+
+/** What happens to whoever holds the lock, on one store. Each waits for a real lease to end; they run beside each other. */
+export function takeoverCases<W extends Way>(
+  storeName: string,
+  openPlace: () => Promise<Place<W>>,
+  stages: { killed: readonly Stage<W>[]; stopped: readonly Stage<W>[]; cutOff: boolean },
+) {
+  const open: Fleet<W>[] = []
+  afterAll(async () => {
+    for (const fleet of open) await fleet.close()
+  })
+  async function startFleet() {
+    const fleet = await openFleet(await openPlace())
+    open.push(fleet)
+    return { fleet, holder: await fleet.machine(), other: await fleet.machine() }
+  }
+
+  describe.concurrent(`the holder of the lock, on ${storeName}`, { timeout: 150_000 }, () => {
+    test.for(stages.killed)(
+      'is killed %s: another finishes within 75 s, with one more order at most',
+      async ([_, stopAt], { expect }) => {
+        const { fleet, holder, other } = await startFleet()
+        const there = stopAt(fleet, holder)
+        const lost = holder.attempt(host)
+        await expect.poll(there, { timeout: 20_000 }).toBe(1)
+        await holder.kill()
+        const killed = performance.now()
+        const serial = await untilServed(other)
+        expect(performance.now() - killed).toBeLessThan(75_000)
+        expect(await lost).toBeUndefined()
+        expect(fleet.ca.ordersFor(host)).toBeLessThanOrEqual(2)
+        expect(fleet.ca.issued.at(-1)?.serialNumber).toBe(serial)
+        const restarted = await fleet.machine()
+        expect(await restarted.attempt(host)).toBe(serial)
+      },
+    )
+
+    test.for(stages.stopped)(
+      'is stopped %s for 90 s: it takes what another has ordered meanwhile',
+      async ([_, stopAt], { expect }) => {
+        const { fleet, holder, other } = await startFleet()
+        const there = stopAt(fleet, holder)
+        const first = holder.attempt(host)
+        await expect.poll(there, { timeout: 20_000 }).toBe(1)
+        holder.child.kill('SIGSTOP')
+        const stopped = performance.now()
+        const serial = await untilServed(other)
+        // The length of the pause is what this is about.
+        await expect.poll(() => performance.now() - stopped, { timeout: 90_000 }).toBeGreaterThan(90_000)
+        await holder.way.mend?.()
+        holder.child.kill('SIGCONT')
+        await first
+        // What it had in its hands before put, it serves until it has looked at the store again.
+        await expect.poll(() => holder.attempt(host), { timeout: 30_000 }).toBe(serial)
+        const restarted = await fleet.machine()
+        expect(await restarted.attempt(host)).toBe(serial)
+        expect(fleet.ca.ordersFor(host)).toBeLessThanOrEqual(2)
+      },
+    )
+
+    const cutOff = 'is cut off from the store: it stops before finalize, another takes over, it recovers'
+    if (stages.cutOff) {
+      test(cutOff, async ({ expect }) => {
+        const { fleet, holder, other } = await startFleet()
+        const there = hits(fleet.ca.fault({ on: 'challenge', hang: true }))
+        const first = holder.attempt(host)
+        await expect.poll(there, { timeout: 20_000 }).toBe(1)
+        await holder.way.cut?.()
+        const serial = await untilServed(other)
+        expect(await first).toBeUndefined()
+        expect(fleet.ca.issued.map(({ serialNumber }) => serialNumber)).toEqual([serial])
+        const lost = () =>
+          holder.events.some(({ name, code }) => name === 'storeFailed' && code === 'ERR_LOCK_LOST')
+        await expect.poll(lost, { timeout: 40_000 }).toBe(true)
+        await holder.way.mend?.()
+        expect(await untilServed(holder)).toBe(serial)
+        expect(fleet.ca.issued).toHaveLength(1)
+      })
+    }
+
+    test('a left-over lock, one in another format, and a half-written failure record keep nobody out', async ({
+      expect,
+    }) => {
+      const place = await openPlace()
+      const fleet = await openFleet(place)
+      open.push(fleet)
+      const leftovers = [
+        [`${host}+lock`, ''],
+        ['b.fleet.example+lock', '{"holder": "another program"}'],
+        ['c.fleet.example+failure', '{"failures": 3, "retr'],
+        ['acme_account+key+lock', 'x'],
+      ] as const
+      for (const [name, content] of leftovers) await place.store.put(name, Buffer.from(content))
+      const machine = await fleet.machine()
+      const started = performance.now()
+      await Promise.all(
+        [host, 'b.fleet.example', 'c.fleet.example'].map((name) => untilServed(machine, name)),
+      )
+      expect(performance.now() - started).toBeLessThan(75_000)
+      expect(fleet.ca.counts).toMatchObject({ accounts: 1, orders: 3, certificates: 3 })
+    })
+  })
+}
