@@ -1,6 +1,6 @@
-import type { AzureConnectOptions } from './azure-connect.js'
 import { storeErrorFrom } from './azure-errors.js'
 import type { LeasableBlob } from './azure-lease.js'
+import type { AzureConnectOptions } from './azure-options.js'
 import { retrying } from './azure-retry.js'
 import {
   assertCacheKey,
@@ -13,7 +13,7 @@ import {
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
 import { StoreError } from './errors.js'
-import { milliseconds } from './options.js'
+import { milliseconds, record } from './options.js'
 
 /** What is used of the SDK's `ContainerClient`, so that no version of the SDK is required to be the same one. */
 export interface BlobContainerClient {
@@ -86,9 +86,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     if (typeof container?.getBlockBlobClient !== 'function') {
       throw new TypeError('AzureBlobCertCache: container must be a ContainerClient of @azure/storage-blob')
     }
+    const { prefix, timeoutMs } = record('AzureBlobCertCache: options', options)
     this.#container = container
-    this.#prefix = checkPrefix(options.prefix ?? '')
-    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', options.timeoutMs ?? 5_000, 300_000)
+    this.#prefix = checkPrefix(prefix ?? '')
+    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
   }
 
   /**
@@ -203,7 +204,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
       // To those who may not read, the service does not tell that there is no such blob.
       await this.#run('read without credentials', undefined, readAnonymously)
     } catch (thrown) {
-      if (thrown instanceof StoreError && thrown.statusCode !== undefined) return
+      const status = thrown instanceof StoreError ? thrown.statusCode : undefined
+      if (status !== undefined && refusals.has(status)) return
       throw thrown
     }
     const container = this.#container.containerName
@@ -245,6 +247,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 }
 
+/** Without credentials: not allowed, not told that there is such a container, or public access is not permitted. */
+const refusals = new Set([401, 403, 404, 409])
 /** Outside the alphabet of keys, so never written; to Azure a name like any other. */
 const impossibleKey = 'acme-cert-cache/connect'
 

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js'
 import { StoreError } from './errors.js'
+import type { StoreOperation } from './guarded-store.js'
 
 /** So many failures in a row, of whatever operations, and the store counts as down. */
 const threshold = 5
@@ -21,7 +22,7 @@ export class Breaker {
   constructor(private readonly clock: Clock) {}
 
   /** @throws {StoreError} without calling `operation`, while the store counts as down */
-  async run<T>(operation: () => Promise<T>): Promise<T> {
+  async run<T>(operation: () => Promise<T>, kind: StoreOperation): Promise<T> {
     const probe = this.#failures >= threshold
     if (probe) this.#admitProbe()
     try {
@@ -30,7 +31,7 @@ export class Breaker {
       return result
     } catch (thrown) {
       if (!(thrown instanceof StoreError)) throw thrown // a caller gave up; says nothing of the store
-      if (isDown(thrown)) this.#fails(thrown, probe)
+      if (isDown(thrown, kind)) this.#fails(thrown, probe)
       else this.#works()
       throw thrown
     } finally {
@@ -68,8 +69,12 @@ export class Breaker {
   }
 }
 
-/** As opposed to an answer that concerns one key alone: a conflict, a value that is too large or that can't be decrypted. */
-function isDown({ code, statusCode = 500 }: StoreError): boolean {
+/**
+ * As opposed to an answer that concerns one key alone (a conflict, a value that is too large or that can't be
+ * decrypted), and to locks that are not permitted, which can be done without.
+ */
+function isDown({ code, statusCode = 500 }: StoreError, kind: StoreOperation): boolean {
+  if (code === 'ERR_STORE_PERMISSION' && kind === 'lock') return false
   if (code === 'ERR_STORE_DECRYPT') return false
   return code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
 }

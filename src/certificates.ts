@@ -8,7 +8,7 @@ import type { Issuance } from './issuance.js'
 import type { StoredLayout } from './layout.js'
 import { LruCertCache } from './lru.js'
 import type { PolicyGate } from './policy.js'
-import { RecentErrors } from './recent-errors.js'
+import { Recent } from './recent.js'
 import type { RenewAtSource, RenewalWindow } from './renewal.js'
 
 /** What a manager knows of a host. */
@@ -47,14 +47,15 @@ export class Certificates {
   readonly #parts: CertificatesParts
   readonly #memory: LruCertCache
   readonly #contexts: Contexts
-  readonly #errors: RecentErrors
+  /** The last error of the hosts that failed last. */
+  readonly #errors: Recent<Error>
 
   constructor(parts: CertificatesParts) {
     this.#parts = parts
     const { store, layout, max, clock, renewBeforeMs, report } = parts
     // The guarded store reports a failed put.
     this.#memory = new LruCertCache(store, { max, clock, onPutFailed: () => {} })
-    this.#errors = new RecentErrors(max)
+    this.#errors = new Recent(max)
     this.#contexts = new Contexts({
       now: () => clock.now(),
       renewBeforeMs,
@@ -169,6 +170,7 @@ export class Certificates {
     if (!live)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
     this.#errors.delete(host)
+    failures.forget(host)
     return live
   }
 

@@ -1,6 +1,7 @@
 import type { CertCache } from './cache.js'
 import type { Clock } from './clock.js'
 import { Pace } from './pace.js'
+import { Recent } from './recent.js'
 
 /** Reads of all clients together: so many at once, then one each so many ms. */
 const burst = 200
@@ -20,7 +21,7 @@ export class TooManyReads extends Error {}
  */
 export class ChallengeReads {
   readonly #running = new Map<string, Promise<Uint8Array | undefined>>()
-  readonly #byClient = new Map<string, Pace>()
+  readonly #byClient = new Recent<Pace>(clients)
   readonly #all: Pace
 
   constructor(
@@ -46,12 +47,7 @@ export class ChallengeReads {
 
   #paceOf(client: string): Pace {
     const pace = this.#byClient.get(client) ?? new Pace(this.clock, clientBurst, clientEveryMs)
-    this.#byClient.delete(client)
     this.#byClient.set(client, pace)
-    if (this.#byClient.size > clients) {
-      const [oldest] = this.#byClient.keys()
-      this.#byClient.delete(oldest as string)
-    }
     return pace
   }
 }

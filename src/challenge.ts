@@ -57,11 +57,14 @@ export class ChallengeAnswers {
     await this.store.put(key, answer.value, { signal })
   }
 
-  /** Whatever became of the order. Under no signal: an order given up must not leave its answer behind. */
-  async withdraw(answer: ChallengeAnswer, { stored }: { stored: boolean }): Promise<void> {
+  /**
+   * Whatever became of the order. Under no signal: an order given up must not leave its answer behind.
+   * @param mayBeReplaced somebody else may be at work on the host by now. Only tokens are one order's alone.
+   */
+  async withdraw(answer: ChallengeAnswer, { mayBeReplaced }: { mayBeReplaced: boolean }): Promise<void> {
     const key = this.#key(answer)
     this.#pending.delete(key)
-    if (stored) await this.store.delete(key)
+    if (answer.type === 'http-01' || !mayBeReplaced) await this.store.delete(key)
   }
 
   /** The http-01 answer that this process itself waits for. */

@@ -11,6 +11,13 @@ export interface Clock {
   after(ms: number, fn: () => void, options?: { keepAlive?: boolean }): () => void
 }
 
+/** @throws {TypeError} naming the option */
+export function checkClock(name: string, value: unknown): Clock {
+  const { now, after } = Object(value) as Partial<Clock>
+  if (typeof now === 'function' && typeof after === 'function') return value as Clock
+  throw new TypeError(`${name} must be a Clock: an object with now and after`)
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, fn, options) {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import {
   type BundleFault,
@@ -7,8 +8,12 @@ import {
   decodeBundle,
 } from './certificate.js'
 import type { CertificateSource } from './events.js'
+import { Recent } from './recent.js'
 import { type RenewalWindow, renewalTime } from './renewal.js'
 import { Schedule } from './schedule.js'
+
+/** Of how many hosts, the latest, it is known what was wrong with the stored bytes. */
+const mostFaults = 1_000
 
 /** A certificate ready to be served. Times are in milliseconds since the epoch. */
 export interface LiveCertificate {
@@ -27,7 +32,7 @@ export interface LiveCertificate {
 export interface ContextsOptions {
   readonly now: () => number
   readonly renewBeforeMs: number | undefined
-  /** Called once for each stored value that does not. */
+  /** Called once for each stored value that does not, however often it is read. */
   readonly onFault: (host: string, fault: BundleFault) => void
 }
 
@@ -38,6 +43,8 @@ export interface ContextsOptions {
 export class Contexts {
   readonly #seed = Math.random()
   readonly #known = new WeakMap<Uint8Array, LiveCertificate | 'faulty'>()
+  /** What was wrong last, by host. */
+  readonly #faults = new Recent<string>(mostFaults)
 
   constructor(private readonly options: ContextsOptions) {}
 
@@ -69,13 +76,19 @@ export class Contexts {
     const isSame = inMemory && Buffer.compare(inMemory.data, data) === 0
     const made = isSame ? inMemory : this.#make(data, host, source)
     this.#known.set(data, typeof made === 'string' ? 'faulty' : made)
-    if (typeof made === 'string') this.options.onFault(host, made)
+    if (typeof made === 'string') this.#report(host, data, made)
     return this.current(data, host)
   }
 
   /** Takes over the CA's wish; `undefined`: it has none. */
   suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
     live.schedule.due(this.#renewal(live, window))
+  }
+
+  #report(host: string, data: Uint8Array, fault: BundleFault): void {
+    const seen = `${fault} ${createHash('sha256').update(data).digest('base64')}`
+    if (this.#faults.get(host) !== seen) this.options.onFault(host, fault)
+    this.#faults.set(host, seen)
   }
 
   #make(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | BundleFault {

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import type { CertCacheLock } from './cache.js'
 import { unless } from './dir-errors.js'
 import { holdLease, type Lease, leaseMs } from './lease.js'
+import { Recent } from './recent.js'
 
 /** Locks of others that are watched at once; of more the oldest is forgotten, and waited for anew. */
 const mostWatched = 1_000
@@ -29,7 +30,7 @@ interface Means {
  */
 export class DirLocks {
   /** What was seen of locks that somebody else has, and when first, by the monotonic clock. */
-  readonly #watched = new Map<string, { file: string; since: number }>()
+  readonly #watched = new Recent<{ file: string; since: number }>(mostWatched)
   readonly #folder: string
   readonly #means: Means
 
@@ -82,8 +83,6 @@ export class DirLocks {
     if (same && now - watched.since < leaseMs) return false
     this.#watched.delete(name)
     if (same) return moved(theirs, ours, ours)
-    const [oldest] = this.#watched.size < mostWatched ? [] : this.#watched.keys()
-    if (oldest !== undefined) this.#watched.delete(oldest)
     this.#watched.set(name, { file: theirs, since: now })
     return false
   }

@@ -2,10 +2,15 @@ import type { CertCache } from './cache.js'
 import type { Clock } from './clock.js'
 import { IssuanceError } from './errors.js'
 import type { StoredLayout } from './layout.js'
+import { Recent } from './recent.js'
 
 const minute = 60_000
 /** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
 const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
+/** After the store's first failure in the midst of an order: it may have been for a moment. */
+const firstHoldMs = 10_000
+/** Of how many hosts, the latest, a process remembers what the store did not take. */
+const mostHeld = 1_000
 /** Beyond what any CA asks for. */
 const latestRetry = Date.parse('9999-01-01')
 
@@ -44,6 +49,9 @@ export interface FailureRecord {
 
 /** The fleet's memory of failed issuances: every machine honours it, a success removes it. */
 export class FailureRecords {
+  /** What is not in the store: a store that takes nothing must not let each handshake order. */
+  readonly #held = new Recent<FailureRecord>(mostHeld)
+
   constructor(
     private readonly store: CertCache,
     private readonly layout: StoredLayout,
@@ -56,7 +64,9 @@ export class FailureRecords {
    */
   async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
     const data = await this.store.get(this.layout.failure(host), { signal })
-    const record = data && parseFailureRecord(data)
+    const stored = data && parseFailureRecord(data)
+    const held = this.#held.get(host)
+    const record = held && held.retryAt > (stored?.retryAt ?? 0) ? held : stored
     if (record && this.clock.now() < record.retryAt) {
       const retryAt = new Date(record.retryAt)
       throw new IssuanceError(
@@ -69,7 +79,8 @@ export class FailureRecords {
   }
 
   /**
-   * Records one more failure; returns when the next attempt may be made.
+   * Records one more failure of the CA's; returns when the next attempt may be made. Never rejects: what the store
+   * does not take is remembered here.
    * @param served what the order was to replace, if that is still served
    */
   async add(
@@ -78,20 +89,44 @@ export class FailureRecords {
     error: IssuanceError,
     served: Lifetime | undefined,
   ): Promise<Date> {
-    const failures = Math.min((before?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
+    const failures = oneMore(before)
     const retryAfter = error.retryAt?.getTime()
     const wanted = retryTime(failures, this.clock.now(), Math.random(), { retryAfter, served })
     // What would not be read back would postpone nothing.
     const retryAt = Math.min(wanted, latestRetry)
     const record: FailureRecord = { failures, retryAt, message: error.message }
-    await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
+    this.#held.set(host, record)
+    try {
+      await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
+      this.#held.delete(host)
+    } catch {
+      // A guarded store has reported it.
+    }
     return new Date(retryAt)
   }
 
+  /** Remembers, in this process alone, that the store failed in the midst of an order. */
+  hold(host: string, before: FailureRecord | undefined, error: Error): void {
+    const failures = oneMore(before)
+    const now = this.clock.now()
+    const usual = retryTime(failures, now, Math.random())
+    const retryAt = failures === 1 ? now + firstHoldMs : usual
+    this.#held.set(host, { failures, retryAt, message: error.message })
+  }
+
+  /** What this process remembers alone is over: the host has a certificate. */
+  forget(host: string): void {
+    this.#held.delete(host)
+  }
+
   async remove(host: string): Promise<void> {
+    this.forget(host)
     await this.store.delete(this.layout.failure(host))
   }
 }
+
+const oneMore = (before: FailureRecord | undefined) =>
+  Math.min((before?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
 
 /** `undefined` for anything else: a half-written record must not block a host. */
 export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined {

@@ -4,8 +4,6 @@ import { DeadlineError, StoreError } from './errors.js'
 
 /** What a loser of the race for a lock waits between two requests to the store; up to a third more. */
 const pollMs = 1_000
-/** Every third of these requests tries the lock, the others look whether the work is done. */
-const pollsPerTry = 3
 /** A holder works for 5 minutes at most, and its lock outlives it by less than one. */
 const waitMs = 7 * 60_000
 
@@ -18,6 +16,8 @@ export interface FleetWork<T> {
   readonly signal: AbortSignal
   /** What the work leads to, if it is done by now; past any memory. */
   find(): Promise<T | undefined>
+  /** Rejects if there is no use in waiting, as the work has failed for somebody else. Default: that can't be known. */
+  check?(): Promise<unknown>
   /**
    * Does the work; afterwards the lock is given back, unless `keepsLock` says that this will be done later. If it
    * rejects and the lock is lost, everything begins again. The lock is `undefined` where the store has none: once
@@ -31,7 +31,7 @@ export interface FleetWork<T> {
  * get the lock poll the store, until the result is there or the lock is free.
  */
 export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
-  const { store, name, clock, signal, find, work } = fleetWork
+  const { store, name, clock, signal, find, work, check } = fleetWork
   if (!isLocking(store)) return (await work(undefined)).value
   const end = clock.now() + waitMs
   const tryLock = () =>
@@ -43,10 +43,18 @@ export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
     })
   for (let turn = 0; clock.now() < end; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
-    const lock = turn % pollsPerTry === 0 ? await tryLock() : undefined
-    if (lock === 'not allowed') return (await find()) ?? (await work(undefined)).value
-    const result = lock ? await underLock(lock, fleetWork) : turn > 0 ? await find() : undefined
-    if (result !== undefined) return result
+    // One request a turn: whether the lock is free, whether the work has failed, whether it is done.
+    if (turn % 3 === 0) {
+      const lock = await tryLock()
+      if (lock === 'not allowed') return (await find()) ?? (await work(undefined)).value
+      const result = lock && (await underLock(lock, fleetWork))
+      if (result !== undefined) return result
+    } else if (turn % 3 === 1 && check) {
+      await check()
+    } else {
+      const found = await find()
+      if (found !== undefined) return found
+    }
   }
   throw new DeadlineError(`other machines have been at work on ${name} for ${waitMs / 60_000} minutes`)
 }

@@ -1,5 +1,5 @@
 export { AzureBlobCertCache, type AzureBlobCertCacheOptions, type BlobContainerClient } from './azure-blob.js'
-export type { AzureConnectOptions, TokenCredential } from './azure-connect.js'
+export type { AzureConnectOptions, TokenCredential } from './azure-options.js'
 export {
   assertCacheKey,
   type CacheOperationOptions,

@@ -76,16 +76,20 @@ export class Issuance {
     const { clock, closing, failures } = this.parts
     const record = lock ? await failures.check(host, closing) : before
     const timeout = () => new DeadlineError(`no certificate for ${host} within ${orderMs / 60_000} minutes`)
+    const progress = { ordered: false }
     let bundle: Uint8Array
     try {
-      bundle = await withDeadline((signal) => this.#track(this.#order(wanted, record, signal, lock)), {
-        ms: orderMs,
-        clock,
-        error: timeout,
-      })
+      bundle = await withDeadline(
+        (signal) => this.#track(this.#order(wanted, record, progress, signal, lock)),
+        {
+          ms: orderMs,
+          clock,
+          error: timeout,
+        },
+      )
     } catch (thrown) {
       if (closing.aborted || lock?.signal.aborted) throw thrown
-      throw await this.#remember(wanted, record, thrown)
+      throw await this.#remember(wanted, record, progress, thrown)
     }
     // Not waited for: first of all the certificate is to be stored.
     if (record) failures.remove(host).catch(reportedByStore)
@@ -110,6 +114,7 @@ export class Issuance {
   async #order(
     { host, served }: WantedCertificate,
     record: FailureRecord | undefined,
+    progress: { ordered: boolean },
     deadline: AbortSignal,
     lock: Lock | undefined,
   ): Promise<Uint8Array> {
@@ -130,10 +135,12 @@ export class Issuance {
         key,
         replaced: served?.data,
         challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
-        publish: (answer) => answers.publish(answer, signal),
-        // The next holder of the lock may have put its own answer there.
+        publish: (answer) => {
+          progress.ordered = true
+          return answers.publish(answer, signal)
+        },
         withdraw: (answer) =>
-          answers.withdraw(answer, { stored: !lock?.signal.aborted }).catch(reportedByStore),
+          answers.withdraw(answer, { mayBeReplaced: lock?.signal.aborted ?? false }).catch(reportedByStore),
         signal,
         proceed,
         commit() {
@@ -154,23 +161,27 @@ export class Issuance {
 
   /**
    * Writes down a failure of the CA's; returns the error to report. A failing store, a lost lock, a close and an
-   * option that is wrong are none.
+   * option that is wrong are none; but a store that failed after something was ordered must not cause one order after
+   * the other.
    */
   async #remember(
     { host, served }: WantedCertificate,
     before: FailureRecord | undefined,
+    { ordered }: { ordered: boolean },
     thrown: unknown,
   ): Promise<Error> {
+    const { failures, report } = this.parts
+    if (thrown instanceof StoreError && ordered) failures.hold(host, before, thrown)
     const blameless = [StoreError, LockLostError, ClosedError].some((kind) => thrown instanceof kind)
     if (blameless || isMisconfigured(thrown)) return thrown as Error
     const error = toIssuanceError(host, thrown)
-    const retryAt = await this.parts.failures.add(host, before, error, served).catch(reportedByStore)
+    const retryAt = await failures.add(host, before, error, served)
     const remembered = new IssuanceError(error.code, error.message, {
       cause: error,
       problem: error.problem,
       retryAt,
     })
-    this.parts.report('issuanceFailed', { host, error: remembered })
+    report('issuanceFailed', { host, error: remembered })
     return remembered
   }
 }

@@ -6,10 +6,10 @@ import {
   type CertCache,
   type CertCacheLock,
 } from './cache.js'
-import { abortable, type Clock, sharedController, systemClock, withDeadline } from './clock.js'
+import { abortable, type Clock, checkClock, sharedController, systemClock, withDeadline } from './clock.js'
 import { ClosedError, DeadlineError } from './errors.js'
 import { warn } from './guarded.js'
-import { positiveInteger } from './options.js'
+import { func, optional, positiveInteger, record } from './options.js'
 import type { PutFailedListener, UnsavedValues } from './unsaved.js'
 
 export interface LruCertCacheOptions {
@@ -34,7 +34,10 @@ export interface GetOrPutOptions extends CacheOperationOptions {
    * it stays in the store until the new one replaces it. Default: every value will do.
    */
   accept?: (data: Uint8Array) => boolean
-  /** Called on a miss before the fleet's lock is taken; should it reject, so does `getOrPut`. Default: nothing. */
+  /**
+   * Called on a miss before the fleet's lock is taken, and now and then while another machine has it; should it reject,
+   * so does `getOrPut`. Default: nothing.
+   */
   beforeLock?: () => Promise<unknown>
 }
 
@@ -83,10 +86,11 @@ export class LruCertCache implements CertCache {
   /** @throws {TypeError} naming the option that is wrong */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
     assertCertCache(store, 'LruCertCache: store')
+    const { max, onPutFailed, clock } = record('LruCertCache: options', options)
     this.#store = store
-    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', options.max ?? 1_000) })
-    this.#clock = options.clock ?? systemClock
-    this.#onPutFailed = options.onPutFailed
+    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000) })
+    this.#clock = optional('LruCertCache: clock', clock, checkClock) ?? systemClock
+    this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, func<PutFailedListener>)
   }
 
   /** The value in memory, without a look at the store. Counts as a use. */
@@ -228,6 +232,7 @@ export class LruCertCache implements CertCache {
       name: key,
       clock: this.#clock,
       signal: this.#closing.signal,
+      ...(beforeLock && { check: beforeLock }),
       find: async () => {
         // A read that began before the lock was taken tells nothing.
         this.#outdateReads(key)

@@ -1,5 +1,5 @@
-import { assertCertCache, type CertCache } from './cache.js'
-import { type Clock, systemClock } from './clock.js'
+import { assertCertCache, type CertCache, isCacheKey } from './cache.js'
+import { type Clock, checkClock, systemClock } from './clock.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction, normalizeHost } from './hostname.js'
 import { type KeyType, letsEncryptProduction, type StoredLayout, storedLayout } from './layout.js'
 import { oneOf, optional, positiveInteger, record, text } from './options.js'
@@ -80,7 +80,7 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     // Any duration will do: no timer is set to it.
     renewBeforeMs: optional('CertManager: renewBeforeMs', given.renewBeforeMs, positiveInteger),
     defaultHost: optional('CertManager: defaultHost', given.defaultHost, checkHost),
-    clock: options.clock ?? systemClock,
+    clock: optional('CertManager: clock', given.clock, checkClock) ?? systemClock,
   }
 }
 
@@ -107,8 +107,15 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
   if (given.ca !== undefined && typeof given.ca !== 'string' && !Buffer.isBuffer(given.ca)) {
     throw new TypeError('CertManager: acme.ca must be certificates in PEM, as a string or Buffer')
   }
-  if (given.keyPrefix !== undefined && typeof given.keyPrefix !== 'string') {
-    throw new TypeError('CertManager: acme.keyPrefix must be a string')
+  const { keyPrefix } = given
+  if (
+    keyPrefix !== undefined &&
+    keyPrefix !== '' &&
+    !(typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
+  ) {
+    throw new TypeError(
+      'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, or empty',
+    )
   }
   optional('CertManager: acme.preferredChain', given.preferredChain, text)
   optional('CertManager: acme.profile', given.profile, text)

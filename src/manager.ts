@@ -29,7 +29,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
-  readonly #defaultHostServers = new DefaultHostServers()
+  readonly #defaultHostServers: DefaultHostServers
   #answersHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -38,6 +38,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     super({ captureRejections: true })
     const settings = checkManagerOptions(options)
     this.#settings = settings
+    this.#defaultHostServers = new DefaultHostServers(settings.clock, this.#closing.signal)
     this.#parts = assemble(settings, {
       closing: this.#closing.signal,
       report: this.#report,
@@ -108,8 +109,10 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * Works on 8 hosts at a time. At most 100 orders follow each other at once, then one each 54 s: Let's Encrypt
    * allows 300 in 3 hours. Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
    * @throws {AggregateError} of the hosts' errors, after all have been tried
+   * @throws {TypeError} for a single string
    */
   async ensure(hosts: Iterable<string>): Promise<void> {
+    if (typeof hosts === 'string') throw new TypeError('ensure: hosts must be several names, as in an array')
     const names: string[] = []
     const errors: Error[] = []
     for (const host of hosts) {
@@ -127,9 +130,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   /**
-   * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate. Sets key
-   * and certificate through `server.setSecureContext`, which puts other options of the default context (such as
-   * `ciphers`) back to Node's defaults. Follows what handshakes with SNI and `ensure` get for that host.
+   * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate: got now,
+   * renewed as by `ensure`, and taken away should it expire. The server's other options, its ticket keys and sessions
+   * stay as they are.
    * @throws {TypeError} without the option `defaultHost`
    */
   attach(server: Server): void {
@@ -138,12 +141,11 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     if (typeof server?.setSecureContext !== 'function')
       throw new TypeError('attach: server must be a tls.Server')
     this.#defaultHostServers.add(server)
-    const update = (live: LiveCertificate) => this.#defaultHostServers.update(toCertificate(live))
     const known = this.#parts.certificates.fromMemory(defaultHost)
-    if (known) return update(known)
-    this.#parts.certificates.obtain(defaultHost).then(update, (thrown) => {
-      this.#report('handshakeFailed', { host: defaultHost, error: toError(thrown) })
-    })
+    if (known) this.#defaultHostServers.update(toCertificate(known))
+    this.#parts.renewals.keep([defaultHost]).then(([error]) => {
+      if (error) this.#report('handshakeFailed', { host: defaultHost, error })
+    }, warn)
   }
 
   /** The hosts with a certificate in memory, and those whose last attempt failed (of these, the latest 1,000 or `memory.max`). */

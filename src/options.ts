@@ -24,6 +24,16 @@ export function listOfText(name: string, value: unknown): string[] {
   throw new TypeError(`${name} must be a non-empty array of strings, not ${show(value)}`)
 }
 
+export function flag(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new TypeError(`${name} must be true or false, not ${show(value)}`)
+}
+
+export function func<T>(name: string, value: unknown): T {
+  if (typeof value === 'function') return value as T
+  throw new TypeError(`${name} must be a function, not ${show(value)}`)
+}
+
 export function optional<T>(name: string, value: unknown, check: (name: string, value: unknown) => T) {
   return value === undefined ? undefined : check(name, value)
 }

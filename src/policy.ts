@@ -21,8 +21,8 @@ export class PolicyGate {
   async check(host: string): Promise<void> {
     let allowed: boolean
     try {
-      const verdict = this.#pending.get(host) ?? this.policy(host)
-      allowed = typeof verdict === 'boolean' ? verdict : await this.#await(host, verdict)
+      const verdict = this.#pending.get(host) ?? this.#ask(host)
+      allowed = typeof verdict === 'boolean' ? verdict : await verdict
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
       const cause = toError(thrown)
@@ -33,13 +33,12 @@ export class PolicyGate {
     if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
   }
 
-  #await(host: string, verdict: Promise<boolean>): Promise<boolean> {
-    const known = this.#pending.get(host)
-    if (known) return known
-    if (this.#pending.size >= mostPending) {
-      Promise.resolve(verdict).catch(() => 'nobody waits for it')
+  #ask(host: string): boolean | Promise<boolean> {
+    // Not asked, either: it may be a database that has too much to do.
+    if (this.#pending.size >= mostPending)
       throw new DeadlineError(`${mostPending} other names wait for hostPolicy`)
-    }
+    const verdict = this.policy(host)
+    if (typeof verdict === 'boolean') return verdict
     const { clock, closing } = this
     const error = () => new DeadlineError(`hostPolicy gave no answer within ${policyMs / 1_000} s`)
     const bound = { ms: policyMs, clock, error, signal: closing }

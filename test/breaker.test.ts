@@ -1,20 +1,25 @@
 import { expect, test } from 'vitest'
 import { Breaker } from '../src/breaker.js'
-import { StoreError, type StoreErrorCode } from '../src/index.js'
+import { StoreError, type StoreErrorCode, type StoreOperation } from '../src/index.js'
 import { VirtualClock } from './support/virtual-clock.js'
 
 const down = () => Promise.reject(new StoreError('ERR_STORE_UNREACHABLE', 'no answer'))
 const up = async () => 'fine'
 
 /** How many of `times` operations reached the store. */
-async function reached(breaker: Breaker, operation: () => Promise<unknown>, times = 1) {
+async function reached(
+  breaker: Breaker,
+  operation: () => Promise<unknown>,
+  times = 1,
+  kind: StoreOperation = 'get',
+) {
   let calls = 0
   for (let index = 0; index < times; index++) {
     await breaker
       .run(() => {
         calls += 1
         return operation()
-      })
+      }, kind)
       .catch(() => undefined)
   }
   return calls
@@ -24,12 +29,12 @@ test('after 5 failures in a row nothing is asked for a second, and the last erro
   const clock = new VirtualClock()
   const breaker = new Breaker(clock)
   expect(await reached(breaker, down, 20)).toBe(5)
-  await expect(breaker.run(up)).rejects.toMatchObject({
+  await expect(breaker.run(up, 'get')).rejects.toMatchObject({
     code: 'ERR_STORE_UNREACHABLE',
     message: expect.stringMatching(/failed 5 times in a row, and is asked again in 1 s: no answer/),
   })
   clock.advance(1_000)
-  expect(await breaker.run(up)).toBe('fine')
+  expect(await breaker.run(up, 'get')).toBe('fine')
   expect(await reached(breaker, up, 20)).toBe(20)
 })
 
@@ -69,6 +74,7 @@ test('only one operation finds out whether it works again', async () => {
       new Promise<string>((resolve) => {
         answer = resolve
       }),
+    'get',
   )
   expect(await reached(breaker, up, 3)).toBe(0)
   answer('back')
@@ -79,7 +85,7 @@ test('only one operation finds out whether it works again', async () => {
 test('many that fail at once open it once', async () => {
   const clock = new VirtualClock()
   const breaker = new Breaker(clock)
-  await Promise.allSettled(Array.from({ length: 100 }, () => breaker.run(down)))
+  await Promise.allSettled(Array.from({ length: 100 }, () => breaker.run(down, 'get')))
   clock.advance(1_000)
   expect(await reached(breaker, up)).toBe(1)
 })
@@ -97,6 +103,13 @@ test.each<[StoreErrorCode, number | undefined, number]>([
   const breaker = new Breaker(new VirtualClock())
   const fail = () => Promise.reject(new StoreError(code, 'no', { statusCode }))
   expect(await reached(breaker, fail, 20)).toBe(expected)
+})
+
+test('locks that are not permitted say nothing of the store; reads that are not permitted do', async () => {
+  const breaker = new Breaker(new VirtualClock())
+  const forbidden = () => Promise.reject(new StoreError('ERR_STORE_PERMISSION', 'no', { statusCode: 403 }))
+  expect(await reached(breaker, forbidden, 20, 'lock')).toBe(20)
+  expect(await reached(breaker, forbidden, 20, 'get')).toBe(5)
 })
 
 test('a caller who gave up says nothing of the store', async () => {

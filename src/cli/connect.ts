@@ -1,6 +1,7 @@
 import { AzureBlobCertCache } from '../azure-blob.js'
-import type { AzureConnectOptions, connectContainer, TokenCredential } from '../azure-connect.js'
+import type { connectContainer } from '../azure-connect.js'
 import { storeErrorFrom } from '../azure-errors.js'
+import { type AzureConnectOptions, isContainerName, type TokenCredential } from '../azure-options.js'
 import { systemClock, withDeadline } from '../clock.js'
 import { StoreError, toError } from '../errors.js'
 import {
@@ -48,7 +49,7 @@ export interface Connection {
 export async function connect(given: Given): Promise<Connection> {
   const containerName = textOf(given, 'container')
   if (containerName === undefined) throw new UsageError('--container is missing')
-  if (!/^[a-z0-9](-?[a-z0-9]){2,62}$/.test(containerName) || containerName.length > 63) {
+  if (!isContainerName(containerName)) {
     throw new UsageError(
       '--container: a name has 3 to 63 lower-case letters and digits, with single hyphens between them',
     )

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CertCacheLock } from '../cache.js'
 import { holdLease, type Lease, leaseMs } from '../lease.js'
+import { Recent } from '../recent.js'
 import type { S3Objects, WriteCondition } from './s3-objects.js'
 
 /** What a lock's object says while nobody holds it. */
@@ -18,7 +19,7 @@ const watchedNames = 1_000
 export class S3Locks {
   readonly #objects: S3Objects
   /** By name: what was there, and since when by this machine's monotonic clock. No two clocks are compared. */
-  readonly #watched = new Map<string, { etag: string; since: number }>()
+  readonly #watched = new Recent<{ etag: string; since: number }>(watchedNames)
 
   constructor(objects: S3Objects) {
     this.#objects = objects
@@ -35,10 +36,8 @@ export class S3Locks {
     const now = performance.now()
     const watched = this.#watched.get(name)
     if (watched?.etag === etag) return now - watched.since >= leaseMs
-    this.#watched.delete(name)
     // It was written before now, so its holder gives up before a lease's time from now.
     this.#watched.set(name, { etag, since: now })
-    if (this.#watched.size > watchedNames) this.#watched.delete(this.#watched.keys().next().value as string)
     return false
   }
 }

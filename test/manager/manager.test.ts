@@ -1,6 +1,5 @@
-import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { day, refusal, useManagers } from '../support/managers.js'
+import { refusal, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
 
 const t = useManagers()
@@ -15,26 +14,6 @@ describe('what else a manager does', () => {
     t.store.take()
     await handshake(tlsPort, 'b.example')
     expect(t.store.take()).toEqual([])
-  })
-
-  test('a client without SNI gets defaultHost’s certificate on an attached server, a renewed one too', async () => {
-    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'A.example' })
-    await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
-    manager.attach(tlsServer)
-    const [{ serialNumber }] = await once(manager, 'issued')
-    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber, names: 'DNS:a.example' })
-    t.clock.jump(63 * day)
-    const renewed = once(manager, 'renewed')
-    await handshake(tlsPort, 'a.example')
-    const [{ serialNumber: next }] = await renewed
-    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber: next })
-    // As on any TLS server with a default certificate, so does a name that is not served.
-    expect(await handshake(tlsPort, 'evil.example')).toMatchObject({ serialNumber: next })
-  })
-
-  test('attach needs defaultHost', async () => {
-    const { manager, tlsServer } = await t.machine()
-    expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
   })
 
   test('getCertificate rejects with the error that tells why', async () => {

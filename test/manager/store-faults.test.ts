@@ -63,4 +63,42 @@ describe('a store that fails', () => {
     expect(t.ca.counts.validations).toBe(0)
     expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
   })
+
+  test('can be read but not written: not every handshake orders, and none has to wait long once it can', async () => {
+    const { tlsPort, events } = await t.machine()
+    const many = async () => {
+      for (let i = 0; i < 20; i++)
+        await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    }
+    t.store.before = (operation, key) => {
+      if (operation === 'put' && key !== 'acme_account+key') throw new Error('read-only')
+    }
+    await many()
+    expect(t.ca.counts.orders).toBe(1)
+    expect(events.handshakeFailed?.at(-1)).toMatchObject({ error: { code: 'ERR_ISSUANCE_POSTPONED' } })
+    t.clock.jump(10_000)
+    await many()
+    expect(t.ca.counts.orders).toBe(2)
+    t.clock.jump(20_000)
+    await many()
+    expect(t.ca.counts.orders).toBe(2)
+    t.store.before = () => {}
+    t.clock.jump(600_000)
+    await handshake(tlsPort, 'a.example')
+  })
+
+  test('does not take the failure record: this machine honours it all the same', async () => {
+    const { tlsPort, events, manager } = await t.machine()
+    const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400, times: Infinity })
+    t.store.before = (operation, key) => {
+      if (operation === 'put' && key === 'a.example+failure') throw new Error('read-only')
+    }
+    for (let i = 0; i < 20; i++) await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(fault.hits).toBe(1)
+    expect(events.issuanceFailed).toMatchObject([{ error: { retryAt: expect.any(Date) } }])
+    expect(manager.status()).toMatchObject([{ lastError: { code: 'ERR_ISSUANCE_POSTPONED' } }])
+    t.clock.jump(86_400_000)
+    await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+    expect(fault.hits).toBe(2)
+  })
 })

@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { makeBundle } from '../support/certificates.js'
-import { useManagers } from '../support/managers.js'
+import { LockingStore } from '../support/locking-store.js'
+import { refusal, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
 describe('stored bytes that cannot be served', () => {
   const host = 'a.example'
+  // It is read twice: before the lock is taken, and under it.
+  beforeEach(() => {
+    t.store = new LockingStore()
+  })
+
   test.each([
     ['random bytes', () => randomBytes(3_000), 'no private key'],
     ['truncated', async () => (await makeBundle({ host })).data.subarray(0, 700), 'no certificate'],
@@ -33,5 +39,15 @@ describe('stored bytes that cannot be served', () => {
     expect(new Set(all.map(({ serialNumber }) => serialNumber)).size).toBe(1)
     expect(events.invalid).toEqual([{ host, key: host, reason }])
     expect(t.ca.ordersFor(host)).toBe(1)
+  })
+
+  test('are reported once also while nothing can be ordered, and again when they are others', async () => {
+    t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400 })
+    const { tlsPort, events } = await t.machine()
+    for (const reports of [1, 2]) {
+      t.store.values.set(host, randomBytes(3_000))
+      for (let i = 0; i < 5; i++) await expect(handshake(tlsPort, host)).rejects.toMatchObject(refusal)
+      expect(events.invalid).toHaveLength(reports)
+    }
   })
 })

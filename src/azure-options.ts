@@ -1,0 +1,95 @@
+import type { AzureBlobCertCacheOptions } from './azure-blob.js'
+import { flag, optional, record, text } from './options.js'
+
+/** An Azure AD credential, for example `new DefaultAzureCredential()` of `@azure/identity`. */
+export interface TokenCredential {
+  getToken(
+    scopes: string | string[],
+    options?: { abortSignal?: AbortSignal },
+  ): Promise<{ token: string; expiresOnTimestamp: number } | null>
+}
+
+/**
+ * Where the container is and how to be let in. Exactly one of: `accountKey` (with `accountName`),
+ * `connectionString`, `credential` (with `accountName` or `endpoint`), or an `endpoint` with a SAS in its query.
+ */
+export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
+  /** The container's name; it must exist unless `createContainer` is set. */
+  containerName: string
+  /** The storage account, for shared key or token. */
+  accountName?: string
+  /** One of the account's two keys, base64. */
+  accountKey?: string
+  /** As the portal shows it; `UseDevelopmentStorage=true` for Azurite on its default port. */
+  connectionString?: string
+  credential?: TokenCredential
+  /**
+   * The Blob service's URL, default `https://<accountName>.blob.core.windows.net`. Or a SAS URL, of the account
+   * or of this container; it needs read, add, create, write and delete.
+   */
+  endpoint?: string
+  /** Create the container if it is missing, without anonymous access. Needs more permission. Default false. */
+  createContainer?: boolean
+  /**
+   * Connect to a container that anybody can read, private keys included; otherwise that is an error,
+   * `ERR_STORE_PUBLIC`. Default false.
+   */
+  allowAnonymousRead?: boolean
+}
+
+/** The parts of {@link AzureConnectOptions} that the SDK's client is made of. */
+export type CheckedConnectOptions = ReturnType<typeof checkConnectOptions>
+
+/** https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name */
+const accountPattern = /^[a-z0-9]{3,24}$/
+/** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
+const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/
+
+export const isContainerName = (name: string): boolean => containerPattern.test(name)
+
+export const wrong = (option: string, what: string) =>
+  new TypeError(`AzureBlobCertCache.connect: ${option} ${what}`)
+
+/** @throws {TypeError} naming the option that is wrong or missing */
+export function checkConnectOptions(options: AzureConnectOptions) {
+  const given = record('AzureBlobCertCache.connect: options', options)
+  const of = <T>(name: string, check: (name: string, value: unknown) => T) =>
+    optional(`AzureBlobCertCache.connect: ${name}`, given[name], check)
+  const containerName = text('AzureBlobCertCache.connect: containerName', given.containerName)
+  const accountName = of('accountName', text)
+  const accountKey = of('accountKey', text)
+  const connectionString = of('connectionString', text)
+  const endpoint = parseEndpoint(of('endpoint', text))
+  of('createContainer', flag)
+  of('allowAnonymousRead', flag)
+  // Both become parts of a URL, and the key signs what is sent there.
+  if (!isContainerName(containerName))
+    throw wrong('containerName', 'must be 3 to 63 lower-case letters, digits and single hyphens')
+  if (accountName !== undefined && !accountPattern.test(accountName))
+    throw wrong('accountName', 'must be 3 to 24 lower-case letters and digits')
+  if (given.credential !== undefined && typeof options.credential?.getToken !== 'function')
+    throw wrong('credential', 'must be a TokenCredential, with a method getToken')
+  const sas = endpoint?.searchParams.has('sig') ?? false
+  const ways = [accountKey !== undefined, connectionString !== undefined, given.credential !== undefined, sas]
+  if (ways.filter(Boolean).length !== 1) {
+    throw new TypeError(
+      'AzureBlobCertCache.connect: give exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
+    )
+  }
+  if (connectionString !== undefined && (endpoint ?? accountName) !== undefined)
+    throw wrong('connectionString', 'says where the account is: leave endpoint and accountName out')
+  if (accountKey !== undefined && accountName === undefined)
+    throw wrong('accountName', 'is missing: accountKey needs it')
+  if (given.credential !== undefined && accountName === undefined && endpoint === undefined)
+    throw wrong('credential', 'needs accountName or endpoint')
+  const serviceUrl =
+    endpoint ?? new URL(`https://${accountName ?? 'connection-string'}.blob.core.windows.net`)
+  return { containerName, accountName, accountKey, connectionString, serviceUrl }
+}
+
+function parseEndpoint(endpoint: string | undefined): URL | undefined {
+  if (endpoint === undefined) return undefined
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (!url || !/^https?:$/.test(url.protocol)) throw wrong('endpoint', 'must be an http or https URL')
+  return url
+}

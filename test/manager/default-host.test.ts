@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { connect } from 'node:tls'
+import { describe, expect, test } from 'vitest'
+import { day, refusal, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
+
+const t = useManagers()
+
+describe('a client without SNI', () => {
+  test('gets defaultHost’s certificate on an attached server, a renewed one too', async () => {
+    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'A.example' })
+    await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
+    manager.attach(tlsServer)
+    const [{ serialNumber }] = await once(manager, 'issued')
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber, names: 'DNS:a.example' })
+    t.clock.jump(63 * day)
+    const renewed = once(manager, 'renewed')
+    await handshake(tlsPort, 'a.example')
+    const [{ serialNumber: next }] = await renewed
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber: next })
+    // As on any TLS server with a default certificate, so does a name that is not served.
+    expect(await handshake(tlsPort, 'evil.example')).toMatchObject({ serialNumber: next })
+  })
+
+  test('attach needs defaultHost', async () => {
+    const { manager, tlsServer } = await t.machine()
+    expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
+  })
+
+  test('gets it renewed also where memory has no room for it', async () => {
+    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example', memory: { max: 1 } })
+    manager.attach(tlsServer)
+    const [{ serialNumber }] = await once(manager, 'issued')
+    await handshake(tlsPort, 'b.example')
+    const renewed = new Promise((resolve) => {
+      manager.on('renewed', ({ host }) => host === 'a.example' && resolve(host))
+    })
+    t.clock.jump(63 * day)
+    await renewed
+    const next = await handshake(tlsPort, undefined)
+    expect(next).toMatchObject({ names: 'DNS:a.example' })
+    expect(next.serialNumber).not.toBe(serialNumber)
+  })
+
+  test('gets none that has expired, and a new one as soon as there is one', async () => {
+    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example' })
+    manager.attach(tlsServer)
+    await once(manager, 'issued')
+    const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
+    for (let days = 0; days < 91; days++) t.clock.jump(day)
+    await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
+    await expect(handshake(tlsPort, 'evil.example')).rejects.toMatchObject(refusal)
+    await expect.poll(() => fault.hits).toBeGreaterThan(0)
+    fault.remove()
+    const issued = once(manager, 'issued')
+    t.clock.jump(2 * day)
+    await issued
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })
+  })
+
+  test('gets it also where the store was down when the server was attached', async () => {
+    const { manager, tlsServer, tlsPort, events } = await t.machine({ defaultHost: 'a.example' })
+    t.store.before = () => Promise.reject(new Error('down'))
+    manager.attach(tlsServer)
+    await expect.poll(() => events.handshakeFailed).toMatchObject([{ host: 'a.example' }])
+    t.store.before = () => {}
+    const issued = once(manager, 'issued')
+    t.clock.jump(61_000)
+    await issued
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })
+  })
+
+  test('is no reason to give up the server’s sessions, ticket keys and options', async () => {
+    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example' })
+    await manager.ensure(['a.example', 'b.example'])
+    const ciphers = 'ECDHE-ECDSA-AES256-GCM-SHA384'
+    const versions = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const
+    tlsServer.setSecureContext({ ...versions, ciphers, sessionIdContext: 'fleet' })
+    const visit = async (session?: Buffer) => {
+      const options = { host: '127.0.0.1', port: tlsPort, servername: 'b.example', rejectUnauthorized: false }
+      const socket = connect({ ...options, ...(session && { session }) })
+      const ticket = once(socket, 'session')
+      await once(socket, 'secureConnect')
+      const seen = { reused: socket.isSessionReused(), cipher: socket.getCipher().name }
+      const [next] = session ? [session] : await ticket
+      socket.destroy()
+      return { ...seen, session: next as Buffer }
+    }
+    const { session } = await visit()
+    const ticketKeys = tlsServer.getTicketKeys()
+    manager.attach(tlsServer)
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example', protocol: 'TLSv1.2' })
+    expect(tlsServer.getTicketKeys()).toEqual(ticketKeys)
+    expect(await visit(session)).toMatchObject({ reused: true, cipher: ciphers })
+    expect(await visit()).toMatchObject({ reused: false, cipher: ciphers })
+  })
+})
