@@ -7,7 +7,7 @@ type Request = (url: string, method: string, options?: { data?: object }) => Pro
 
 /** The undocumented part of an acme-client `Client` that is taken over. */
 interface ClientInternals {
-  readonly http: { request: Request }
+  readonly http: { request: Request; maxBadNonceRetries: number }
 }
 
 /** The directory is asked for again after this time. */
@@ -18,8 +18,9 @@ const idleMs = 30_000
 const maxNonces = 4
 /** In characters: it is stored, and told in events. */
 const longestDetail = 1_000
+const longestType = 200
 /** So many refused in a row: something is wrong that another one does not mend. */
-const maxBadNonces = 5
+const maxBadNonces = 10
 
 /** What the last answer to an order's client said about when to ask again: milliseconds since the epoch. */
 export interface PollHint {
@@ -54,6 +55,7 @@ export class AcmeHttp {
   install(client: object, signal: AbortSignal): PollHint {
     const { http } = client as ClientInternals
     const hint: PollHint = {}
+    http.maxBadNonceRetries = maxBadNonces
     let badNonces = 0
     http.request = async (url, method, options) => {
       const known = this.#answerFromMemory(url, method)
@@ -137,7 +139,7 @@ export function toProblem(data: unknown, status?: number): AcmeProblem | undefin
   const { type, detail } = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>
   if (typeof type !== 'string') return undefined
   return {
-    type,
+    type: type.slice(0, longestType),
     ...(typeof detail === 'string' ? { detail: detail.slice(0, longestDetail) } : {}),
     ...(status === undefined ? {} : { status }),
   }

@@ -48,7 +48,10 @@ export function assemble(
     issuance ??= (async () => {
       const [{ Issuance }, ca] = await Promise.all([import('./issuance.js'), makeCa(settings, store)])
       return new Issuance({ answers, failures, keyType, clock, closing, challengeTypes, report }, ca)
-    })()
+    })().catch((thrown: unknown) => {
+      issuance = undefined // for want of memory or file descriptors: there may be some next time
+      throw thrown
+    })
     return issuance
   }
   let suggestions: Promise<Suggestions> | undefined

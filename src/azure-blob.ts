@@ -168,7 +168,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const name = this.#prefix + key
     if (name.length > longestBlobName) {
       throw new StoreError(
-        'ERR_STORE_FAILED',
+        'ERR_STORE_ENTRY',
         `the blob name of ${key} is longer than ${longestBlobName} characters`,
       )
     }

@@ -11,6 +11,9 @@ import type { PolicyGate } from './policy.js'
 import { Recent } from './recent.js'
 import type { RenewAtSource, RenewalWindow } from './renewal.js'
 
+/** A host that may not be ordered yet is looked for in the store so often, as a peer may have a certificate sooner. */
+const postponedMs = 5_000
+
 /** What a manager knows of a host. */
 export interface HostStatus {
   readonly host: string
@@ -47,6 +50,8 @@ export class Certificates {
   readonly #parts: CertificatesParts
   readonly #memory: LruCertCache
   readonly #contexts: Contexts
+  /** Hosts that may not be ordered yet: neither they nor the store are asked at each handshake. */
+  readonly #postponed: Recent<{ readonly error: IssuanceError; readonly until: number }>
   /** The last error of the hosts that failed last. */
   readonly #errors: Recent<Error>
 
@@ -56,6 +61,7 @@ export class Certificates {
     // The guarded store reports a failed put.
     this.#memory = new LruCertCache(store, { max, clock, onPutFailed: () => {} })
     this.#errors = new Recent(max)
+    this.#postponed = new Recent(max)
     this.#contexts = new Contexts({
       now: () => clock.now(),
       renewBeforeMs,
@@ -83,25 +89,25 @@ export class Certificates {
    * The host's certificate, ordered if neither memory nor the store has it.
    * @throws {HostError} if the policy does not allow it
    */
-  async obtain(host: string): Promise<LiveCertificate> {
-    try {
-      return await this.#obtain(host)
-    } catch (thrown) {
-      const error = toError(thrown)
-      if (!(error instanceof HostError)) this.#errors.set(host, error)
-      throw error
-    }
+  obtain(host: string): Promise<LiveCertificate> {
+    return this.#remembering(host, async () => {
+      this.#throwIfPostponed(host)
+      return this.#obtain(host)
+    })
   }
 
   /**
    * The same from memory or the store alone; `undefined` if neither has it.
    * @throws {HostError} if the policy does not allow it
    */
-  async find(host: string): Promise<LiveCertificate | undefined> {
-    const known = this.#inMemory(host)
-    if (known) return known
-    await this.#parts.policy.check(host)
-    return this.refresh(host)
+  find(host: string): Promise<LiveCertificate | undefined> {
+    return this.#remembering(host, async () => {
+      const known = this.#inMemory(host)
+      if (known) return known
+      this.#throwIfClosed()
+      await this.#parts.policy.check(host)
+      return this.refresh(host)
+    })
   }
 
   /** What is in memory, after a look whether the store has a newer one: of a peer, then. */
@@ -153,8 +159,8 @@ export class Certificates {
 
   /** @param due a certificate that will not do: it is to be replaced */
   async #obtain(host: string, due?: LiveCertificate): Promise<LiveCertificate> {
-    const { closing, layout, failures } = this.#parts
-    if (closing.aborted) throw closing.reason
+    const { closing, layout, failures, clock } = this.#parts
+    this.#throwIfClosed()
     await this.#parts.policy.check(host)
     const accept = (data: Uint8Array) => this.#acceptNewer(data, host, due)
     let record: FailureRecord | undefined
@@ -163,15 +169,45 @@ export class Certificates {
     }
     const data = await this.#memory.getOrPut(
       layout.certificate(host),
-      (lock) => this.#issue({ host, before: record, served: this.#inMemory(host) }, lock),
+      (lock) => {
+        const served = due && clock.now() < due.notAfter ? due : this.#inMemory(host)
+        return this.#issue({ host, before: record, served }, lock)
+      },
       { accept, beforeLock },
     )
     const live = this.#contexts.current(data, host)
     if (!live)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
-    this.#errors.delete(host)
     failures.forget(host)
     return live
+  }
+
+  #throwIfClosed(): void {
+    const { closing } = this.#parts
+    if (closing.aborted) throw closing.reason
+  }
+
+  #throwIfPostponed(host: string): void {
+    const postponed = this.#postponed.get(host)
+    if (!postponed || this.#parts.clock.now() >= postponed.until) return
+    const { message, problem, retryAt } = postponed.error
+    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause: postponed.error, problem, retryAt })
+  }
+
+  /** Keeps what goes wrong for whoever asks next. */
+  async #remembering<T>(host: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (thrown) {
+      const error = toError(thrown)
+      if (!(error instanceof HostError)) this.#errors.set(host, error)
+      const now = this.#parts.clock.now()
+      const isKnown = now < (this.#postponed.get(host)?.until ?? 0)
+      if (error instanceof IssuanceError && error.retryAt && !isKnown) {
+        this.#postponed.set(host, { error, until: Math.min(error.retryAt.getTime(), now + postponedMs) })
+      }
+      throw error
+    }
   }
 
   async #issue(...[wanted, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
@@ -204,6 +240,8 @@ export class Certificates {
   #onLive(live: LiveCertificate): void {
     const former = this.#inMemory(live.host)
     if (former?.serialNumber === live.serialNumber) return
+    this.#errors.delete(live.host)
+    this.#postponed.delete(live.host)
     if (live.source === 'store') this.#parts.report(former ? 'adopted' : 'loaded', describe(live))
     this.#parts.onLive(live)
   }

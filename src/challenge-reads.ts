@@ -4,11 +4,17 @@ import { Pace } from './pace.js'
 import { Recent } from './recent.js'
 
 /** Reads of all clients together: so many at once, then one each so many ms. */
-const burst = 200
-const everyMs = 20
-/** Of one client: a CA makes some five requests per order, a fleet of eight orders at a time. */
+const burst = 150
+const everyMs = 25
+/** The same, set aside for clients that ask for little: what others use up is not theirs. */
+const reserveBurst = 50
+const reserveEveryMs = 100
+/** Of one client: a fleet may have many orders under way. */
 const clientBurst = 50
 const clientEveryMs = 100
+/** What is little. A CA validates an order from some five places, with one request or two from each. */
+const littleBurst = 10
+const littleEveryMs = 2_000
 /** Of how many clients, the latest, that is remembered. */
 const clients = 1_000
 
@@ -21,14 +27,16 @@ export class TooManyReads extends Error {}
  */
 export class ChallengeReads {
   readonly #running = new Map<string, Promise<Uint8Array | undefined>>()
-  readonly #byClient = new Recent<Pace>(clients)
+  readonly #byClient = new Recent<{ readonly all: Pace; readonly little: Pace }>(clients)
   readonly #all: Pace
+  readonly #reserve: Pace
 
   constructor(
     private readonly store: CertCache,
     private readonly clock: Clock,
   ) {
     this.#all = new Pace(clock, burst, everyMs)
+    this.#reserve = new Pace(clock, reserveBurst, reserveEveryMs)
   }
 
   /**
@@ -39,15 +47,39 @@ export class ChallengeReads {
   async get(key: string, client: string): Promise<Uint8Array | undefined> {
     const running = this.#running.get(key)
     if (running) return running
-    if (this.#paceOf(client).take() > 0 || this.#all.take() > 0) throw new TooManyReads()
+    if (!this.#admits(client)) throw new TooManyReads()
     const read = this.store.get(key).finally(() => this.#running.delete(key))
     this.#running.set(key, read)
     return read
   }
 
-  #paceOf(client: string): Pace {
-    const pace = this.#byClient.get(client) ?? new Pace(this.clock, clientBurst, clientEveryMs)
-    this.#byClient.set(client, pace)
-    return pace
+  #admits(address: string): boolean {
+    const client = neighbourhood(address)
+    const own = this.#byClient.get(client) ?? {
+      all: new Pace(this.clock, clientBurst, clientEveryMs),
+      little: new Pace(this.clock, littleBurst, littleEveryMs),
+    }
+    this.#byClient.set(client, own)
+    if (own.all.wait > 0) return false
+    const asksLittle = own.little.take() === 0
+    const admitted = this.#all.take() === 0 || (asksLittle && this.#reserve.take() === 0)
+    if (admitted) own.all.take()
+    return admitted
   }
+}
+
+/** Of an IPv6 address its first 56 bits, which is what one subscriber gets: each has more addresses than can be counted. */
+function neighbourhood(address: string): string {
+  if (!address.includes(':') || address.includes('.')) return address
+  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
+  const before = head.split(':').filter(Boolean)
+  const after = tail?.split(':').filter(Boolean) ?? []
+  const missing = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length)
+  const groups = [...before, ...Array<string>(missing).fill('0'), ...after].map((group) =>
+    Number.parseInt(group, 16),
+  )
+  return groups
+    .slice(0, 4)
+    .map((group, index) => (index < 3 ? group : group & 0xff00).toString(16))
+    .join(':')
 }

@@ -12,8 +12,11 @@ export type ChallengeType = 'http-01' | 'tls-alpn-01'
 /** The protocol that a CA validating tls-alpn-01 offers, alone (RFC 8737 section 6.2). */
 export const acmeTlsProtocol = 'acme-tls/1'
 
-/** Base64url, as RFC 8555 section 8.3 has tokens; nothing that could lead to another key of the store. */
-const tokenPattern = /^[A-Za-z0-9_-]{1,256}$/
+/**
+ * Base64url, as RFC 8555 section 8.3 has tokens (22 characters at least, 43 at Let's Encrypt); nothing that could lead
+ * to another key of the store, or that is too long a name for one.
+ */
+const tokenPattern = /^[A-Za-z0-9_-]{1,128}$/
 
 export const isToken = (token: string): boolean => tokenPattern.test(token)
 

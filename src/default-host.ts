@@ -56,4 +56,6 @@ function replaceCredentials(server: Server, credentials: { key?: string; cert?: 
   const options = server as unknown as Record<string, unknown>
   const kept = Object.fromEntries(carried.map((name) => [name, options[name]]))
   server.setSecureContext({ ...kept, ...credentials, ticketKeys: server.getTicketKeys() })
+  // It is in the context, and would be in whatever shows the server.
+  options.key = undefined
 }

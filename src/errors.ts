@@ -4,7 +4,7 @@ export type StoreErrorCode =
   | 'ERR_STORE_CREDENTIALS'
   /** The credentials are right but lack a permission. */
   | 'ERR_STORE_PERMISSION'
-  /** The container does not exist. */
+  /** The container, bucket, folder or table does not exist. */
   | 'ERR_STORE_CONTAINER'
   /** DNS, connection or TLS failure: no answer came. */
   | 'ERR_STORE_UNREACHABLE'
@@ -14,11 +14,16 @@ export type StoreErrorCode =
   | 'ERR_STORE_PUBLIC'
   /** A value is there, but it can't be decrypted: see `EncryptedCertCache`. */
   | 'ERR_STORE_DECRYPT'
+  /** One entry alone: its name is too long for the store, its value too large, or it is none of the store's. */
+  | 'ERR_STORE_ENTRY'
   /** Any other answer that is neither a value nor a miss. */
   | 'ERR_STORE_FAILED'
 
 /** Of these, what a store's own failure can mean; the others are found out by looking at what it lets through. */
-export type ServiceErrorCode = Exclude<StoreErrorCode, 'ERR_STORE_DECRYPT' | 'ERR_STORE_PUBLIC'>
+export type ServiceErrorCode = Exclude<
+  StoreErrorCode,
+  'ERR_STORE_DECRYPT' | 'ERR_STORE_ENTRY' | 'ERR_STORE_PUBLIC'
+>
 
 /** What went wrong with a server name. */
 export type HostErrorCode =

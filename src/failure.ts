@@ -7,10 +7,14 @@ import { Recent } from './recent.js'
 const minute = 60_000
 /** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
 const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
+/** How much the clocks of a fleet may differ. */
+const clockSkewMs = 5 * minute
 /** After the store's first failure in the midst of an order: it may have been for a moment. */
 const firstHoldMs = 10_000
 /** Of how many hosts, the latest, a process remembers what the store did not take. */
 const mostHeld = 1_000
+/** In characters: every machine reads it at every attempt. */
+const longestMessage = 2_000
 /** Beyond what any CA asks for. */
 const latestRetry = Date.parse('9999-01-01')
 
@@ -43,6 +47,10 @@ export interface FailureRecord {
   readonly failures: number
   /** Milliseconds since the epoch. */
   readonly retryAt: number
+  /** When this was written, by the clock of the machine that did. Milliseconds since the epoch. */
+  readonly at?: number
+  /** There was a certificate to be replaced, which went on to be served. */
+  readonly renewal?: boolean
   /** For whoever reads the container. */
   readonly message: string
 }
@@ -64,7 +72,9 @@ export class FailureRecords {
    */
   async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
     const data = await this.store.get(this.layout.failure(host), { signal })
-    const stored = data && parseFailureRecord(data)
+    const parsed = data && parseFailureRecord(data)
+    // The clock of the machine that wrote it was wrong, and with it the time until which nobody is to try.
+    const stored = parsed && (parsed.at ?? 0) > this.clock.now() + clockSkewMs ? undefined : parsed
     const held = this.#held.get(host)
     const record = held && held.retryAt > (stored?.retryAt ?? 0) ? held : stored
     if (record && this.clock.now() < record.retryAt) {
@@ -89,12 +99,15 @@ export class FailureRecords {
     error: IssuanceError,
     served: Lifetime | undefined,
   ): Promise<Date> {
-    const failures = oneMore(before)
+    // Without a certificate begins another schedule: the many attempts to replace one in time don't count.
+    const failures = oneMore(before?.renewal && !served ? undefined : before)
     const retryAfter = error.retryAt?.getTime()
-    const wanted = retryTime(failures, this.clock.now(), Math.random(), { retryAfter, served })
+    const now = this.clock.now()
+    const wanted = retryTime(failures, now, Math.random(), { retryAfter, served })
     // What would not be read back would postpone nothing.
     const retryAt = Math.min(wanted, latestRetry)
-    const record: FailureRecord = { failures, retryAt, message: error.message }
+    const message = error.message.slice(0, longestMessage)
+    const record: FailureRecord = { failures, retryAt, at: now, ...(served && { renewal: true }), message }
     this.#held.set(host, record)
     try {
       await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
@@ -105,13 +118,13 @@ export class FailureRecords {
     return new Date(retryAt)
   }
 
-  /** Remembers, in this process alone, that the store failed in the midst of an order. */
+  /** Remembers, in this process alone, what says nothing of the CA: a store that failed in the midst of an order, a wrong clock. */
   hold(host: string, before: FailureRecord | undefined, error: Error): void {
     const failures = oneMore(before)
     const now = this.clock.now()
     const usual = retryTime(failures, now, Math.random())
     const retryAt = failures === 1 ? now + firstHoldMs : usual
-    this.#held.set(host, { failures, retryAt, message: error.message })
+    this.#held.set(host, { failures, retryAt, at: now, message: error.message })
   }
 
   /** What this process remembers alone is over: the host has a certificate. */
@@ -136,9 +149,17 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
   } catch {
     return undefined
   }
-  const { failures, retryAt, message } = (value ?? {}) as Partial<Record<keyof FailureRecord, unknown>>
+  const { failures, retryAt, message, at, renewal } = (value ?? {}) as Partial<
+    Record<keyof FailureRecord, unknown>
+  >
   if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
   if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
   if ((retryAt as number) < 0 || (retryAt as number) > latestRetry) return undefined
-  return { failures: failures as number, retryAt: retryAt as number, message }
+  return {
+    failures: failures as number,
+    retryAt: retryAt as number,
+    ...(Number.isSafeInteger(at) && { at: at as number }),
+    ...(renewal === true && { renewal }),
+    message,
+  }
 }

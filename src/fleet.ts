@@ -4,6 +4,8 @@ import { DeadlineError, StoreError } from './errors.js'
 
 /** What a loser of the race for a lock waits between two requests to the store; up to a third more. */
 const pollMs = 1_000
+/** A lock that is lost again and again: something takes it away, and each time something was done for nothing. */
+const mostLost = 3
 /** A holder works for 5 minutes at most, and its lock outlives it by less than one. */
 const waitMs = 7 * 60_000
 
@@ -41,6 +43,7 @@ export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
         return 'not allowed' as const
       throw thrown
     })
+  let lost = 0
   for (let turn = 0; clock.now() < end; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
     // One request a turn: whether the lock is free, whether the work has failed, whether it is done.
@@ -49,6 +52,7 @@ export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
       if (lock === 'not allowed') return (await find()) ?? (await work(undefined)).value
       const result = lock && (await underLock(lock, fleetWork))
       if (result !== undefined) return result
+      if (lock && ++lost === mostLost) throw lock.signal.reason
     } else if (turn % 3 === 1 && check) {
       await check()
     } else {

@@ -52,7 +52,7 @@ class GuardedStore<S extends CertCache> implements CertCache {
     options: CacheOperationOptions | undefined,
     call: (options: { signal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
-    return this.#breaker.run(() => this.bounded(operation, key, options, call), operation)
+    return this.#breaker.run({ operation, key }, () => this.bounded(operation, key, options, call))
   }
 
   /** Past the breaker. */

@@ -13,6 +13,7 @@ export function guarded(call: () => unknown): void {
   }
 }
 
+/** A failure that is nobody's who waits for something. */
 export function warn(thrown: unknown): void {
-  process.emitWarning(`a listener of acme-cert-cache failed: ${toError(thrown).stack}`, 'CertCacheWarning')
+  process.emitWarning(`acme-cert-cache: ${toError(thrown).stack}`, 'CertCacheWarning')
 }

@@ -154,6 +154,7 @@ export class Issuance {
       })
     const bundle = encodeBundle(key, chain)
     const { fault } = checkBundle(bundle, host, clock.now())
+    if (fault === 'expired' || fault === 'not yet valid') throw new WrongClockError(host, fault)
     if (fault)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA’s certificate for ${host} is unusable: ${fault}`)
     return bundle
@@ -171,8 +172,12 @@ export class Issuance {
     thrown: unknown,
   ): Promise<Error> {
     const { failures, report } = this.parts
-    if (thrown instanceof StoreError && ordered) failures.hold(host, before, thrown)
-    const blameless = [StoreError, LockLostError, ClosedError].some((kind) => thrown instanceof kind)
+    const isOurs = thrown instanceof WrongClockError || (thrown instanceof StoreError && ordered)
+    if (isOurs) failures.hold(host, before, thrown)
+    if (thrown instanceof WrongClockError) report('issuanceFailed', { host, error: thrown })
+    const blameless = [StoreError, LockLostError, ClosedError, WrongClockError].some(
+      (kind) => thrown instanceof kind,
+    )
     if (blameless || isMisconfigured(thrown)) return thrown as Error
     const error = toIssuanceError(host, thrown)
     const retryAt = await failures.add(host, before, error, served)
@@ -183,6 +188,16 @@ export class Issuance {
     })
     report('issuanceFailed', { host, error: remembered })
     return remembered
+  }
+}
+
+/** No other machine needs to suffer from it. */
+class WrongClockError extends IssuanceError {
+  constructor(host: string, fault: string) {
+    super(
+      'ERR_ISSUANCE_FAILED',
+      `the CA’s new certificate for ${host} is ${fault} by this machine’s clock: set the clock right`,
+    )
   }
 }
 

@@ -11,17 +11,27 @@ export class Pace {
     private readonly everyMs: number,
   ) {}
 
+  /** How long to wait before it may be done, in ms; 0: now. */
+  get wait(): number {
+    return Math.max(0, this.#next() - this.clock.now())
+  }
+
   /** 0: it may be done once, and counts as done. Else how long to wait before asking again, in ms. */
   take(): number {
-    const now = this.clock.now()
-    const paidUntil = Math.max(this.#paidUntil, now - this.burst * this.everyMs) + this.everyMs
-    if (paidUntil > now) return paidUntil - now
-    this.#paidUntil = paidUntil
-    return 0
+    const { wait } = this
+    if (wait === 0) this.#paidUntil = this.#next()
+    return wait
   }
 
   /** No more at once. */
   exhaust(): void {
-    this.#paidUntil = Math.max(this.#paidUntil, this.clock.now())
+    this.#paidUntil = this.clock.now()
+  }
+
+  #next(): number {
+    const now = this.clock.now()
+    // Later than now only if the clock was set back.
+    this.#paidUntil = Math.min(this.#paidUntil, now)
+    return Math.max(this.#paidUntil, now - this.burst * this.everyMs) + this.everyMs
   }
 }

@@ -11,7 +11,7 @@ const concurrency = 8
 const longestRestMs = 600_000
 /** And at most. */
 const shortestRestMs = 100
-/** A kept host that is not in memory, and one that could not be had, without a word of when to try again. */
+/** A kept host that is not in memory, at the latest, and one that could not be had, without a word of when to try again. */
 const absentMs = 6 * 3_600_000
 const failedMs = 60_000
 /** Let's Encrypt allows an account 300 new orders per 3 hours: at most so many first ones are started in any 3 hours. */
@@ -59,16 +59,26 @@ export class Renewals {
 
   /** Gets these hosts' certificates, and keeps them for good. Resolves with the errors when all have been tried. */
   async keep(hosts: readonly string[]): Promise<Error[]> {
-    const waiting = [...new Set(hosts)]
-    for (const host of waiting) this.#kept.set(host, Number.POSITIVE_INFINITY)
+    const names = [...new Set(hosts)]
+    for (const host of names) this.#kept.set(host, Number.POSITIVE_INFINITY)
     const errors: Error[] = []
-    const work = async () => {
-      for (let host = waiting.shift(); host !== undefined; host = waiting.shift()) {
-        const error = await this.#bring(host, (ms) => this.#wait(ms))
+    const missing: string[] = []
+    const each = (some: string[], whenMissing: (host: string) => Promise<number>) =>
+      inParallel(some, async (host) => {
+        const isDue = ({ schedule }: LiveCertificate) => this.#parts.clock.now() >= schedule.attemptAt
+        const whenFound = async (live: LiveCertificate) => (isDue(live) ? this.#attend(live) : undefined)
+        const error = await this.#bring(host, whenFound, () => whenMissing(host))
         if (error) errors.push(error)
-      }
-    }
-    await Promise.all(Array.from({ length: concurrency }, work))
+      })
+    // Those that are stored don't wait behind those that take their turn to be ordered.
+    await each(names, async (host) => {
+      missing.push(host)
+      return absentMs
+    })
+    await each(missing, async (host) => {
+      for (let ms = this.#pace.take(); ms > 0; ms = this.#pace.take()) await this.#wait(ms)
+      return this.#restOf(await this.#parts.certificates.obtain(host))
+    })
     return errors
   }
 
@@ -102,64 +112,105 @@ export class Renewals {
       if (this.#kept.size > 0) present.add(live.host)
     }
     for (const [host, at] of this.#kept) {
-      if (!present.has(host)) consider(host, at, () => this.#bring(host))
+      if (!present.has(host)) consider(host, at, () => this.#bringBack(host))
     }
     return next
   }
 
   #start(host: string, work: () => Promise<unknown>): void {
-    if (this.#busy.has(host)) return
+    if (this.#busy.has(host) || this.#parts.closing.aborted) return
     this.#busy.add(host)
     void work().finally(() => this.#busy.delete(host))
   }
 
-  /** Never rejects. */
+  /** Compares with the store what is not due, and sees to what is. Never rejects. */
   async #care(live: LiveCertificate): Promise<void> {
-    const { certificates, clock, suggestion } = this.#parts
+    const { certificates, clock } = this.#parts
     let current = live
     // A renewal looks at the store, too.
     live.schedule.checked(clock.now())
-    if (clock.now() < live.schedule.attemptAt) {
-      try {
-        current = (await certificates.refresh(live.host)) ?? live
-        certificates.suggest(current, await suggestion(current))
-      } catch {
-        // The store has reported it; the next check will tell.
-      }
+    try {
+      if (clock.now() < live.schedule.attemptAt) current = (await certificates.refresh(live.host)) ?? live
+      await this.#attend(current)
+    } catch {
+      // The store has reported it; the next check will tell.
     }
-    if (clock.now() >= current.schedule.attemptAt) await certificates.renew(current)
     this.#arm(current.schedule.idleWakeAt)
   }
 
-  /** Gets a host that is not in memory; its error if it can't be had. `wait` for its turn, else come back later. */
-  async #bring(host: string, wait?: (ms: number) => Promise<void>): Promise<Error | undefined> {
-    const { certificates, clock } = this.#parts
-    const later = (ms: number) => {
-      this.#kept.set(host, clock.now() + ms)
-      this.#arm(clock.now() + ms)
+  /** Takes over the CA's wish, and replaces what is due. Rejects if the store could not tell the wish, and nothing is due. */
+  async #attend(live: LiveCertificate): Promise<void> {
+    const { certificates, clock, suggestion } = this.#parts
+    const { schedule } = live
+    const isDue = () => clock.now() >= schedule.attemptAt
+    // Whoever has just started knows nothing of it; it may be for a later time than this machine's own.
+    const isNews = !isDue() || !schedule.suggested
+    try {
+      if (isNews) certificates.suggest(live, await suggestion(live))
+    } catch (thrown) {
+      if (!isDue()) throw thrown
     }
+    if (isDue()) await certificates.renew(live)
+  }
+
+  /** A host that is not in memory any more, or could not be had, in its turn. */
+  async #bringBack(host: string): Promise<void> {
+    const { certificates } = this.#parts
+    if (this.#pace.wait > 0) return this.#lookAgain(host, this.#pace.wait)
+    const whenFound = (live: LiveCertificate) => this.#attend(live)
+    await this.#bring(host, whenFound, async () => {
+      const ms = this.#pace.take()
+      return ms > 0 ? ms : this.#restOf(await certificates.obtain(host))
+    })
+  }
+
+  /** Gets a host from memory or the store, else as `whenMissing` does, and looks again after the time that it says. */
+  async #bring(
+    host: string,
+    whenFound: (live: LiveCertificate) => Promise<void>,
+    whenMissing: () => Promise<number>,
+  ): Promise<Error | undefined> {
+    const { certificates, clock } = this.#parts
     try {
       const live = await certificates.find(host)
-      if (!live) {
-        for (let ms = this.#pace.take(); ms > 0; ms = this.#pace.take()) {
-          if (!wait) return later(ms) as undefined
-          await wait(ms)
-        }
-        await certificates.obtain(host)
-      } else if (clock.now() >= live.schedule.attemptAt) await certificates.renew(live)
-      return later(absentMs) as undefined
+      if (!live) return this.#lookAgain(host, await whenMissing()) as undefined
+      await whenFound(live)
+      return this.#lookAgain(host, this.#restOf(live)) as undefined
     } catch (thrown) {
       const error = toError(thrown)
       const { problem, retryAt } = error instanceof IssuanceError ? error : {}
       if (problem?.type.endsWith(':rateLimited')) this.#pace.exhaust()
       const forbidden = error instanceof HostError && !error.cause
-      later(forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs))
+      this.#lookAgain(
+        host,
+        forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs),
+      )
       return error
     }
+  }
+
+  /** How long a kept host can do without a look, should memory have no room for it. */
+  #restOf({ schedule }: LiveCertificate): number {
+    return Math.min(schedule.idleWakeAt - this.#parts.clock.now(), absentMs)
+  }
+
+  /** For a host that is not in memory then. */
+  #lookAgain(host: string, ms: number): void {
+    const at = this.#parts.clock.now() + ms
+    this.#kept.set(host, at)
+    this.#arm(at)
   }
 
   #wait(ms: number): Promise<void> {
     const { clock, closing } = this.#parts
     return sleep(ms, clock, closing)
   }
+}
+
+async function inParallel(hosts: readonly string[], work: (host: string) => Promise<void>): Promise<void> {
+  const waiting = hosts.values()
+  const worker = async () => {
+    for (const host of waiting) await work(host)
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
 }

@@ -13,6 +13,8 @@ export class Schedule {
   /** When it is due to be replaced. */
   renewAt = 0
   renewAtSource: RenewAtSource = 'lifetime'
+  /** The CA's wish has been asked for, whether it has one or not. */
+  suggested = false
   /** After the first attempt to renew; twice as long after each further one, up to `checkEveryMs`. */
   readonly #pauseMs: number
   /** A certificate in use is compared with the store so often. */
@@ -27,7 +29,7 @@ export class Schedule {
     this.#pauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
     this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
     // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
-    this.#pausedUntil = isNew ? now + this.#pauseMs : 0
+    this.#pausedUntil = isNew && renewal.at <= now ? now + Math.ceil(lifetimeMs / 4) : 0
     // Those that were read in one moment are not checked in one moment.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
     this.due(renewal)

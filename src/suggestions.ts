@@ -51,7 +51,9 @@ export class Suggestions {
       const data = await store.get(key, { signal: closing })
       former = data && parseSuggestionRecord(data)
       if (former?.serialNumber !== live.serialNumber) former = undefined
-      return former && clock.now() < former.askAt ? former : undefined
+      // Later than anybody asks for: the clock of the machine that wrote it was wrong.
+      const now = clock.now()
+      return former && now < former.askAt && former.askAt <= now + longestMs ? former : undefined
     }
     const work = async () => {
       const value = await this.#ask(live, former)

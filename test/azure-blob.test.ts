@@ -185,6 +185,20 @@ test.each(['blob', 'container'] as const)(
 
 // What Azure answers to anonymous reads in a container that is private, or whose account allows none at all.
 test.each([
+  { status: 503, code: 'ServerBusy', retryAfter: 5 },
+  { status: 400, code: 'InvalidHeaderValue' },
+])('where it can’t be told whether anybody can read a container, connect fails: $status', async (fault) => {
+  const { client, connect } = await freshContainer()
+  await client.setAccessPolicy('blob')
+  const tap = await openTap(azurite().endpoint)
+  let reads = 0
+  tap.fault(() => (++reads === 2 ? fault : undefined))
+  const error = await failure(AzureBlobCertCache.connect({ ...connect, endpoint: tap.endpoint }))
+  expect(error).toMatchObject({ name: 'StoreError', statusCode: fault.status })
+  await tap.close()
+})
+
+test.each([
   { status: 404, code: 'ResourceNotFound' },
   { status: 409, code: 'PublicAccessNotPermitted' },
   { status: 401, code: 'NoAuthenticationInformation' },
@@ -284,22 +298,32 @@ test('no secret is in an error', async () => {
   }
 })
 
+const shared = { containerName: 'certs', accountName: 'account', accountKey: 'a2V5' }
+
 test.each([
   [{ containerName: '' }, /containerName/],
-  [{ containerName: 'c' }, /exactly one of/],
-  [{ containerName: 'c', accountKey: 'a2V5' }, /accountName/],
-  [{ containerName: 'c', accountName: 5, accountKey: 'a2V5' }, /accountName/],
-  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', connectionString: 'x' }, /exactly one of/],
-  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', endpoint: 'not a url' }, /endpoint/],
-  [{ containerName: 'c', credential: {} }, /credential/],
-  [{ containerName: 'c', credential: { getToken() {} } }, /accountName or endpoint/],
-  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', timeoutMs: -1 }, /timeoutMs/],
-  [{ containerName: 'c', accountName: 'a', accountKey: 'a2V5', prefix: 'a:b' }, /prefix/],
+  [{ containerName: 'a/../other', accountName: 'account', accountKey: 'a2V5' }, /containerName/],
+  [{ containerName: 'certs' }, /exactly one of/],
+  [{ containerName: 'certs', accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'certs', accountName: 5, accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'certs', accountName: 'evil.example/x', accountKey: 'a2V5' }, /accountName/],
+  [{ ...shared, connectionString: 'x' }, /exactly one of/],
+  [{ containerName: 'certs', connectionString: 'rubbish' }, /connectionString/],
+  [{ containerName: 'certs', connectionString: 'AccountName=a;AccountKey=c2VjcmV0' }, /connectionString/],
+  [{ containerName: 'certs', connectionString: 'x', endpoint: 'https://a.example' }, /connectionString/],
+  [{ ...shared, endpoint: 'not a url' }, /endpoint/],
+  [{ containerName: 'certs', credential: {} }, /credential/],
+  [{ containerName: 'certs', credential: { getToken() {} } }, /accountName or endpoint/],
+  [{ ...shared, timeoutMs: -1 }, /timeoutMs/],
+  [{ ...shared, prefix: 'a:b' }, /prefix/],
+  [{ ...shared, createContainer: 'yes' }, /createContainer/],
+  [{ ...shared, allowAnonymousRead: 'no' }, /allowAnonymousRead/],
   [undefined, /options/],
 ])('connect with %o is a TypeError that names the option', async (options, named) => {
   const error = await failure(AzureBlobCertCache.connect(options as never))
   expect(error).toBeInstanceOf(TypeError)
   expect(error.message).toMatch(named)
+  expect(error.message).not.toMatch(/a2V5|c2VjcmV0/)
 })
 
 test('the constructor takes nothing but a ContainerClient', () => {

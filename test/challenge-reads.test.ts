@@ -29,12 +29,29 @@ test('one client gets 50 reads at once, then 10 a second; another is not kept fr
   expect(await flood(10_000, () => '192.0.2.1')).toBe(10)
 })
 
-test('all clients together get 200 at once, then 50 a second', async () => {
+test('all clients together get 200 at once, then 40 a second, and 10 those who ask for little', async () => {
   const { clock, flood } = setup()
   const many = (index: number) => `192.0.2.${index % 200}`
   expect(await flood(10_000, many)).toBe(200)
   clock.advance(1_000)
-  expect(await flood(10_000, many)).toBe(50)
+  expect(await flood(10_000, many)).toBe(40)
+  expect(await flood(20, (index) => `198.51.100.${index}`)).toBe(10)
+})
+
+test.each([
+  ['a few clients', (index: number) => `192.0.2.${index % 15}`],
+  [
+    'a client with addresses beyond number',
+    (index: number) => `2001:db8:0:ab${(index % 256).toString(16).padStart(2, '0')}::1`,
+  ],
+])('%s don’t keep a CA from the answers, however long they ask', async (_, client) => {
+  const { store, clock, reads, flood } = setup()
+  store.values.set('real+http-01', Buffer.from('answer'))
+  for (let seconds = 0; seconds < 200; seconds += 2) {
+    await flood(1_000, client)
+    expect(await reads.get('real+http-01', '198.51.100.7')).toEqual(Buffer.from('answer'))
+    clock.advance(2_000)
+  }
 })
 
 test('one read at a time for one key, shared by all who ask', async () => {

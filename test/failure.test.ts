@@ -56,6 +56,25 @@ test.each([
   })
 })
 
+test('the many attempts to renew in time don’t count when there is no certificate any more', async () => {
+  const clock = new VirtualClock(now)
+  const store = new MemoryStore()
+  const records = new FailureRecords(store, storedLayout('https://ca.example/directory', 'ecdsa-p256'), clock)
+  const signal = new AbortController().signal
+  const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no')
+  const served = { notBefore: now - 90 * day, notAfter: now + hour }
+  for (let times = 0; times < 10; times++) {
+    const record = await records.check('a.example', signal)
+    clock.advance((await records.add('a.example', record, error, served)).getTime() - clock.now())
+  }
+  const last = await records.check('a.example', signal)
+  expect(last).toMatchObject({ failures: 10 })
+  const retryAt = await records.add('a.example', last, error, undefined)
+  expect(retryAt.getTime() - clock.now()).toBeLessThanOrEqual(1.1 * minute)
+  clock.advance(2 * minute)
+  expect(await records.check('a.example', signal)).toMatchObject({ failures: 1 })
+})
+
 test.each([[-1], [-8.64e15 - 1], [Date.parse('9999-01-02')], [8.64e15 + 1], [1.5], ['1'], [null]])(
   'a record that says %j is none',
   (retryAt) => {

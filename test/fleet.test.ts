@@ -110,6 +110,41 @@ test('a loser takes its turn when the winner has failed', async () => {
   expect(text(await letTimePass(loser))).toBe('by b')
 })
 
+test('a loser learns within two seconds that the winner has failed', async () => {
+  const { store, a, b, letTimePass, clock } = fleet()
+  let refuse = () => {}
+  const refused = new Promise<never>((_, reject) => {
+    refuse = () => reject(new Error('refused'))
+  })
+  let failed = false
+  const beforeLock = async () => {
+    if (failed) throw new Error('postponed')
+  }
+  const winner = a.getOrPut(key, () => refused, { beforeLock }).catch((error: Error) => error.message)
+  await expect.poll(() => store.held(key)).toBe(true)
+  const loser = b.getOrPut(key, () => expect.unreachable(), { beforeLock })
+  const started = clock.now()
+  await expect.poll(() => store.operations.filter((operation) => operation === `lock ${key}`).length).toBe(2)
+  failed = true
+  refuse()
+  expect(await winner).toBe('refused')
+  await expect(letTimePass(loser)).rejects.toThrow('postponed')
+  expect(clock.now() - started).toBeLessThan(2_000)
+})
+
+test('a lock that is lost again and again is given up', async () => {
+  const { store, a, letTimePass } = fleet()
+  let attempts = 0
+  const result = a.getOrPut(key, async (lock) => {
+    attempts += 1
+    store.lose(key)
+    lock?.signal.throwIfAborted()
+    return bytes('never')
+  })
+  await expect(letTimePass(result)).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
+  expect(attempts).toBe(3)
+})
+
 test('a lock that is lost before the put stops it; what a peer stored meanwhile takes its place', async () => {
   const { store, a } = fleet()
   const { calls, produce } = slowly('by a, too late')

@@ -41,17 +41,14 @@ test.each([
   ['memory', { ...good, memory: 100 }],
   ['memory.max', { ...good, memory: { max: 0 } }],
   ['memory.max', { ...good, memory: { max: 1.5 } }],
+  ['acme.keyPrefix', { ...good, acme: { ...good.acme, keyPrefix: 'a/b' } }],
+  ['clock', { ...good, clock: 5 }],
   ['keyType', { ...good, keyType: 'rsa' }],
   ['renewBeforeMs', { ...good, renewBeforeMs: -1 }],
   ['defaultHost', { ...good, defaultHost: 'localhost' }],
 ])('a wrong %s is a TypeError that names it: %#', (option, options) => {
   expect(() => new CertManager(options as never)).toThrow(TypeError)
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
-})
-
-test('an illegal key prefix is refused', () => {
-  const acme = { termsOfServiceAgreed: true, keyPrefix: 'a/b' } as const
-  expect(() => new CertManager({ ...good, acme } as never)).toThrow(/illegal cache key/)
 })
 
 test('the keys are autocert’s for Let’s Encrypt, and apart for every other CA', () => {

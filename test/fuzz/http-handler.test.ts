@@ -192,7 +192,7 @@ property(
     expect(answer).not.toContain('SECRET')
     for (const operation of store.take()) {
       const [, read] =
-        /^get ([A-Za-z0-9_-]{1,256})\+http-01$/.exec(operation) ?? expect.unreachable(operation)
+        /^get ([A-Za-z0-9_-]{1,128})\+http-01$/.exec(operation) ?? expect.unreachable(operation)
       expect(sent.toString('latin1')).toContain(challengePath + read)
     }
     for (const host of asked) expect(normalizeHost(host)).toBe(host)

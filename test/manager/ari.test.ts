@@ -90,6 +90,40 @@ describe('the CA’s wish', () => {
     await expect.poll(() => t.ca.counts.renewalInfos).toBe(2)
   })
 
+  test('for later than two thirds of the lifetime is honoured by a machine that starts after them', async () => {
+    const one = await served()
+    const [start, end] = [t.clock.now() + 75 * day, t.clock.now() + 76 * day]
+    t.ca.suggestRenewal(one.serialNumber, { start, end })
+    t.clock.jump(7 * hour)
+    await one.asked()
+    await one.manager.close()
+    t.clock.jump(65 * day)
+    const two = await t.machine()
+    await handshake(two.tlsPort, 'a.example')
+    await handshake(two.tlsPort, 'a.example')
+    await expect.poll(() => two.manager.status()[0]?.renewAtSource).toBe('ari')
+    expect(two.manager.status()[0]?.renewAt?.getTime()).toBeGreaterThanOrEqual(start)
+    await two.manager.ensure(['a.example'])
+    expect(t.ca.counts.orders).toBe(1)
+    const renewed = once(two.manager, 'renewed')
+    t.clock.jump(11 * day)
+    await renewed
+  })
+
+  test('reaches hosts that are kept without room in memory', async () => {
+    const { manager } = await t.machine({ memory: { max: 1 } })
+    await manager.ensure(['a.example', 'b.example'])
+    for (const { serialNumber } of t.ca.issued)
+      t.ca.suggestRenewal(serialNumber, { start: t.clock.now() - 2 * day, end: t.clock.now() - day })
+    const orders = () => [t.ca.ordersFor('a.example'), t.ca.ordersFor('b.example')]
+    await expect
+      .poll(() => {
+        t.clock.jump(6.5 * hour)
+        return orders()
+      })
+      .toEqual([2, 2])
+  })
+
   test('can’t be told: two thirds of the lifetime, and asked again when the CA says', async () => {
     const fault = t.ca.fault({
       on: 'renewalInfo',

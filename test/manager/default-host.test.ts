@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:tls'
+import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { day, refusal, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
@@ -43,14 +44,18 @@ describe('a client without SNI', () => {
   })
 
   test('gets none that has expired, and a new one as soon as there is one', async () => {
-    const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example' })
+    const { manager, tlsServer, tlsPort, events } = await t.machine({ defaultHost: 'a.example' })
     manager.attach(tlsServer)
-    await once(manager, 'issued')
+    await expect.poll(() => t.store.values.has('a.example')).toBe(true)
     const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
-    for (let days = 0; days < 91; days++) t.clock.jump(day)
+    t.clock.jump(63 * day)
+    await expect.poll(() => events.renewalFailed).toHaveLength(1)
+    expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })
+    t.clock.jump(28 * day)
     await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
     await expect(handshake(tlsPort, 'evil.example')).rejects.toMatchObject(refusal)
-    await expect.poll(() => fault.hits).toBeGreaterThan(0)
+    await expect.poll(() => fault.hits).toBe(2)
+    await expect.poll(() => events.issuanceFailed).toHaveLength(2)
     fault.remove()
     const issued = once(manager, 'issued')
     t.clock.jump(2 * day)
@@ -91,6 +96,9 @@ describe('a client without SNI', () => {
     manager.attach(tlsServer)
     expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example', protocol: 'TLSv1.2' })
     expect(tlsServer.getTicketKeys()).toEqual(ticketKeys)
+    expect(inspect(tlsServer, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain(
+      'PRIVATE KEY',
+    )
     expect(await visit(session)).toMatchObject({ reused: true, cipher: ciphers })
     expect(await visit()).toMatchObject({ reused: false, cipher: ciphers })
   })

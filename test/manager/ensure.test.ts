@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { Pace } from '../../src/pace.js'
+import { makeBundle } from '../support/certificates.js'
 import { day, useManagers } from '../support/managers.js'
+import { handshake } from '../support/tls.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const t = useManagers()
@@ -48,16 +50,60 @@ test('a host that could not be had is tried again when it is time to, and one th
   await expect.poll(() => events.issued?.map(({ host }) => host)).toEqual(['a.example', 'b.example'])
 })
 
-test('a host that expired while the CA was down gets a certificate as soon as it is back', async () => {
+test('a host that expired while the CA was down gets a certificate soon after it is back, however often it failed', async () => {
   const { manager, events } = await t.machine()
   await manager.ensure(['a.example'])
   const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
-  t.clock.jump(91 * day)
-  await expect.poll(() => fault.hits).toBe(1)
-  await expect.poll(() => events.issuanceFailed).toHaveLength(1)
+  let failures = 0
+  for (const days of [63, 2, 2, 21, 2.5]) {
+    t.clock.jump(days * day)
+    failures += 1
+    await expect.poll(() => events.issuanceFailed).toHaveLength(failures)
+  }
+  expect(manager.status()[0]?.notAfter?.getTime()).toBeLessThan(t.clock.now())
   fault.remove()
   t.clock.jump(2 * minute)
   await once(manager, 'issued')
+})
+
+test('hosts that are stored do not wait behind those that take their turn to be ordered', async () => {
+  const hosts = (name: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${name}${i}.example`)
+  const stored = hosts('stored', 20)
+  await Promise.all(stored.map(async (host) => t.store.values.set(host, (await makeBundle({ host })).data)))
+  const { manager, events } = await t.machine({ hostPolicy: () => true })
+  t.ca.fault({ on: 'newOrder', hang: true, times: Infinity })
+  const kept = manager.ensure([...hosts('new', 20), ...stored]).catch((error: Error) => error)
+  await expect.poll(() => events.loaded).toHaveLength(20)
+  await manager.close()
+  expect(await kept).toBeInstanceOf(AggregateError)
+})
+
+test('after close nothing is asked of the store any more, by handshakes or by an ensure under way', async () => {
+  const { manager, tlsPort } = await t.machine({ hostPolicy: () => true })
+  await manager.getCertificate('a.example')
+  const hosts = Array.from({ length: 200 }, (_, i) => `h${i}.example`)
+  t.ca.fault({ on: 'newOrder', hang: true, times: Infinity })
+  const kept = manager.ensure(hosts).catch((error: AggregateError) => error.errors)
+  await expect.poll(() => t.store.operations.length).toBeGreaterThan(200)
+  await manager.close()
+  expect(await kept).toHaveLength(200)
+  t.store.take()
+  t.clock.jump(70 * day)
+  await handshake(tlsPort, 'a.example')
+  await handshake(tlsPort, 'a.example')
+  expect(t.store.take()).toEqual([])
+})
+
+test('an error that a peer has mended is not told any more', async () => {
+  const { manager, events } = await t.machine()
+  t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+  await expect(manager.ensure(['a.example'])).rejects.toThrow(AggregateError)
+  expect(manager.status()).toMatchObject([{ lastError: { code: 'ERR_ISSUANCE_FAILED' } }])
+  t.store.values.set('a.example', (await makeBundle({ host: 'a.example' })).data)
+  t.clock.jump(2 * minute)
+  await expect.poll(() => events.loaded).toHaveLength(1)
+  expect(manager.status()[0]).not.toHaveProperty('lastError')
 })
 
 test('a host that the policy does not allow any more is let go', async () => {
@@ -90,4 +136,14 @@ test('orders that nobody waits for: 100 at once, then one each 54 s, so never mo
   clock.advance(2 * 60 * minute)
   pace.exhaust()
   expect(pace.take()).toBe(54_000)
+})
+
+test('a clock that is set back makes nobody wait for more than his turn', () => {
+  const clock = new VirtualClock()
+  const pace = new Pace(clock, 2, 1_000)
+  expect([pace.take(), pace.take(), pace.take()]).toEqual([0, 0, 1_000])
+  clock.advance(-30 * day)
+  expect(pace.wait).toBe(1_000)
+  clock.advance(1_000)
+  expect(pace.take()).toBe(0)
 })

@@ -83,8 +83,23 @@ describe('a store that fails', () => {
     await many()
     expect(t.ca.counts.orders).toBe(2)
     t.store.before = () => {}
-    t.clock.jump(600_000)
+    t.clock.jump(660_000)
     await handshake(tlsPort, 'a.example')
+  })
+
+  test('is not asked at each handshake for a host that is postponed', async () => {
+    t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400 })
+    const { tlsPort } = await t.machine()
+    const many = async () => {
+      for (let i = 0; i < 20; i++)
+        await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
+      return t.store.take()
+    }
+    await many()
+    expect(await many()).toEqual([])
+    t.clock.jump(5_000)
+    // A peer may have a certificate by now.
+    expect(await many()).toEqual(['get a.example', 'get a.example+failure'])
   })
 
   test('does not take the failure record: this machine honours it all the same', async () => {

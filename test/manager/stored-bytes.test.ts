@@ -48,6 +48,7 @@ describe('stored bytes that cannot be served', () => {
       t.store.values.set(host, randomBytes(3_000))
       for (let i = 0; i < 5; i++) await expect(handshake(tlsPort, host)).rejects.toMatchObject(refusal)
       expect(events.invalid).toHaveLength(reports)
+      t.clock.jump(5_000)
     }
   })
 })

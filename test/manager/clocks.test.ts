@@ -1,0 +1,73 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { LockingStore } from '../support/locking-store.js'
+import { day, useManagers } from '../support/managers.js'
+import { ShiftingClock } from '../support/shifting-clock.js'
+
+const t = useManagers()
+const hour = day / 24
+const minute = hour / 60
+
+beforeEach(() => {
+  t.store = new LockingStore()
+})
+
+function wrongClock(ahead: number) {
+  const clock = new ShiftingClock()
+  clock.set(ahead)
+  return clock
+}
+
+describe('a machine whose clock is wrong', () => {
+  test('by more than a certificate lives serves nobody, and keeps no other machine from its work', async () => {
+    const bad = await t.machine({ clock: wrongClock(365 * day) })
+    const told = { code: 'ERR_ISSUANCE_FAILED', message: expect.stringMatching(/set the clock right/) }
+    await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject(told)
+    await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_ISSUANCE_POSTPONED',
+    })
+    expect(t.ca.counts.orders).toBe(1)
+    expect(bad.events.issuanceFailed).toHaveLength(1)
+    expect(t.store.values.has('a.example+failure')).toBe(false)
+    const good = await t.machine()
+    await good.manager.ensure(['a.example'])
+  })
+
+  test('does not postpone others until then', async () => {
+    const bad = await t.machine({ clock: wrongClock(365 * day) })
+    const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+    await expect(bad.manager.getCertificate('a.example')).rejects.toThrow()
+    expect(fault.hits).toBe(1)
+    expect(t.store.values.has('a.example+failure')).toBe(true)
+    const good = await t.machine()
+    await good.manager.ensure(['a.example'])
+  })
+
+  test('by most of a certificate’s life does not order one after the other', async () => {
+    t.ca.lifetimeMs = 6 * day
+    const clock = wrongClock(4.5 * day)
+    const { manager, events } = await t.machine({ clock })
+    await manager.ensure(['a.example'])
+    for (let minutes = 0; minutes < 60; minutes += 10) {
+      clock.jump(10 * minute)
+      await expect.poll(() => t.store.operations.at(-1)).not.toMatch(/^lock/)
+    }
+    expect(t.ca.counts.orders).toBe(1)
+    t.clock.jump(1.5 * day)
+    clock.jump(1.5 * day)
+    await expect.poll(() => events.issued).toHaveLength(2)
+  })
+
+  test('keeps no other machine from hearing what the CA wishes', async () => {
+    const clock = wrongClock(50 * day)
+    const bad = await t.machine({ clock })
+    await bad.manager.getCertificate('a.example')
+    clock.jump(7 * hour)
+    await expect.poll(() => t.store.values.has('a.example+renewal')).toBe(true)
+    await bad.manager.close()
+    const good = await t.machine()
+    const { serialNumber } = await good.manager.getCertificate('a.example')
+    t.ca.suggestRenewal(serialNumber, { start: t.clock.now() - 2 * day, end: t.clock.now() - day })
+    t.clock.jump(7 * hour)
+    await expect.poll(() => good.events.renewed).toHaveLength(1)
+  })
+})
