@@ -1,10 +1,16 @@
 // What 10,000 certificates in memory cost when no handshake asks for any of them: a process of its own, with
 // --expose-gc, which bench.js starts.
 import { setImmediate as turn } from 'node:timers/promises'
-import { assemble } from '../dist/assembly.js'
-import { checkManagerOptions } from '../dist/manager-options.js'
-import { Schedule } from '../dist/schedule.js'
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
 import { makeCertificate } from './certificate.js'
+
+const path = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url))
+const bundle = await rolldown({ input: path('internals.ts'), external: /^[@a-z]/, platform: 'node' })
+const folder = path('../.cache/bench')
+await bundle.write({ dir: folder })
+/** @type {typeof import('./internals.js')} */
+const { assemble, checkManagerOptions, Schedule } = await import(`${folder}/internals.js`)
 
 const hosts = Array.from({ length: 10_000 }, (_, index) => `h${index}.example`)
 const hours = 8

@@ -30,7 +30,7 @@ try {
   const tarball = join(folder, filename)
   const stray = files.filter(
     (/** @type {{ path: string }} */ { path }) =>
-      !/^(dist\/((s3|sql|cli|testing)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
+      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   run(bin('publint'), ['--strict', tarball])
