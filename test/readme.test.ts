@@ -59,6 +59,22 @@ test('every piece of code in the README is right by its types', () => {
   }
 })
 
+test('nothing in the README waits to be filled in', () => {
+  expect(readme).not.toMatch(/@@|TODO|FIXME/)
+})
+
+test('every link inside the README leads somewhere', () => {
+  const anchors = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+    (title as string)
+      .toLowerCase()
+      .replace(/[^a-z0-9 -]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  const links = [...readme.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor as string)
+  expect(links.length).toBeGreaterThan(10)
+  expect(links.filter((link) => !anchors.includes(link))).toEqual([])
+})
+
 test('the README lists every event', () => {
   const source = readFileSync(join(root, 'src/events.ts'), 'utf8')
   const events = [...source.matchAll(/^ {2}(\w+): \[/gm)].map(([, name]) => name)
@@ -69,6 +85,6 @@ test('the README lists every event', () => {
 test('the README lists every error code', () => {
   const source = readFileSync(join(root, 'src/errors.ts'), 'utf8')
   const codes = new Set([...source.matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string))
-  expect(codes.size).toBe(17)
+  expect(codes.size).toBe(18)
   for (const code of codes) expect(readme).toContain(`\`${code}\``)
 })
