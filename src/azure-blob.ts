@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { storeErrorFrom } from './azure-errors.js'
 import type { LeasableBlob } from './azure-lease.js'
 import type { AzureConnectOptions } from './azure-options.js'
@@ -10,6 +11,7 @@ import {
   isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
+  largestValue,
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
 import { StoreError } from './errors.js'
@@ -23,7 +25,7 @@ export interface BlobContainerClient {
       offset?: number,
       count?: number,
       options?: { abortSignal?: AbortSignal },
-    ): Promise<{ readableStreamBody?: NodeJS.ReadableStream }>
+    ): Promise<{ readableStreamBody?: NodeJS.ReadableStream; contentLength?: number }>
     upload(
       body: Uint8Array,
       length: number,
@@ -179,8 +181,17 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const blob = this.#blobClient(key)
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
       // Not downloadToBuffer(), which asks for the properties first: two requests.
-      const { readableStreamBody } = await blob.download(0, undefined, { abortSignal })
+      const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
       if (!readableStreamBody) throw new Error('the SDK returned no body')
+      // Reading on would keep the connection, and cost what is not wanted.
+      if ((contentLength ?? 0) > largestValue) {
+        ;(readableStreamBody as Readable).destroy()
+        const container = this.#container.containerName
+        throw new StoreError(
+          'ERR_STORE_ENTRY',
+          `${key} in container ${container} is larger than any certificate`,
+        )
+      }
       return readAll(readableStreamBody)
     })
   }

@@ -10,7 +10,7 @@ export interface CacheOperationOptions {
  * Byte store shared by the fleet: Go's `autocert.Cache`, with promises.
  *
  * Keys are printable ASCII without `\ / : * ? " < > |`, not empty, not `.` or `..`; an implementation
- * refuses others with a {@link CacheKeyError} before it does anything. Values are opaque bytes.
+ * refuses others with a {@link CacheKeyError} before it does anything. Values are opaque bytes, up to 1 MiB.
  */
 export interface CertCache {
   /** Resolves with `undefined` when there is no such key; rejects when that could not be told. */
@@ -66,6 +66,12 @@ export interface ListableCertCache extends CertCache {
 
 export const isListable = (cache: CertCache): cache is ListableCertCache =>
   typeof (cache as Partial<ListableCertCache>).list === 'function'
+
+/**
+ * The largest value that the stores here return, in bytes: far above what is stored, and bounded, since one who can
+ * write the store must not fill the memory of all who read it.
+ */
+export const largestValue = 16 * 1024 * 1024
 
 const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 

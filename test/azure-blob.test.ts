@@ -298,6 +298,16 @@ test('no secret is in an error', async () => {
   }
 })
 
+test('a blob that is too large for a certificate is not read into memory', async () => {
+  const { client, connect } = await freshContainer()
+  const blob = client.getBlockBlobClient('a.example')
+  await blob.upload(Buffer.alloc(16 * 1024 * 1024), 16 * 1024 * 1024)
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(await cache.get('a.example')).toHaveLength(16 * 1024 * 1024)
+  await blob.upload(Buffer.alloc(16 * 1024 * 1024 + 1), 16 * 1024 * 1024 + 1)
+  expect(await failure(cache.get('a.example'))).toMatchObject({ name: 'StoreError', code: 'ERR_STORE_ENTRY' })
+})
+
 const shared = { containerName: 'certs', accountName: 'account', accountKey: 'a2V5' }
 
 test.each([
