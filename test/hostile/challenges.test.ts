@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { challengeRequest, flood, randomName, randomToken, sayHello, sendRequest } from './attacks.js'
 import { clientHello } from './client-hello.js'
-import { expectFlat, expectOnDuty, expectUnharmed, fiveRounds } from './expectations.js'
+import { expectFlat, expectOnDuty, expectUnharmed, sevenRounds } from './expectations.js'
 import { openTarget, realToken, type Target } from './target.js'
 
 let target: Target
@@ -83,7 +83,7 @@ test('paths, methods and Host headers that no CA sends reach nothing of the stor
     ...methods.map((method) => request(`${method} ${folder}${realToken}`)),
     ...others,
   ].map((text) => Buffer.from(text, 'latin1'))
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(requests.length * 5, (index) => sendRequest(httpPort, requests[index % requests.length] as Buffer)),
   )
   for (const outcome of rounds.outcomes) expect(outcome).not.toHaveProperty('200')
@@ -93,7 +93,7 @@ test('paths, methods and Host headers that no CA sends reach nothing of the stor
 
 test('tokens under random Host headers cost no request and no memory', async () => {
   target = await openTarget()
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(1_000, () => sendRequest(target.httpPort, challengeRequest(realToken, randomName()))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ '404': 1_000 })
@@ -110,7 +110,7 @@ test('random tokens of one client lead to few reads, and another client gets the
   const attack = () =>
     flood(500, () => sendRequest(httpPort, challengeRequest(randomToken(), 'allowed.example'), '127.0.0.2'))
   const started = performance.now()
-  const rounds = await fiveRounds(target, async () => {
+  const rounds = await sevenRounds(target, async () => {
     const validate = () => sendRequest(httpPort, challengeRequest(realToken, 'allowed.example'))
     const [flooded, validated] = await Promise.all([attack(), flood(10, validate)])
     expect(validated).toEqual({ '200': 10 })

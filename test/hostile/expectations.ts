@@ -9,10 +9,10 @@ export interface Rounds<T> {
   readonly reports: readonly Report[]
 }
 
-export async function fiveRounds<T>(target: Target, attack: () => Promise<T>): Promise<Rounds<T>> {
+export async function sevenRounds<T>(target: Target, attack: () => Promise<T>): Promise<Rounds<T>> {
   const outcomes: T[] = []
   const reports: Report[] = []
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 7; round++) {
     outcomes.push(await attack())
     reports.push(await target.report())
   }
@@ -45,8 +45,8 @@ export function expectFlat(reports: readonly Report[], openAtOnce = 0): void {
   // Less than a TLS connection has, let alone a SecureContext.
   const forConnections = (openAtOnce * megabyte) / 64
   expect(Math.min(...growth(({ rss }) => rss))).toBeLessThan(megabyte + forConnections)
-  expect(Math.min(...growth(({ heapUsed }) => heapUsed))).toBeLessThan(megabyte / 20)
-  expect(Math.min(...growth(({ external }) => external))).toBeLessThan(megabyte / 20)
+  expect(Math.min(...growth(({ heapUsed }) => heapUsed))).toBeLessThan(megabyte / 10)
+  expect(Math.min(...growth(({ external }) => external))).toBeLessThan(megabyte / 10)
 }
 
 /** The process lives; it serves what it has in memory, and what it finds in the store; and nobody has ordered anything. */

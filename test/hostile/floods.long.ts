@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { abort, challengeRequest, flood, randomName, randomToken, sayHello, sendRequest } from './attacks.js'
 import { clientHello } from './client-hello.js'
-import { describeRounds, expectFlat, expectOnDuty, expectUnharmed, fiveRounds } from './expectations.js'
+import { describeRounds, expectFlat, expectOnDuty, expectUnharmed, sevenRounds } from './expectations.js'
 import { openTarget, type Target } from './target.js'
 
 let target: Target
@@ -37,7 +37,7 @@ const floods: readonly (readonly [string, (index: number) => Promise<string>])[]
 ]
 
 test.each(floods)('%s cost no request, no order, no memory, and no time of others', async (what, attack) => {
-  const rounds = await fiveRounds(target, () => flood(times, attack))
+  const rounds = await sevenRounds(target, () => flood(times, attack))
   console.log(describeRounds(what, rounds))
   await expectUnharmed(target, rounds)
   for (const { delayP99 } of rounds.reports) expect(delayP99).toBeLessThan(longestDelayMs)
@@ -45,7 +45,7 @@ test.each(floods)('%s cost no request, no order, no memory, and no time of other
 
 test('10,000 random tokens under an allowed Host lead to few reads', async () => {
   const started = performance.now()
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(times, () =>
       sendRequest(target.httpPort, challengeRequest(randomToken(), 'allowed.example'), '127.0.0.2'),
     ),

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { abort, flood, randomName, sayHello, stall } from './attacks.js'
 import { clientHello } from './client-hello.js'
-import { expectOnDuty, expectUnharmed, fiveRounds } from './expectations.js'
+import { expectOnDuty, expectUnharmed, sevenRounds } from './expectations.js'
 import { openTarget, type Target } from './target.js'
 
 let target: Target
@@ -18,7 +18,7 @@ test('the ClientHello that the attacks are made of is one', async () => {
 
 test('random server names cost no request, no order and no memory', async () => {
   target = await openTarget()
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(times, () => sayHello(target.tlsPort, clientHello({ name: randomName() }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: times })
@@ -29,7 +29,7 @@ test('random server names cost no request, no order and no memory', async () => 
 test('nor do many handshakes for one name that is refused', async () => {
   target = await openTarget()
   const hello = clientHello({ name: 'refused.example' })
-  const rounds = await fiveRounds(target, () => flood(times, () => sayHello(target.tlsPort, hello)))
+  const rounds = await sevenRounds(target, () => flood(times, () => sayHello(target.tlsPort, hello)))
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: times })
   for (const { events } of rounds.reports) expect(events).toEqual({ 'refused policy': times })
   await expectUnharmed(target, rounds)
@@ -37,7 +37,7 @@ test('nor do many handshakes for one name that is refused', async () => {
 
 test('nor do random names in the ClientHello of a CA that validates', async () => {
   target = await openTarget()
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(times, () => sayHello(target.tlsPort, clientHello({ name: randomName(), protocol: 'acme-tls/1' }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: times })
@@ -48,7 +48,7 @@ test('nor do random names in the ClientHello of a CA that validates', async () =
 test('nor do handshakes that are aborted, of hosts that are refused and of those that are served', async () => {
   target = await openTarget()
   const names = ['refused.example', 'allowed.example']
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(times, (index) => {
       const hello = clientHello({ name: names[index % 2] as string })
       return abort(target.tlsPort, hello, index % 4 < 2 ? 'sent' : 'answered')
@@ -59,7 +59,7 @@ test('nor do handshakes that are aborted, of hosts that are refused and of those
 
 test('while hundreds of clients stop in the middle of their ClientHello, others are served', async () => {
   target = await openTarget()
-  const rounds = await fiveRounds(target, async () => {
+  const rounds = await sevenRounds(target, async () => {
     const stalled = await stall(target.tlsPort, 300)
     expect(await target.serves('allowed.example')).toBe(true)
     expect(stalled.alive()).toBe(300)
@@ -88,7 +88,7 @@ test('names that can have no certificate are refused before the policy is asked'
     ...['acme_account+key', `${'a'.repeat(64)}.example`, `${'a.'.repeat(140)}example`, 'a'.repeat(60_000)],
   ]
   const { tlsPort } = target
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(names.length, (index) => sayHello(tlsPort, clientHello({ name: names[index] as string }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome.served ?? 0).toBe(0)
@@ -109,7 +109,7 @@ test('names with bytes beyond ASCII, in UTF-8 or not, are served as nothing but 
   ])
   const { tlsPort } = target
   const served: string[] = []
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(names.length, async (index) => {
       const outcome = await sayHello(tlsPort, clientHello({ name: names[index] as Buffer }))
       if (outcome === 'served') served.push((names[index] as Buffer).toString('hex', 7, 8))

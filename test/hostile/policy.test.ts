@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { challengeRequest, flood, randomName, sayHello, sendRequest } from './attacks.js'
 import { clientHello } from './client-hello.js'
-import { expectOnDuty, expectUnharmed, fiveRounds } from './expectations.js'
+import { expectOnDuty, expectUnharmed, sevenRounds } from './expectations.js'
 import { openTarget, type Target } from './target.js'
 
 let target: Target
@@ -9,7 +9,7 @@ afterEach(() => target.close())
 
 test('a policy that throws refuses: no request, no order, no memory', async () => {
   target = await openTarget('throws')
-  const rounds = await fiveRounds(target, () =>
+  const rounds = await sevenRounds(target, () =>
     flood(1_000, () => sayHello(target.tlsPort, clientHello({ name: randomName() }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: 1_000 })
@@ -42,7 +42,7 @@ test('a slow policy is asked for a name once at a time; whoever asks meanwhile g
 test('a policy that never answers keeps no more than 1,000 names, and each no longer than 30 s', async () => {
   target = await openTarget('never')
   const { tlsPort } = target
-  const rounds = await fiveRounds(target, async () => {
+  const rounds = await sevenRounds(target, async () => {
     let refused = 0
     const handshakes = Array.from({ length: 1_500 }, async () => {
       const outcome = await sayHello(tlsPort, clientHello({ name: randomName() }))
@@ -55,6 +55,6 @@ test('a policy that never answers keeps no more than 1,000 names, and each no lo
     await Promise.all(handshakes)
     return refused
   })
-  expect(rounds.outcomes).toEqual(Array(5).fill(1_500))
+  expect(rounds.outcomes).toEqual(Array(7).fill(1_500))
   await expectUnharmed(target, rounds, 1_500)
 })
