@@ -56,11 +56,19 @@ export async function dirPlace() {
     async way() {
       // What a mount is to a machine; it can be taken away from one.
       const path = join(base, `mounted-${++ways}`)
-      const mend = () => symlink(folder, path)
+      let isCut = true
+      const mend = async () => {
+        if (isCut) await symlink(folder, path)
+        isCut = false
+      }
+      const cut = async () => {
+        await unlink(path)
+        isCut = true
+      }
       await mend()
       return {
         settings: { kind: 'dir' as const, path },
-        cut: () => unlink(path),
+        cut,
         mend,
         close: async () => {},
       }
