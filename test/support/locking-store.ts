@@ -7,14 +7,14 @@ export class LockingStore extends MemoryStore implements LockingCertCache {
   readonly #held = new Map<string, AbortController>()
 
   async tryLock(name: string): Promise<CertCacheLock | undefined> {
-    this.operations.push(`lock ${name}`)
+    await this.enter('lock', name)
     if (this.#held.has(name)) return undefined
     const lost = new AbortController()
     this.#held.set(name, lost)
     return {
       signal: lost.signal,
       release: async () => {
-        this.operations.push(`unlock ${name}`)
+        await this.enter('unlock', name)
         if (this.#held.get(name) === lost) this.#held.delete(name)
       },
     }
