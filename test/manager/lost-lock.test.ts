@@ -28,7 +28,7 @@ describe('a lock that is lost', () => {
   })
 
   test.each([
-    { when: 'anything is ordered', operation: 'get', key: 'a.example+failure', orders: ['valid'] },
+    { when: 'anything is ordered', operation: 'put', key: 'acme_account+key', orders: ['valid'] },
     {
       when: 'the CA is told to look',
       operation: 'put',
