@@ -11,13 +11,8 @@ export const timesShown = () => shown
 /** @param {unknown} value */
 export function show(value) {
   shown += 1
-  console.log(inspect(value, { ...everything, showHidden: true, getters: true }))
-  showAsUsual(value)
-}
-
-/** Without what only those see who look for it. @param {unknown} value */
-export function showAsUsual(value) {
   console.log(inspect(value, everything))
+  console.log(inspect(value, { ...everything, showHidden: true, getters: true }))
   console.log(toJson(value))
   if (!(value instanceof Error)) return
   console.log(value.message, value.stack)
