@@ -10,6 +10,8 @@ export interface Reply {
   readonly contentType?: string
   /** A string goes as it is, an object as JSON. */
   readonly body?: string | object
+  /** What becomes of it half way through the body. */
+  readonly breakOff?: Fault['breakOff']
 }
 
 /** A request whose JWS has been verified. */

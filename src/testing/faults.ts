@@ -4,7 +4,7 @@ import { ENDPOINTS, type Endpoint } from './representation.js'
 
 /**
  * What goes wrong at one endpoint. A fault that has `status`, `type` or `body` answers in the place of the
- * endpoint, which then does nothing; one that has only `delayMs` or `retryAfter` lets it answer.
+ * endpoint, which then does nothing; one that has only `delayMs`, `retryAfter` or `breakOff` lets it answer.
  */
 export interface Fault {
   /** The endpoint it is set on. */
@@ -29,6 +29,11 @@ export interface Fault {
   readonly contentType?: string
   /** Never answer; the connection stays open until the CA closes. */
   readonly hang?: boolean
+  /**
+   * What happens in the middle of the answer's body, whoever gives it: nothing more comes until the CA closes, the
+   * connection ends, or it is reset. Default: the rest comes.
+   */
+  readonly breakOff?: 'stall' | 'end' | 'reset'
   /**
    * On `challenge`: accept the client's answer, then declare the validation failed with `type` and `detail`,
    * without connecting to anything. RFC 8555 §7.5.1.

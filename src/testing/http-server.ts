@@ -28,7 +28,7 @@ export async function listen(
 ): Promise<HttpServer> {
   const server = createServer({ cert: certificate, key: privateKey }, (incoming, outgoing) => {
     respond(incoming, answer).then(
-      (reply) => send(outgoing, reply),
+      (reply) => send(outgoing, reply, () => ofClient(outgoing.socket?.remotePort)),
       // The request could not be read to its end, so there is nobody to answer.
       (error) => outgoing.destroy(error),
     )
@@ -38,6 +38,9 @@ export async function listen(
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
+  /** Below TLS, which has no reset. */
+  const ofClient = (remotePort: number | undefined) =>
+    [...sockets].find((socket) => socket.remotePort === remotePort)
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -73,8 +76,22 @@ async function respond(
   })
 }
 
-function send(outgoing: ServerResponse, { status, headers, contentType, body }: Reply): void {
-  if (body !== undefined) outgoing.setHeader('content-type', contentType ?? 'application/json')
-  outgoing.writeHead(status, headers)
-  outgoing.end(typeof body === 'object' ? JSON.stringify(body) : body)
+function send(
+  outgoing: ServerResponse,
+  { status, headers, contentType, body, breakOff }: Reply,
+  connection: () => Socket | undefined,
+): void {
+  const text = typeof body === 'object' ? JSON.stringify(body) : body
+  if (text !== undefined) outgoing.setHeader('content-type', contentType ?? 'application/json')
+  if (breakOff === undefined) {
+    outgoing.writeHead(status, headers).end(text)
+    return
+  }
+  // One byte more than there is, so that something is missing of an empty body, too.
+  const bytes = Buffer.from(text ?? '')
+  outgoing.writeHead(status, { ...headers, 'content-length': bytes.length + 1 })
+  outgoing.write(bytes.subarray(0, bytes.length / 2), () => {
+    if (breakOff === 'end') outgoing.socket?.end()
+    if (breakOff === 'reset') connection()?.resetAndDestroy()
+  })
 }

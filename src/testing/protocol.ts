@@ -50,7 +50,8 @@ async function attempt(ca: Authority, request: AcmeRequest): Promise<Reply> {
 async function runWithFaults(ca: Authority, endpoint: Endpoint, prepared: Prepared): Promise<Reply> {
   const fault = ca.faults.take(endpoint, prepared.hosts)
   if (fault === undefined) return prepared.run(undefined)
-  const reply: Reply = (await suffer(fault, ca.background.signal)) ?? (await prepared.run(fault))
+  const answered: Reply = (await suffer(fault, ca.background.signal)) ?? (await prepared.run(fault))
+  const reply = { ...answered, breakOff: fault.breakOff }
   if (fault.retryAfter === undefined) return reply
   return { ...reply, headers: { ...reply.headers, 'retry-after': String(fault.retryAfter) } }
 }

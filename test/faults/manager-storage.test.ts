@@ -22,13 +22,13 @@ class Exchangeable implements LockingCertCache {
 describe.each(storageFaults)('$name', (fault) => {
   test('no order; what is in memory is served; handshakes fail at once soon, and work again within 30 s', async () => {
     const container = await faultyContainer(fault)
-    closers.push(container.tap.close)
-    const healthy = await container.healthy()
+    closers.push(container.close)
+    const healthy = await container.warm()
     const cache = new Exchangeable(healthy)
     const { tlsPort, events } = await t.machine({ cache })
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     cache.current = await container.cold()
-    container.break()
+    await container.break()
     container.tap.take()
 
     // Warm: from memory. Cold: refused, until nobody asks the store any more.
@@ -45,7 +45,7 @@ describe.each(storageFaults)('$name', (fault) => {
     expect(t.ca.ordersFor('b.example')).toBe(0)
     await expect.poll(() => container.tap.pending).toBe(0)
 
-    container.mend()
+    await container.mend()
     cache.current = healthy
     t.clock.jump(15_000)
     await handshake(tlsPort, 'b.example')

@@ -1,15 +1,17 @@
-import { ContainerSASPermissions } from '@azure/storage-blob'
+import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 import { AzureBlobCertCache } from '../../src/index.js'
+import { selfSignedCertificate } from '../../src/testing/index.js'
 import { azurite, freshContainer } from '../support/azure.js'
+import { localNames } from '../support/names.js'
 import { type Fault, openTap } from '../support/tap.js'
 
-/** What can be wrong with a store: what the proxy before it does, or another way to it. */
+/** What can be wrong with a store. */
 export interface StorageFault {
   readonly name: string
+  /** What the proxy in front of it does with each request, */
   readonly fault?: Fault
-  /** In place of the store's endpoint, or of its credentials. */
-  readonly endpoint?: (tapped: string) => string
-  readonly expired?: true
+  /** or what is wrong with the way to it. */
+  readonly way?: 'refused' | 'unknown name' | 'no TLS' | 'expired SAS'
   readonly code: string | RegExp
 }
 
@@ -20,13 +22,9 @@ const answered = (status: number, code: string, expected: string, retryAfter?: n
 })
 
 export const storageFaults: readonly StorageFault[] = [
-  { name: 'refused', endpoint: () => 'http://127.0.0.1:1/fleet', code: 'ERR_STORE_UNREACHABLE' },
-  { name: 'DNS failure', endpoint: () => 'http://nowhere.invalid/fleet', code: 'ERR_STORE_UNREACHABLE' },
-  {
-    name: 'TLS error',
-    endpoint: (tapped) => tapped.replace('http:', 'https:'),
-    code: 'ERR_STORE_UNREACHABLE',
-  },
+  { name: 'refused', way: 'refused', code: 'ERR_STORE_UNREACHABLE' },
+  { name: 'DNS failure', way: 'unknown name', code: 'ERR_STORE_UNREACHABLE' },
+  { name: 'TLS error', way: 'no TLS', code: 'ERR_STORE_UNREACHABLE' },
   { name: 'accepts and never answers', fault: 'hang', code: 'ERR_STORE_TIMEOUT' },
   { name: 'stalls in the body', fault: 'stall in the body', code: 'ERR_STORE_TIMEOUT' },
   { name: 'reset', fault: 'reset', code: 'ERR_STORE_UNREACHABLE' },
@@ -42,56 +40,68 @@ export const storageFaults: readonly StorageFault[] = [
   answered(503, 'ServerBusy', 'ERR_STORE_FAILED', 30),
   // What a clock that is wrong leads to: https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
   { ...answered(403, 'AuthenticationFailed', 'ERR_STORE_CREDENTIALS'), name: 'clock skew' },
-  { name: 'expired SAS', expired: true, code: 'ERR_STORE_CREDENTIALS' },
+  { name: 'expired SAS', way: 'expired SAS', code: 'ERR_STORE_CREDENTIALS' },
 ]
 
 /** Short, so that what hangs is over soon. */
 export const timeoutMs = 600
 
+const hosts = { warm: 'fleet.warm.invalid', cold: 'fleet.cold.invalid' } as const
+const certificate = await selfSignedCertificate(Object.values(hosts))
+
 /** An empty container behind a proxy, as it is and with a fault. */
-export async function faultyContainer({ fault, endpoint, expired }: StorageFault) {
+export async function faultyContainer({ fault, way }: StorageFault) {
   const { client, connect } = await freshContainer()
-  const { containerName } = connect
-  const tap = await openTap(azurite().endpoint)
-  const open = (at: string) => {
-    const service = { ...connect, endpoint: at, timeoutMs, allowAnonymousRead: true }
-    return AzureBlobCertCache.connect(service)
-  }
+  const { accountName, accountKey, containerName } = connect
+  const names = localNames()
+  const tap = await openTap(azurite().endpoint, way === 'no TLS' ? certificate : undefined)
   let broken = false
   tap.fault(() => (broken ? fault : undefined))
-  /** A client that has had no connection to the broken store yet. */
-  const cold = async () => {
-    broken = false
-    const { ContainerClient, StorageSharedKeyCredential } = await import('@azure/storage-blob')
-    const { accountName, accountKey } = connect
-    const options = { retryOptions: { maxTries: 1 } }
-    let container = new ContainerClient(
-      `${endpoint?.(tap.endpoint) ?? tap.endpoint}/${containerName}`,
-      new StorageSharedKeyCredential(accountName, accountKey),
-      options,
-    )
-    if (expired) {
-      const url = await client.generateSasUrl({
-        permissions: ContainerSASPermissions.parse('racwdl'),
-        startsOn: new Date(Date.now() - 7_200_000),
-        expiresOn: new Date(Date.now() - 3_600_000),
-      })
-      const tapped = `${tap.endpoint}/${containerName}${new URL(url).search}`
-      container = new ContainerClient(tapped, undefined, options)
-    }
-    return new AzureBlobCertCache(container, { timeoutMs })
+
+  /** SAS that say themselves nothing of their end: https://learn.microsoft.com/rest/api/storageservices/define-stored-access-policy */
+  const sasEnd = (expiresOn: Date) =>
+    client.setAccessPolicy(undefined, [
+      { id: 'fleet', accessPolicy: { startsOn: new Date(0), expiresOn, permissions: 'racwdl' } },
+    ])
+  const soon = () => new Date(Date.now() + 600_000)
+  if (way === 'expired SAS') await sasEnd(soon())
+
+  /** Clients share connections to a host: so each has a name of its own for it, that of the account in front. */
+  async function clientBy(host: string) {
+    names.know(host)
+    const url = `${way === 'no TLS' ? 'https' : 'http'}://${host}:${tap.port}/${containerName}`
+    const options = { retryOptions: { maxTries: 1 }, tlsOptions: { ca: certificate.certificate } }
+    if (way !== 'expired SAS')
+      return new ContainerClient(url, new StorageSharedKeyCredential(accountName, accountKey), options)
+    const { search } = new URL(await client.generateSasUrl({ identifier: 'fleet' }))
+    return new ContainerClient(url + search, undefined, options)
   }
+
+  const cache = async (host: string) => new AzureBlobCertCache(await clientBy(host), { timeoutMs })
   return {
     tap,
-    healthy: () => open(tap.endpoint),
-    cold,
-    /** Whether the fault shows on connections that there are. */
-    canBreak: fault !== undefined,
-    break() {
+    /** Has connections to the store, once it was used. */
+    warm: () => cache(hosts.warm),
+    /** To be used only with the fault. */
+    cold: () => cache(hosts.cold),
+    async break() {
       broken = true
+      if (way === 'refused') await tap.close()
+      if (way === 'unknown name') names.forget()
+      if (way === 'no TLS') tap.greet('HTTP/1.1 400 Bad Request\r\n\r\n')
+      if (way === 'expired SAS') await sasEnd(new Date(Date.now() - 1))
+      else if (way) tap.disconnect()
     },
-    mend() {
+    async mend() {
       broken = false
+      if (way === 'refused') await tap.open()
+      if (way === 'unknown name') for (const host of Object.values(hosts)) names.know(host)
+      if (way === 'no TLS') tap.greet(undefined)
+      if (way === 'expired SAS') await sasEnd(soon())
+    },
+    async close() {
+      await tap.close()
+      names.close()
     },
   }
 }

@@ -1,6 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { LockingStore } from '../support/locking-store.js'
 import { useManagers } from '../support/managers.js'
+import { listen } from '../support/tls.js'
 
 const t = useManagers()
 
@@ -23,6 +25,52 @@ describe('a lock that is lost', () => {
     expect(await certificate).toMatchObject({ host: 'a.example' })
     expect(events.issuanceFailed).toBeUndefined()
     expect(t.store.values.has('a.example+failure')).toBe(false)
+  })
+
+  test.each([
+    { when: 'anything is ordered', operation: 'put', key: 'acme_account+key', orders: ['valid'] },
+    {
+      when: 'the CA is told to look',
+      operation: 'put',
+      key: 'a.example+token',
+      orders: ['pending', 'valid'],
+    },
+    { when: 'finalize', operation: 'delete', key: 'a.example+token', orders: ['ready', 'valid'] },
+  ])('unnoticed, as by a process that was stopped, before $when: the order goes no further', async (row) => {
+    const locking = new LockingStore()
+    t.store = locking
+    const { manager } = await t.machine()
+    let lost = false
+    locking.before = (operation, key) => {
+      if (lost || operation !== row.operation || key !== row.key || !locking.held('a.example')) return
+      lost = true
+      locking.loseUnnoticed('a.example')
+    }
+    const { serialNumber } = await manager.getCertificate('a.example')
+    expect(lost).toBe(true)
+    expect(t.ca.orders.map(({ status }) => status)).toEqual(row.orders)
+    expect(t.ca.issued.map((issued) => issued.serialNumber)).toEqual([serialNumber])
+  })
+
+  test('while the CA validates http-01: that answer is withdrawn, as its token is nobody else’s', async () => {
+    const locking = new LockingStore()
+    t.store = locking
+    t.ca.validationDelayMs = 60_000
+    const { manager } = await t.machine()
+    const http = createServer(manager.httpHandler())
+    onTestFinished(() => {
+      http.closeAllConnections()
+      http.close()
+    })
+    t.gate.target = await listen(http)
+    const certificate = manager.getCertificate('a.example')
+    const answers = () => [...locking.values.keys()].filter((key) => key.endsWith('+http-01'))
+    await expect.poll(answers).toHaveLength(1)
+    t.ca.validationDelayMs = 0
+    const [answer] = answers()
+    locking.lose('a.example')
+    await expect.poll(answers).not.toContain(answer)
+    expect(await certificate).toMatchObject({ host: 'a.example' })
   })
 
   test('after finalize: the certificate is fetched and stored all the same', async () => {

@@ -1,6 +1,6 @@
 import { assertCacheKey, type CertCache } from '../../src/index.js'
 
-type Operation = 'get' | 'put' | 'delete'
+type Operation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
 /** A store in memory that enforces the contract, writes down what it is asked, and fails on demand. */
 export class MemoryStore implements CertCache {
@@ -10,17 +10,17 @@ export class MemoryStore implements CertCache {
   before: (operation: Operation, key: string) => unknown = () => {}
 
   async get(key: string) {
-    await this.#enter('get', key)
+    await this.enter('get', key)
     return this.values.get(key)?.slice()
   }
 
   async put(key: string, data: Uint8Array) {
-    await this.#enter('put', key)
+    await this.enter('put', key)
     this.values.set(key, data.slice())
   }
 
   async delete(key: string) {
-    await this.#enter('delete', key)
+    await this.enter('delete', key)
     this.values.delete(key)
   }
 
@@ -29,7 +29,7 @@ export class MemoryStore implements CertCache {
     return this.operations.splice(0)
   }
 
-  async #enter(operation: Operation, key: string) {
+  protected async enter(operation: Operation, key: string) {
     assertCacheKey(key)
     this.operations.push(`${operation} ${key}`)
     await this.before(operation, key)

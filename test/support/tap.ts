@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createHttpsServer } from 'node:https'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
+import type { ServerCertificate } from '../../src/testing/index.js'
 
 /** What to do with a request in place of forwarding it; `undefined` forwards it. */
 export type Fault =
@@ -13,14 +15,20 @@ export type Fault =
   | { status: number; code: string; retryAfter?: number }
   | undefined
 
-/** A reverse proxy in front of a store that speaks HTTP: sees every request, and can break them. */
-export async function openTap(target: string) {
+/**
+ * A reverse proxy in front of a store that speaks HTTP: sees every request, and can break them.
+ * @param certificate to speak TLS with its clients
+ */
+export async function openTap(target: string, certificate?: ServerCertificate) {
   const requests: string[] = []
   let faultFor = (_method: string, _path: string): Fault => undefined
   const upstream = new URL(target)
   const pending = new Set<ServerResponse>()
 
-  const server = createServer((req, res) => {
+  const sockets = new Set<Socket>()
+  let greeting: string | undefined
+
+  function handle(req: IncomingMessage, res: ServerResponse) {
     const method = req.method ?? ''
     const path = decodeURIComponent((req.url ?? '').split('?', 1)[0] as string)
     requests.push(`${method} ${path.slice(upstream.pathname.length)}`)
@@ -40,7 +48,7 @@ export async function openTap(target: string) {
         })
         .end(body)
     }
-  })
+  }
 
   function forward(req: IncomingMessage, res: ServerResponse, fault: Fault) {
     const { hostname, port } = upstream
@@ -67,12 +75,38 @@ export async function openTap(target: string) {
     req.pipe(onward)
   }
 
+  const http = certificate
+    ? createHttpsServer({ cert: certificate.certificate, key: certificate.privateKey }, handle)
+    : createServer(handle)
+  // Whoever does not trust us.
+  http.on('tlsClientError', (_, socket: Socket) => socket.destroy())
+  // In front of it, as it has no way to let go of connections that are not in a request.
+  const server = createTcpServer((socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    if (greeting === undefined) http.emit('connection', socket)
+    else socket.end(greeting)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
+
+  function disconnect() {
+    for (const socket of sockets) socket.destroy()
+  }
+
+  async function close() {
+    disconnect()
+    if (!server.listening) return
+    server.close()
+    await once(server, 'close')
+  }
+
   return {
     /** As the store's endpoint. */
     endpoint: `http://127.0.0.1:${port}${upstream.pathname}`,
+    port,
     requests,
     /** Requests since the last call, as `METHOD /container/blob`. */
     take: () => requests.splice(0),
@@ -83,10 +117,17 @@ export async function openTap(target: string) {
     fault(choose: (method: string, path: string) => Fault) {
       faultFor = choose
     },
-    async close() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
+    /** Ends every connection. */
+    disconnect,
+    /** From now on this text, whatever they want, is what new connections get; `undefined`: they are served. */
+    greet(text: string | undefined) {
+      greeting = text
+    },
+    /** Connections are refused, until `open`. */
+    close,
+    async open() {
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
     },
   }
 }

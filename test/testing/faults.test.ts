@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
 import { connect as connectTcp } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import type { Endpoint } from '../../src/testing/index.js'
@@ -88,6 +90,19 @@ describe('a fault', () => {
     const [first, second] = [await post(t, order.url), await post(t, order.url)]
     expect(first.headers['retry-after']).toBe('Fri, 31 Dec 2027 23:59:59 GMT')
     expect([first.data.status, second.data.status]).toEqual(['pending', 'pending'])
+  })
+
+  test.each(['stall', 'end', 'reset'] as const)('breaks the answer off in its body: %s', async (breakOff) => {
+    const ca = await startCa()
+    ca.fault({ on: 'directory', breakOff })
+    const sent = request(ca.directoryUrl, { ca: ca.endpointCertificate, agent: false }).end()
+    const [incoming] = (await once(sent, 'response')) as [IncomingMessage]
+    const outcome = once(incoming, 'end').catch((error) => error)
+    const [start] = await once(incoming.setEncoding('utf8'), 'data')
+    expect(start).toMatch(/^\{"newNonce":[^}]*$/)
+    // A stall lasts until then.
+    if (breakOff === 'stall') await ca.close()
+    expect(await outcome).toMatchObject({ code: 'ECONNRESET' })
   })
 
   test('declares a validation failed without connecting to anything', async () => {
