@@ -148,7 +148,8 @@ test('what the user may not read or write is an error that says what to do', asy
 })
 
 test.each([
-  ['EROFS', 'ERR_STORE_PERMISSION'],
+  ['EPERM', 'ERR_STORE_PERMISSION'],
+  ['EROFS', 'ERR_STORE_FAILED'],
   ['ESTALE', 'ERR_STORE_UNREACHABLE'],
   ['EIO', 'ERR_STORE_UNREACHABLE'],
   ['ENOSPC', 'ERR_STORE_FAILED'],

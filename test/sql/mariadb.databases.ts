@@ -100,6 +100,19 @@ test('the server’s and the connection’s settings change nothing', async () =
   await again?.release()
 })
 
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
+  const pool = connect()
+  pool.pool.on('connection', (connection) => {
+    connection.query('set session transaction read only')
+  })
+  const cache = new SqlCertCache(pool, { table: 'replica_cache' })
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
 test('a connection of its own will do, and says so when it is gone', async () => {
   const connection = await mysql.createConnection(address)
   const cache = new SqlCertCache(connection, { table: 'single_cache' })

@@ -78,6 +78,17 @@ test('where transactions are serializable by default, losing a race is no failur
   expect(Buffer.from((await cache.get('a.example')) ?? []).toString()).toBe('last')
 })
 
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
+  const cache = new SqlCertCache(connect({ options: '-c default_transaction_read_only=on' }), {
+    table: 'replica_cache',
+  })
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
 test('a connection of its own will do, and says so when it is gone', async () => {
   const client = new pg.Client(address)
   client.on('error', () => {})
