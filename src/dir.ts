@@ -15,6 +15,7 @@ import { dirErrorFrom, unless } from './dir-errors.js'
 import { assertNotPlanted, readWhole, syncFolder, writeWhole } from './dir-files.js'
 import { DirLocks, removePrepared } from './dir-lock.js'
 import { StoreError } from './errors.js'
+import { orGivenBack } from './lease.js'
 
 /** Bound of one operation. */
 const timeoutMs = 5_000
@@ -135,13 +136,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
     const taking = this.#makeFolder().then(() => this.#locks.take(name))
-    try {
-      return await this.#run(`lock ${name}`, options?.signal, () => taking)
-    } catch (error) {
-      // Nobody waits for it any more.
-      taking.then((lock) => lock?.release()).catch(() => 'it ends by itself')
-      throw error
-    }
+    return orGivenBack(taking, () => this.#run(`lock ${name}`, options?.signal, () => taking))
   }
 
   #file(key: string): string {
