@@ -38,6 +38,11 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
     }
   }
 
+  /** Ends {@link cutOff}; locks that were lost by it stay lost. */
+  mend(): void {
+    this.#cutOff = false
+  }
+
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     await this.#enter(key, options)
     return this.#place.values.get(key)?.data.slice()

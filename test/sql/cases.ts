@@ -70,7 +70,8 @@ const contract = (backend: SqlBackend) =>
       const store = cacheOn(own.database)
       await store.createTables()
       const peer = async () => cacheOn((await connection(place.direct)).database)
-      return { store, peer, cutOff: () => place.cut?.(), close }
+      const { cut, mend } = place
+      return { store, peer, ...(cut && { cutOff: cut }), ...(mend && { mend }), close }
     },
     ...(backend.without ? { without: backend.without } : {}),
   })
