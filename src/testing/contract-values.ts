@@ -146,14 +146,18 @@ export const valueChecks: readonly Check[] = [
   {
     name: 'an aborted signal rejects an operation with its reason',
     async run(place) {
-      const { store } = place
-      await store.put(key, bytes('value'))
       const reason = new Error('the caller has gone')
       const options = { signal: AbortSignal.abort(reason) }
-      for (const [name, outcome] of await everyOperation(place, options)) {
-        assert.ok('error' in outcome, `${name} with an aborted signal must reject`)
-        assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
+      const assertRejected = async () => {
+        for (const [name, outcome] of await everyOperation(place, options)) {
+          assert.ok('error' in outcome, `${name} with an aborted signal must reject`)
+          assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
+        }
       }
+      // What has nothing to list has to look, too.
+      await assertRejected()
+      await place.store.put(key, bytes('value'))
+      await assertRejected()
     },
   },
   {
