@@ -13,7 +13,6 @@ sqlCases({
     const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }
     return { target, direct: target, close: async () => rmSync(folder, { recursive: true }) }
   },
-  without: ['cutOff'],
 })
 
 test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
