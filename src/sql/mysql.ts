@@ -1,5 +1,6 @@
 import type { Connection, Row, SqlValue } from './database.js'
 import { withPooled } from './pooled.js'
+import { inTurn } from './single.js'
 
 interface Statement {
   sql: string
@@ -27,10 +28,13 @@ export function mysql(given: MysqlPool | MysqlConnection): Connection {
   if (typeof (given as { promise?: unknown }).promise === 'function') {
     throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
   }
+  const alone = inTurn()
   const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
     const execute = (connection: MysqlConnection) =>
       connection.execute({ sql, values: [...values], rowsAsArray: false })
-    const [result] = await (isPool(given) ? onPool(given, execute, signal) : execute(given))
+    const [result] = await (isPool(given)
+      ? onPool(given, execute, signal)
+      : alone(() => execute(given), signal))
     return result
   }
   return {

@@ -100,3 +100,26 @@ test('a connection of its own will do, and says so when it is gone', async () =>
   await client.end()
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
 })
+
+test('what was given up on a connection of its own is not sent later', async () => {
+  const client = new pg.Client(address)
+  await client.connect()
+  onTestFinished(() => client.end())
+  const pool = connect()
+  const other = new SqlCertCache(pool, { table: 'turns_cache' })
+  await other.createTables()
+  const blocker = await pool.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table turns_cache in access exclusive mode')
+  const cache = new SqlCertCache(client, { table: 'turns_cache', timeoutMs: 300 })
+  const late = { code: 'ERR_STORE_TIMEOUT' }
+  const operations = [cache.get('a.example'), cache.put('a.example', Buffer.from('stale'))]
+  for (const outcome of await Promise.allSettled(operations))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: late })
+  await blocker.query("insert into turns_cache (key, data, created_at) values ('a.example', 'newer', now())")
+  await blocker.query('commit')
+  blocker.release()
+  // The connection is free again, and has done what was queued.
+  await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
+  expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
+})
