@@ -145,3 +145,37 @@ test('what was given up on a connection of its own is not sent later', async () 
   await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
+
+test('without autocommit, where nothing would be stored, every operation fails and says so', async () => {
+  const plain = new SqlCertCache(connect(), { table: 'uncommitted_cache' })
+  await plain.createTables()
+  const pool = connect({ connectionLimit: 1 })
+  pool.pool.on('connection', (connection) => {
+    connection.query('set session autocommit = 0')
+  })
+  const cache = new SqlCertCache(pool, { table: 'uncommitted_cache' })
+  const off = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('autocommit is off') }
+  for (let times = 1; times <= 2; times++) {
+    await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(off)
+    await expect(cache.tryLock('a.example')).rejects.toMatchObject(off)
+    await expect(cache.get('a.example')).rejects.toMatchObject(off)
+  }
+  const lock = await plain.tryLock('a.example')
+  expect(lock).toBeDefined()
+  await lock?.release()
+})
+
+test('a connection is asked for autocommit once', async () => {
+  const pool = connect({ connectionLimit: 1 })
+  const cache = new SqlCertCache(pool, { table: 'asked_cache' })
+  await cache.createTables()
+  const executed = async () => {
+    const [[row]] = (await pool.query("show session status like 'Com_stmt_execute'")) as unknown as [
+      [{ Value: string }],
+    ]
+    return Number(row.Value)
+  }
+  const before = await executed()
+  for (let times = 1; times <= 5; times++) await cache.get('a.example')
+  expect(await executed()).toBe(before + 5)
+})
