@@ -139,8 +139,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     // The caller's signal is for taking the lock; renewing and giving it back go on.
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./azure-lease.js')
+    const { orGivenBack } = await import('./lease.js')
     options?.signal?.throwIfAborted()
-    return acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
+    const taking = acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
+    return orGivenBack(taking, () => this.#inTime(`lock ${name}`, options?.signal, () => taking))
   }
 
   /**
@@ -226,32 +228,33 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     )
   }
 
+  #inTime<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const timeout = () =>
+      new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${this.#container.containerName}`,
+      )
+    return withDeadline(work, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
+  }
+
   /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such blob. */
   async #run<T>(
     what: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
-    const container = this.#container.containerName
     const timeoutMs = this.#timeoutMs
-    const timeout = () =>
-      new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${timeoutMs} ms to ${what} in container ${container}`,
-      )
     try {
-      return await withDeadline(
-        (abortSignal) => retrying(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
-        {
-          ms: timeoutMs,
-          clock: systemClock,
-          error: timeout,
-          signal,
-        },
+      return await this.#inTime(what, signal, (abortSignal) =>
+        retrying(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
       )
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = storeErrorFrom(thrown, what, container)
+      const error = storeErrorFrom(thrown, what, this.#container.containerName)
       if (error === 'BlobNotFound') return undefined
       throw error
     }

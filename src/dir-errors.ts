@@ -37,7 +37,11 @@ type Advice = readonly [StoreErrorCode, string]
 const advice = new Map<string | undefined, Advice>([
   ['EACCES', permission],
   ['EPERM', permission],
-  ['EROFS', permission],
+  // Not a lack of permission, which is done without a lock: what can't be written is not to be ordered.
+  [
+    'EROFS',
+    ['ERR_STORE_FAILED', 'Its file system is mounted read-only: look why, and mount it for writing.'],
+  ],
   ['ENOENT', container],
   ['ENOTDIR', container],
   ['EEXIST', container],

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { CertCacheLock } from './cache.js'
 import { unless } from './dir-errors.js'
+import { StoreError } from './errors.js'
 import { holdLease, type Lease, leaseMs } from './lease.js'
 import { Recent } from './recent.js'
 
@@ -55,13 +56,17 @@ export class DirLocks {
 
   /** The name of the file in a lock that is not free. */
   async #look(lockFolder: string): Promise<string | undefined> {
-    const files = await unless(['ENOENT'], [], unless(['ENOTDIR'], undefined, readdir(lockFolder)))
-    // Somebody copied a lock of another kind of store into the folder. If it is a lock by now, this fails.
-    if (!files) await unless(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
-    const file = files?.find((name) => ofHolder.test(name))
+    const there = await unless(['ENOENT'], undefined, lstat(lockFolder))
+    if (!there?.isDirectory()) {
+      // A link, or a file that somebody copied from another kind of store. If it is a lock by now, this fails.
+      if (there) await unless(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
+      return undefined
+    }
+    const files = await unless(['ENOENT'], [], readdir(lockFolder))
+    const file = files.find((name) => ofHolder.test(name))
     if (file !== undefined) return file
     // What desktops leave in folders would keep the lock from ever being free.
-    for (const name of files ?? []) await rm(join(lockFolder, name), { recursive: true, force: true })
+    for (const name of files) await removeStray(join(lockFolder, name))
     return undefined
   }
 
@@ -72,7 +77,9 @@ export class DirLocks {
       await (await open(join(prepared, basename(ours)), 'wx', 0o600)).close()
       return await unless(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, moved(prepared, lockFolder, ours))
     } finally {
-      await rm(prepared, { recursive: true, force: true }).catch(() => 'removed when it is old')
+      await removePrepared(prepared, [basename(ours)]).catch(
+        () => 'it was taken; or is removed when it is old',
+      )
     }
   }
 
@@ -133,6 +140,27 @@ function holderFiles(lockFolder: string): (number: number) => string {
 }
 
 const ofHolder = /^[\da-f-]{36}\.\d+$/
+
+/** A folder that was made ready to be a lock, and became none. */
+export async function removePrepared(folder: string, files?: readonly string[]): Promise<void> {
+  const ours = files ?? (await readdir(folder)).filter((name) => ofHolder.test(name))
+  for (const name of ours) await unless(['ENOENT'], undefined, unlink(join(folder, name)))
+  await rmdir(folder)
+}
+
+/** Nothing is removed but files, links themselves and empty folders: what is more than that is somebody's. */
+async function removeStray(path: string): Promise<void> {
+  const found = await unless(['ENOENT'], undefined, lstat(path))
+  if (!found) return
+  if (!found.isDirectory()) return unless(['ENOENT'], undefined, unlink(path))
+  const outcome = await unless(
+    ['ENOTEMPTY', 'EEXIST'],
+    'not empty',
+    unless(['ENOENT'], undefined, rmdir(path)),
+  )
+  if (outcome !== 'not empty') return
+  throw new StoreError('ERR_STORE_FAILED', `the folder ${path} is in the way of a lock: move it elsewhere.`)
+}
 
 /**
  * False if what was to be renamed is not there. Where an answer was lost on the way, NFS may ask again for what it has

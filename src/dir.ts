@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { lstat, mkdir, open, opendir, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
+import { lstat, mkdir, opendir, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   assertCacheKey,
@@ -12,9 +11,11 @@ import {
   type LockingCertCache,
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
-import { dirErrorFrom, errnoOf, unless } from './dir-errors.js'
-import { DirLocks } from './dir-lock.js'
+import { dirErrorFrom, unless } from './dir-errors.js'
+import { assertNotPlanted, readWhole, syncFolder, writeWhole } from './dir-files.js'
+import { DirLocks, removePrepared } from './dir-lock.js'
 import { StoreError } from './errors.js'
+import { orGivenBack } from './lease.js'
 
 /** Bound of one operation. */
 const timeoutMs = 5_000
@@ -31,7 +32,8 @@ const leftOverAfterMs = 3_600_000
  * is an `ERR_STORE_CONTAINER`, so a file system that is unmounted under a running server orders nothing.
  *
  * A write goes to a temporary file, and is on the disk before it takes the place of the former value. Symbolic links
- * inside the folder are never followed: reading one fails, writing replaces it. The file system must tell upper from
+ * inside the folder are never followed: reading one fails, writing and locking replace it. A folder in /tmp, or where
+ * else everybody may make one, is an `ERR_STORE_FAILED` if another user has made it. The file system must tell upper from
  * lower case, as those of Linux do, and have rename as POSIX has it; Windows has not.
  *
  * Rejects with a {@link StoreError}, for `ERR_STORE_TIMEOUT` after 5 s. A file system that hangs keeps one of the four
@@ -63,7 +65,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const file = this.#file(key)
     return this.#run(`read ${key}`, options?.signal, async () => {
       const value = await readWhole(file)
-      if (value === undefined) await this.#assertFolder()
+      if (value === undefined || !this.#seen) await this.#assertFolder()
       return value
     })
   }
@@ -134,13 +136,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
     const taking = this.#makeFolder().then(() => this.#locks.take(name))
-    try {
-      return await this.#run(`lock ${name}`, options?.signal, () => taking)
-    } catch (error) {
-      // Nobody waits for it any more.
-      taking.then((lock) => lock?.release()).catch(() => 'it ends by itself')
-      throw error
-    }
+    return orGivenBack(taking, () => this.#run(`lock ${name}`, options?.signal, () => taking))
   }
 
   #file(key: string): string {
@@ -154,14 +150,16 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     // Not again: what was there and has gone may be a file system that is not mounted.
     if (this.#seen) return
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    this.#seen = true
+    await this.#assertFolder()
   }
 
-  /** A file is missing; rejects if that is because the folder is. */
+  /** Rejects if the folder has gone, or is not to be trusted. */
   async #assertFolder(): Promise<void> {
     const found = await unless(this.#seen ? [] : ['ENOENT'], undefined, stat(this.#folder))
-    if (found && !found.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
-    if (found) this.#seen = true
+    if (!found) return
+    if (!found.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
+    await assertNotPlanted(this.#folder, found)
+    this.#seen = true
   }
 
   /** Of processes that died while they wrote. By the file system's own clock: `newFile` was just written. */
@@ -170,8 +168,9 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     for (const name of await readdir(this.#folder)) {
       if (!name.endsWith(temporaryEnd)) continue
       const path = join(this.#folder, name)
-      const { mtimeMs } = await lstat(path)
-      if (now - mtimeMs > leftOverAfterMs) await rm(path, { recursive: true, force: true })
+      const found = await lstat(path)
+      if (now - found.mtimeMs <= leftOverAfterMs) continue
+      await (found.isDirectory() ? removePrepared(path) : unlink(path))
     }
   }
 
@@ -198,47 +197,5 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       if (signal?.aborted) throw thrown
       throw dirErrorFrom(thrown, what, this.#folder)
     }
-  }
-}
-
-/** `undefined` if there is no such file. */
-async function readWhole(file: string, attempt = 1): Promise<Uint8Array | undefined> {
-  // Non-blocking: to open a pipe without a writer would take for ever.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  try {
-    const handle = await open(file, flags)
-    try {
-      if ((await handle.stat()).isFile()) return await handle.readFile()
-      throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === 'ENOENT') return undefined
-    // On NFS a file that another machine replaces can go while it is read.
-    if (errno === 'ESTALE' && attempt < 4) return readWhole(file, attempt + 1)
-    throw error
-  }
-}
-
-async function writeWhole(file: string, data: Uint8Array): Promise<void> {
-  const handle = await open(file, 'wx', 0o600)
-  try {
-    await handle.writeFile(data)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-/** So that a renamed file keeps its name through a power failure. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY)
-  try {
-    // Some file systems have nothing to do there and say so.
-    await unless(['EINVAL', 'ENOTSUP'], undefined, handle.sync())
-  } finally {
-    await handle.close()
   }
 }

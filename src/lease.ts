@@ -32,6 +32,19 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
   return new HeldLease(name, lease, from)
 }
 
+/** Settles as `bounded` lets it. A lock that is given when nobody waits for it any more is given back. */
+export async function orGivenBack(
+  taking: Promise<CertCacheLock | undefined>,
+  bounded: (taking: Promise<CertCacheLock | undefined>) => Promise<CertCacheLock | undefined>,
+): Promise<CertCacheLock | undefined> {
+  try {
+    return await bounded(taking)
+  } catch (error) {
+    taking.then((lock) => lock?.release()).catch(() => 'it ends by itself')
+    throw error
+  }
+}
+
 class HeldLease implements CertCacheLock {
   readonly #lost = new AbortController()
   /** By the monotonic clock, from before the request that proved it. */

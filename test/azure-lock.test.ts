@@ -84,6 +84,21 @@ test('a lease that was granted while its request timed out does not keep everybo
   await expect.poll(() => lockBlob.exists()).toBe(false)
 })
 
+test('a lock is waited for until the signal aborts; one that is given later is given back', async () => {
+  const { cache, tap, lockBlob } = await setUp()
+  await lockBlob.upload('', 0)
+  const reason = new Error('enough')
+  for (const fault of ['hang', undefined] as const) {
+    const controller = new AbortController()
+    tap.fault((method) => {
+      if (method === 'PUT') controller.abort(reason)
+      return fault
+    })
+    await expect(cache.tryLock('a.example', { signal: controller.signal })).rejects.toBe(reason)
+  }
+  await expect.poll(() => lockBlob.exists()).toBe(false)
+})
+
 test('an illegal name is refused', async () => {
   const { cache } = await setUp()
   await expect(cache.tryLock('a/b')).rejects.toMatchObject({ code: 'ERR_CACHE_KEY' })

@@ -7,6 +7,7 @@ import {
   type LockingCertCache,
 } from '../cache.js'
 import type { StoreError } from '../errors.js'
+import { orGivenBack } from '../lease.js'
 import { milliseconds, oneOf, text } from '../options.js'
 import { conditionsIgnored } from './s3-conditions.js'
 import { S3Locks } from './s3-lock.js'
@@ -29,7 +30,10 @@ export interface S3CertCacheOptions {
    * account's KMS key for S3, or as the bucket says. Services that know no encryption need `none`. Default `AES256`.
    */
   serverSideEncryption?: ServerSideEncryption
-  /** Bound of one request with the client's retries, its answer's body included, in ms: 1 to 300,000, default 5,000. */
+  /**
+   * Bound of one request with the client's retries, its answer's body included, and of all that it takes to get a
+   * lock, in ms: 1 to 300,000, default 5,000.
+   */
   timeoutMs?: number
 }
 
@@ -103,10 +107,9 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
-    await this.#assertConditions()
+    const taking = this.#assertConditions().then(() => this.#locks.tryLock(name))
     // The caller's signal is for taking the lock; renewing and giving it back go on.
-    options?.signal?.throwIfAborted()
-    return this.#locks.tryLock(name)
+    return orGivenBack(taking, () => this.#objects.inTime(`lock ${name}`, options?.signal, () => taking))
   }
 
   /** Asks the service once; again only if it could not be told. */

@@ -19,8 +19,8 @@ export async function conditionsIgnored(objects: S3Objects, bucket: string): Pro
       return ignored('If-None-Match: *', bucket, error)
     throw error
   } finally {
-    // What stays behind harms nobody.
-    await objects.remove(key).catch(() => undefined)
+    // Not waited for: what stays behind harms nobody.
+    objects.remove(key).catch(() => undefined)
   }
 }
 

@@ -118,24 +118,28 @@ export class S3Objects {
     return { Bucket: this.#bucket, Key: name }
   }
 
+  /** Under the time-out. */
+  inTime<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const timeout = () =>
+      new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `S3 took longer than ${this.#timeoutMs} ms to ${what} in bucket ${this.#bucket}`,
+      )
+    return withDeadline(work, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
+  }
+
   /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such object. */
   async #run<T>(
     what: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
-    const timeout = () =>
-      new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `S3 took longer than ${this.#timeoutMs} ms to ${what} in bucket ${this.#bucket}`,
-      )
     try {
-      return await withDeadline(operation, {
-        ms: this.#timeoutMs,
-        clock: systemClock,
-        error: timeout,
-        signal,
-      })
+      return await this.inTime(what, signal, operation)
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
       const error = storeErrorFrom(thrown, what, this.#bucket)

@@ -10,8 +10,8 @@ export type SqlValue = string | Buffer
 export type Row = Readonly<Record<string, unknown>>
 
 /**
- * One statement, with `?` for its values. A pool's connection is had for it alone: a statement whose `signal` aborted
- * before it had one is never sent, since it could overwrite what was written after it was given up.
+ * One statement, with `?` for its values. It has a connection for itself: one whose `signal` aborted before it had that
+ * is never sent, since it could overwrite what was written after it was given up.
  */
 export interface Connection {
   /** The rows of a `select`. */

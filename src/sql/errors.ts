@@ -18,7 +18,7 @@ const rules: readonly [ServiceErrorCode, RegExp][] = [
   ['ERR_STORE_CREDENTIALS', /^(28...|ER_ACCESS_DENIED(_NO_PASSWORD)?_ERROR)$/],
   [
     'ERR_STORE_PERMISSION',
-    /^(42501|25006|ER_(DBACCESS|TABLEACCESS|COLUMNACCESS|SPECIFIC_ACCESS)_DENIED_ERROR|ER_OPTION_PREVENTS_STATEMENT|SQLITE_(3|8|23))$/,
+    /^(42501|ER_(DBACCESS|TABLEACCESS|COLUMNACCESS|SPECIFIC_ACCESS)_DENIED_ERROR|SQLITE_(3|23))$/,
   ],
   ['ERR_STORE_CONTAINER', /^(42P01|3D000|3F000|ER_NO_SUCH_TABLE|ER_BAD_DB_ERROR)$/],
   [
@@ -26,13 +26,16 @@ const rules: readonly [ServiceErrorCode, RegExp][] = [
     /^(08...|57P0.|E(CONN|HOST|NET)[A-Z]+|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENOENT|PROTOCOL_CONNECTION_LOST|ER_SERVER_SHUTDOWN|SQLITE_14)$/,
   ],
 ]
+/** Not a lack of permission, which is done without a lock: what can't be written is not to be ordered. */
+const readOnly =
+  /^(25006|ER_(OPTION_PREVENTS_STATEMENT|READ_ONLY_MODE|CANT_EXECUTE_IN_READ_ONLY_TRANSACTION)|SQLITE_8)$/
 /** Lost to others in a race: asking again is all there is to do. */
 const conflict = /^(40001|40P01|ER_LOCK_DEADLOCK|ER_CHECKREAD|SQLITE_[56])$/
 
 const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_CREDENTIALS: 'Check the user and password that the pool connects with.',
   ERR_STORE_PERMISSION:
-    'Grant the user select, insert, update and delete on the table and on its _locks table, and make sure the database can be written to.',
+    'Grant the user select, insert, update and delete on the table and on its _locks table.',
   ERR_STORE_CONTAINER:
     'Check which database the pool connects to; call createTables() once to make the tables.',
   ERR_STORE_UNREACHABLE:
@@ -40,6 +43,9 @@ const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here, or the pool have too few connections.',
   ERR_STORE_FAILED: 'See the cause for the database’s own code.',
 }
+
+const connectToWriter =
+  'It is read-only: connect to the primary, not to a replica, as a user and to a file that may write.'
 
 /**
  * The driver's error as ours. The cause is a copy of the telling fields: the original may hold the statement's
@@ -50,7 +56,9 @@ export function sqlErrorFrom(thrown: unknown, what: string, dialect: Dialect, ta
   const told = codeOf(error)
   const code = rules.find(([, codes]) => codes.test(told))?.[0] ?? classifyText(error.message)
   const cause = Object.assign(new Error(error.message), { name: error.name, code: told })
-  return new StoreError(code, `${dialect} could not ${what} in table ${table} (${told}). ${advice[code]}`, {
+  const isReadOnly = readOnly.test(told) || /readonly database/.test(error.message)
+  const whatToDo = isReadOnly ? connectToWriter : advice[code]
+  return new StoreError(code, `${dialect} could not ${what} in table ${table} (${told}). ${whatToDo}`, {
     cause,
   })
 }

@@ -1,5 +1,7 @@
+import { StoreError } from '../errors.js'
 import type { Connection, Row, SqlValue } from './database.js'
 import { withPooled } from './pooled.js'
+import { inTurn } from './single.js'
 
 interface Statement {
   sql: string
@@ -27,16 +29,40 @@ export function mysql(given: MysqlPool | MysqlConnection): Connection {
   if (typeof (given as { promise?: unknown }).promise === 'function') {
     throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
   }
+  const alone = inTurn()
   const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
-    const execute = (connection: MysqlConnection) =>
-      connection.execute({ sql, values: [...values], rowsAsArray: false })
-    const [result] = await (isPool(given) ? onPool(given, execute, signal) : execute(given))
+    const execute = async (connection: MysqlConnection) => {
+      await assertAutocommit(connection)
+      signal.throwIfAborted()
+      return connection.execute({ sql, values: [...values], rowsAsArray: false })
+    }
+    const [result] = await (isPool(given)
+      ? onPool(given, execute, signal)
+      : alone(() => execute(given), signal))
     return result
   }
   return {
     rows: async (...what) => (await run(...what)) as Row[],
     change: async (...what) => ((await run(...what)) as { affectedRows: number }).affectedRows,
   }
+}
+
+/** The connections that were asked. A pool wraps them anew each time it lends one. */
+const autocommitting = new WeakSet<object>()
+
+/** Without it what is written is lost when the connection ends, and seen by nobody until then. */
+async function assertAutocommit(connection: MysqlConnection & { connection?: object }): Promise<void> {
+  const underlying = connection.connection ?? connection
+  if (autocommitting.has(underlying)) return
+  const sql = 'select @@autocommit as autocommit'
+  const [[row]] = await connection.execute({ sql, values: [], rowsAsArray: false })
+  if (Number(row?.autocommit) !== 1) {
+    throw new StoreError(
+      'ERR_STORE_FAILED',
+      'autocommit is off on the connections to MySQL, so nothing would be stored: set it to 1 for this pool, or where the server or the pool’s hooks set it to 0',
+    )
+  }
+  autocommitting.add(underlying)
 }
 
 const isPool = (given: MysqlPool | MysqlConnection): given is MysqlPool =>

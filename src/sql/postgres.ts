@@ -1,5 +1,6 @@
 import type { Connection, Row, SqlValue } from './database.js'
 import { withPooled } from './pooled.js'
+import { inTurn } from './single.js'
 
 /** What is used of a `Client` or `PoolClient` of `pg`. */
 export interface PostgresConnection {
@@ -20,11 +21,12 @@ export interface PostgresPool extends PostgresConnection {
 }
 
 export function postgres(given: PostgresPool | PostgresConnection): Connection {
+  const alone = inTurn()
   const run = (statement: string, values: readonly SqlValue[], signal: AbortSignal) => {
     let position = 0
     const text = statement.replace(/\?/g, () => `$${++position}`)
     const query = (connection: PostgresConnection) => connection.query(text, [...values])
-    return isPool(given) ? onPool(given, query, signal) : query(given)
+    return isPool(given) ? onPool(given, query, signal) : alone(() => query(given), signal)
   }
   return {
     rows: async (...what) => (await run(...what)).rows as Row[],

@@ -27,7 +27,8 @@ export interface SqlCertCacheOptions {
 
 /**
  * A {@link CertCache} in a table of PostgreSQL, MySQL, MariaDB or SQLite, in whatever pool or connection you have. Give
- * it a pool: it outlives its connections. It is never closed here.
+ * it a pool, which outlives its connections. A connection should serve nothing else: what a driver has queued behind
+ * another's statement is sent even when it has been given up, and may overwrite a newer value. It is never closed here.
  *
  * On PostgreSQL the table is that of Go's `sqlcertcache`. Needs SQLite 3.24, for its upsert, or later.
  *

@@ -197,6 +197,9 @@ export const lockChecks: readonly Check[] = [
   },
 ]
 
+/** Within this a lock that lasts half a minute at most has to be renewed. */
+const renewalMs = 12_000
+
 /** The cases that need a holder that has gone. */
 export const lostLockChecks: readonly Check[] = [
   {
@@ -210,6 +213,7 @@ export const lostLockChecks: readonly Check[] = [
       ]
       const lost = await taken(store, 'the store is empty')
       const { signal } = lost
+      const releasedBefore = await store.tryLock('b.example')
       await cutOff(place)
       const from = performance.now()
       const holder = await untilTaken(other, 500)
@@ -221,10 +225,21 @@ export const lostLockChecks: readonly Check[] = [
       )
       assert.ok(told && toldNow, 'the former holder’s signal must abort before somebody else gets the lock')
       assert.ok(signal.reason instanceof Error, 'the signal’s reason must be an Error')
+      const assertLeftAlone = async (why: string) => {
+        await assertTaken(third, why)
+        assert.equal(holder.signal.aborted, false, `the new holder’s signal must not abort: ${why}`)
+      }
       // It cannot reach the place: it may reject, and must not hang.
-      await outcomeOf(() => lost.release())
-      await assertTaken(third, 'it was taken over from a holder that has gone')
-      assert.equal(holder.signal.aborted, false, 'the new holder’s signal must not abort')
+      await outcomeOf(async () => releasedBefore?.release())
+      await assertLeftAlone('it was taken over from a holder that has gone')
+      if (place.mend) {
+        await place.mend()
+        // A former holder that goes on renewing would take it back.
+        for (const end = performance.now() + renewalMs; performance.now() < end; await pause(1_000))
+          await assertLeftAlone('its former holder reaches the place again')
+        await outcomeOf(() => lost.release())
+        await assertLeftAlone('its former holder released it')
+      }
       await holder.release()
       await (await taken(third, 'the new holder released it')).release()
     },

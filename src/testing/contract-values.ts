@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { isListable, isLocking } from '../cache.js'
 import type { ContractPlace } from './contract.js'
-import { assertStored, bytes, type Check, forAll, type Outcome, outcomeOf } from './contract-help.js'
+import { assertStored, bytes, type Check, forAll, type Outcome, outcomeOf, pause } from './contract-help.js'
 
 const key = 'a.example'
 
@@ -19,9 +19,21 @@ export const valueChecks: readonly Check[] = [
     name: 'what was put is what get resolves with, on every handle',
     async run({ store, peer }) {
       const other = await peer()
+      await assertStored(other, key, undefined, 'before any put')
       await store.put(key, bytes('one'))
       await assertStored(store, key, bytes('one'), 'after put')
-      await assertStored(other, key, bytes('one'), 'on another handle, after put')
+      await assertStored(other, key, bytes('one'), 'on another handle that has seen the miss, after put')
+      await other.put(key, bytes('two'))
+      await assertStored(
+        store,
+        key,
+        bytes('two'),
+        'on another handle that has seen a former value, after put',
+      )
+      await other.delete(key)
+      await assertStored(store, key, undefined, 'on another handle that has seen the value, after delete')
+      await store.put(key, bytes('three'))
+      await assertStored(other, key, bytes('three'), 'on the handle that has deleted it, after another’s put')
     },
   },
   {
@@ -134,14 +146,18 @@ export const valueChecks: readonly Check[] = [
   {
     name: 'an aborted signal rejects an operation with its reason',
     async run(place) {
-      const { store } = place
-      await store.put(key, bytes('value'))
       const reason = new Error('the caller has gone')
       const options = { signal: AbortSignal.abort(reason) }
-      for (const [name, outcome] of await everyOperation(place, options)) {
-        assert.ok('error' in outcome, `${name} with an aborted signal must reject`)
-        assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
+      const assertRejected = async () => {
+        for (const [name, outcome] of await everyOperation(place, options)) {
+          assert.ok('error' in outcome, `${name} with an aborted signal must reject`)
+          assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
+        }
       }
+      // What has nothing to list has to look, too.
+      await assertRejected()
+      await place.store.put(key, bytes('value'))
+      await assertRejected()
     },
   },
   {
@@ -174,8 +190,33 @@ export const valueChecks: readonly Check[] = [
   },
 ]
 
+/** An aborted operation has to end, although the place is silent. */
+const endsWithinMs = 2_000
+
 /** The cases of a store that can't reach its place. */
 export const cutOffChecks: readonly Check[] = [
+  {
+    name: 'an operation of a store that is cut off ends with its signal: within 2 s, with the reason',
+    async run(place) {
+      await place.store.put(key, bytes('value'))
+      await cutOff(place)
+      const controller = new AbortController()
+      const reason = new Error('the caller has gone')
+      const pending = new Set<string>()
+      const outcomes = everyOperation(place, { signal: controller.signal }, pending)
+      await pause(100)
+      const aborted = new Set(pending)
+      controller.abort(reason)
+      await Promise.race([outcomes, pause(endsWithinMs)])
+      const late = [...pending].join(', ')
+      assert.equal(late, '', `these must end when their signal aborts, within ${endsWithinMs / 1_000} s`)
+      for (const [name, outcome] of await outcomes) {
+        assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
+        if (aborted.has(name))
+          assert.equal(outcome.error, reason, `${name} that is aborted must reject with the signal’s reason`)
+      }
+    },
+  },
   {
     name: 'a failure is never a miss: a store that is cut off rejects every operation, within 30 s',
     async run(place) {
@@ -201,8 +242,12 @@ export async function cutOff(place: ContractPlace): Promise<void> {
   await place.cutOff()
 }
 
-/** What becomes of each operation, all begun at once. */
-function everyOperation({ store }: ContractPlace, options?: { signal: AbortSignal }) {
+/** What becomes of each operation, all begun at once. @param pending those that have not ended yet */
+function everyOperation(
+  { store }: ContractPlace,
+  options?: { signal: AbortSignal },
+  pending = new Set<string>(),
+) {
   const operations: [string, () => Promise<unknown>][] = [
     ['get', () => store.get(key, options)],
     ['get of an absent key', () => store.get('absent.example', options)],
@@ -219,6 +264,11 @@ function everyOperation({ store }: ContractPlace, options?: { signal: AbortSigna
     ])
   }
   return Promise.all(
-    operations.map(async ([name, run]): Promise<[string, Outcome<unknown>]> => [name, await outcomeOf(run)]),
+    operations.map(async ([name, run]): Promise<[string, Outcome<unknown>]> => {
+      pending.add(name)
+      const outcome = await outcomeOf(run)
+      pending.delete(name)
+      return [name, outcome]
+    }),
   )
 }

@@ -21,6 +21,11 @@ export interface ContractPlace {
    * a proxy in front of the service that stops passing anything on.
    */
   cutOff?(): void | Promise<void>
+  /**
+   * Ends `cutOff`: what `store` asks reaches the place again. Where it is left out, that a former holder who comes back
+   * leaves the next holder's lock alone is not tried.
+   */
+  mend?(): void | Promise<void>
   /** Called once after each case. */
   close(): Promise<void>
 }

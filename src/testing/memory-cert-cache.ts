@@ -38,6 +38,11 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
     }
   }
 
+  /** Ends {@link cutOff}; locks that were lost by it stay lost. */
+  mend(): void {
+    this.#cutOff = false
+  }
+
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     await this.#enter(key, options)
     return this.#place.values.get(key)?.data.slice()
@@ -56,8 +61,9 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
   }
 
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
+    await this.#reach(options)
     for (const [name, { data, modified }] of this.#place.values) {
-      await this.#enter(name, options)
+      await this.#reach(options)
       yield { name, size: data.byteLength, modified }
     }
   }
@@ -78,6 +84,10 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
 
   async #enter(key: string, options: CacheOperationOptions | undefined): Promise<void> {
     assertCacheKey(key)
+    await this.#reach(options)
+  }
+
+  async #reach(options: CacheOperationOptions | undefined): Promise<void> {
     options?.signal?.throwIfAborted()
     // A turn, as every real store takes one.
     await new Promise(setImmediate)

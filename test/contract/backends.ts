@@ -15,6 +15,7 @@ export const azureBlob: ContractBackend = {
       store: await AzureBlobCertCache.connect({ ...connect, endpoint: tap.endpoint }),
       peer: () => AzureBlobCertCache.connect(connect),
       cutOff: () => tap.fault(() => 'hang'),
+      mend: () => tap.fault(() => undefined),
       async close() {
         await tap.close()
         await client.delete()
@@ -29,11 +30,13 @@ export const dir: ContractBackend = {
     const [folder, mounted] = [join(base, 'folder'), join(base, 'mounted')]
     await mkdir(folder)
     // What a mount is to a machine; it can be taken away from one.
-    await symlink(folder, mounted)
+    const mount = () => symlink(folder, mounted)
+    await mount()
     return {
       store: new DirCertCache(mounted),
       peer: async () => new DirCertCache(folder),
       cutOff: () => unlink(mounted),
+      mend: mount,
       close: () => rm(base, { recursive: true }),
     }
   },
@@ -42,7 +45,13 @@ export const dir: ContractBackend = {
 export const memory: ContractBackend = {
   async open() {
     const store = new MemoryCertCache()
-    return { store, peer: async () => store.peer(), cutOff: () => store.cutOff(), close: async () => {} }
+    return {
+      store,
+      peer: async () => store.peer(),
+      cutOff: () => store.cutOff(),
+      mend: () => store.mend(),
+      close: async () => {},
+    }
   },
 }
 

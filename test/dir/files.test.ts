@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import {
   chmod,
   lstat,
+  lutimes,
   mkdir,
   readdir,
   readFile,
@@ -147,7 +148,8 @@ test('what the user may not read or write is an error that says what to do', asy
 })
 
 test.each([
-  ['EROFS', 'ERR_STORE_PERMISSION'],
+  ['EPERM', 'ERR_STORE_PERMISSION'],
+  ['EROFS', 'ERR_STORE_FAILED'],
   ['ESTALE', 'ERR_STORE_UNREACHABLE'],
   ['EIO', 'ERR_STORE_UNREACHABLE'],
   ['ENOSPC', 'ERR_STORE_FAILED'],
@@ -173,12 +175,18 @@ test('a writer that is killed leaves a whole value; what else it left is not lis
   // Whatever the kills left: one of now and one of long ago.
   await writeFile(file('1:tmp'), 'of now')
   await mkdir(file('2:tmp'))
-  await writeFile(file('2:tmp/x'), 'of long ago')
+  await writeFile(file('2:tmp/11111111-1111-4111-8111-111111111111.0'), 'of long ago')
+  await mkdir(file('precious'))
+  await symlink(file('precious'), file('3:tmp'))
+  await writeFile(file('precious/11111111-1111-4111-8111-111111111111.0'), 'behind a link')
   await utimes(file('2:tmp'), new Date(0), new Date(0))
+  await lutimes(file('3:tmp'), new Date(0), new Date(0))
   expect(await namesOf(cache)).toEqual([key])
   await cache.put(key, bytes('value'))
   await expect.poll(() => readdir(path)).not.toContain('2:tmp')
+  await expect.poll(() => readdir(path)).not.toContain('3:tmp')
   expect(await readdir(path)).toContain('1:tmp')
+  expect(await readdir(file('precious'))).toHaveLength(1)
   expect(await namesOf(cache)).toEqual([key])
 })
 

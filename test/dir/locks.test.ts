@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, describe, type ExpectStatic, expect, test } from 'vitest'
 import { DirCertCache } from '../../src/index.js'
@@ -129,6 +129,34 @@ test('a lock that another kind of store left behind, and what desktops leave in 
   expect(await cache.tryLock(key)).toBeUndefined()
   await next?.release()
   expect(await cache.tryLock(key)).toBeDefined()
+})
+
+test('a link in place of a lock is not followed: its target stays as it is', async () => {
+  const { base, path } = await setUp()
+  await mkdir(join(base, 'precious', 'deep'), { recursive: true })
+  await writeFile(join(base, 'precious', 'file'), 'x')
+  await mkdir(path)
+  await symlink(join(base, 'precious'), join(path, `${key}+lock`))
+  const lock = await new DirCertCache(path).tryLock(key)
+  expect(lock).toBeDefined()
+  expect((await lstat(join(path, `${key}+lock`))).isDirectory()).toBe(true)
+  expect((await readdir(join(base, 'precious'))).sort()).toEqual(['deep', 'file'])
+  await lock?.release()
+})
+
+test('a folder in place of a lock loses nothing but files: with folders in it that hold something, it is an error', async () => {
+  const { path } = await setUp()
+  const cache = new DirCertCache(path)
+  const photos = join(path, 'photos+lock')
+  await mkdir(join(photos, '2020'), { recursive: true })
+  await writeFile(join(photos, '2020', '1.jpg'), 'x')
+  const inTheWay = { code: 'ERR_STORE_FAILED', message: expect.stringContaining(join(photos, '2020')) }
+  await expect(cache.tryLock('photos')).rejects.toMatchObject(inTheWay)
+  expect(await readdir(join(photos, '2020'))).toEqual(['1.jpg'])
+  await mkdir(join(path, `${key}+lock`, 'empty'), { recursive: true })
+  const lock = await cache.tryLock(key)
+  expect(lock).toBeDefined()
+  await lock?.release()
 })
 
 test('a holder’s file keeps being renamed, so that a name is never seen for a whole lease', async () => {

@@ -24,6 +24,7 @@ async function open() {
     store: handle(tap.endpoint),
     peer: async () => handle(server.endpoint),
     cutOff: () => tap.fault(() => 'hang'),
+    mend: () => tap.fault(() => undefined),
     close: async () => {
       for (const client of clients) client.destroy()
       await tap.close()

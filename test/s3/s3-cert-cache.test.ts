@@ -191,6 +191,49 @@ test('an aborted signal rejects with its reason, before and during a request', a
   await reading
 })
 
+/** Asks for a lock, and aborts when the service has been asked for `what`. */
+async function abortedAt(
+  cache: S3CertCache,
+  tap: Awaited<ReturnType<typeof setUp>>['tap'],
+  what: string,
+  fault?: 'hang',
+) {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  tap.fault((method, path) => {
+    if (`${method} ${path}`.includes(what)) controller.abort(reason)
+    return fault
+  })
+  await expect(cache.tryLock('a.example', { signal: controller.signal })).rejects.toBe(reason)
+}
+
+test('a lock is waited for until the signal aborts, and no longer than the time-out; the first one, too', async () => {
+  const { tap, store } = await setUp()
+  const from = performance.now()
+  const known = store()
+  await (await known.tryLock('b.example'))?.release()
+  await abortedAt(known, tap, 'a.example+lock', 'hang')
+  await abortedAt(store(), tap, 'PUT', 'hang')
+  expect(performance.now() - from).toBeLessThan(4_000)
+  tap.fault(() => 'hang')
+  expect((await failure(store({ timeoutMs: 300 }).tryLock('a.example'))).code).toBe('ERR_STORE_TIMEOUT')
+})
+
+test('all that the first lock takes has one time-out', async () => {
+  // Each request is in time.
+  const slow = { send: () => new Promise((resolve) => setTimeout(resolve, 400, { ETag: '"x"' })) }
+  const error = await failure(new S3CertCache(slow, 'b', { timeoutMs: 600 }).tryLock('a.example'))
+  expect(error.message).toMatch(/600 ms to lock a.example/)
+})
+
+test('a lock that is given after its caller has gone is given back', async () => {
+  const { tap, s3, store } = await setUp()
+  const cache = store()
+  await (await cache.tryLock('b.example'))?.release()
+  await abortedAt(cache, tap, 'PUT /certificates/a.example+lock')
+  await expect.poll(() => String(s3.objects.get('a.example+lock')?.data)).toBe('released')
+})
+
 test('credentials that cannot be had are told as such', async () => {
   const { store } = await setUp()
   const cache = store({

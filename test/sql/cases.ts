@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, type TestContext, test } from 'vitest'
 import { LockLostError } from '../../src/index.js'
 import { SqlCertCache } from '../../src/sql/index.js'
-import { type ContractPart, certCacheContract } from '../../src/testing/index.js'
+import { certCacheContract } from '../../src/testing/index.js'
 import { connectTo, type Target } from './connect.js'
 
 /** Where a database is, and how the way to it is broken. */
@@ -25,7 +25,6 @@ export interface SqlPlace {
 export interface SqlBackend {
   readonly name: string
   open(): Promise<SqlPlace>
-  readonly without?: readonly ContractPart[]
 }
 
 const quotes = { sqlite: '"', postgres: '"', mariadb: '`' }
@@ -70,9 +69,10 @@ const contract = (backend: SqlBackend) =>
       const store = cacheOn(own.database)
       await store.createTables()
       const peer = async () => cacheOn((await connection(place.direct)).database)
-      return { store, peer, cutOff: () => place.cut?.(), close }
+      // A file has no way to it that could be cut, but a process can lose its handle.
+      const { cut = own.close, mend } = place
+      return { store, peer, cutOff: cut, ...(mend && { mend }), close }
     },
-    ...(backend.without ? { without: backend.without } : {}),
   })
 
 /** What every dialect has to do. */

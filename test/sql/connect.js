@@ -17,6 +17,7 @@ import { openSqlite } from './sqlite.js'
 export async function connectTo(target) {
   if (target.kind === 'sqlite') {
     const database = await openSqlite(target.file)
+    let closed = false
     return {
       database,
       async query(statement, values = []) {
@@ -24,7 +25,10 @@ export async function connectTo(target) {
         database.prepare(statement).run(...values)
         return []
       },
-      close: async () => database.close(),
+      async close() {
+        if (!closed) database.close()
+        closed = true
+      },
     }
   }
   const { kind, ...where } = target

@@ -100,6 +100,19 @@ test('the server’s and the connection’s settings change nothing', async () =
   await again?.release()
 })
 
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
+  const pool = connect()
+  pool.pool.on('connection', (connection) => {
+    connection.query('set session transaction read only')
+  })
+  const cache = new SqlCertCache(pool, { table: 'replica_cache' })
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
 test('a connection of its own will do, and says so when it is gone', async () => {
   const connection = await mysql.createConnection(address)
   const cache = new SqlCertCache(connection, { table: 'single_cache' })
@@ -108,4 +121,61 @@ test('a connection of its own will do, and says so when it is gone', async () =>
   expect(await cache.get('a.example')).toBeDefined()
   await connection.end()
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+})
+
+test('what was given up on a connection of its own is not sent later', async () => {
+  const connection = await mysql.createConnection(address)
+  onTestFinished(() => connection.end())
+  const pool = connect()
+  const other = new SqlCertCache(pool, { table: 'turns_cache' })
+  await other.createTables()
+  const blocker = await pool.getConnection()
+  await blocker.query('lock tables turns_cache write')
+  const cache = new SqlCertCache(connection, { table: 'turns_cache', timeoutMs: 300 })
+  const late = { code: 'ERR_STORE_TIMEOUT' }
+  const operations = [cache.get('a.example'), cache.put('a.example', Buffer.from('stale'))]
+  for (const outcome of await Promise.allSettled(operations))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: late })
+  await blocker.query(
+    "insert into turns_cache (`key`, data, created_at) values ('a.example', 'newer', now())",
+  )
+  await blocker.query('unlock tables')
+  blocker.release()
+  // The connection is free again, and has done what was queued.
+  await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
+  expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
+})
+
+test('without autocommit, where nothing would be stored, every operation fails and says so', async () => {
+  const plain = new SqlCertCache(connect(), { table: 'uncommitted_cache' })
+  await plain.createTables()
+  const pool = connect({ connectionLimit: 1 })
+  pool.pool.on('connection', (connection) => {
+    connection.query('set session autocommit = 0')
+  })
+  const cache = new SqlCertCache(pool, { table: 'uncommitted_cache' })
+  const off = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('autocommit is off') }
+  for (let times = 1; times <= 2; times++) {
+    await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(off)
+    await expect(cache.tryLock('a.example')).rejects.toMatchObject(off)
+    await expect(cache.get('a.example')).rejects.toMatchObject(off)
+  }
+  const lock = await plain.tryLock('a.example')
+  expect(lock).toBeDefined()
+  await lock?.release()
+})
+
+test('a connection is asked for autocommit once', async () => {
+  const pool = connect({ connectionLimit: 1 })
+  const cache = new SqlCertCache(pool, { table: 'asked_cache' })
+  await cache.createTables()
+  const executed = async () => {
+    const [[row]] = (await pool.query("show session status like 'Com_stmt_execute'")) as unknown as [
+      [{ Value: string }],
+    ]
+    return Number(row.Value)
+  }
+  const before = await executed()
+  for (let times = 1; times <= 5; times++) await cache.get('a.example')
+  expect(await executed()).toBe(before + 5)
 })

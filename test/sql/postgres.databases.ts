@@ -78,6 +78,17 @@ test('where transactions are serializable by default, losing a race is no failur
   expect(Buffer.from((await cache.get('a.example')) ?? []).toString()).toBe('last')
 })
 
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
+  const cache = new SqlCertCache(connect({ options: '-c default_transaction_read_only=on' }), {
+    table: 'replica_cache',
+  })
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
 test('a connection of its own will do, and says so when it is gone', async () => {
   const client = new pg.Client(address)
   client.on('error', () => {})
@@ -88,4 +99,27 @@ test('a connection of its own will do, and says so when it is gone', async () =>
   expect(await cache.get('a.example')).toBeDefined()
   await client.end()
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+})
+
+test('what was given up on a connection of its own is not sent later', async () => {
+  const client = new pg.Client(address)
+  await client.connect()
+  onTestFinished(() => client.end())
+  const pool = connect()
+  const other = new SqlCertCache(pool, { table: 'turns_cache' })
+  await other.createTables()
+  const blocker = await pool.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table turns_cache in access exclusive mode')
+  const cache = new SqlCertCache(client, { table: 'turns_cache', timeoutMs: 300 })
+  const late = { code: 'ERR_STORE_TIMEOUT' }
+  const operations = [cache.get('a.example'), cache.put('a.example', Buffer.from('stale'))]
+  for (const outcome of await Promise.allSettled(operations))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: late })
+  await blocker.query("insert into turns_cache (key, data, created_at) values ('a.example', 'newer', now())")
+  await blocker.query('commit')
+  blocker.release()
+  // The connection is free again, and has done what was queued.
+  await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
+  expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })

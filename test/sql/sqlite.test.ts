@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { SqlCertCache } from '../../src/sql/index.js'
 import { sqlCases } from './cases.js'
+import { openSqlite } from './sqlite.js'
 
 sqlCases({
   name: process.getBuiltinModule('node:sqlite') ? 'SQLite (node:sqlite)' : 'SQLite (WebAssembly)',
@@ -10,5 +13,15 @@ sqlCases({
     const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }
     return { target, direct: target, close: async () => rmSync(folder, { recursive: true }) }
   },
-  without: ['cutOff'],
+})
+
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  const database = await openSqlite(':memory:')
+  onTestFinished(() => database.close())
+  const cache = new SqlCertCache(database)
+  await cache.createTables()
+  database.exec('pragma query_only = on')
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
 })
