@@ -23,8 +23,7 @@ export const exportCertificate: Command = {
       throw new UsageError('--key and --chain are one file: show --with-key writes both into one')
     }
     const { bundle } = await requireCertificate(await connect(given), target)
-    await writePrivate(keyFile, bundle.key)
-    await writePrivate(chainFile, bundle.chain)
+    await writePrivate({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
     terminal.note(`${keyFile}: private key\n${chainFile}: chain`)
     return 0
   },

@@ -29,7 +29,7 @@ export const show: Command = {
     if (facts.fault !== undefined) throw corrupt(key, facts.fault)
     const file = textOf(given, 'with-key')
     if (file !== undefined) {
-      await writePrivate(file, Buffer.from(data).toString('latin1'))
+      await writePrivate({ file, data: Buffer.from(data).toString('latin1') })
       terminal.note(`${file}: private key and chain`)
     }
     if (!coversHost(facts, target.host)) throw corrupt(key, 'another host')

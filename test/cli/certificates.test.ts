@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -67,6 +68,35 @@ test('show --with-key and export write files for their owner only, also over oth
   )
   expect(await readdir(folder)).toEqual(['both.pem', 'chain.pem', 'key.pem'])
   for (const name of await readdir(folder)) expect((await stat(file(name))).mode & 0o777).toBe(0o600)
+})
+
+test('neither a link nor a device is replaced, and of a pair both files are written or none', async () => {
+  const { store, run } = await makeOperator()
+  await store.put('a.example', (await bundle({ host: 'a.example' })).data)
+  const file = (name: string) => join(folder, name)
+  execFileSync('mkfifo', [file('pipe')])
+  await writeFile(file('former.pem'), 'former')
+  await symlink(file('former.pem'), file('link'))
+  await mkdir(file('folder'))
+  const names = (await readdir(folder)).sort()
+  for (const [name, told] of [
+    ['pipe', /pipe could not be written: there is something that is no regular file/],
+    ['link', /link could not be written: it is a symbolic link; give the file that it leads to/],
+    ['folder', /folder could not be written: it is a folder/],
+    ['none/key.pem', /no such file or folder/],
+  ] as const) {
+    for (const args of [
+      ['show', 'a.example', '--with-key', file(name)],
+      ['export', 'a.example', '--key', file(name), '--chain', file('chain.pem')],
+      ['export', 'a.example', '--key', file('key.pem'), '--chain', file(name)],
+    ]) {
+      const { code, stderr } = await run(...(args as [string, ...string[]]))
+      expect({ args, code, stderr }).toEqual({ args, code: 1, stderr: expect.stringMatching(told) })
+    }
+  }
+  expect((await readdir(folder)).sort()).toEqual(names)
+  expect((await lstat(file('pipe'))).isFIFO()).toBe(true)
+  expect(await readFile(file('link'), 'utf8')).toBe('former')
 })
 
 test('what is not there or can’t be served is said in one line', async () => {
