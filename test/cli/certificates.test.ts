@@ -99,6 +99,27 @@ test('neither a link nor a device is replaced, and of a pair both files are writ
   expect(await readFile(file('link'), 'utf8')).toBe('former')
 })
 
+test('export says what no server could do with the certificate', async () => {
+  const { store, run } = await makeOperator()
+  const [old, early] = await Promise.all([
+    bundle({ host: 'a.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }),
+    bundle({ host: 'a.example', notBefore: new Date(Date.now() + day) }),
+  ])
+  const to = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  const told = async (key: string, data: Uint8Array) => {
+    await store.put(key, data)
+    const { code, stderr } = await run('export', key, ...to)
+    expect(code).toBe(0)
+    return stderr.split('\n').slice(2, -1)
+  }
+  expect(await told('a.example', old.data)).toEqual([expect.stringMatching(/^expired \d{4}-/)])
+  expect(await told('a.example', early.data)).toEqual([expect.stringMatching(/^not valid before \d{4}-/)])
+  expect(await told('b.example', old.data)).toEqual([
+    'not for b.example: the certificate is for a.example',
+    expect.stringMatching(/^expired/),
+  ])
+})
+
 test('what is not there or can’t be served is said in one line', async () => {
   const { store, run } = await makeOperator()
   await store.put('rubbish.example', Buffer.from('rubbish'))
