@@ -121,7 +121,7 @@ test('export says what no server could do with the certificate', async () => {
 })
 
 test('what is not there or can’t be served is said in one line', async () => {
-  const { store, run } = await makeOperator()
+  const { store, run, json } = await makeOperator()
   await store.put('rubbish.example', Buffer.from('rubbish'))
   await store.put('wrong.example', (await bundle({ host: 'other.example' })).data)
   await store.put('fails.example+failure', failure)
@@ -141,6 +141,22 @@ test('what is not there or can’t be served is said in one line', async () => {
     expect(stderr).toMatch(told)
   }
   expect(await readdir(folder)).toEqual([])
+  const mixed = (await bundle({ host: 'mixed.example' })).data
+  const other = await bundle({ host: 'mixed.example' })
+  await store.put(
+    'mixed.example',
+    Buffer.from(Buffer.from(mixed).toString().split('-----BEGIN CERT')[0] + other.chain),
+  )
+  for (const [host, names, fault] of [
+    ['mixed.example', 'mixed.example', 'key mismatch'],
+    ['wrong.example', 'other.example', 'another host'],
+  ] as const) {
+    const shown = await run('show', host)
+    expect(shown.code).toBe(1)
+    expect(shown.stdout).toMatch(new RegExp(`^names +${names}$[^]*^chain .*\n +SHA-256 `, 'm'))
+    expect(shown.stderr).toContain(fault)
+    expect(await json('show', host)).toMatchObject([{ names: [names], fault }])
+  }
   const { stdout } = await run('show', 'fails.example')
   expect(stdout).toContain('the CA said no')
 })
