@@ -39,10 +39,10 @@ export function storeErrorFrom(
   if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'
   const code = classify(error.statusCode, serviceCode, error.message)
   const answer = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
-  const told = `${serviceCode ?? error.name}${answer}`
-  const cause = Object.assign(new Error(firstLine(error.message)), {
+  const told = withoutSignatures(`${serviceCode ?? error.name}${answer}`)
+  const cause = Object.assign(new Error(said(error)), {
     name: error.name,
-    code: serviceCode,
+    code: serviceCode && withoutSignatures(serviceCode),
     requestId: error.details?.requestId,
   })
   return new StoreError(
@@ -66,5 +66,19 @@ function classify(
   if (serviceCode === 'ContainerNotFound') return 'ERR_STORE_CONTAINER'
   return 'ERR_STORE_FAILED'
 }
+
+/** The SDK quotes an answer that it can't read, whole; and stumbles over one that is XML but not the service's. */
+function said({ name, code, statusCode = 0, message }: Error & RestErrorLike): string {
+  const isStrange =
+    code === 'PARSE_ERROR' ||
+    name === 'TypeError' ||
+    name === 'RangeError' ||
+    (statusCode >= 200 && statusCode < 300)
+  return isStrange ? 'the answer is not one of Azure Blob Storage' : firstLine(withoutSignatures(message))
+}
+
+/** A proxy, or the service, may say the address that was asked for, which has the SAS in it; in a page even escaped. */
+const withoutSignatures = (text: string) =>
+  text.replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
 
 const firstLine = (message: string) => message.split('\n', 1)[0] as string

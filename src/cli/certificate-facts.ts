@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { type BundleFault, decodeBundle, isKeyOf } from '../certificate.js'
 import { toError } from '../errors.js'
 import { printable } from './arguments.js'
+import { isEncrypted } from './encrypted.js'
 
 /** What a stored certificate says, its private key apart. Times in milliseconds since the epoch. */
 export interface CertificateFacts {
@@ -17,12 +18,15 @@ export interface CertificateFacts {
 }
 
 export interface Unreadable {
-  readonly fault: BundleFault
+  readonly fault: BundleFault | 'encrypted'
   readonly detail?: string
+  /** What the certificate says all the same. */
+  readonly certificate?: CertificateFacts
 }
 
 /** What is not a certificate and its own key. Whether it is valid now, and for which host, is another question. */
 export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
+  if (isEncrypted(data)) return { fault: 'encrypted' }
   const bundle = decodeBundle(data)
   if ('fault' in bundle) return bundle
   try {
@@ -30,10 +34,9 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
       .split(/(?<=-----END CERTIFICATE-----\n)/)
       .map((block) => new X509Certificate(block))
     const leaf = chain[0] as X509Certificate
-    if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
     const [notBefore, notAfter] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)]
     if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) return { fault: 'unreadable' }
-    return {
+    const certificate = {
       chain,
       names: dnsNames(leaf),
       issuer: nameOf(leaf.issuer),
@@ -42,6 +45,8 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
       notBefore,
       notAfter,
     }
+    if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch', certificate }
+    return certificate
   } catch (thrown) {
     return { fault: 'unreadable', detail: printable(toError(thrown).message) }
   }

@@ -4,6 +4,7 @@ import type { CertCache } from '../cache.js'
 import { systemClock, withDeadline } from '../clock.js'
 import { DeadlineError, IssuanceError } from '../errors.js'
 import type { StoredLayout } from '../layout.js'
+import { isEncrypted } from './encrypted.js'
 import { type Check, failed, ok, warning } from './finding.js'
 
 const requestMs = 30_000
@@ -57,6 +58,7 @@ async function checkAccount({ url, ca, layout, store }: Ca) {
     (await store.get(layout.accountKey).then((data) => data && { data, key: layout.accountKey })) ??
     (await store.get(layout.legacyAccountKey).then((data) => data && { data, key: layout.legacyAccountKey }))
   if (!stored) return ok('none yet: the first order makes one')
+  if (isEncrypted(stored.data)) return ok(`its key, ${stored.key}, is encrypted: only servers can use it`)
   const settings = { termsOfServiceAgreed: true as const, directoryUrl: url, ...(ca && { ca }) }
   const account = new AcmeAccount(settings, async () => Buffer.from(stored.data).toString(), systemClock)
   try {

@@ -7,6 +7,7 @@ import type { CertCache } from '../cache.js'
 import { toError } from '../errors.js'
 import type { StoredLayout } from '../layout.js'
 import { UsageError } from './arguments.js'
+import { serversEncrypt } from './encrypted.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
 const answerMs = 10_000
@@ -35,6 +36,14 @@ export async function checkHost(check: Check, wanted: Wanted): Promise<void> {
   })
   await check(`CAA ${host}`, () => checkCaa(host, resolver, caaIdentities))
   if (!store || addresses.length === 0) return
+  if (await serversEncrypt(store, layout)) {
+    await check('http', async () =>
+      warning(
+        `not tried: servers that encrypt take no answer from here; see that they are reached at port ${httpPort}`,
+      ),
+    )
+    return
+  }
   const token = `doctor-${randomBytes(16).toString('hex')}`
   const value = `${token}.answer`
   const key = layout.http01(token)

@@ -1,14 +1,17 @@
 import { resolve } from 'node:path'
 import { type Command, textOf, UsageError } from './arguments.js'
+import { coversHost } from './certificate-facts.js'
 import { connect } from './connect.js'
 import { writePrivate } from './files.js'
 import { requireCertificate } from './show.js'
 import { targetFlags, targetOf } from './target.js'
+import { minuteOf } from './times.js'
 
 export const exportCertificate: Command = {
   usage: 'export HOST --key FILE --chain FILE [flags]',
   summary: 'a host’s private key and chain, to files',
-  details: 'The files are replaced, with mode 0600.',
+  details:
+    'The files are replaced, with mode 0600. What is wrong with the certificate is said, and it is written all the same.',
   operands: [1, 1],
   flags: {
     ...targetFlags,
@@ -22,10 +25,14 @@ export const exportCertificate: Command = {
     if (resolve(keyFile) === resolve(chainFile)) {
       throw new UsageError('--key and --chain are one file: show --with-key writes both into one')
     }
-    const { bundle } = await requireCertificate(await connect(given), target)
-    await writePrivate(keyFile, bundle.key)
-    await writePrivate(chainFile, bundle.chain)
+    const { bundle, facts } = await requireCertificate(await connect(given), target)
+    await writePrivate({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
     terminal.note(`${keyFile}: private key\n${chainFile}: chain`)
+    if (!coversHost(facts, target.host)) {
+      terminal.note(`not for ${target.host}: the certificate is for ${facts.names.join(', ') || 'no name'}`)
+    }
+    if (facts.notAfter <= Date.now()) terminal.note(`expired ${minuteOf(new Date(facts.notAfter))}`)
+    if (facts.notBefore > Date.now()) terminal.note(`not valid before ${minuteOf(new Date(facts.notBefore))}`)
     return 0
   },
 }

@@ -6,6 +6,7 @@ import { normalizeHost } from '../hostname.js'
 import { type Command, CommandError, textOf, UsageError } from './arguments.js'
 import { factsOf } from './certificate-facts.js'
 import { caFlags, connect, connectionFlags, layoutOf } from './connect.js'
+import { serversEncrypt } from './encrypted.js'
 import { type Found, fromAutocert, fromCertbot, fromFiles } from './import-sources.js'
 import { counted } from './ls.js'
 import { minuteOf } from './times.js'
@@ -39,6 +40,11 @@ what is there, or newer, stays. Refused, and exit code 1: a key that is another 
       textOf(given, 'chain'),
     )
     const { store, containerName } = await connect(given)
+    if (await serversEncrypt(store, layoutOf(given, 'ecdsa-p256'))) {
+      throw new CommandError(
+        `what is in container ${containerName} is encrypted, and servers refuse what is not: put it there through an EncryptedCertCache, in a program that has the key`,
+      )
+    }
     const dryRun = given.flags['dry-run'] === true
     const layoutFor = (rsa: boolean) => layoutOf(given, rsa ? 'rsa-2048' : 'ecdsa-p256')
     const write = async (key: string, value: Uint8Array) => {
@@ -108,6 +114,10 @@ async function importPair(
     const key = keyOf(host, type === 'rsa')
     const present = await store.get(key)
     const former = present && factsOf(present)
+    if (former?.fault === 'encrypted') {
+      outcomes.push({ verdict: 'refused', text: `${key} (what is there is encrypted)` })
+      continue
+    }
     const until = minuteOf(new Date(facts.notAfter))
     if (former && former.fault === undefined && !isNewer(facts, former)) {
       const kept = minuteOf(new Date(former.notAfter))

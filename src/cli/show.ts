@@ -1,8 +1,9 @@
 import { decodeBundle } from '../certificate.js'
-import { type FailureRecord, parseFailureRecord } from '../failure.js'
+import { parseFailureRecord } from '../failure.js'
 import { type Command, CommandError, printable, textOf } from './arguments.js'
 import { type CertificateFacts, coversHost, factsOf, nameOf } from './certificate-facts.js'
 import { type Connection, connect } from './connect.js'
+import { isEncrypted } from './encrypted.js'
 import { writePrivate } from './files.js'
 import { type Target, targetFlags, targetOf } from './target.js'
 import type { Terminal } from './terminal.js'
@@ -21,18 +22,20 @@ export const show: Command = {
   async run(given, terminal) {
     const target = targetOf(given)
     const connection = await connect(given)
-    const { data, facts, failure } = await readCertificate(connection, target)
+    const found = await readCertificate(connection, target)
+    const { data, facts } = found
     const key = target.layout.certificate(target.host)
-    if (given.flags.json === true) await terminal.json(describe(target, facts, failure))
-    else await print(terminal, target, facts, failure)
+    if (given.flags.json === true) await terminal.json(describe(target, found))
+    else await print(terminal, target, found)
     if (!facts || !data) throw missing(target, connection)
-    if (facts.fault !== undefined) throw corrupt(key, facts.fault)
     const file = textOf(given, 'with-key')
+    if (facts.fault === 'encrypted' && file === undefined) return 0
+    if (facts.fault !== undefined) throw unusable(key, facts.fault)
     if (file !== undefined) {
-      await writePrivate(file, Buffer.from(data).toString('latin1'))
+      await writePrivate({ file, data: Buffer.from(data).toString('latin1') })
       terminal.note(`${file}: private key and chain`)
     }
-    if (!coversHost(facts, target.host)) throw corrupt(key, 'another host')
+    if (!coversHost(facts, target.host)) throw unusable(key, 'another host')
     return 0
   },
 }
@@ -44,7 +47,12 @@ export async function readCertificate({ store }: Connection, { host, layout }: T
     store.get(layout.failure(host)),
   ])
   const facts = data && factsOf(data)
-  return { data, facts, failure: failureData && parseFailureRecord(failureData) }
+  return {
+    data,
+    facts,
+    failure: failureData && parseFailureRecord(failureData),
+    isFailureEncrypted: isEncrypted(failureData),
+  }
 }
 
 /** Of a host for which there must be a sound certificate. */
@@ -53,7 +61,7 @@ export async function requireCertificate(connection: Connection, target: Target)
   if (!data || !facts) throw missing(target, connection)
   const bundle = decodeBundle(data)
   if (facts.fault !== undefined || 'fault' in bundle) {
-    throw corrupt(target.layout.certificate(target.host), facts.fault ?? 'unreadable')
+    throw unusable(target.layout.certificate(target.host), facts.fault ?? 'unreadable')
   }
   return { bundle, facts }
 }
@@ -63,25 +71,37 @@ const missing = ({ host, layout }: Target, { containerName }: Connection) =>
     `there is no ${layout.certificate(host)} in container ${containerName}: see what there is with ls; --rsa, --directory and --key-prefix choose another`,
   )
 
-const corrupt = (key: string, fault: string) =>
-  new CommandError(`${key} can’t be served: ${fault}; remove it with rm, so that a new one is ordered`)
+const unusable = (key: string, fault: string) =>
+  new CommandError(
+    fault === 'encrypted'
+      ? `${key} is encrypted: get it through an EncryptedCertCache, in a program that has the key`
+      : `${key} can’t be served: ${fault}; remove it with rm, so that a new one is ordered`,
+  )
 
-type Found = Awaited<ReturnType<typeof readCertificate>>['facts']
+type Found = Awaited<ReturnType<typeof readCertificate>>
 
-function describe({ host, layout }: Target, facts: Found, failure: FailureRecord | undefined) {
-  const sound = facts?.fault === undefined ? facts : undefined
+/** What is known of it, whatever is the matter with it. */
+const certificateOf = ({ facts }: Found): CertificateFacts | undefined =>
+  facts?.fault === undefined ? facts : facts.certificate
+
+function describe({ host, layout }: Target, found: Found) {
+  const { facts, failure } = found
+  const certificate = certificateOf(found)
+  const encrypted = facts?.fault === 'encrypted'
+  const fault = facts?.fault ?? (certificate && !coversHost(certificate, host) ? 'another host' : null)
   return {
     host,
     key: layout.certificate(host),
-    fault: facts?.fault ?? null,
-    names: sound?.names ?? null,
-    keyType: sound?.keyType ?? null,
-    keyMatches: sound ? true : facts?.fault === 'key mismatch' ? false : null,
-    serialNumber: sound?.serialNumber ?? null,
-    notBefore: sound ? new Date(sound.notBefore) : null,
-    notAfter: sound ? new Date(sound.notAfter) : null,
+    encrypted,
+    fault: encrypted ? null : fault,
+    names: certificate?.names ?? null,
+    keyType: certificate?.keyType ?? null,
+    keyMatches: certificate ? facts?.fault === undefined : null,
+    serialNumber: certificate?.serialNumber ?? null,
+    notBefore: certificate ? new Date(certificate.notBefore) : null,
+    notAfter: certificate ? new Date(certificate.notAfter) : null,
     chain:
-      sound?.chain.map((certificate) => ({
+      certificate?.chain.map((certificate) => ({
         subject: nameOf(certificate.subject),
         issuer: nameOf(certificate.issuer),
         notAfter: new Date(certificate.validTo),
@@ -93,12 +113,16 @@ function describe({ host, layout }: Target, facts: Found, failure: FailureRecord
   }
 }
 
-async function print(terminal: Terminal, target: Target, facts: Found, failure: FailureRecord | undefined) {
+async function print(terminal: Terminal, target: Target, found: Found) {
+  const { facts, failure, isFailureEncrypted } = found
+  const certificate = certificateOf(found)
   const lines: [string, string][] = [
     ['host', target.host],
     ['stored as', target.layout.certificate(target.host)],
   ]
-  if (facts && facts.fault === undefined) lines.push(...certificateLines(facts))
+  if (facts?.fault === 'encrypted') lines.push(['encrypted', 'only servers that have the key can read it'])
+  if (certificate) lines.push(...certificateLines(certificate, facts?.fault === undefined))
+  if (isFailureEncrypted) lines.push(['failures', 'encrypted'])
   if (failure) {
     lines.push([
       'failures',
@@ -106,16 +130,16 @@ async function print(terminal: Terminal, target: Target, facts: Found, failure: 
     ])
     lines.push(['', printable(failure.message)])
   }
-  if (!facts && !failure) return
+  if (lines.length === 2) return
   for (const [title, text] of lines) await terminal.line(`${title.padEnd(12)}  ${text}`)
 }
 
-function certificateLines(facts: CertificateFacts): [string, string][] {
+function certificateLines(facts: CertificateFacts, keyMatches: boolean): [string, string][] {
   const { names, keyType, serialNumber, notBefore, notAfter, chain } = facts
   const valid = `${minuteOf(new Date(notBefore))} to ${minuteOf(new Date(notAfter))}, ${left(new Date(notAfter), Date.now())} left`
   return [
     ['names', names.join(', ')],
-    ['key', `${keyType}, matches the certificate`],
+    ['key', `${keyType}, ${keyMatches ? 'matches the certificate' : 'stored with another’s private key'}`],
     ['serial', serialNumber],
     ['valid', valid],
     ...chain.flatMap((certificate, index): [string, string][] => [

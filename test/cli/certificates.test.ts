@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -69,8 +70,58 @@ test('show --with-key and export write files for their owner only, also over oth
   for (const name of await readdir(folder)) expect((await stat(file(name))).mode & 0o777).toBe(0o600)
 })
 
-test('what is not there or can’t be served is said in one line', async () => {
+test('neither a link nor a device is replaced, and of a pair both files are written or none', async () => {
   const { store, run } = await makeOperator()
+  await store.put('a.example', (await bundle({ host: 'a.example' })).data)
+  const file = (name: string) => join(folder, name)
+  execFileSync('mkfifo', [file('pipe')])
+  await writeFile(file('former.pem'), 'former')
+  await symlink(file('former.pem'), file('link'))
+  await mkdir(file('folder'))
+  const names = (await readdir(folder)).sort()
+  for (const [name, told] of [
+    ['pipe', /pipe could not be written: there is something that is no regular file/],
+    ['link', /link could not be written: it is a symbolic link; give the file that it leads to/],
+    ['folder', /folder could not be written: it is a folder/],
+    ['none/key.pem', /no such file or folder/],
+  ] as const) {
+    for (const args of [
+      ['show', 'a.example', '--with-key', file(name)],
+      ['export', 'a.example', '--key', file(name), '--chain', file('chain.pem')],
+      ['export', 'a.example', '--key', file('key.pem'), '--chain', file(name)],
+    ]) {
+      const { code, stderr } = await run(...(args as [string, ...string[]]))
+      expect({ args, code, stderr }).toEqual({ args, code: 1, stderr: expect.stringMatching(told) })
+    }
+  }
+  expect((await readdir(folder)).sort()).toEqual(names)
+  expect((await lstat(file('pipe'))).isFIFO()).toBe(true)
+  expect(await readFile(file('link'), 'utf8')).toBe('former')
+})
+
+test('export says what no server could do with the certificate', async () => {
+  const { store, run } = await makeOperator()
+  const [old, early] = await Promise.all([
+    bundle({ host: 'a.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }),
+    bundle({ host: 'a.example', notBefore: new Date(Date.now() + day) }),
+  ])
+  const to = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  const told = async (key: string, data: Uint8Array) => {
+    await store.put(key, data)
+    const { code, stderr } = await run('export', key, ...to)
+    expect(code).toBe(0)
+    return stderr.split('\n').slice(2, -1)
+  }
+  expect(await told('a.example', old.data)).toEqual([expect.stringMatching(/^expired \d{4}-/)])
+  expect(await told('a.example', early.data)).toEqual([expect.stringMatching(/^not valid before \d{4}-/)])
+  expect(await told('b.example', old.data)).toEqual([
+    'not for b.example: the certificate is for a.example',
+    expect.stringMatching(/^expired/),
+  ])
+})
+
+test('what is not there or can’t be served is said in one line', async () => {
+  const { store, run, json } = await makeOperator()
   await store.put('rubbish.example', Buffer.from('rubbish'))
   await store.put('wrong.example', (await bundle({ host: 'other.example' })).data)
   await store.put('fails.example+failure', failure)
@@ -90,6 +141,22 @@ test('what is not there or can’t be served is said in one line', async () => {
     expect(stderr).toMatch(told)
   }
   expect(await readdir(folder)).toEqual([])
+  const mixed = (await bundle({ host: 'mixed.example' })).data
+  const other = await bundle({ host: 'mixed.example' })
+  await store.put(
+    'mixed.example',
+    Buffer.from(Buffer.from(mixed).toString().split('-----BEGIN CERT')[0] + other.chain),
+  )
+  for (const [host, names, fault] of [
+    ['mixed.example', 'mixed.example', 'key mismatch'],
+    ['wrong.example', 'other.example', 'another host'],
+  ] as const) {
+    const shown = await run('show', host)
+    expect(shown.code).toBe(1)
+    expect(shown.stdout).toMatch(new RegExp(`^names +${names}$[^]*^chain .*\n +SHA-256 `, 'm'))
+    expect(shown.stderr).toContain(fault)
+    expect(await json('show', host)).toMatchObject([{ names: [names], fault }])
+  }
   const { stdout } = await run('show', 'fails.example')
   expect(stdout).toContain('the CA said no')
 })

@@ -1,0 +1,121 @@
+import { parseFailureRecord } from '../failure.js'
+import type { KeyType } from '../layout.js'
+import { renewalTime } from '../renewal.js'
+import { parseSuggestionRecord } from '../suggestions.js'
+import { printable } from './arguments.js'
+import { type CertificateFacts, coversHost, factsOf } from './certificate-facts.js'
+import type { Connection } from './connect.js'
+import { isEncrypted } from './encrypted.js'
+import type { Group } from './entries.js'
+
+/** What is known of a host and a type of key. Also a line of `--json`, where times are in ISO 8601. */
+export interface Row {
+  readonly host: string
+  /** As the certificate is stored. */
+  readonly key: string
+  readonly state: 'valid' | 'due' | 'expired' | 'not yet valid' | 'corrupt' | 'encrypted' | 'no certificate'
+  /** Why it is corrupt. */
+  readonly fault: string | null
+  readonly keyType: string | null
+  readonly issuer: string | null
+  readonly notBefore: Date | null
+  readonly notAfter: Date | null
+  /** From when the manager replaces it, with its default for `renewBeforeMs`. */
+  readonly renewAt: Date | null
+  readonly failure: { readonly failures: number; readonly retryAt: Date; readonly message: string } | null
+  /** Somebody orders, or asks the CA about it. */
+  readonly locked: boolean
+}
+
+/** Of a host: one for each type of key that there is something of. */
+export async function rowsOf(group: Group, connection: Connection): Promise<Row[]> {
+  const rows = await Promise.all(
+    (['ecdsa-p256', 'rsa-2048'] as const).map((keyType) => rowOf(group, keyType, connection)),
+  )
+  return rows.filter((row) => row !== undefined)
+}
+
+async function rowOf(
+  group: Group,
+  keyType: KeyType,
+  { store, isLeased }: Connection,
+): Promise<Row | undefined> {
+  const host = group.name
+  const key = `${group.prefix}${host}${keyType === 'rsa-2048' ? '+rsa' : ''}`
+  const names = new Set(group.entries.map(({ entry }) => entry.name))
+  const isOurs = ['', '+failure', '+lock'].some((mark) => names.has(key + mark))
+  if (!isOurs || group.entries.every(({ meaning }) => !('host' in meaning) && meaning.kind !== 'lock')) return
+  const text = async (name: string) => (names.has(name) ? store.get(name) : undefined)
+  const locks = [`${key}+lock`, `${key}+renewal+lock`].filter((name) => names.has(name))
+  const [data, failureData, renewalData, ...leased] = await Promise.all([
+    text(key),
+    text(`${key}+failure`),
+    text(`${key}+renewal`),
+    ...locks.map((name) => isLeased(name)),
+  ])
+  const failure = failureData && parseFailureRecord(failureData)
+  const locked = leased.includes(true)
+  // Gone since it was listed, or a lock that nobody holds.
+  if (!data && !failure && !isEncrypted(failureData) && !locked) return
+  const facts = data && factsOf(data)
+  const common = {
+    host,
+    key,
+    failure: failure
+      ? {
+          failures: failure.failures,
+          retryAt: new Date(failure.retryAt),
+          message: printable(failure.message),
+        }
+      : null,
+    locked,
+  }
+  const nothing = { keyType: null, issuer: null, notBefore: null, notAfter: null, renewAt: null }
+  if (!facts) return { ...common, ...nothing, state: 'no certificate', fault: null }
+  if (facts.fault === 'encrypted') return { ...common, ...nothing, state: 'encrypted', fault: null }
+  if (facts.fault !== undefined) return { ...common, ...nothing, state: 'corrupt', fault: facts.fault }
+  const suggestion = renewalData && parseSuggestionRecord(renewalData)
+  const window = suggestion?.serialNumber === facts.serialNumber ? suggestion.window : null
+  const renewAt = renewalTime({ ...facts, window: window ?? undefined, random: 0 }).at
+  const isHosts = coversHost(facts, host)
+  return {
+    ...common,
+    keyType: facts.keyType,
+    issuer: facts.issuer,
+    notBefore: new Date(facts.notBefore),
+    notAfter: new Date(facts.notAfter),
+    renewAt: new Date(renewAt),
+    state: isHosts ? stateAt(Date.now(), facts, renewAt) : 'corrupt',
+    fault: isHosts ? null : 'another host',
+  }
+}
+
+function stateAt(now: number, { notBefore, notAfter }: CertificateFacts, renewAt: number): Row['state'] {
+  if (now >= notAfter) return 'expired'
+  if (now < notBefore) return 'not yet valid'
+  return now >= renewAt ? 'due' : 'valid'
+}
+
+const fields = [
+  ...['host', 'key', 'state', 'fault', 'keyType', 'issuer', 'notBefore', 'notAfter', 'renewAt', 'failure'],
+  'locked',
+] as (keyof Row)[]
+
+/** Small, and without the texts that parts of the row were cut from, such as the whole page of the listing. */
+export function pack(row: Row, order: (row: Row) => string | number) {
+  const packed = JSON.stringify(fields.map((field) => row[field]))
+  return { by: order(unpack(packed)), packed }
+}
+
+export function unpack(packed: string): Row {
+  const values = JSON.parse(packed) as unknown[]
+  const row = Object.fromEntries(fields.map((field, index) => [field, values[index]])) as unknown as Row
+  const date = (value: Date | null) => value && new Date(value)
+  return {
+    ...row,
+    notBefore: date(row.notBefore),
+    notAfter: date(row.notAfter),
+    renewAt: date(row.renewAt),
+    failure: row.failure && { ...row.failure, retryAt: new Date(row.failure.retryAt) },
+  }
+}
