@@ -55,9 +55,10 @@ const advice = new Map<string | undefined, Advice>([
   ['EDQUOT', full],
   ['EMFILE', descriptors],
   ['ENFILE', descriptors],
-  ['ENAMETOOLONG', ['ERR_STORE_FAILED', 'The name is too long for the file system: 255 bytes is usual.']],
-  ['ELOOP', ['ERR_STORE_FAILED', 'A symbolic link is there in place of a file: it is not followed.']],
-  ['EISDIR', ['ERR_STORE_FAILED', 'A folder is there in place of a file.']],
+  ['ENAMETOOLONG', ['ERR_STORE_ENTRY', 'The name is too long for the file system: 255 bytes is usual.']],
+  ['ELOOP', ['ERR_STORE_ENTRY', 'A symbolic link is there in place of a file: it is not followed.']],
+  ['EISDIR', ['ERR_STORE_ENTRY', 'A folder is there in place of a file.']],
+  ['EFBIG', ['ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.']],
 ])
 
 export function dirErrorFrom(thrown: unknown, what: string, folder: string): StoreError {

@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs'
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { largestValue } from './cache.js'
 import { errnoOf, unless } from './dir-errors.js'
 import { StoreError } from './errors.js'
 
@@ -12,8 +13,10 @@ export async function readWhole(file: string, attempt = 1): Promise<Uint8Array |
   try {
     const handle = await open(file, flags)
     try {
-      if ((await handle.stat()).isFile()) return await handle.readFile()
-      throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
+      const found = await handle.stat()
+      if (!found.isFile()) throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
+      if (found.size > largestValue) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
+      return await handle.readFile()
     } finally {
       await handle.close()
     }

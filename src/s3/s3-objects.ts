@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -6,6 +7,7 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
+import { largestValue } from '../cache.js'
 import { systemClock, withDeadline } from '../clock.js'
 import { StoreError } from '../errors.js'
 import { storeErrorFrom } from './s3-errors.js'
@@ -50,8 +52,15 @@ export class S3Objects {
   async read(key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
     const at = this.#at(key)
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
-      const { Body, ETag } = await this.#client.send(new GetObjectCommand(at), { abortSignal })
+      const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(at), { abortSignal })
       if (!Body) throw new Error('the SDK returned no body')
+      if ((ContentLength ?? 0) > largestValue) {
+        ;(Body as Readable).destroy()
+        throw new StoreError(
+          'ERR_STORE_ENTRY',
+          `${key} in bucket ${this.#bucket} is larger than any certificate`,
+        )
+      }
       return { data: await Body.transformToByteArray(), etag: ETag ?? '' }
     })
   }
@@ -111,7 +120,7 @@ export class S3Objects {
     const name = this.#prefix + key
     if (name.length > longestObjectKey) {
       throw new StoreError(
-        'ERR_STORE_FAILED',
+        'ERR_STORE_ENTRY',
         `the object key of ${key} is longer than ${longestObjectKey} bytes`,
       )
     }

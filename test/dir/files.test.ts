@@ -9,6 +9,7 @@ import {
   rename,
   stat,
   symlink,
+  truncate,
   utimes,
   writeFile,
 } from 'node:fs/promises'
@@ -97,7 +98,7 @@ test('a symbolic link is not followed: reading it fails, writing and deleting le
   await writeFile(secret, 'not a certificate')
   await cache.put('b.example', bytes('value'))
   await symlink(secret, file(key))
-  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_FAILED' })
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
   expect(await namesOf(cache)).toEqual(['b.example'])
   await cache.put(key, bytes('value'))
   expect((await lstat(file(key))).isFile()).toBe(true)
@@ -113,17 +114,24 @@ test('a folder or a pipe in place of a file is an error, and keeps nobody waitin
   execFileSync('mkfifo', [file('pipe.example')])
   for (const name of ['folder.example', 'pipe.example']) {
     await expect(cache.get(name)).rejects.toMatchObject({
-      code: 'ERR_STORE_FAILED',
+      code: 'ERR_STORE_ENTRY',
       message: expect.stringContaining('in place of a file'),
     })
   }
   expect(await namesOf(cache)).toEqual([key])
 })
 
+test('a file that is too large for a certificate is not read into memory', async () => {
+  const { cache, file } = await setUp()
+  await cache.put(key, bytes('value'))
+  await truncate(file(key), 16 * 1024 * 1024 + 1)
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+})
+
 test('a name that is too long for the file system is an error that says so', async () => {
   const { cache } = await setUp()
   const long = 'a'.repeat(256)
-  const tooLong = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('255 bytes') }
+  const tooLong = { code: 'ERR_STORE_ENTRY', message: expect.stringContaining('255 bytes') }
   await expect(cache.put(long, bytes(''))).rejects.toMatchObject(tooLong)
   await expect(cache.get(long)).rejects.toMatchObject(tooLong)
   await expect(cache.tryLock(long.slice(4))).rejects.toMatchObject(tooLong)
@@ -194,7 +202,7 @@ test('a write that fails leaves nothing behind', async () => {
   const { cache, path, file } = await setUp()
   await mkdir(file('folder.example'), { recursive: true })
   await expect(cache.put('folder.example', bytes('value'))).rejects.toMatchObject({
-    code: 'ERR_STORE_FAILED',
+    code: 'ERR_STORE_ENTRY',
   })
   expect(await readdir(path)).toEqual(['folder.example'])
 })

@@ -40,6 +40,15 @@ test('get, put and delete take one request each, a miss included', async () => {
   )
 })
 
+test('an object that is too large for a certificate is not read into memory', async () => {
+  const { store } = await setUp()
+  const cache = store()
+  await cache.put('a.example', Buffer.alloc(16 * 1024 * 1024))
+  expect(await cache.get('a.example')).toHaveLength(16 * 1024 * 1024)
+  await cache.put('a.example', Buffer.alloc(16 * 1024 * 1024 + 1))
+  expect(await failure(cache.get('a.example'))).toMatchObject({ code: 'ERR_STORE_ENTRY' })
+})
+
 test('+ and space are encoded so that no service takes one for the other', async () => {
   const { s3, store } = await setUp()
   const cache = store({ prefix: 'tls/a+b c/' })
