@@ -79,8 +79,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const [row] = await this.#run(`read ${key}`, options?.signal, (connection, signal) =>
       connection.rows(this.#statements.get, [key], signal),
     )
+    if (!row) return undefined
+    if (!(row.data instanceof Uint8Array)) throw this.#changedByDriver(key)
     // A copy: the driver's may be a piece of all that arrived.
-    return row && new Uint8Array(row.data as Uint8Array)
+    return new Uint8Array(row.data)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
@@ -133,6 +135,13 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
       renew: async () => (await this.#change(`renew the lock of ${name}`, renew, [name, owner])) > 0,
       remove: () => this.#change(`unlock ${name}`, unlock, [name, owner]),
     })
+  }
+
+  #changedByDriver(key: string): StoreError {
+    return new StoreError(
+      'ERR_STORE_FAILED',
+      `the value of ${key} in table ${this.#table} did not arrive as bytes: the column data must have a type of bytes, and the pool’s settings (typeCast of mysql2, types of pg) must leave those alone.`,
+    )
   }
 
   #check(key: string): void {

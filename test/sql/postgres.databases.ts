@@ -123,3 +123,14 @@ test('what was given up on a connection of its own is not sent later', async () 
   await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
+
+test('a value that the pool’s settings turn into something else than bytes is an error, not another value', async () => {
+  const pool = connect({ types: { getTypeParser: () => (value: string) => value } })
+  const cache = new SqlCertCache(pool, { table: 'cast_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  await expect(cache.get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_FAILED',
+    message: expect.stringMatching(/did not arrive as bytes.*types of pg/),
+  })
+})
