@@ -75,10 +75,29 @@ test.each([404, 409, 412])('a renewal answered with %i says that it is lost', as
 
 test('after a pause of the process the signal says so before any timer had its turn', async () => {
   const { lock } = await granted()
-  vi.setSystemTime(Date.now()) // the wall clock does not matter
   const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
   expect(lock.signal.aborted).toBe(true)
   now.mockRestore()
+})
+
+test('after the machine was suspended, too, for which the monotonic clock stood still', async () => {
+  const { lock } = await granted()
+  const taken = Date.now()
+  const wall = vi.spyOn(Date, 'now').mockReturnValue(taken + 24_999)
+  expect(lock.signal.aborted).toBe(false)
+  wall.mockReturnValue(taken + 25_000)
+  expect(lock.signal.aborted).toBe(true)
+  expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+  wall.mockRestore()
+})
+
+test('a wall clock that is set back makes it last no longer', async () => {
+  const { lock } = await granted()
+  vi.setSystemTime(Date.now() - 3_600_000)
+  await pass(24_999)
+  expect(lock.signal.aborted).toBe(false)
+  await pass(1)
+  expect(lock.signal.aborted).toBe(true)
 })
 
 test('once released it is not renewed, even if a renewal was under way and the removal fails', async () => {
