@@ -1,5 +1,5 @@
 import type { CertCacheLock } from './cache.js'
-import { LockLostError } from './errors.js'
+import { LockLostError, StoreError } from './errors.js'
 
 /** How long a lease lasts from the request that took or renewed it, for the store's part. */
 export const leaseMs = 30_000
@@ -37,6 +37,13 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
   const from = momentOfNow()
   try {
     if (!(await lease.acquire())) return undefined
+    if (since(from) >= provenMs) {
+      const seconds = provenMs / 1_000
+      throw new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `the lock of ${name} was given after more than ${seconds} s: too late to rely on it`,
+      )
+    }
   } catch (error) {
     // What timed out may have been granted all the same, and would keep everybody out until it ends.
     lease.remove().catch(() => 'it ends by itself')

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { acquireLease } from '../src/azure-lease.js'
 import { StoreError } from '../src/index.js'
+import { holdLease } from '../src/lease.js'
 
 // No socket here: what the service says is the test's, and so is the time.
 beforeEach(() => {
@@ -40,6 +41,19 @@ async function granted() {
 
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
 const busy = () => new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
+
+test('one that is granted later than it lasts is removed, and not given', async () => {
+  const acquire = async () => {
+    await vi.advanceTimersByTimeAsync(25_000)
+    return true
+  }
+  const remove = vi.fn(async () => {})
+  const late = { code: 'ERR_STORE_TIMEOUT', message: expect.stringContaining('25 s') }
+  const held = holdLease('a.example', { acquire, renew: async () => true, remove })
+  await expect(held).rejects.toMatchObject(late)
+  expect(remove).toHaveBeenCalledOnce()
+  await pass(60_000)
+})
 
 test('it is renewed every 10 s', async () => {
   const { lock, renewals } = await granted()
