@@ -168,9 +168,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     for (const name of await readdir(this.#folder)) {
       if (!name.endsWith(temporaryEnd)) continue
       const path = join(this.#folder, name)
-      const found = await lstat(path)
-      if (now - found.mtimeMs <= leftOverAfterMs) continue
-      await (found.isDirectory() ? removePrepared(path) : unlink(path))
+      // Most are others' writes under way, and have gone by now.
+      const found = await unless(['ENOENT'], undefined, lstat(path))
+      if (!found || now - found.mtimeMs <= leftOverAfterMs) continue
+      await unless(['ENOENT'], undefined, found.isDirectory() ? removePrepared(path) : unlink(path))
     }
   }
 
