@@ -134,3 +134,18 @@ test('a value that the pool’s settings turn into something else than bytes is 
     message: expect.stringMatching(/did not arrive as bytes.*types of pg/),
   })
 })
+
+test('a statement that the server gives up is a time-out', async () => {
+  const pool = connect()
+  await new SqlCertCache(pool, { table: 'bounded_cache' }).createTables()
+  const cache = new SqlCertCache(connect({ statement_timeout: 200 }), { table: 'bounded_cache' })
+  const blocker = await pool.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table bounded_cache in access exclusive mode')
+  await expect(cache.get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_TIMEOUT',
+    message: expect.stringContaining('57014'),
+  })
+  await blocker.query('commit')
+  blocker.release()
+})
