@@ -30,7 +30,12 @@ export interface SqlCertCacheOptions {
  * it a pool, which outlives its connections. A connection should serve nothing else: what a driver has queued behind
  * another's statement is sent even when it has been given up, and may overwrite a newer value. It is never closed here.
  *
- * On PostgreSQL the table is that of Go's `sqlcertcache`. Needs SQLite 3.24, for its upsert, or later.
+ * All statements have to reach one server: behind a proxy that sends reads to replicas, or on several nodes of Galera,
+ * what another has written under the lock may not be seen yet.
+ *
+ * On PostgreSQL the table is that of Go's `sqlcertcache`. Needs SQLite 3.24, for its upsert, or later. Open
+ * `better-sqlite3` with `{ timeout: 0 }`: where another process writes, it waits in the only thread, for 5 s by default;
+ * this store tries again itself.
  *
  * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing table, an
  * unreachable server and a time-out apart.
