@@ -10,7 +10,8 @@ export interface CacheOperationOptions {
  * Byte store shared by the fleet: Go's `autocert.Cache`, with promises.
  *
  * Keys are printable ASCII without `\ / : * ? " < > |`, not empty, not `.` or `..`; an implementation
- * refuses others with a {@link CacheKeyError} before it does anything. Values are opaque bytes, up to 1 MiB.
+ * refuses others with a {@link CacheKeyError} before it does anything. Keys that end in `+lock` are reserved: some stores
+ * keep locks there, and a lock destroys what was put under its key. Values are opaque bytes, up to 1 MiB.
  */
 export interface CertCache {
   /** Resolves with `undefined` when there is no such key; rejects when that could not be told. */

@@ -34,7 +34,8 @@ const leftOverAfterMs = 3_600_000
  * A write goes to a temporary file, and is on the disk before it takes the place of the former value. Symbolic links
  * inside the folder are never followed: reading one fails, writing and locking replace it. A folder in /tmp, or where
  * else everybody may make one, is an `ERR_STORE_FAILED` if another user has made it. The file system must tell upper from
- * lower case, as those of Linux do, and have rename as POSIX has it; Windows has not.
+ * lower case, as those of Linux do, and have rename as POSIX has it; Windows has not. Its names are 255 bytes at most,
+ * so keys too, and names of locks 250: what is longer is an `ERR_STORE_FAILED`.
  *
  * Rejects with a {@link StoreError}, for `ERR_STORE_TIMEOUT` after 5 s. A file system that hangs keeps one of the four
  * threads that Node has for all its file operations: on NFS prefer the mount option `softerr`.
@@ -168,9 +169,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     for (const name of await readdir(this.#folder)) {
       if (!name.endsWith(temporaryEnd)) continue
       const path = join(this.#folder, name)
-      const found = await lstat(path)
-      if (now - found.mtimeMs <= leftOverAfterMs) continue
-      await (found.isDirectory() ? removePrepared(path) : unlink(path))
+      // Most are others' writes under way, and have gone by now.
+      const found = await unless(['ENOENT'], undefined, lstat(path))
+      if (!found || now - found.mtimeMs <= leftOverAfterMs) continue
+      await unless(['ENOENT'], undefined, found.isDirectory() ? removePrepared(path) : unlink(path))
     }
   }
 

@@ -1,5 +1,5 @@
 import type { CertCacheLock } from './cache.js'
-import { LockLostError } from './errors.js'
+import { LockLostError, StoreError } from './errors.js'
 
 /** How long a lease lasts from the request that took or renewed it, for the store's part. */
 export const leaseMs = 30_000
@@ -8,6 +8,19 @@ const renewEveryMs = 10_000
 const retryRenewalMs = 2_000
 /** A lease counts as lost this long before its end: what it protects takes time to arrive, too. */
 const marginMs = 5_000
+
+/** Without being renewed. */
+const provenMs = leaseMs - marginMs
+
+/** The monotonic clock stands still while a machine is suspended; the other one can be set to anything. */
+interface Moment {
+  readonly monotonic: number
+  readonly wall: number
+}
+const momentOfNow = (): Moment => ({ monotonic: performance.now(), wall: Date.now() })
+/** What passed since then by either clock, in ms: too much ends a lease early, which harms nobody. */
+const since = ({ monotonic, wall }: Moment): number =>
+  Math.max(performance.now() - monotonic, Date.now() - wall)
 
 /** One holder's lease in a store, where it ends by itself after {@link leaseMs}. Each step is bounded by the store. */
 export interface Lease {
@@ -21,9 +34,16 @@ export interface Lease {
 
 /** Takes the lease and renews it until it is released or lost. `undefined` if somebody else has it. */
 export async function holdLease(name: string, lease: Lease): Promise<CertCacheLock | undefined> {
-  const from = performance.now()
+  const from = momentOfNow()
   try {
     if (!(await lease.acquire())) return undefined
+    if (since(from) >= provenMs) {
+      const seconds = provenMs / 1_000
+      throw new StoreError(
+        'ERR_STORE_TIMEOUT',
+        `the lock of ${name} was given after more than ${seconds} s: too late to rely on it`,
+      )
+    }
   } catch (error) {
     // What timed out may have been granted all the same, and would keep everybody out until it ends.
     lease.remove().catch(() => 'it ends by itself')
@@ -47,8 +67,8 @@ export async function orGivenBack(
 
 class HeldLease implements CertCacheLock {
   readonly #lost = new AbortController()
-  /** By the monotonic clock, from before the request that proved it. */
-  #provenUntil = 0
+  /** From before the request that proved it. */
+  #proof: Moment
   #renewal: NodeJS.Timeout | undefined
   #expiry: NodeJS.Timeout | undefined
   #released = false
@@ -56,15 +76,16 @@ class HeldLease implements CertCacheLock {
   readonly #name: string
   readonly #lease: Lease
 
-  constructor(name: string, lease: Lease, from: number) {
+  constructor(name: string, lease: Lease, from: Moment) {
     this.#name = name
     this.#lease = lease
+    this.#proof = from
     this.#proved(from)
   }
 
   get signal(): AbortSignal {
-    // Asked after a pause of the whole process, before the timer for it had its turn.
-    if (performance.now() >= this.#provenUntil) this.#lose('it could not be renewed in time')
+    // Asked after a pause of the process or the machine, before the timer for it had its turn.
+    if (since(this.#proof) >= provenMs) this.#lose('it could not be renewed in time')
     return this.#lost.signal
   }
 
@@ -75,12 +96,12 @@ class HeldLease implements CertCacheLock {
     await this.#lease.remove()
   }
 
-  #proved(from: number): void {
-    this.#provenUntil = from + leaseMs - marginMs
+  #proved(from: Moment): void {
+    this.#proof = from
     clearTimeout(this.#expiry)
-    const left = this.#provenUntil - performance.now()
-    this.#expiry = setTimeout(() => this.#lose('it could not be renewed in time'), left).unref()
-    this.#renewIn(Math.max(0, from + renewEveryMs - performance.now()))
+    const passed = since(from)
+    this.#expiry = setTimeout(() => this.#lose('it could not be renewed in time'), provenMs - passed).unref()
+    this.#renewIn(Math.max(0, renewEveryMs - passed))
   }
 
   #renewIn(ms: number): void {
@@ -88,7 +109,7 @@ class HeldLease implements CertCacheLock {
   }
 
   async #renew(): Promise<void> {
-    const from = performance.now()
+    const from = momentOfNow()
     try {
       const held = await this.#lease.renew()
       if (this.#released || this.#lost.signal.aborted) return

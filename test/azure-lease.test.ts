@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { acquireLease } from '../src/azure-lease.js'
 import { StoreError } from '../src/index.js'
+import { holdLease } from '../src/lease.js'
 
 // No socket here: what the service says is the test's, and so is the time.
 beforeEach(() => {
@@ -41,6 +42,19 @@ async function granted() {
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
 const busy = () => new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
 
+test('one that is granted later than it lasts is removed, and not given', async () => {
+  const acquire = async () => {
+    await vi.advanceTimersByTimeAsync(25_000)
+    return true
+  }
+  const remove = vi.fn(async () => {})
+  const late = { code: 'ERR_STORE_TIMEOUT', message: expect.stringContaining('25 s') }
+  const held = holdLease('a.example', { acquire, renew: async () => true, remove })
+  await expect(held).rejects.toMatchObject(late)
+  expect(remove).toHaveBeenCalledOnce()
+  await pass(60_000)
+})
+
 test('it is renewed every 10 s', async () => {
   const { lock, renewals } = await granted()
   for (let times = 1; times <= 5; times++) {
@@ -75,10 +89,29 @@ test.each([404, 409, 412])('a renewal answered with %i says that it is lost', as
 
 test('after a pause of the process the signal says so before any timer had its turn', async () => {
   const { lock } = await granted()
-  vi.setSystemTime(Date.now()) // the wall clock does not matter
   const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
   expect(lock.signal.aborted).toBe(true)
   now.mockRestore()
+})
+
+test('after the machine was suspended, too, for which the monotonic clock stood still', async () => {
+  const { lock } = await granted()
+  const taken = Date.now()
+  const wall = vi.spyOn(Date, 'now').mockReturnValue(taken + 24_999)
+  expect(lock.signal.aborted).toBe(false)
+  wall.mockReturnValue(taken + 25_000)
+  expect(lock.signal.aborted).toBe(true)
+  expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+  wall.mockRestore()
+})
+
+test('a wall clock that is set back makes it last no longer', async () => {
+  const { lock } = await granted()
+  vi.setSystemTime(Date.now() - 3_600_000)
+  await pass(24_999)
+  expect(lock.signal.aborted).toBe(false)
+  await pass(1)
+  expect(lock.signal.aborted).toBe(true)
 })
 
 test('once released it is not renewed, even if a renewal was under way and the removal fails', async () => {

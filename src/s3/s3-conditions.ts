@@ -9,14 +9,15 @@ import type { S3Objects } from './s3-objects.js'
  */
 export async function conditionsIgnored(objects: S3Objects, bucket: string): Promise<StoreError | undefined> {
   const key = `probe-${randomUUID()}+lock`
+  let header = 'If-None-Match: *'
   try {
     await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })
-    if (await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })) return ignored('If-None-Match: *', bucket)
-    if (await objects.writeIf(key, 'probe', { IfMatch: noEtag })) return ignored('If-Match', bucket)
+    if (await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })) return ignored(header, bucket)
+    header = 'If-Match'
+    if (await objects.writeIf(key, 'probe', { IfMatch: noEtag })) return ignored(header, bucket)
     return undefined
   } catch (error) {
-    if (error instanceof StoreError && error.statusCode === 501)
-      return ignored('If-None-Match: *', bucket, error)
+    if (error instanceof StoreError && error.statusCode === 501) return ignored(header, bucket, error)
     throw error
   } finally {
     // Not waited for: what stays behind harms nobody.

@@ -8,6 +8,7 @@ interface Statement {
   // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
   values: any
   rowsAsArray: false
+  nestTables: false
 }
 
 /** What is used of a connection of `mysql2/promise`. */
@@ -34,7 +35,7 @@ export function mysql(given: MysqlPool | MysqlConnection): Connection {
     const execute = async (connection: MysqlConnection) => {
       await assertAutocommit(connection)
       signal.throwIfAborted()
-      return connection.execute({ sql, values: [...values], rowsAsArray: false })
+      return connection.execute({ sql, values: [...values], ...plainRows })
     }
     const [result] = await (isPool(given)
       ? onPool(given, execute, signal)
@@ -47,6 +48,9 @@ export function mysql(given: MysqlPool | MysqlConnection): Connection {
   }
 }
 
+/** Whatever the pool's own settings say. */
+const plainRows = { rowsAsArray: false, nestTables: false } as const
+
 /** The connections that were asked. A pool wraps them anew each time it lends one. */
 const autocommitting = new WeakSet<object>()
 
@@ -55,7 +59,7 @@ async function assertAutocommit(connection: MysqlConnection & { connection?: obj
   const underlying = connection.connection ?? connection
   if (autocommitting.has(underlying)) return
   const sql = 'select @@autocommit as autocommit'
-  const [[row]] = await connection.execute({ sql, values: [], rowsAsArray: false })
+  const [[row]] = await connection.execute({ sql, values: [], ...plainRows })
   if (Number(row?.autocommit) !== 1) {
     throw new StoreError(
       'ERR_STORE_FAILED',

@@ -30,7 +30,12 @@ export interface SqlCertCacheOptions {
  * it a pool, which outlives its connections. A connection should serve nothing else: what a driver has queued behind
  * another's statement is sent even when it has been given up, and may overwrite a newer value. It is never closed here.
  *
- * On PostgreSQL the table is that of Go's `sqlcertcache`. Needs SQLite 3.24, for its upsert, or later.
+ * All statements have to reach one server: behind a proxy that sends reads to replicas, or on several nodes of Galera,
+ * what another has written under the lock may not be seen yet.
+ *
+ * On PostgreSQL the table is that of Go's `sqlcertcache`. Needs SQLite 3.24, for its upsert, or later. Open
+ * `better-sqlite3` with `{ timeout: 0 }`: where another process writes, it waits in the only thread, for 5 s by default;
+ * this store tries again itself.
  *
  * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing table, an
  * unreachable server and a time-out apart.
@@ -79,8 +84,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const [row] = await this.#run(`read ${key}`, options?.signal, (connection, signal) =>
       connection.rows(this.#statements.get, [key], signal),
     )
+    if (!row) return undefined
+    if (!(row.data instanceof Uint8Array)) throw this.#changedByDriver(key)
     // A copy: the driver's may be a piece of all that arrived.
-    return row && new Uint8Array(row.data as Uint8Array)
+    return new Uint8Array(row.data)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
@@ -133,6 +140,13 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
       renew: async () => (await this.#change(`renew the lock of ${name}`, renew, [name, owner])) > 0,
       remove: () => this.#change(`unlock ${name}`, unlock, [name, owner]),
     })
+  }
+
+  #changedByDriver(key: string): StoreError {
+    return new StoreError(
+      'ERR_STORE_FAILED',
+      `the value of ${key} in table ${this.#table} did not arrive as bytes: the column data must have a type of bytes, and the pool’s settings (typeCast of mysql2, types of pg) must leave those alone.`,
+    )
   }
 
   #check(key: string): void {

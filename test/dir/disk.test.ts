@@ -1,5 +1,5 @@
 // What reaches the disk and when, and answers that get lost on the way from a file server.
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -11,6 +11,8 @@ const system = vi.hoisted(() => ({
   whileSyncing: () => {},
   /** So many renames are done, and then asked for again by the client of NFS, which is told that there is nothing. */
   lostAnswers: 0,
+  /** What has gone by the time it is looked at. */
+  gone: [] as string[],
 }))
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
@@ -32,6 +34,7 @@ vi.mock('node:fs/promises', async (original) => {
       system.done.push('rename')
       if (system.lostAnswers-- > 0) throw Object.assign(new Error('not there any more'), { code: 'ENOENT' })
     },
+    readdir: async (path: string) => [...system.gone, ...(await real.readdir(path))],
     async unlink(path: string) {
       await real.unlink(path)
       system.done.push('unlink')
@@ -45,7 +48,7 @@ const lockFolder = () => join(path, `${key}+lock`)
 
 beforeEach(async () => {
   path = await mkdtemp(join(tmpdir(), 'dir-disk-'))
-  Object.assign(system, { done: [], whileSyncing: () => {}, lostAnswers: 0 })
+  Object.assign(system, { done: [], whileSyncing: () => {}, lostAnswers: 0, gone: [] })
 })
 afterEach(async () => {
   vi.useRealTimers()
@@ -72,6 +75,15 @@ test('a put that is aborted while it is written leaves the former value', async 
   await expect.poll(() => readdir(path)).toEqual([key])
   expect(system.done).not.toContain('rename')
   expect(await readFile(join(path, key), 'utf8')).toBe('former')
+})
+
+test('what was left behind long ago is removed, although other files vanish meanwhile', async () => {
+  const old = join(path, 'old:tmp')
+  await writeFile(old, '')
+  await utimes(old, new Date(0), new Date(0))
+  system.gone = ['1:tmp', '2:tmp']
+  await new DirCertCache(path).put(key, Buffer.from('value'))
+  await expect.poll(() => lstat(old).catch(({ code }) => code)).toBe('ENOENT')
 })
 
 test('a lock that was taken is held, although the answer was lost', async () => {

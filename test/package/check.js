@@ -1,7 +1,7 @@
 // The package as users get it: packed, checked by publint and arethetypeswrong, installed into an empty project,
 // imported, required, and type-checked there.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -38,10 +38,22 @@ try {
 
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
   run('npm', ['install', '--no-audit', '--no-fund', tarball])
+  // All but S3's store needs nobody's client.
+  const peer = '@aws-sdk/client-s3'
+  const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const names = {
     'acme-cert-cache': ['AzureBlobCertCache', 'CertManager', 'DirCertCache', 'LruCertCache', 'StoreError'],
+    'acme-cert-cache/sql': ['SqlCertCache'],
+    'acme-cert-cache/s3': ['S3CertCache'],
     'acme-cert-cache/testing': ['MemoryCertCache', 'TestCa', 'certCacheContract', 'selfSignedCertificate'],
   }
+  const withoutPeer = Object.keys(names).filter((path) => path !== 'acme-cert-cache/s3')
+  run(process.execPath, [
+    '--input-type=module',
+    '--eval',
+    withoutPeer.map((path) => `import '${path}'`).join('\n'),
+  ])
+  run('npm', ['install', '--no-audit', '--no-fund', `${peer}@${devDependencies[peer]}`])
   const check = `for (const [path, names] of Object.entries(${JSON.stringify(names)}))
   for (const name of names) if (typeof api[path][name] !== 'function') throw new Error(path + ' lacks ' + name)`
   const paths = JSON.stringify(Object.keys(names))
@@ -59,10 +71,13 @@ try {
   writeFileSync(
     join(folder, 'types.mts'),
     `import { type CertCache, CertManager } from 'acme-cert-cache'
+import { S3CertCache } from 'acme-cert-cache/s3'
+import { SqlCertCache } from 'acme-cert-cache/sql'
 import { certCacheContract, MemoryCertCache } from 'acme-cert-cache/testing'
 declare const cache: CertCache
 const manager = new CertManager({ cache, hostPolicy: ['a.example'], acme: { termsOfServiceAgreed: true } })
 manager.on('issued', ({ host }) => host.toUpperCase())
+const stores = (sql: SqlCertCache, s3: S3CertCache): CertCache[] => [sql, s3]
 const contract = certCacheContract({
   async open() {
     const store = new MemoryCertCache()

@@ -14,8 +14,9 @@ async function setUp(behaviour?: Parameters<typeof openBucket>[0]) {
 
 test.each([
   [{ ignores: ['if-none-match', 'if-match'] }, /If-None-Match/],
-  [{ ignores: ['if-match'] }, /If-Match/],
-  [{ refuses: 'if-none-match' }, /If-None-Match/],
+  [{ ignores: ['if-match'] }, /header If-Match /],
+  [{ refuses: 'if-none-match' }, /header If-None-Match/],
+  [{ refuses: 'if-match' }, /header If-Match /],
 ] as const)('a service with %j is refused: its locks would be everybody’s', async (behaviour, header) => {
   const { s3, tap, store } = await setUp(behaviour)
   const cache = store()

@@ -24,3 +24,10 @@ test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is one', 
     message: expect.stringContaining('Grant'),
   })
 })
+
+test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOCK_WAIT_TIMEOUT'])(
+  '%s, a bound of the server’s own, is a time-out',
+  (code) => {
+    expect(errorOf(code).code).toBe('ERR_STORE_TIMEOUT')
+  },
+)

@@ -75,6 +75,7 @@ test('the server’s and the connection’s settings change nothing', async () =
   const modes = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'
   const pool = connect({
     rowsAsArray: true,
+    nestTables: '_',
     dateStrings: true,
     namedPlaceholders: true,
     flags: ['-FOUND_ROWS'],
@@ -178,4 +179,15 @@ test('a connection is asked for autocommit once', async () => {
   const before = await executed()
   for (let times = 1; times <= 5; times++) await cache.get('a.example')
   expect(await executed()).toBe(before + 5)
+})
+
+test('a value that the pool’s settings turn into something else than bytes is an error, not another value', async () => {
+  const pool = connect({ typeCast: (field, next) => (field.type.includes('BLOB') ? field.string() : next()) })
+  const cache = new SqlCertCache(pool, { table: 'cast_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  await expect(cache.get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_FAILED',
+    message: expect.stringMatching(/did not arrive as bytes.*typeCast/),
+  })
 })

@@ -123,3 +123,29 @@ test('what was given up on a connection of its own is not sent later', async () 
   await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
+
+test('a value that the pool’s settings turn into something else than bytes is an error, not another value', async () => {
+  const pool = connect({ types: { getTypeParser: () => (value: string) => value } })
+  const cache = new SqlCertCache(pool, { table: 'cast_cache' })
+  await cache.createTables()
+  await cache.put('a.example', Buffer.from('value'))
+  await expect(cache.get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_FAILED',
+    message: expect.stringMatching(/did not arrive as bytes.*types of pg/),
+  })
+})
+
+test('a statement that the server gives up is a time-out', async () => {
+  const pool = connect()
+  await new SqlCertCache(pool, { table: 'bounded_cache' }).createTables()
+  const cache = new SqlCertCache(connect({ statement_timeout: 200 }), { table: 'bounded_cache' })
+  const blocker = await pool.connect()
+  await blocker.query('begin')
+  await blocker.query('lock table bounded_cache in access exclusive mode')
+  await expect(cache.get('a.example')).rejects.toMatchObject({
+    code: 'ERR_STORE_TIMEOUT',
+    message: expect.stringContaining('57014'),
+  })
+  await blocker.query('commit')
+  blocker.release()
+})
