@@ -28,8 +28,9 @@ export async function answer(ca: Authority, request: AcmeRequest): Promise<Reply
   const index = `<${ca.urls.of('directory')}>;rel="index"`
   const link = reply.headers?.link ? `${index}, ${reply.headers.link}` : index
   const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers, link }
-  // A newNonce that fails must not hand out a nonce all the same.
-  if (request.method === 'POST' || reply.status < 400) headers['replay-nonce'] = ca.nonces.issue()
+  // A newNonce that fails must not hand out a nonce all the same; of the others only POST has to (RFC 8555 §6.5).
+  const isNonce = request.path === '/newNonce' && reply.status < 400
+  if (request.method === 'POST' || isNonce) headers['replay-nonce'] = ca.nonces.issue()
   return { ...reply, headers }
 }
 

@@ -1,3 +1,5 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { ClientRequest } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
 import { IssuanceError } from '../../src/index.js'
 import type { Fault } from '../../src/testing/index.js'
@@ -43,6 +45,12 @@ const problemTypes = [
 const pem = { status: 200, contentType: 'application/pem-certificate-chain' }
 const html = { status: 200, contentType: 'text/html', body: '<html><title>Maintenance</title></html>' }
 
+const nonsense: [string, Partial<Fault>][] = [
+  ['HTML in place of JSON', html],
+  ['JSON that is no object', { status: 200, contentType: 'application/json', body: 'null' }],
+  ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
+]
+
 /** One failing attempt: a typed error, a failure record and nothing else stored; afterwards it works. */
 async function fails(faults: readonly Fault[]) {
   const { manager, events } = await t.machine()
@@ -65,21 +73,51 @@ async function fails(faults: readonly Fault[]) {
   return error as IssuanceError
 }
 
-describe.each(['newAccount', 'newOrder', 'authz', 'finalize', 'certificate'] as const)('%s', (on) => {
+/** Those that a client asks in the course of its first order, and that answer with a body. */
+const endpoints = [
+  'newAccount',
+  'newOrder',
+  'authz',
+  'challenge',
+  'order',
+  'finalize',
+  'certificate',
+] as const
+
+describe.each(endpoints)('%s', (on) => {
   test.each(problemTypes)('answered with %s', async (type) => {
     const { problem } = await fails([{ on, type }])
     expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
   })
 
   test.each([
-    ['HTML in place of JSON', html],
     ['an error in HTML', { ...html, status: 502 }],
     ['an empty body', { status: 200, contentType: 'application/json', body: '' }],
-    ['JSON that is no object', { status: 200, contentType: 'application/json', body: 'null' }],
-    ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
     ['2 MB', { status: 200, contentType: 'application/json', body: `{"a":"${'x'.repeat(2_000_000)}"}` }],
   ])('answered with %s', async (_, fault) => {
     await fails([{ on, ...fault }])
+  })
+
+  // Nobody needs what the answer to a challenge says: below, what becomes of an order whose challenge was not met.
+  const said = on === 'challenge' ? [] : nonsense
+  test.each(said)('answered with %s', async (_, fault) => {
+    await fails([{ on, ...fault }])
+  })
+
+  test.each(['end', 'reset'] as const)('broken off in its body: %s', async (breakOff) => {
+    await fails([{ on, breakOff }])
+  })
+})
+
+describe('newNonce', () => {
+  // Without bodies, as nonces are asked for with HEAD: then they say nothing that could be wrong.
+  test.each(problemTypes)('answered with %s', async (type) => {
+    const { message } = await fails([{ on: 'newNonce', type }])
+    expect(message).toMatch(/newNonce/)
+  })
+
+  test('answered with an error in HTML', async () => {
+    await fails([{ on: 'newNonce', ...html, status: 502 }])
   })
 })
 
@@ -88,12 +126,15 @@ test.each(problemTypes)('a validation that failed with %s', async (type) => {
   expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
 })
 
-test.each([{ status: 503 }, html, { status: 404, contentType: 'text/plain', body: '' }])(
-  'no directory: %j',
-  async (fault) => {
-    await fails([{ on: 'directory', ...fault }])
-  },
-)
+test.each([
+  { status: 503 },
+  html,
+  { status: 404, contentType: 'text/plain', body: '' },
+  { breakOff: 'end' as const },
+  { breakOff: 'reset' as const },
+])('no directory: %j', async (fault) => {
+  await fails([{ on: 'directory', ...fault }])
+})
 
 test('a problem’s detail is kept up to 1,000 characters', async () => {
   const { problem } = await fails([{ on: 'newOrder', type: 'caa', detail: 'x'.repeat(100_000) }])
@@ -104,7 +145,6 @@ describe('a certificate that is none of this order', () => {
   test.each([
     ['for another host', () => makeBundle({ host: 'b.example' }), /b\.example|host|name/],
     ['for another key', () => makeBundle({ host: 'a.example' }), /key/],
-    ['expired', () => makeBundle({ host: 'a.example', notAfter: new Date(Date.now() - 1) }), /expired|key/],
     ['empty', async () => ({ chain: '' }), /./],
     ['text', async () => ({ chain: 'no certificate\n' }), /./],
     [
@@ -119,12 +159,34 @@ describe('a certificate that is none of this order', () => {
   })
 })
 
+test('a certificate that has ended by the time that it comes is not stored', async () => {
+  t.ca.lifetimeMs = 1_000
+  t.ca.fault({ on: 'certificate', delayMs: 2_000 })
+  const { manager } = await t.machine()
+  await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+    code: 'ERR_ISSUANCE_FAILED',
+    message: expect.stringMatching(/is expired by this machine’s clock/),
+  })
+  expect(t.ca.counts.certificates).toBe(1)
+  // No other machine has to think the same of its clock.
+  expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
+})
+
 describe('a CA that does not come to an end', () => {
   test.each([
     ['the order stays in processing', { issuanceDelayMs: 2 ** 31 - 1 }],
     ['the challenge never becomes valid', { validationDelayMs: 2 ** 31 - 1 }],
   ])('%s: given up after 5 minutes', async (_, delays) => {
     Object.assign(t.ca, delays)
+    await endsAfter5Minutes()
+  })
+
+  test.each(nonsense)('a challenge answered with %s: given up after 5 minutes', async (_, fault) => {
+    t.ca.fault({ on: 'challenge', ...fault })
+    await endsAfter5Minutes()
+  })
+
+  async function endsAfter5Minutes() {
     const { manager, events } = await t.machine()
     const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
     await expect.poll(() => t.ca.ordersFor('a.example')).toBe(1)
@@ -134,24 +196,47 @@ describe('a CA that does not come to an end', () => {
     await expect.poll(() => events.issuanceFailed).toHaveLength(1)
     await expect.poll(() => t.store.values.has('a.example+token')).toBe(false)
     expect([...t.store.values.keys()].sort()).toEqual(['a.example+failure', 'acme_account+key'])
-  })
+  }
 
-  test.each([
-    'directory',
-    'newAccount',
-    'newOrder',
-    'authz',
-    'challenge',
-    'finalize',
-    'certificate',
-  ] as const)('%s hangs: given up after 5 minutes', async (on) => {
-    const { manager, events } = await t.machine()
-    const fault = t.ca.fault({ on, hang: true, times: Number.POSITIVE_INFINITY })
-    const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
-    await expect.poll(() => fault.hits).toBeGreaterThan(0)
-    t.clock.jump(300_000)
-    expect(await attempt).toBeInstanceOf(Error)
-    await expect.poll(() => events.issuanceFailed).toHaveLength(1)
-    expect(t.store.values.has('a.example')).toBe(false)
-  })
+  test.each(['directory', 'newNonce', ...endpoints] as const)(
+    '%s hangs: given up after 5 minutes',
+    async (on) => {
+      const { manager, events } = await t.machine()
+      const fault = t.ca.fault({ on, hang: true, times: Number.POSITIVE_INFINITY })
+      const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
+      await expect.poll(() => fault.hits).toBeGreaterThan(0)
+      t.clock.jump(300_000)
+      expect(await attempt).toBeInstanceOf(Error)
+      await expect.poll(() => events.issuanceFailed).toHaveLength(1)
+      expect(t.store.values.has('a.example')).toBe(false)
+    },
+  )
+
+  test.each(['directory', ...endpoints] as const)(
+    '%s stalls in its body: given up after 30 s',
+    async (on) => {
+      const { manager, events } = await t.machine()
+      t.ca.fault({ on, breakOff: 'stall', times: Number.POSITIVE_INFINITY })
+      // The answer is there, but for its body.
+      const answered = new Promise<void>((resolve) => {
+        const listen = (message: unknown) => {
+          const { request } = message as { request: ClientRequest }
+          if (request.path.split('/')[1] !== on) return
+          unsubscribe('http.client.response.finish', listen)
+          resolve()
+        }
+        subscribe('http.client.response.finish', listen)
+      })
+      const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
+      await answered
+      t.clock.jump(30_000)
+      expect(await attempt).toBeInstanceOf(Error)
+      await expect
+        .poll(() => events.issuanceFailed)
+        .toMatchObject([
+          { error: { name: 'IssuanceError', message: expect.stringMatching(/did not answer.*30 s/) } },
+        ])
+      expect(t.store.values.has('a.example')).toBe(false)
+    },
+  )
 })

@@ -1,3 +1,4 @@
+import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificate.js'
@@ -6,6 +7,15 @@ import { damaged, property } from './support.js'
 
 const made = await makeBundle()
 const rsa = await makeBundle({ keyType: 'rsa' })
+const elsewhere = await makeBundle({ host: 'other.example' })
+/** Another private key, which says that it belongs to the certificate: SEC1 has the public key beside it. */
+const forged = forge(made.key, makeKey())
+function forge(theirs: KeyObject, ours: KeyObject): KeyObject {
+  const secret = (key: KeyObject) => Buffer.from(key.export({ format: 'jwk' }).d as string, 'base64url')
+  const der = theirs.export({ format: 'der', type: 'sec1' })
+  secret(ours).copy(der, der.indexOf(secret(theirs)))
+  return createPrivateKey({ key: der, format: 'der', type: 'sec1' })
+}
 const now = Date.now()
 const faults = [
   'no private key',
@@ -44,6 +54,26 @@ property(
     expect([made.serialNumber, rsa.serialNumber]).toContain(checked.serialNumber)
     const { key, chain } = checked.bundle
     expect(decodeBundle(Buffer.from(key + chain))).toEqual({ key, chain })
+    const signed = sign('sha256', data, createPrivateKey(key))
+    expect(verify('sha256', data, new X509Certificate(chain).publicKey, signed)).toBe(true)
+  },
+)
+
+property(
+  'a certificate is good for its own host, with its own key, and for no other',
+  300,
+  fc.tuple(
+    fc.constantFrom(made, rsa, elsewhere),
+    fc.constantFrom(made.key, rsa.key, elsewhere.key, forged),
+    fc.constantFrom('example.com', 'other.example', 'www.example.com', 'com', 'example.com.other.example'),
+    fc.boolean(),
+  ),
+  ([certificate, key, host, keyFirst]) => {
+    const pem = key.export({ format: 'pem', type: key.asymmetricKeyType === 'rsa' ? 'pkcs1' : 'sec1' })
+    const data = Buffer.from(keyFirst ? `${pem}${certificate.chain}` : `${certificate.chain}${pem}`)
+    const ownHost = certificate === elsewhere ? 'other.example' : 'example.com'
+    const mismatch = key === certificate.key ? undefined : 'key mismatch'
+    expect(checkBundle(data, host, now).fault).toBe(host === ownHost ? mismatch : 'another host')
   },
 )
 

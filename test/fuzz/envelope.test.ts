@@ -51,6 +51,22 @@ property(
   },
 )
 
+/** Whatever the id, the same key: then the envelope alone can tell that it was changed. */
+const anyId: ReadonlyMap<string, KeyObject> = Object.assign(new Map(), { get: () => key })
+property(
+  'no bit of an envelope can be changed, its header’s neither',
+  1_000,
+  fc.tuple(values, cacheKeys, ids, fc.nat(), fc.nat(7)),
+  ([data, cacheKey, id, at, bit]) => {
+    const changed = Buffer.from(seal(data, cacheKey, id, key))
+    expect(Buffer.compare(open(changed, cacheKey, anyId), data)).toBe(0)
+    // Half of the time in the header, most of which is the id.
+    const index = at % (bit % 2 ? changed.length : 6 + id.length)
+    changed[index] = (changed[index] as number) ^ (1 << bit)
+    expect(() => open(changed, cacheKey, anyId)).toThrow(undecryptable)
+  },
+)
+
 const sealed = seal(Buffer.from('{"failures":1}'), 'a.example', '2026-10', key)
 const ring = new Map([
   ['2026-10', key],
