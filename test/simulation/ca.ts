@@ -20,6 +20,7 @@ export class SimulatedCa {
   /** Orders that have arrived, and machines that died in their midst. */
   orders = 0
   deaths = 0
+  #made = 0
 
   constructor(
     private readonly parts: {
@@ -93,9 +94,7 @@ export class SimulatedCa {
     const { time, lifetimeMs, random } = this.parts
     const notBefore = Math.floor(time.now / second) * second
     const notAfter = notBefore + lifetimeMs
-    const serialNumber = `40${Math.floor(random() * 2 ** 48)
-      .toString(16)
-      .padStart(14, '0')}`
+    const serialNumber = `40${hex(++this.#made, 6)}${hex(Math.floor(random() * 2 ** 32), 8)}`
     const at = (part: number) => notBefore + lifetimeMs * part
     // As late as an outage of a quarter of the lifetime, and another attempt after it, allow.
     const start = 0.55 + 0.16 * random()
@@ -103,6 +102,8 @@ export class SimulatedCa {
     const window = hasWindow ? { start: at(start), end: at(start + 0.02) } : undefined
     const due = window ?? { start: at(2 / 3), end: at(2 / 3 + 0.02) }
     const chain = makeCertificate({ host, key, serialNumber, notBefore, notAfter })
-    return { host, chain, notBefore, notAfter, window, due, isStored: false }
+    return { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false }
   }
 }
+
+const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0')

@@ -14,8 +14,10 @@ export interface Issued {
   readonly window: RenewalWindow | undefined
   /** When it is to be replaced, with or without such a wish. */
   readonly due: RenewalWindow
-  /** The store has had it. */
+  /** The store has it. */
   isStored: boolean
+  /** The machine that alone had it is dead. What it sent to the store before may still arrive there. */
+  isLost: boolean
 }
 
 /** How far the machines' clocks are off at most: they differ by twice as much. */
@@ -31,8 +33,6 @@ const afterOutageMs = 1.5 * day
 export class Ledger {
   /** What was promised and not kept. */
   readonly broken: string[] = []
-  /** Certificates whose machine died before they were stored. */
-  lost = 0
   readonly #byHost = new Map<string, Issued[]>()
   readonly #byChain = new Map<string, Issued>()
   readonly #reported = new Set<Issued>()
@@ -45,27 +45,24 @@ export class Ledger {
   ) {}
 
   add(issued: Issued): void {
-    this.#byChain.set(issued.chain, issued)
-    this.#byHost.set(issued.host, [...this.of(issued.host), issued])
+    const { host, chain } = issued
+    this.#byChain.set(chain, issued)
+    this.#byHost.set(host, [...(this.#byHost.get(host) ?? []), issued])
   }
 
+  /** All but those that were lost with their machine: for the others they were never made. */
   of(host: string): readonly Issued[] {
-    return this.#byHost.get(host) ?? []
+    return (this.#byHost.get(host) ?? []).filter(isThere)
+  }
+
+  get lost(): number {
+    return [...this.#byChain.values()].filter((issued) => !isThere(issued)).length
   }
 
   /** @param data as stored: the key, then the chain */
   find(data: Uint8Array): Issued | undefined {
     const text = Buffer.from(data).toString('latin1')
     return this.#byChain.get(text.slice(text.indexOf('-----BEGIN CERTIFICATE-----')))
-  }
-
-  /** The last machine that had it is gone: for the others it was never made. */
-  lose(issued: Issued): void {
-    this.lost += 1
-    this.#byHost.set(
-      issued.host,
-      this.of(issued.host).filter((other) => other !== issued),
-    )
   }
 
   fail(host: string, what: string): void {
@@ -75,7 +72,7 @@ export class Ledger {
   /** An order arrives at the CA: not before its time, as far as its time could be known. */
   ordering(host: string): void {
     const { time, troubles } = this
-    const former = this.of(host).at(-1)
+    const former = this.#byHost.get(host)?.findLast(isThere)
     if (!former || time.now >= former.due.start - clockErrorMs) return
     if (troubles.between(time.now - unaskedMs, time.now)) return
     this.fail(host, `ordered before the time, ${new Date(former.due.start).toISOString()}`)
@@ -85,7 +82,7 @@ export class Ledger {
   check(): void {
     const { time, troubles } = this
     for (const issued of this.#byHost.values()) {
-      const newest = issued.at(-1)
+      const newest = issued.findLast(isThere)
       if (!newest || this.#reported.has(newest)) continue
       const { host, notBefore, notAfter, due } = newest
       // An early wish is not known to a machine that has but read the certificate for a handshake.
@@ -98,3 +95,5 @@ export class Ledger {
     }
   }
 }
+
+const isThere = ({ isStored, isLost }: Issued) => isStored || !isLost

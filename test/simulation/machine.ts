@@ -109,7 +109,7 @@ export class Machine {
   die(): void {
     if (!this.isAlive) return
     this.isAlive = false
-    for (const issued of this.unstored) if (!issued.isStored) this.around.ledger.lose(issued)
+    for (const issued of this.unstored) issued.isLost = true
     this.#stopServing()
   }
 
