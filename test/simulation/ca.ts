@@ -74,7 +74,12 @@ export class SimulatedCa {
     const issued = this.#issue(host, key)
     ledger.add(issued)
     machine.unstored.add(issued)
-    await some(0.2)
+    try {
+      await some(0.2)
+    } catch (error) {
+      issued.isLost = true // on its way to the machine
+      throw error
+    }
     return issued.chain
   }
 

@@ -16,7 +16,7 @@ export interface Issued {
   readonly due: RenewalWindow
   /** The store has it. */
   isStored: boolean
-  /** The machine that alone had it is dead. What it sent to the store before may still arrive there. */
+  /** It never reached its machine, or died with it. What that had sent to the store may still arrive there. */
   isLost: boolean
 }
 
