@@ -4,14 +4,20 @@ import { simulate } from './world.js'
 
 /** Another one each time; `SEED` repeats a run. */
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+const short = { seed, hosts: 10, machines: 3, lifetimeDays: 6 }
 
-test(`60 days of 6-day certificates, 10 hosts, 3 machines, with outages and restarts (SEED=${seed})`, async () => {
-  const options = { seed, days: 60, hosts: 10, machines: 3, lifetimeDays: 6 }
+test(`60 days of 6-day certificates, 10 hosts, 3 machines, with outages, restarts and crashes (SEED=${seed})`, async () => {
+  const options = { ...short, days: 60 }
+  promises(options, await simulate(options))
+})
+
+test(`30 days of them with room for a third of the hosts (SEED=${seed})`, async () => {
+  const options = { ...short, days: 30, memoryMax: 3 }
   promises(options, await simulate(options))
 })
 
 test('the same seed makes the same run', async () => {
-  const options = { seed, days: 20, hosts: 5, machines: 2, lifetimeDays: 6 }
+  const options = { ...short, days: 20 }
   const first = await simulate(options)
   expect(await simulate(options)).toEqual(first)
   expect(await simulate({ ...options, seed: seed + 1 })).not.toEqual(first)

@@ -1,10 +1,15 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock } from '../../src/index.js'
 
 interface Timer {
   readonly at: number
   readonly order: number
   readonly fn: () => void
+  wanted: boolean
 }
+
+/** After so many timers the event loop has a turn: whoever waits outside of virtual time is not to starve. */
+const turnEvery = 1_000
 
 /** Virtual time for a whole world: a heap of timers, which fire one by one in their order. */
 export class Timeline {
@@ -13,29 +18,42 @@ export class Timeline {
   #count = 0
 
   at(at: number, fn: () => void): () => void {
-    let wanted = true
-    this.#push({ at: Math.max(at, this.now), order: this.#count++, fn: () => wanted && fn() })
+    const timer = { at: Math.max(at, this.now), order: this.#count++, fn, wanted: true }
+    this.#push(timer)
     return () => {
-      wanted = false
+      timer.wanted = false
     }
   }
 
-  /** A machine's view; its timers go when it is killed. */
-  clock(isAlive: () => boolean): Clock {
+  after(ms: number, fn: () => void): () => void {
+    return this.at(this.now + ms, fn)
+  }
+
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => this.after(ms, resolve))
+  }
+
+  /** A machine's view, `aheadMs` ahead of the others; its timers go when it is killed. */
+  clock(aheadMs: number, isAlive: () => boolean): Clock {
     return {
-      now: () => this.now,
-      after: (ms, fn) => this.at(this.now + ms, () => isAlive() && fn()),
+      now: () => Math.round(this.now + aheadMs),
+      after: (ms, fn) => this.after(ms, () => isAlive() && fn()),
     }
   }
 
-  /** Fires the next timer; `false` if there is none before `end`. */
-  step(end: number): boolean {
-    const [next] = this.#heap
-    if (!next || next.at > end) return false
-    this.#pop()
-    this.now = next.at
-    next.fn()
-    return true
+  /** Fires all timers up to `end`, each when everything that the former started has come to its next timer. */
+  async run(end: number): Promise<void> {
+    for (let count = 1; ; count++) {
+      const timer = this.#heap[0]
+      if (!timer || timer.at > end) return
+      this.#pop()
+      if (!timer.wanted) continue
+      this.now = timer.at
+      timer.fn()
+      // After the last of the promises; cheaper than a turn.
+      await new Promise<void>((resolve) => process.nextTick(resolve))
+      if (count % turnEvery === 0) await turn()
+    }
   }
 
   #push(timer: Timer): void {

@@ -1,0 +1,114 @@
+import type { KeyObject } from 'node:crypto'
+import type { RenewalSuggestion } from '../../src/acme-renewal-info.js'
+import { abortable } from '../../src/clock.js'
+import { IssuanceError } from '../../src/index.js'
+import type { CertificateAuthority } from '../../src/issuance.js'
+import { makeCertificate } from './der.js'
+import type { Issued, Ledger } from './ledger.js'
+import type { Machine } from './machine.js'
+import type { Timeline } from './timeline.js'
+import type { Troubles } from './troubles.js'
+import { hour, second } from './units.js'
+
+/** In the midst of each so many-th order its machine dies. */
+const deadlyOrder = 20
+
+type OrderContext = Parameters<CertificateAuthority['order']>[0]
+
+/** Takes its time, is down now and then, and has a wish of its own for most certificates. */
+export class SimulatedCa {
+  /** Orders that have arrived, and machines that died in their midst. */
+  orders = 0
+  deaths = 0
+  #made = 0
+
+  constructor(
+    private readonly parts: {
+      readonly time: Timeline
+      readonly troubles: Troubles
+      readonly ledger: Ledger
+      readonly lifetimeMs: number
+      readonly random: () => number
+    },
+  ) {}
+
+  for(machine: Machine): CertificateAuthority {
+    return {
+      order: (context) => this.#order(machine, context),
+      renewalSuggestion: (data) => this.#suggestion(machine, data),
+      close: () => {},
+    }
+  }
+
+  async #order(machine: Machine, context: OrderContext): Promise<string> {
+    const { time, troubles, ledger, random } = this.parts
+    const { host, key, publish, withdraw, signal, proceed, commit } = context
+    const lasts = (2 + 58 * random()) * second
+    const some = (part: number) => abortable(this.#request(machine, lasts * part), signal)
+    await some(0.1)
+    ledger.ordering(host)
+    troubles.duringOrder(lasts)
+    this.orders += 1
+    // Also after the certificate was made, and while it is put into the store.
+    if (this.orders % deadlyOrder === 0) {
+      time.after(lasts * random() + 20, () => {
+        if (machine.isAlive) this.deaths += 1
+        machine.die()
+      })
+    }
+    const answer = {
+      type: 'tls-alpn-01',
+      host,
+      token: `t${this.orders}`,
+      value: Buffer.from('answer'),
+    } as const
+    try {
+      await publish(answer)
+      proceed()
+      await some(0.5)
+    } finally {
+      await withdraw(answer)
+    }
+    commit()
+    await some(0.1)
+    const issued = this.#issue(host, key)
+    ledger.add(issued)
+    machine.unstored.add(issued)
+    try {
+      await some(0.2)
+    } catch (error) {
+      issued.isLost = true // on its way to the machine
+      throw error
+    }
+    return issued.chain
+  }
+
+  async #suggestion(machine: Machine, data: Uint8Array): Promise<RenewalSuggestion> {
+    await this.#request(machine, 500 * this.parts.random())
+    const window = this.parts.ledger.find(data)?.window
+    return { window, retryAfter: this.parts.time.now + 6 * hour }
+  }
+
+  async #request(machine: Machine, ms: number): Promise<void> {
+    await this.parts.time.wait(ms)
+    await machine.alive()
+    if (this.parts.troubles.caIsDown) throw new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA is down')
+  }
+
+  #issue(host: string, key: KeyObject): Issued {
+    const { time, lifetimeMs, random } = this.parts
+    const notBefore = Math.floor(time.now / second) * second
+    const notAfter = notBefore + lifetimeMs
+    const serialNumber = `40${hex(++this.#made, 6)}${hex(Math.floor(random() * 2 ** 32), 8)}`
+    const at = (part: number) => notBefore + lifetimeMs * part
+    // As late as an outage of a quarter of the lifetime, and another attempt after it, allow.
+    const start = 0.55 + 0.16 * random()
+    const hasWindow = random() < 0.75
+    const window = hasWindow ? { start: at(start), end: at(start + 0.02) } : undefined
+    const due = window ?? { start: at(2 / 3), end: at(2 / 3 + 0.02) }
+    const chain = makeCertificate({ host, key, serialNumber, notBefore, notAfter })
+    return { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false }
+  }
+}
+
+const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0')

@@ -1,0 +1,73 @@
+import { type CertCacheLock, type LockingCertCache, StoreError } from '../../src/index.js'
+import { Leases } from './leases.js'
+import type { Ledger } from './ledger.js'
+import type { Machine } from './machine.js'
+import type { Timeline } from './timeline.js'
+import type { Troubles } from './troubles.js'
+import { second } from './units.js'
+
+/** Each so many-th put of a certificate fails. */
+const failingPut = 12
+
+/** The store that the machines share: with latency, outages, and failures of its own. */
+export class SimulatedStore {
+  puts = 0
+  failedPuts = 0
+  readonly leases: Leases
+  readonly #values = new Map<string, Uint8Array>()
+
+  constructor(
+    private readonly parts: {
+      readonly time: Timeline
+      readonly troubles: Troubles
+      readonly ledger: Ledger
+      readonly random: () => number
+    },
+  ) {
+    this.leases = new Leases(parts.time, parts.troubles)
+  }
+
+  for(machine: Machine): LockingCertCache {
+    /** What has arrived is done, though its machine may be dead by the time of the answer. */
+    const request = async <T>(serve: () => T): Promise<T> => {
+      await machine.alive()
+      await this.#latency()
+      if (this.parts.troubles.storeIsDown) {
+        await machine.alive()
+        throw new StoreError('ERR_STORE_UNREACHABLE', 'the store is down')
+      }
+      const result = serve()
+      await machine.alive()
+      return result
+    }
+    return {
+      get: (key) => request(() => this.#values.get(key)?.slice()),
+      put: (key, data) => request(() => this.#put(key, data, machine)),
+      delete: (key) => request(() => void this.#values.delete(key)),
+      tryLock: (name): Promise<CertCacheLock | undefined> =>
+        request(() => this.leases.take(name, machine, request)),
+    }
+  }
+
+  #put(key: string, data: Uint8Array, machine: Machine): void {
+    const issued = this.parts.ledger.find(data)
+    const fails = issued !== undefined && ++this.puts % failingPut === 0
+    // Sometimes it was but the answer that got lost.
+    if (!fails || this.parts.random() < 0.5) {
+      this.#values.set(key, data.slice())
+      if (issued) {
+        issued.isStored = true
+        machine.unstored.delete(issued)
+      }
+    }
+    if (!fails) return
+    this.failedPuts += 1
+    throw new StoreError('ERR_STORE_UNREACHABLE', 'the put failed')
+  }
+
+  #latency(): Promise<void> {
+    const { time, random } = this.parts
+    const usual = 2 + 18 * random()
+    return time.wait(random() < 0.05 ? 20 * usual : random() < 0.002 ? 3 * second : usual)
+  }
+}
