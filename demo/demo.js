@@ -65,6 +65,8 @@ async function run() {
   cleanUps.push(() => ca.close())
   const root = join(folder, 'root.pem')
   await writeFile(root, ca.rootCertificate)
+  const endpointRoot = join(folder, 'endpoint.pem')
+  await writeFile(endpointRoot, ca.endpointCertificate)
   console.log(`CA            ${ca.directoryUrl}`)
 
   const azure = { ...account, containerName: 'autocertcache' }
@@ -144,6 +146,13 @@ async function run() {
 
   console.log(
     `\nTry it:\n  curl --cacert ${root} --resolve ${shop}:${https.port}:127.0.0.1 https://${shop}:${https.port}/`,
+  )
+  const at = `--container ${azure.containerName} --endpoint ${azure.endpoint}`
+  console.log(
+    `\nThe command for the operator, with Azurite's account, which was made for this run:
+  export AZURE_STORAGE_ACCOUNT=${azure.accountName} AZURE_STORAGE_KEY=${azure.accountKey}
+  npx acme-cert-cache ls ${at}
+  npx acme-cert-cache doctor ${at} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
   )
   console.log('\nCtrl+C ends it.')
   await interrupted

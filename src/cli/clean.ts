@@ -11,6 +11,7 @@ import { minuteOf } from './times.js'
 const checksAtOnce = 16
 const staleAnswerMs = 86_400_000
 const staleLockMs = 60_000
+const staleScratchMs = 3_600_000
 
 interface Litter {
   readonly item: Entry
@@ -21,7 +22,7 @@ export const clean: Command = {
   usage: 'clean [flags]',
   summary: 'removes expired certificates, and challenge answers and locks that were left behind',
   details: `Shows what it would remove: certificates that have expired, challenge answers older than a day, locks that nobody
-holds, older than a minute. Asks on a terminal; elsewhere it needs --yes. Looks at each one again before it goes.
+holds, older than a minute, what doctor left behind, older than an hour. Asks on a terminal; elsewhere it needs --yes. Looks at each one again before it goes.
 Without --directory or --key-prefix: those of all CAs.`,
   operands: [0, 0],
   flags: {
@@ -90,6 +91,8 @@ async function reason(
     case 'lock':
       if (age <= staleLockMs || (await isLeased(entry.name)) !== false) return undefined
       return `lock that nobody holds, of ${minuteOf(entry.modified)}`
+    case 'scratch':
+      return age > staleScratchMs ? `of doctor, left behind ${minuteOf(entry.modified)}` : undefined
     default:
       return undefined
   }

@@ -39,10 +39,20 @@ type ContainerClient = Awaited<ReturnType<typeof connectContainer>>['container']
 export interface Connection {
   readonly store: AzureBlobCertCache
   readonly containerName: string
+  /** What the service answers to those without credentials who ask for a key that isn't there. */
+  readAnonymously(key: string): Promise<AnonymousAnswer>
   /** The SDK's own client of a key's blob, for what a store has no method for. */
   blob(key: string): ReturnType<ContainerClient['getBlobClient']>
   /** Whether somebody holds the lock that this key is; `undefined` if there is none. */
   isLeased(key: string): Promise<boolean | undefined>
+}
+
+export interface AnonymousAnswer {
+  /** Of HTTP; 404 for a blob that is not there if the container's can be read. */
+  readonly status: number
+  readonly code: string | undefined
+  /** What time the service has, in ms since the epoch; NaN if it does not say. */
+  readonly date: number
 }
 
 /** Makes the client, without a request: the first one that is meant tells what is wrong. */
@@ -63,10 +73,11 @@ export async function connect(given: Given): Promise<Connection> {
   }
   // The SDK takes a moment to load: --help does without.
   const { connectContainer } = await import('../azure-connect.js')
-  const { container, store } = await connectContainer(options)
-    .then(({ container, cacheOptions }) => ({
+  const { container, store, readAnonymously } = await connectContainer(options)
+    .then(({ container, cacheOptions, readAnonymously }) => ({
       container,
       store: new AzureBlobCertCache(container, cacheOptions),
+      readAnonymously: readAnonymously as NonNullable<typeof readAnonymously>,
     }))
     .catch((thrown: unknown) => {
       throw told(thrown, options.connectionString !== undefined)
@@ -76,12 +87,31 @@ export async function connect(given: Given): Promise<Connection> {
     store,
     containerName,
     blob,
+    async readAnonymously(key) {
+      const ask = async (signal: AbortSignal): Promise<AnonymousAnswer> => {
+        const read = readAnonymously(blobPrefix + key, signal)
+        return read.then(() => ({ status: 200, code: undefined, date: Number.NaN }), answerOf)
+      }
+      return (await bounded(ask, 'read without credentials', containerName)) as AnonymousAnswer
+    },
     async isLeased(key) {
       const ask = (abortSignal: AbortSignal) => blob(key).getProperties({ abortSignal })
       const properties = await bounded(ask, `look at the lease of ${key}`, containerName)
       return properties && properties.leaseState === 'leased'
     },
   }
+}
+
+/** @throws what was thrown, if that is no answer */
+function answerOf(thrown: unknown): AnonymousAnswer {
+  const { statusCode, details, response } = toError(thrown) as Error & {
+    readonly statusCode?: number
+    readonly details?: { readonly errorCode?: string }
+    readonly response?: { readonly headers: { get(name: string): string | undefined } }
+  }
+  if (statusCode === undefined) throw thrown
+  const date = Date.parse(response?.headers.get('date') ?? '')
+  return { status: statusCode, code: details?.errorCode, date }
 }
 
 async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string, container: string) {

@@ -1,56 +1,81 @@
-import { randomUUID } from 'node:crypto'
 import { StoreError } from '../errors.js'
-import type { Connection } from './connect.js'
+import { messageOf } from './arguments.js'
+import type { AnonymousAnswer, Connection } from './connect.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
+import { newScratch } from './scratch.js'
 
 /** A handshake that misses memory waits for the store. */
 const slowMs = 1_000
 const skewMs = 30_000
 /** The service refuses signatures that are 15 minutes off; certificates are a few minutes old when they are served. */
 const wrongClockMs = 300_000
-const anonymousMs = 10_000
 
 /**
- * Each permission, tried on a blob that is there for nothing else. False if challenge answers can't be written.
+ * Each permission, tried on a blob that is there for nothing else, whichever others there are. False if challenge answers
+ * can't be written.
  */
 export async function checkStore(check: Check, connection: Connection): Promise<boolean> {
   const { store, containerName } = connection
-  const scratch = `doctor-${randomUUID()}`
+  const scratch = newScratch()
   const value = Buffer.from(scratch)
-  await check('clock', () => checkClock(connection, scratch))
+  let anonymous: AnonymousAnswer | undefined
+  await check('clock', async () => {
+    const asked = Date.now()
+    anonymous = await connection.readAnonymously(scratch)
+    return clockFinding(asked, anonymous.date, Date.now())
+  })
+  let isForbidden = false
   const entered = await check('container', () =>
     timed(async () => {
-      if (await store.get(scratch)) throw new Error('a blob that nobody can have written is there')
+      const present = await store.get(scratch).catch((thrown: unknown) => {
+        isForbidden = lacksPermission(thrown)
+        throw thrown
+      })
+      if (present) throw new Error('a blob that nobody can have written is there')
       return `${containerName} answers, a key that is not there`
     }),
   )
-  if (entered.status === 'failed') return false
-  const written = await check('write', () =>
-    timed(async () => {
-      await store.put(scratch, value)
-      return 'a blob was written'
-    }),
-  )
-  if (written.status !== 'failed') {
-    await check('read', () =>
+  if (entered.status === 'failed' && !isForbidden) return false
+  if (anonymous) await check('private', async () => privateFinding(anonymous as AnonymousAnswer))
+  let isThere = false
+  try {
+    const written = await check('write', () =>
       timed(async () => {
-        const data = await store.get(scratch)
-        if (!data || Buffer.compare(data, value) !== 0) throw new Error('a blob comes back as something else')
-        return 'it comes back as written'
+        isThere = true
+        await store.put(scratch, value)
+        return 'a blob was written'
       }),
     )
-    await check('private', () => checkPrivate(connection, scratch))
+    if (written.status !== 'failed' && !isForbidden) {
+      await check('read', () =>
+        timed(async () => {
+          const data = await store.get(scratch)
+          if (!data || Buffer.compare(data, value) !== 0)
+            throw new Error('a blob comes back as something else')
+          return 'it comes back as written'
+        }),
+      )
+    }
     await check('lock', () => timed(() => tryLock(connection, scratch)))
-    await check('delete', () =>
-      timed(async () => {
+    const stays = written.status === 'failed' ? '' : `; ${scratch} stays until clean removes it`
+    await check('delete', async () => {
+      const finding = await timed(async () => {
         await store.delete(scratch)
         return 'the blob was deleted'
-      }),
-    )
+      }).catch((thrown: unknown) => failed(`${messageOf(thrown)}${stays}`))
+      isThere = false
+      return finding
+    })
+    await check('list', () => checkList(connection))
+    return written.status !== 'failed'
+  } finally {
+    // Stopped in between.
+    if (isThere) await store.delete(scratch)
   }
-  await check('list', () => checkList(connection))
-  return written.status !== 'failed'
 }
+
+const lacksPermission = (thrown: unknown): boolean =>
+  thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION'
 
 async function timed(work: () => Promise<string>): Promise<Finding> {
   const started = performance.now()
@@ -81,32 +106,15 @@ async function checkList({ store }: Connection): Promise<Finding> {
       return 'the blobs can be listed'
     })
   } catch (thrown) {
-    if (!(thrown instanceof StoreError) || thrown.code !== 'ERR_STORE_PERMISSION') throw thrown
+    if (!lacksPermission(thrown)) throw thrown
     return warning(
       'the permission to list is missing: managers don’t need it; ls and clean do, with a SAS or role that has it',
     )
   }
 }
 
-/** Without credentials. The SDK's client is asked for the address only, which may have a SAS. */
-async function anonymously(connection: Connection, key: string): Promise<Response> {
-  const url = new URL(connection.blob(key).url)
-  url.search = ''
-  return fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(anonymousMs) })
-}
-
-async function checkClock(connection: Connection, scratch: string): Promise<Finding> {
-  const asked = Date.now()
-  let date: number
-  try {
-    const response = await anonymously(connection, scratch)
-    await response.body?.cancel()
-    date = Date.parse(response.headers.get('date') ?? '')
-  } catch {
-    return failed('the service does not answer: check the account name or endpoint, DNS, and firewalls')
-  }
+function clockFinding(asked: number, date: number, answered: number): Finding {
   if (Number.isNaN(date)) return warning('the service does not say what time it has')
-  const answered = Date.now()
   // It was read between the two, and has whole seconds.
   const ahead = asked > date + 1_000 ? asked - date - 1_000 : answered < date ? answered - date : 0
   const seconds = Math.round(Math.abs(ahead) / 1_000)
@@ -115,14 +123,13 @@ async function checkClock(connection: Connection, scratch: string): Promise<Find
   return Math.abs(ahead) > wrongClockMs ? failed(text) : warning(text)
 }
 
-async function checkPrivate(connection: Connection, scratch: string): Promise<Finding> {
-  const response = await anonymously(connection, scratch)
-  await response.body?.cancel()
-  if (response.ok) {
+/** As AzureBlobCertCache.connect has it: those who may not read are not told that there is no such blob. */
+function privateFinding({ status, code }: AnonymousAnswer): Finding {
+  if (status < 300 || code === 'BlobNotFound') {
     return failed(
       'anybody can read the private keys in this container: set its anonymous access level to private now, and replace the certificates',
     )
   }
-  if (response.status >= 500) return warning(`the service answered ${response.status}: try again`)
-  return ok(`without credentials the blob can’t be read (status ${response.status})`)
+  if (![401, 403, 404, 409].includes(status)) return warning(`the service answered ${status}: try again`)
+  return ok(`without credentials no blob can be read (status ${status})`)
 }

@@ -8,6 +8,7 @@ import { fileError } from './files.js'
 import { type Check, type Finding, failed } from './finding.js'
 import { hostOf } from './target.js'
 import type { Terminal } from './terminal.js'
+import { tidily } from './tidily.js'
 
 const flags: Flags = {
   ...connectionFlags,
@@ -37,24 +38,22 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
     const ca = caFile === undefined ? undefined : await readCa(caFile)
     const connection = await connect(given)
     let failures = 0
-    const check: Check = async (name, work) => {
-      const finding = await work().catch((thrown: unknown) => failed(messageOf(thrown)))
-      if (finding.status === 'failed') failures += 1
-      await show(terminal, given.flags.json === true, name, finding)
-      return finding
-    }
-    const writable = await checkStore(check, connection)
-    const caaIdentities = await checkCa(check, { url, ca, layout, store: connection.store })
-    if (host !== undefined) {
-      await checkHost(check, {
-        host,
-        httpPort,
-        nameServer: textOf(given, 'dns'),
-        caaIdentities,
-        layout,
-        store: writable ? connection.store : undefined,
-      })
-    }
+    await tidily(async (stopped) => {
+      const check: Check = async (name, work) => {
+        stopped.throwIfAborted()
+        const finding = await work().catch((thrown: unknown) => failed(messageOf(thrown)))
+        if (finding.status === 'failed') failures += 1
+        stopped.throwIfAborted()
+        await show(terminal, given.flags.json === true, name, finding)
+        return finding
+      }
+      const writable = await checkStore(check, connection)
+      const caaIdentities = await checkCa(check, { url, ca, layout, store: connection.store })
+      if (host === undefined) return
+      const store = writable ? connection.store : undefined
+      const nameServer = textOf(given, 'dns')
+      await checkHost(check, { host, httpPort, nameServer, caaIdentities, layout, store })
+    })
     return failures === 0 ? 0 : 1
   },
 }

@@ -2,12 +2,13 @@ import type { CertCacheEntry } from '../cache.js'
 import { isToken } from '../challenge.js'
 import { normalizeHost } from '../hostname.js'
 import type { KeyType } from '../layout.js'
+import { isScratch } from './scratch.js'
 
 /** What a key of the container stands for. */
 export type Meaning =
   | { readonly kind: 'certificate' | 'failure' | 'renewal'; readonly host: string; readonly keyType: KeyType }
   | { readonly kind: 'tls-alpn-01'; readonly host: string }
-  | { readonly kind: 'http-01' | 'account key' | 'lock' | 'unknown' }
+  | { readonly kind: 'http-01' | 'account key' | 'lock' | 'scratch' | 'unknown' }
 
 export type Kind = Meaning['kind']
 
@@ -39,6 +40,7 @@ export function understand(entry: CertCacheEntry, chosen?: string): Entry {
 function meaningOf(key: string): Meaning {
   if (key.endsWith('+lock')) return { kind: 'lock' }
   if (key === 'acme_account+key' || key === 'acme_account.key') return { kind: 'account key' }
+  if (isScratch(key)) return { kind: 'scratch' }
   const [name, ...marks] = key.split('+') as [string, ...string[]]
   if (marks.length === 1 && marks[0] === 'http-01' && isToken(name)) return { kind: 'http-01' }
   if (normalizeHost(name) !== name) return { kind: 'unknown' }

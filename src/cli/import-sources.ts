@@ -1,10 +1,16 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CommandError } from './arguments.js'
 import { understand } from './entries.js'
 import { fileError } from './files.js'
 
 /** What a source has: a private key with its chain, or the key of an ACME account. */
-export type Found = { readonly from: string } & ({ readonly pem: string } | { readonly accountKey: string })
+export type Found = { readonly from: string } & (
+  | { readonly pem: string }
+  | { readonly accountKey: string }
+  /** Why it could not be read. */
+  | { readonly unreadable: string }
+)
 
 /** The files of Go's `autocert.DirCache` are called as the keys of its cache, so as ours. */
 export async function* fromAutocert(folder: string): AsyncGenerator<Found> {
@@ -20,12 +26,22 @@ export async function* fromAutocert(folder: string): AsyncGenerator<Found> {
 export async function* fromCertbot(folder: string): AsyncGenerator<Found> {
   for (const { name } of (await list(folder)).filter((entry) => entry.isDirectory())) {
     const file = (called: string) => join(folder, name, called)
-    yield { from: name, pem: await pair(file('privkey.pem'), file('fullchain.pem')) }
+    // One that is incomplete, as certbot leaves them behind, keeps no others back.
+    const found = await pair(file('privkey.pem'), file('fullchain.pem')).then(
+      (pem) => ({ pem }),
+      whyUnreadable,
+    )
+    yield { from: name, ...found }
   }
 }
 
 export async function* fromFiles(keyFile: string, chainFile: string): AsyncGenerator<Found> {
   yield { from: chainFile, pem: await pair(keyFile, chainFile) }
+}
+
+function whyUnreadable(thrown: unknown): { unreadable: string } {
+  if (thrown instanceof CommandError) return { unreadable: thrown.message }
+  throw thrown
 }
 
 /** The first key of the one file and the certificates of the other. */

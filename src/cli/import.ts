@@ -1,12 +1,13 @@
 import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from '../cache.js'
-import { checkBundle, decodeBundle, encodeBundle, exportKey } from '../certificate.js'
+import { checkBundle, encodeBundle, exportKey } from '../certificate.js'
 import { toError } from '../errors.js'
 import { normalizeHost } from '../hostname.js'
 import { type Command, CommandError, textOf, UsageError } from './arguments.js'
 import { factsOf } from './certificate-facts.js'
 import { caFlags, connect, connectionFlags, layoutOf } from './connect.js'
 import { serversEncrypt } from './encrypted.js'
+import { usable } from './import-faults.js'
 import { type Found, fromAutocert, fromCertbot, fromFiles } from './import-sources.js'
 import { counted } from './ls.js'
 import { minuteOf } from './times.js'
@@ -53,9 +54,11 @@ what is there, or newer, stays. Refused, and exit code 1: a key that is another 
     const count = { written: 0, kept: 0, refused: 0 }
     for await (const found of sources) {
       const outcomes =
-        'accountKey' in found
-          ? [await importAccountKey(found.accountKey, layoutFor(false).accountKey, store, write)]
-          : await importPair(found, (host, rsa) => layoutFor(rsa).certificate(host), store, write)
+        'unreadable' in found
+          ? [refusal(found.unreadable)]
+          : 'accountKey' in found
+            ? [await importAccountKey(found.accountKey, layoutFor(false).accountKey, store, write)]
+            : await importPair(found, (host, rsa) => layoutFor(rsa).certificate(host), store, write)
       for (const { verdict, text } of outcomes) {
         count[verdict] += 1
         const shown = dryRun && verdict === 'written' ? 'would write' : verdict
@@ -82,6 +85,8 @@ async function chosenSource(autocert?: string, certbot?: string, key?: string, c
   return fromFiles(key as string, chain as string)
 }
 
+const refusal = (why: string): Outcome => ({ verdict: 'refused', text: `(${why})` })
+
 type Write = (key: string, value: Uint8Array) => Promise<void>
 type Pair = Extract<Found, { pem: string }>
 
@@ -91,18 +96,14 @@ async function importPair(
   store: CertCache,
   write: Write,
 ): Promise<Outcome[]> {
-  const bundle = decodeBundle(Buffer.from(pem))
-  if ('fault' in bundle) return [{ verdict: 'refused', text: `(${bundle.fault})` }]
-  const facts = factsOf(Buffer.from(pem))
-  if (facts.fault !== undefined) return [{ verdict: 'refused', text: `(${facts.fault})` }]
-  const leafKey = createPrivateKey(bundle.key)
-  const type = leafKey.asymmetricKeyType
-  if (type !== 'ec' && type !== 'rsa') return [{ verdict: 'refused', text: `(a key of type ${type})` }]
-  const data = encodeBundle(leafKey, bundle.chain)
-  const hosts = facts.names.filter((name) => normalizeHost(name) === name)
-  if (hosts.length === 0) {
+  const found = usable(pem)
+  if ('why' in found) return [refusal(found.why)]
+  const { leafKey, chain, facts } = found
+  const data = encodeBundle(leafKey, chain)
+  const hosts = new Set(facts.names.map(normalizeHost).filter((host) => host !== undefined))
+  if (hosts.size === 0) {
     const names = facts.names.join(', ') || 'it has no DNS name'
-    return [{ verdict: 'refused', text: `(no name that is served without wildcards: ${names})` }]
+    return [refusal(`no name that is served without wildcards: ${names}`)]
   }
   const outcomes: Outcome[] = []
   for (const host of hosts) {
@@ -111,7 +112,7 @@ async function importPair(
       outcomes.push({ verdict: 'refused', text: `${host} (${fault})` })
       continue
     }
-    const key = keyOf(host, type === 'rsa')
+    const key = keyOf(host, leafKey.asymmetricKeyType === 'rsa')
     const present = await store.get(key)
     const former = present && factsOf(present)
     if (former?.fault === 'encrypted') {

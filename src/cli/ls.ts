@@ -123,7 +123,7 @@ function table(terminal: Terminal): Output {
         [answers, 'challenge answer'],
         [seen.get('failure') ?? 0, 'failure record'],
         [seen.get('lock') ?? 0, 'lock'],
-        [seen.get('unknown') ?? 0, 'other blob'],
+        [(seen.get('scratch') ?? 0) + (seen.get('unknown') ?? 0), 'other blob'],
       ]
       const shown = all.filter(([count], index) => count > 0 || index === 0)
       await terminal.line(shown.map(([count, what]) => counted(count, what)).join(', '))

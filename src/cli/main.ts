@@ -19,6 +19,7 @@ import { ls } from './ls.js'
 import { rm } from './rm.js'
 import { show } from './show.js'
 import { Terminal } from './terminal.js'
+import { leave } from './tidily.js'
 
 const program = 'acme-cert-cache'
 const commands: Readonly<Record<string, Command>> = {
@@ -43,7 +44,7 @@ setFlagsFromString('--optimize-for-size')
 const terminal = new Terminal()
 
 // Whoever reads the output has enough of it, such as head.
-process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => leave(code === 'EPIPE' ? 0 : 1))
 process.exitCode = await main(process.argv.slice(2))
 
 async function main([name, ...args]: string[]): Promise<number> {

@@ -1,4 +1,5 @@
 import { parseFailureRecord } from '../failure.js'
+import { normalizeHost } from '../hostname.js'
 import type { KeyType } from '../layout.js'
 import { renewalTime } from '../renewal.js'
 import { parseSuggestionRecord } from '../suggestions.js'
@@ -44,7 +45,8 @@ async function rowOf(
   const key = `${group.prefix}${host}${keyType === 'rsa-2048' ? '+rsa' : ''}`
   const names = new Set(group.entries.map(({ entry }) => entry.name))
   const isOurs = ['', '+failure', '+lock'].some((mark) => names.has(key + mark))
-  if (!isOurs || group.entries.every(({ meaning }) => !('host' in meaning) && meaning.kind !== 'lock')) return
+  if (!isOurs || normalizeHost(host) !== host) return
+  if (group.entries.every(({ meaning }) => !('host' in meaning) && meaning.kind !== 'lock')) return
   const text = async (name: string) => (names.has(name) ? store.get(name) : undefined)
   const locks = [`${key}+lock`, `${key}+renewal+lock`].filter((name) => names.has(name))
   const [data, failureData, renewalData, ...leased] = await Promise.all([

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -122,6 +123,55 @@ test('what could not be served is refused, and the rest is imported', async () =
   }
   expect(stderr).toMatch(/^1 blob written to container \S+, 0 kept, 5 refused\n$/)
   expect(await keys()).toEqual(['good.example'])
+})
+
+test('an incomplete lineage of certbot keeps the others back no more', async () => {
+  const { run, keys } = await makeOperator()
+  for (const host of ['a.example', 'b.example', 'c.example']) {
+    const made = await bundle({ host })
+    await mkdir(join(folder, host))
+    if (host !== 'a.example') await write(`${host}/privkey.pem`, made.pkcs8)
+    await write(`${host}/fullchain.pem`, made.chain)
+  }
+  const { code, stdout, stderr } = await run('import', '--certbot', folder)
+  expect(code).toBe(1)
+  expect(stdout).toMatch(
+    /^a\.example: refused \([^\n]*privkey\.pem could not be read: no such file or folder\)$/m,
+  )
+  expect(stderr).toMatch(/^2 blobs written to container \S+, 0 kept, 1 refused\n$/)
+  expect(await keys()).toEqual(['b.example', 'c.example'])
+})
+
+test('what is refused is said so that it can be mended', async () => {
+  const { run, keys } = await makeOperator()
+  const [made, other] = await Promise.all([bundle({ host: 'UPPER.example' }), bundle({ host: 'b.example' })])
+  const from = async (key: string | Uint8Array, chain: string | Uint8Array = made.chain) => {
+    await write('key', key)
+    await write('chain', chain)
+    return (await run('import', '--key', join(folder, 'key'), '--chain', join(folder, 'chain'))).stdout
+  }
+  const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
+  const ed25519 = generateKeyPairSync('ed25519').privateKey.export(pkcs8)
+  const secret = { cipher: 'aes-256-cbc', passphrase: 'secret' }
+  for (const [key, chain, told] of [
+    [made.key.export({ ...pkcs8, ...secret }), made.chain, 'encrypted: decrypt it with openssl pkey'],
+    [made.key.export({ format: 'pem', type: 'sec1', ...secret }), made.chain, 'encrypted: decrypt it'],
+    [
+      made.key.export({ format: 'der', type: 'pkcs8' }),
+      made.chain,
+      'not in PEM: convert it with openssl pkey',
+    ],
+    [made.key.export({ format: 'der', type: 'sec1' }), made.chain, 'not in PEM: convert it'],
+    [ed25519, made.chain, 'a key of type ed25519'],
+    [made.pkcs8, other.chain + made.chain, 'not the first of the chain: put it first'],
+    [made.pkcs8, other.chain, 'key mismatch'],
+    [made.pkcs8, 'rubbish', 'no certificate in PEM'],
+  ] as const) {
+    expect(await from(key, chain)).toContain(told)
+  }
+  expect(await keys()).toEqual([])
+  expect(await from(made.pkcs8)).toContain('written upper.example')
+  expect(await keys()).toEqual(['upper.example'])
 })
 
 test('a source that is not there or has nothing is said in one line', async () => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { azurite } from './azure.js'
@@ -19,6 +19,9 @@ export interface CliOptions {
   /** Where the built command is. Default: this package's. */
   bin?: string
   onOutput?: (chunk: string) => void
+  onStart?: (child: ChildProcess) => void
+  /** What it reads on standard input. Default: nothing. */
+  input?: string
 }
 
 /** Runs the built command in a process of its own, as a script would: without a terminal. */
@@ -26,8 +29,10 @@ export async function runCli(args: readonly string[], options: CliOptions = {}):
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [...(options.node ?? []), options.bin ?? bin, ...args], {
     env: { PATH, HOME, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  options.onStart?.(child)
+  child.stdin.end(options.input ?? '')
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

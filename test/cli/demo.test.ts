@@ -1,0 +1,37 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { runCli } from '../support/cli.js'
+
+const demo = fileURLToPath(new URL('../../demo/demo.js', import.meta.url))
+
+/** What it says until it has nothing more to say. */
+async function saidBy(child: ChildProcessByStdio<null, Readable, Readable>): Promise<string> {
+  let said = ''
+  for await (const chunk of child.stdout.setEncoding('utf8')) {
+    said += chunk
+    if (said.includes('Ctrl+C ends it.')) return said
+  }
+  throw new Error(`the demo ended: ${said}`)
+}
+
+test('the lines that the demo gives for its own container can be copied', async () => {
+  const child = spawn(process.execPath, [demo], { stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(async () => {
+    if (child.exitCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGINT')
+    await ended
+  })
+  const said = await saidBy(child)
+  const variables = [...(/^ {2}export (.*)$/m.exec(said)?.[1] ?? '').matchAll(/(\w+)=(\S+)/g)]
+  const env = Object.fromEntries(variables.map(([, name, value]) => [name as string, value as string]))
+  const commands = [...said.matchAll(/^ {2}npx acme-cert-cache (.*)$/gm)].map(([, line]) => line as string)
+  expect(commands).toHaveLength(2)
+  const [ls, doctor] = await Promise.all(commands.map((line) => runCli(line.split(' '), { env })))
+  expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^3 certificates, /m) })
+  expect(doctor).toMatchObject({ code: 0, stderr: '' })
+  expect(doctor?.stdout).not.toMatch(/^(warning|failed)/m)
+})

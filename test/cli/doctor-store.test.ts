@@ -1,0 +1,134 @@
+import type { ChildProcess } from 'node:child_process'
+import { createServer, request } from 'node:http'
+import { ContainerSASPermissions } from '@azure/storage-blob'
+import { expect, onTestFinished, test } from 'vitest'
+import { azurite, serviceClient } from '../support/azure.js'
+import { accessTo, runCli } from '../support/cli.js'
+import { checked, makeOperator } from '../support/operator.js'
+import { openTap } from '../support/tap.js'
+import { listen } from '../support/tls.js'
+
+// No CA is asked.
+const ca = ['--directory', 'https://127.0.0.1:1/directory']
+
+type Client = Awaited<ReturnType<typeof makeOperator>>['client']
+
+async function doctorWith(client: Client, permissions: string) {
+  const url = await client.generateSasUrl({
+    permissions: ContainerSASPermissions.parse(permissions),
+    expiresOn: new Date(Date.now() + 600_000),
+  })
+  const env = { AZURE_STORAGE_SAS_TOKEN: new URL(url).search }
+  const { stdout } = checked(
+    await runCli(['doctor', ...accessTo(client.containerName).flags, ...ca], { env }),
+  )
+  return found(stdout)
+}
+
+/** The status of each check, and what was said of it. */
+const found = (stdout: string): Record<string, { status?: string; text?: string }> =>
+  Object.fromEntries(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => /^(\w+) +(.*?): (.*)$/.exec(line) ?? [])
+      .map(([, status, check, text]) => [check, { status, text }]),
+  )
+
+test('permissions are tried whichever others there are', async () => {
+  const { client, keys } = await makeOperator()
+  const writer = await doctorWith(client, 'acwdl')
+  expect(writer).toMatchObject({
+    container: { status: 'failed' },
+    private: { status: 'ok' },
+    write: { status: 'ok' },
+    lock: { status: 'ok' },
+    delete: { status: 'ok' },
+    list: { status: 'ok' },
+  })
+  const reader = await doctorWith(client, 'r')
+  expect(reader).toMatchObject({
+    container: { status: 'ok' },
+    private: { status: 'ok' },
+    write: { status: 'failed' },
+    lock: { status: 'failed' },
+    delete: { status: 'failed' },
+    list: { status: 'warning' },
+  })
+  expect(await keys()).toEqual([])
+})
+
+test('whether anybody can read it is seen without the right to write', async () => {
+  const client = serviceClient().getContainerClient(`public-${process.pid}-${Date.now()}`)
+  await client.create({ access: 'blob' })
+  expect((await doctorWith(client, 'rl')).private).toMatchObject({
+    status: 'failed',
+    text: expect.stringContaining('anybody can read'),
+  })
+})
+
+test('all checks go through the proxy of the environment', async () => {
+  const { client } = await makeOperator()
+  const { host, hostname, port } = new URL(azurite().endpoint)
+  const proxy = createServer((req, res) => {
+    const { pathname, search } = new URL(req.url ?? '')
+    const headers = { ...req.headers, host }
+    const onward = request(
+      { hostname, port, path: pathname + search, method: req.method, headers },
+      (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.headers)
+        answer.pipe(res)
+      },
+    )
+    req.pipe(onward)
+  })
+  const HTTP_PROXY = `http://127.0.0.1:${await listen(proxy)}`
+  onTestFinished(() => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+  const { flags, env } = accessTo(client.containerName, 'http://store.invalid/fleet')
+  const { stdout } = checked(await runCli(['doctor', ...flags, ...ca], { env: { ...env, HTTP_PROXY } }))
+  const { CA: _, ...store } = found(stdout)
+  expect(Object.values(store).map(({ status }) => status)).toEqual(Array(8).fill('ok'))
+})
+
+test.each([
+  ['Ctrl+C', 130, (child?: ChildProcess) => child?.kill('SIGINT')],
+  ['the end of who reads its output', 0, (child?: ChildProcess) => child?.stdout?.destroy()],
+] as const)('%s, while it writes, leaves nothing behind', async (_name, code, stop) => {
+  const { client, keys } = await makeOperator()
+  const tap = await openTap(azurite().endpoint)
+  onTestFinished(tap.close)
+  const { flags, env } = accessTo(client.containerName, tap.endpoint)
+  let child: ChildProcess | undefined
+  tap.fault((method, path) => {
+    if (method === 'PUT' && path.includes('/doctor-')) stop(child)
+    return undefined
+  })
+  const onStart = (started: ChildProcess) => {
+    child = started
+  }
+  expect(await runCli(['doctor', ...flags, ...ca], { env, onStart })).toMatchObject({ code, stderr: '' })
+  expect(tap.take().at(-1)).toMatch(/^DELETE /)
+  expect(await keys()).toEqual([])
+})
+
+test('what doctor may not delete is no certificate to ls, and goes with clean', async () => {
+  const { client, run, runAt, json, keys } = await makeOperator()
+  const { delete: finding } = await doctorWith(client, 'racwl')
+  const [scratch] = await keys()
+  expect(scratch).toMatch(/^doctor-/)
+  expect(finding).toMatchObject({
+    status: 'failed',
+    text: expect.stringContaining(`${scratch} stays until clean removes it`),
+  })
+  expect(await json('ls')).toEqual([])
+  expect(await run('ls')).toMatchObject({ code: 0, stderr: '' })
+  expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
+  // It would end in half a minute.
+  await client.getBlobClient(`${scratch}+lock`).getBlobLeaseClient().breakLease(0)
+  const later = await runAt(2 * 3_600_000, 'clean', '--yes')
+  expect(later).toMatchObject({ code: 0, stdout: expect.stringContaining(`${scratch}  of doctor`) })
+  expect(await keys()).toEqual([])
+})
