@@ -267,16 +267,6 @@ test('close tries once more, and says what could not be stored', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test.each([0, -1, 1.5, Number.NaN, '10'])('max %j is a TypeError', (max) => {
-  expect(() => new LruCertCache(new MemoryStore(), { max: max as number })).toThrow(
-    /^LruCertCache: max must be/,
-  )
-})
-
-test('it takes nothing but a CertCache', () => {
-  expect(() => new LruCertCache({} as never)).toThrow(/^LruCertCache: store must be a CertCache/)
-})
-
 test('refresh looks at the store past memory, and keeps what is accepted', async () => {
   const store = new MemoryStore()
   store.values.set('a.example', bytes('1'))

@@ -85,6 +85,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
       connection.rows(this.#statements.get, [key], signal),
     )
     if (!row) return undefined
+    if (row.data === null) {
+      const table = this.#table
+      throw new StoreError('ERR_STORE_ENTRY', `${key} in table ${table} is larger than any certificate`)
+    }
     if (!(row.data instanceof Uint8Array)) throw this.#changedByDriver(key)
     // A copy: the driver's may be a piece of all that arrived.
     return new Uint8Array(row.data)
@@ -152,7 +156,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   #check(key: string): void {
     assertCacheKey(key)
     if (key.length > longestKey) {
-      throw new StoreError('ERR_STORE_FAILED', `the key ${key} is longer than ${longestKey} characters`)
+      throw new StoreError('ERR_STORE_ENTRY', `the key ${key} is longer than ${longestKey} characters`)
     }
   }
 

@@ -1,3 +1,4 @@
+import { largestValue } from '../cache.js'
 import { leaseMs } from '../lease.js'
 
 export type Dialect = 'PostgreSQL' | 'MySQL' | 'SQLite'
@@ -82,7 +83,8 @@ export function statementsFor(dialect: Dialect, table: string) {
   const key = quoted('key')
   const updated = flavour.onDuplicate(key, (inserted) => `data = ${inserted('data')}, updated_at = ${now}`)
   return {
-    get: `select data from ${values} where ${key} = ?`,
+    // What is too large never leaves the database.
+    get: `select case when length(data) <= ${largestValue} then data end as data from ${values} where ${key} = ?`,
     put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${updated}`,
     delete: `delete from ${values} where ${key} = ?`,
     list:

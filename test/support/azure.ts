@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob'
-import { inject } from 'vitest'
+import { expect, inject, onTestFinished } from 'vitest'
+import type { StoreError } from '../../src/index.js'
+import { openTap } from './tap.js'
 
 export const azurite = () => inject('azurite')
 
@@ -16,4 +18,21 @@ export async function freshContainer() {
   await client.create()
   const { accountName, accountKey, endpoint } = azurite()
   return { client, connect: { accountName, accountKey, endpoint, containerName } }
+}
+
+/** A new container, behind a proxy that lives as long as the test. */
+export async function tappedContainer() {
+  const { client, connect } = await freshContainer()
+  const tap = await openTap(azurite().endpoint)
+  onTestFinished(tap.close)
+  return { client, tap, connect: { ...connect, endpoint: tap.endpoint }, at: `/${connect.containerName}` }
+}
+
+export async function failure(promise: Promise<unknown>): Promise<StoreError> {
+  const error: unknown = await promise.then(
+    () => expect.unreachable('it should have failed'),
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(Error)
+  return error as StoreError
 }
