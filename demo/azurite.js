@@ -9,8 +9,9 @@ const main = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.
 /**
  * Starts Azurite, Microsoft's emulator of Azure Blob Storage, in a process of its own: in memory, on a free
  * port of the loopback interface, with an account and key made for this run.
+ * @param more further arguments
  */
-export async function startAzurite() {
+export async function startAzurite(/** @type {readonly string[]} */ more = []) {
   const accountName = 'fleet'
   const accountKey = randomBytes(32).toString('base64')
   const args = [
@@ -21,6 +22,7 @@ export async function startAzurite() {
     '--silent',
     '--blobHost=127.0.0.1',
     '--blobPort=0',
+    ...more,
   ]
   const child = spawn(process.execPath, args, {
     cwd: tmpdir(),
@@ -48,7 +50,7 @@ function listeningOn(child) {
     /** @param {Buffer} chunk */
     const listen = (chunk) => {
       said += chunk
-      const origin = /successfully listens on (http:\/\/\S+)/.exec(said)?.[1]
+      const origin = /successfully listens on (https?:\/\/\S+)/.exec(said)?.[1]
       if (origin) resolve(origin)
     }
     child.stdout.on('data', listen)

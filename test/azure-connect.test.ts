@@ -1,5 +1,13 @@
-import { expect, test } from 'vitest'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { startAzurite } from '../demo/azurite.js'
 import { AzureBlobCertCache } from '../src/index.js'
+import { selfSignedCertificate } from '../src/testing/index.js'
 import { azurite, failure, freshContainer, serviceClient, tappedContainer } from './support/azure.js'
 import { openTap } from './support/tap.js'
 
@@ -163,4 +171,23 @@ test.each([
   expect(error).toBeInstanceOf(TypeError)
   expect(error.message).toMatch(named)
   expect(error.message).not.toMatch(/a2V5|c2VjcmV0/)
+})
+
+test('an identity is let in by its token, and can do all that is needed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'azurite-https-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const { certificate, privateKey } = await selfSignedCertificate(['127.0.0.1'])
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  await writeFile(cert, certificate)
+  await writeFile(key, privateKey)
+  const { endpoint, close } = await startAzurite(['--oauth=basic', `--cert=${cert}`, `--key=${key}`])
+  onTestFinished(close)
+  const script = fileURLToPath(new URL('support/token-login.js', import.meta.url))
+  const env = { ...process.env, NODE_EXTRA_CA_CERTS: cert }
+  const { stdout } = await promisify(execFile)(process.execPath, [script, endpoint], { env })
+  expect(JSON.parse(stdout)).toEqual({
+    value: 'value',
+    locked: true,
+    scopes: ['https://storage.azure.com/.default'],
+  })
 })
