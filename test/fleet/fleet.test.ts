@@ -46,6 +46,18 @@ test('10 cold machines, 50 handshakes each on 20 hosts: 20 orders, and no lock s
   expect(await fleet.blobs()).toEqual(['acme_account+key', ...hosts].sort())
 })
 
+test('a store that takes half a second for each answer, or more, changes nothing but the time', {
+  timeout: 60_000,
+}, async () => {
+  const fleet = await startFleet()
+  const machines = await fleet.machines(3)
+  for (const [index, { way }] of machines.entries()) way.tap.slow(400 + 300 * index)
+  const serials = await Promise.all(machines.map(({ handshakes }) => handshakes(host, 20)))
+  expect(new Set(serials.flat()).size).toBe(1)
+  expect(fleet.ca.counts).toMatchObject({ accounts: 1, orders: 1, certificates: 1 })
+  expect(await fleet.blobs()).toEqual([host, 'acme_account+key'])
+})
+
 test('the lock costs the winner no more than 6 requests, and a waiter 1 a second', {
   timeout: 60_000,
 }, async () => {

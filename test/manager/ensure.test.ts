@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { Pace } from '../../src/pace.js'
 import { makeBundle } from '../support/certificates.js'
@@ -30,6 +33,14 @@ test('hosts are kept though memory has no room for them', async () => {
   await manager.ensure(['a.example', 'b.example'])
   t.clock.jump(63 * day)
   await expect.poll(() => [t.ca.ordersFor('a.example'), t.ca.ordersFor('b.example')]).toEqual([2, 2])
+})
+
+test('keeping hosts keeps no process from its end', async () => {
+  const script = fileURLToPath(new URL('../support/idle-process.js', import.meta.url))
+  const { data } = await makeBundle({ host: 'a.example' })
+  const env = { ...process.env, CERTIFICATE: Buffer.from(data).toString() }
+  const { stdout } = await promisify(execFile)(process.execPath, [script], { env })
+  expect(stdout).toBe('store')
 })
 
 test('a host that could not be had is tried again when it is time to, and one that is no host name is not', async () => {

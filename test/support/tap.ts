@@ -22,6 +22,7 @@ export type Fault =
 export async function openTap(target: string, certificate?: ServerCertificate) {
   const requests: string[] = []
   let faultFor = (_method: string, _path: string): Fault => undefined
+  let delayMs = 0
   const upstream = new URL(target)
   const pending = new Set<ServerResponse>()
 
@@ -37,7 +38,7 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
     res.once('close', () => pending.delete(res))
     if (fault === 'reset') req.socket.destroy()
     else if (fault === 'hang') return
-    else if (typeof fault !== 'object') forward(req, res, fault)
+    else if (typeof fault !== 'object') setTimeout(() => forward(req, res, fault), delayMs)
     else {
       const body = `<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>made by the test</Message></Error>`
       res
@@ -113,6 +114,10 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
     /** Requests under way. */
     get pending() {
       return pending.size
+    },
+    /** Each answer takes so much longer. */
+    slow(ms: number) {
+      delayMs = ms
     },
     fault(choose: (method: string, path: string) => Fault) {
       faultFor = choose
