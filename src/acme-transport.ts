@@ -75,11 +75,22 @@ async function exchange(
     throw outgoing.reusedSocket && code === 'ECONNRESET' ? new StaleConnection('ECONNRESET') : thrown
   }
   const text = await readBody(incoming)
-  const json = /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
+  const status = incoming.statusCode ?? 0
+  const json = method !== 'head' && /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
   return {
-    status: incoming.statusCode ?? 0,
+    status,
     headers: incoming.headers as AcmeResponse['headers'],
-    data: json ? (JSON.parse(text) as unknown) : text,
+    data: json ? parseJson(text, status) : text,
+  }
+}
+
+/** Of a refusal status and `Retry-After` count, whatever it says. */
+function parseJson(text: string, status: number): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (status < 400) throw error
+    return text
   }
 }
 

@@ -105,7 +105,8 @@ describe.each(endpoints)('%s', (on) => {
   })
 
   test.each(['end', 'reset'] as const)('broken off in its body: %s', async (breakOff) => {
-    await fails([{ on, breakOff }])
+    const { message } = await fails([{ on, breakOff }])
+    expect(message).toMatch(/did not answer at .*: ECONNRESET/)
   })
 })
 
@@ -113,12 +114,21 @@ describe('newNonce', () => {
   // Without bodies, as nonces are asked for with HEAD: then they say nothing that could be wrong.
   test.each(problemTypes)('answered with %s', async (type) => {
     const { message } = await fails([{ on: 'newNonce', type }])
-    expect(message).toMatch(/newNonce/)
+    expect(message).toMatch(/answered \d{3} at .*\/newNonce/)
   })
 
   test('answered with an error in HTML', async () => {
     await fails([{ on: 'newNonce', ...html, status: 502 }])
   })
+})
+
+test.each([
+  ['a nonce', { on: 'newNonce' as const, type: 'rateLimited' }],
+  ['an order, with a body that is no JSON', { on: 'newOrder' as const, status: 503, body: '' }],
+])('Retry-After counts where the CA refuses %s', async (_, fault) => {
+  const { retryAt } = await fails([{ contentType: 'application/problem+json', retryAfter: 86_400, ...fault }])
+  // The clock has been moved on by two days since.
+  expect(Math.round((Number(retryAt) - t.clock.now()) / 3_600_000)).toBe(-24)
 })
 
 test.each(problemTypes)('a validation that failed with %s', async (type) => {
