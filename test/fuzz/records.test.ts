@@ -47,6 +47,7 @@ property(
   fc.oneof(
     damaged(encode(failure), ['null', '-', '9', 'e9', '"', '\\u0000']),
     fc.record({ failures: odd, retryAt: odd, message: odd }, { requiredKeys: [] }).map(encode),
+    numbers.map((retryAt) => encode({ ...failure, retryAt })),
     fc.json().map((text) => Buffer.from(text)),
     fc.uint8Array(),
   ),
