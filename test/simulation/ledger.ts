@@ -26,8 +26,13 @@ export const clockErrorMs = minute
 const unaskedMs = 7 * hour
 /** A host that is due is worked on by then: when it is looked at next, or asked for next. */
 const lateMs = 12 * hour
+/** What no handshake asks for is compared with the store every 6 hours. */
+const adoptedMs = 8 * hour
 /** After an outage it is a matter of when the failed renewals are tried again: daily, far from the end. */
 const afterOutageMs = 1.5 * day
+
+/** A run that breaks so many promises has said enough. */
+const enough = 10
 
 /** Every certificate that was made, and what is promised about them: checked as time goes by. */
 export class Ledger {
@@ -65,6 +70,11 @@ export class Ledger {
     return this.#byChain.get(text.slice(text.indexOf('-----BEGIN CERTIFICATE-----')))
   }
 
+  /** There is no use in going on. */
+  get isHopeless(): boolean {
+    return this.broken.length >= enough
+  }
+
   fail(host: string, what: string): void {
     this.broken.push(`${host} on ${new Date(this.time.now).toISOString()}: ${what}`)
   }
@@ -76,6 +86,17 @@ export class Ledger {
     if (!former || time.now >= former.due.start - clockErrorMs) return
     if (troubles.between(time.now - unaskedMs, time.now)) return
     this.fail(host, `ordered before the time, ${new Date(former.due.start).toISOString()}`)
+  }
+
+  /** A machine has a certificate ready: not for long after the store has a newer one. */
+  serving(host: string, notBefore: number): void {
+    const { time, troubles } = this
+    const newest = this.#byHost.get(host)?.findLast(isThere)
+    if (!newest?.isStored || notBefore >= newest.notBefore || this.#reported.has(newest)) return
+    const lastTime = newest.notBefore + adoptedMs
+    if (time.now < lastTime || troubles.between(time.now - adoptedMs, time.now)) return
+    this.#reported.add(newest)
+    this.fail(host, 'replaced, and still served')
   }
 
   /** Whatever happens, no host's newest certificate expires; and it is replaced in time if nothing happens. */

@@ -128,12 +128,15 @@ export class Machine {
     this.onEnd()
   }
 
-  /** What it keeps it has ready at any time. */
+  /** What it keeps it has ready at any time, and what others have replaced it replaces, too. */
   check(): void {
     const { hosts, ledger, time, memoryMax } = this.around
     if (memoryMax < hosts.length) return // where there is no room it can't be ready; that it is stored is checked
     const ready = new Set<string>()
-    for (const { host, notAfter } of this.#parts.certificates.live()) if (notAfter > time.now) ready.add(host)
+    for (const { host, notBefore, notAfter } of this.#parts.certificates.live()) {
+      if (notAfter > time.now) ready.add(host)
+      ledger.serving(host, notBefore)
+    }
     for (const { name, isKept } of hosts) {
       if (isKept && this.#had.has(name) && !ready.has(name)) ledger.fail(name, 'kept, and not ready')
     }

@@ -42,10 +42,10 @@ export class Timeline {
   }
 
   /** Fires all timers up to `end`, each when everything that the former started has come to its next timer. */
-  async run(end: number): Promise<void> {
+  async run(end: number, isOver: () => boolean): Promise<void> {
     for (let count = 1; ; count++) {
       const timer = this.#heap[0]
-      if (!timer || timer.at > end) return
+      if (!timer || timer.at > end || isOver()) return
       this.#pop()
       if (!timer.wanted) continue
       this.now = timer.at

@@ -114,7 +114,7 @@ async function run(options: WorldOptions): Promise<Outcome> {
     time.after(hour, check)
   }
   check()
-  await time.run(end)
+  await time.run(end, () => ledger.isHopeless)
   for (const machine of machines) handshakes += machine.handshakes
   return {
     broken: ledger.broken,
