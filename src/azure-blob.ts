@@ -1,4 +1,4 @@
-import { storeErrorFrom } from './azure-errors.js'
+import { advice, storeErrorFrom } from './azure-errors.js'
 import type { LeasableBlob } from './azure-lease.js'
 import type { AzureConnectOptions } from './azure-options.js'
 import { retrying } from './azure-retry.js'
@@ -226,7 +226,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${timeoutMs} ms to ${what} in container ${container}`,
+        `Azure Blob Storage took longer than ${timeoutMs} ms to ${what} in container ${container}. ${advice.ERR_STORE_TIMEOUT}`,
       )
     try {
       return await withDeadline(

@@ -6,6 +6,7 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
 import type { AzureBlobCertCacheOptions } from './azure-blob.js'
+import { firstLine, tokenAdvice } from './azure-errors.js'
 import {
   type AzureConnectOptions,
   type CheckedConnectOptions,
@@ -27,7 +28,7 @@ const pipeline: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
 export async function connectContainer(options: AzureConnectOptions) {
   const checked = checkConnectOptions(options)
   if (options.credential) await fetchFirstToken(options.credential)
-  const container = makeClient(checked, options.credential)
+  const container = named(makeClient(checked, options.credential), checked.containerName)
   const createContainer = options.createContainer
     ? (abortSignal: AbortSignal) => container.createIfNotExists({ abortSignal })
     : undefined
@@ -59,6 +60,10 @@ function makeClient(
   return new ContainerClient(url, credential ?? new AnonymousCredential(), pipeline)
 }
 
+/** For messages: the SDK reads it from the URL, and finds another or none where the path is not as it expects. */
+const named = (container: ContainerClient, containerName: string): ContainerClient =>
+  Object.defineProperty(container, 'containerName', { value: containerName })
+
 function fromConnectionString(connectionString: string, containerName: string): ContainerClient {
   try {
     const service = BlobServiceClient.fromConnectionString(connectionString, pipeline)
@@ -79,7 +84,10 @@ function containerUrl(serviceUrl: URL, containerName: string): string {
 
 async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   const timeout = () =>
-    new StoreError('ERR_STORE_TIMEOUT', `the credential gave no token within ${firstTokenMs / 1_000} s`)
+    new StoreError(
+      'ERR_STORE_TIMEOUT',
+      `the credential gave no token within ${firstTokenMs / 1_000} s. ${tokenAdvice}`,
+    )
   try {
     await withDeadline((abortSignal) => credential.getToken(storageScope, { abortSignal }), {
       ms: firstTokenMs,
@@ -89,6 +97,9 @@ async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   } catch (thrown) {
     if (thrown instanceof StoreError) throw thrown
     const { name, message } = toError(thrown)
-    throw new StoreError('ERR_STORE_CREDENTIALS', `the credential gave no token: ${name}: ${message}`)
+    throw new StoreError(
+      'ERR_STORE_CREDENTIALS',
+      `the credential gave no token (${name}: ${firstLine(message)}). ${tokenAdvice}`,
+    )
   }
 }

@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { StoreError, toError } from '../errors.js'
 import type { Terminal } from './terminal.js'
 
 /** What was typed can't be meant: exit code 2, with a word about the help. */
@@ -80,16 +79,3 @@ export function duration(name: string, value: string): number {
 
 /** What others wrote, such as a CA's name in a certificate: without what a terminal would act on. */
 export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '�')
-
-/** One line about anything that was thrown. */
-export function messageOf(thrown: unknown): string {
-  const error = toError(thrown)
-  const message = firstLine(error.message)
-  const { cause } = error
-  // What the message would send the reader to.
-  if (!(error instanceof StoreError) || error.code !== 'ERR_STORE_FAILED' || !(cause instanceof Error))
-    return message
-  return `${message.replace(/ See the cause.*$/, '')} ${firstLine(cause.message)}`
-}
-
-const firstLine = (text: string) => printable((text.split('\n', 1)[0] as string).trim())

@@ -54,11 +54,15 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     const kept: { readonly by: string | number; readonly packed: string }[] = []
     let corrupt = 0
     let encrypted = 0
-    for await (const rows of read(connection, terminal, seen, chosenPrefix(given))) {
+    let unreadable = 0
+    const found = read(connection, terminal, seen, chosenPrefix(given))
+    // What was found before an error is shown, too.
+    for await (const rows of beforeErrors(found, () => output.flush())) {
       for (const row of rows) {
         if (row.state === 'corrupt') corrupt += 1
         if (row.state === 'encrypted') encrypted += 1
-        if (endsBefore !== undefined && !(row.notAfter && row.notAfter.getTime() <= endsBefore)) continue
+        if (row.state === 'unreadable') unreadable += 1
+        else if (endsBefore !== undefined && !(row.notAfter && row.notAfter.getTime() <= endsBefore)) continue
         if (order) kept.push(pack(row, order))
         else await output.row(row)
       }
@@ -70,11 +74,17 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
         `acme-cert-cache: when ${counted(encrypted, 'certificate')} end can’t be read here: encrypted, see manager.status()`,
       )
     }
-    if (corrupt === 0) return 0
-    terminal.note(
-      `acme-cert-cache: ${counted(corrupt, 'certificate')} can’t be read: see them with show, and remove them with rm, so that new ones are ordered`,
-    )
-    return 1
+    if (corrupt > 0) {
+      terminal.note(
+        `acme-cert-cache: ${counted(corrupt, 'certificate')} can’t be read: see them with show, and remove them with rm, so that new ones are ordered`,
+      )
+    }
+    if (unreadable > 0) {
+      terminal.note(
+        `acme-cert-cache: of ${counted(unreadable, 'certificate')} the service does not give out the blobs: set their access tier to hot, or remove them with rm`,
+      )
+    }
+    return corrupt + unreadable === 0 ? 0 : 1
   },
 }
 
@@ -100,13 +110,25 @@ async function* read(
 const ascending = (a: { by: string | number }, b: { by: string | number }) =>
   a.by < b.by ? -1 : a.by > b.by ? 1 : 0
 
+async function* beforeErrors<T>(items: AsyncIterable<T>, flush: () => Promise<void>): AsyncGenerator<T> {
+  try {
+    yield* items
+  } catch (thrown) {
+    await flush()
+    throw thrown
+  }
+}
+
 interface Output {
   row(row: Row): Promise<void>
+  /** Shows the rows that wait for others, to be measured with. */
+  flush(): Promise<void>
   end(seen: ReadonlyMap<Kind, number>): Promise<void>
 }
 
 const jsonLines = (terminal: Terminal): Output => ({
   row: (row) => terminal.json(row),
+  flush: async () => undefined,
   end: async () => undefined,
 })
 
@@ -114,6 +136,7 @@ function table(terminal: Terminal): Output {
   const rows = new Table(terminal, ['HOST', 'KEY', 'ISSUER', 'EXPIRES', 'LEFT', 'RENEWS', 'LOCK', 'STATE'])
   return {
     row: (row) => rows.add(cells(row, Date.now())),
+    flush: () => rows.end(),
     async end(seen) {
       await rows.end()
       const answers = (seen.get('http-01') ?? 0) + (seen.get('tls-alpn-01') ?? 0)
@@ -135,7 +158,7 @@ function cells(row: Row, now: number): Cell[] {
   const { host, key, keyType, issuer, notAfter, renewAt, locked, failure, state, fault } = row
   const prefix = key.slice(0, key.indexOf(host))
   const failing = failure && failure.retryAt.getTime() > now && `failing until ${minuteOf(failure.retryAt)}`
-  const shown = state === 'corrupt' ? `corrupt: ${fault}` : state
+  const shown = fault === null ? state : `${state}: ${fault}`
   const colour =
     { valid: 'green', encrypted: 'dim', due: 'yellow', 'no certificate': 'yellow' }[state as string] ?? 'red'
   return [

@@ -2,20 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { CertCacheError, toError } from '../errors.js'
-import {
-  type Command,
-  CommandError,
-  type Flags,
-  messageOf,
-  parse,
-  printable,
-  UsageError,
-} from './arguments.js'
+import { type Command, CommandError, type Flags, parse, printable, UsageError } from './arguments.js'
 import { clean } from './clean.js'
 import { doctor } from './doctor.js'
 import { exportCertificate } from './export.js'
 import { importCertificates } from './import.js'
 import { ls } from './ls.js'
+import { messageOf } from './messages.js'
 import { rm } from './rm.js'
 import { show } from './show.js'
 import { Terminal } from './terminal.js'

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -178,6 +178,23 @@ test('without credentials and without @azure/identity it says what to set or ins
       stderr: oneLine(/set AZURE_STORAGE_KEY.*install @azure\/identity/),
     })
     expect(await runCli(['--version'], { bin })).toMatchObject({ code: 0 })
+    const ignored = { AZURE_STORAGE_CONNECTION_STRING: 'UseDevelopmentStorage=true' }
+    const notUsed = oneLine(/AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account/)
+    expect(await runCli(['ls', ...at], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
+
+    // As it is where nobody has logged in.
+    const identity = join(modules, '@azure/identity')
+    await mkdir(identity)
+    await writeFile(join(identity, 'package.json'), '{ "type": "module", "main": "index.js" }')
+    const source = `export class DefaultAzureCredential {
+  async getToken() { throw Object.assign(new Error('tried in vain\\n  this and that'), { name: 'ChainError' }) }
+}`
+    await writeFile(join(identity, 'index.js'), source)
+    expect(await runCli(['ls', ...at], { bin })).toMatchObject({
+      code: 1,
+      stderr: oneLine(/ChainError: tried in vain\)\. Set AZURE_STORAGE_KEY.* log in with az login\./),
+    })
+    expect(await runCli(['ls', ...at], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
   } finally {
     await rm(folder, { recursive: true })
   }
