@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.js'
 import type { Command } from './arguments.js'
 import { factsOf } from './certificate-facts.js'
-import { type Connection, caFlags, chosenPrefix, connect, connectionFlags } from './connect.js'
+import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from './connect.js'
 import { type Entry, mapInOrder, understand } from './entries.js'
 import { counted } from './ls.js'
 import { agreed } from './rm.js'
@@ -28,13 +28,14 @@ Without --directory or --key-prefix: those of all CAs.`,
   operands: [0, 0],
   flags: {
     ...connectionFlags,
-    ...caFlags,
+    ...anyCaFlags,
     yes: { help: 'don’t ask' },
     'dry-run': { help: 'show, and remove nothing' },
   },
   async run(given, terminal) {
+    const chosen = chosenPrefix(given)
     const connection = await connect(given)
-    const litter = await find(connection, terminal, chosenPrefix(given))
+    const litter = await find(connection, terminal, chosen)
     for (const { item, why } of litter) await terminal.line(`${item.entry.name}  ${why}`)
     if (litter.length === 0) terminal.note('there is nothing to remove')
     if (litter.length === 0 || given.flags['dry-run'] === true) return 0

@@ -31,6 +31,12 @@ export const caFlags: Flags = {
   'key-prefix': { value: 'TEXT', help: 'the manager’s option acme.keyPrefix, where it is set' },
 }
 
+/** Of the commands that are about all CAs, unless one is chosen. */
+export const anyCaFlags: Flags = {
+  ...caFlags,
+  directory: { value: 'URL', help: 'a CA’s directory, to see its alone; default: all CAs' },
+}
+
 /** A handshake would not wait so long; an operator does. */
 const requestMs = 15_000
 
@@ -229,9 +235,13 @@ export function directoryUrl(given: Given): string {
   return url
 }
 
-/** What the keys of the chosen CA begin with, as the manager has it; `undefined` if none was chosen. */
+/**
+ * What the keys of the chosen CA begin with, as the manager has it; `undefined` if none was chosen.
+ * @throws {UsageError} for a prefix that no key can have
+ */
 export function chosenPrefix(given: Given): string | undefined {
   const prefix = textOf(given, 'key-prefix')
+  layoutOf(given, 'ecdsa-p256')
   if (prefix !== undefined) return prefix
   return textOf(given, 'directory') === undefined ? undefined : defaultPrefix(directoryUrl(given))
 }

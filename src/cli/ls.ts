@@ -1,5 +1,5 @@
 import { type Command, duration, type Flags, textOf, UsageError } from './arguments.js'
-import { type Connection, caFlags, chosenPrefix, connect, connectionFlags } from './connect.js'
+import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from './connect.js'
 import { groups, type Kind, mapInOrder } from './entries.js'
 import { pack, type Row, rowsOf, unpack } from './rows.js'
 import { type Cell, Table } from './table.js'
@@ -19,7 +19,7 @@ const sorts: Record<string, (row: Row) => string | number> = {
 
 const flags: Flags = {
   ...connectionFlags,
-  ...caFlags,
+  ...anyCaFlags,
   expiring: {
     value: 'TIME',
     help: 'only certificates that end within this time, such as 14d, or have ended',
@@ -48,6 +48,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     }
     const expiring = textOf(given, 'expiring')
     const endsBefore = expiring === undefined ? undefined : Date.now() + duration('expiring', expiring)
+    const chosen = chosenPrefix(given)
     const connection = await connect(given)
     const output = given.flags.json === true ? jsonLines(terminal) : table(terminal)
     const seen = new Map<Kind, number>()
@@ -55,7 +56,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     let corrupt = 0
     let encrypted = 0
     let unreadable = 0
-    const found = read(connection, terminal, seen, chosenPrefix(given))
+    const found = read(connection, terminal, seen, chosen)
     // What was found before an error is shown, too.
     for await (const rows of beforeErrors(found, () => output.flush())) {
       for (const row of rows) {

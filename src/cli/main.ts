@@ -42,6 +42,7 @@ process.exitCode = await main(process.argv.slice(2))
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === '--version' || name === '-v') return say(version())
+  if (name === 'help' && args[0] !== undefined) return main([args[0], '--help'])
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     await say(overview())
     return name === undefined ? 2 : 0

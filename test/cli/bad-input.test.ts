@@ -46,7 +46,17 @@ test.each([
   [['ls', ...at, '--blob-prefix', 'a:b'], key, /prefix must be printable ASCII/],
   [['show', ...at, 'a_b.example'], key, /a_b\.example is no DNS name/],
   [['show', ...at, '\u001b[31m.example'], key, /is no DNS name/],
-  [['show', ...at], key, /takes HOST/],
+  [['show', ...at], key, /takes HOST;/],
+  [['show', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['rm', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['doctor', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['import', ...at, '--key', 'x', '--chain', 'y', 'z'], key, /z is too much;/],
+  [['help', 'unheard-of'], {}, /there is no command unheard-of/],
+  [['ls', ...at, '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
+  [['clean', ...at, '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
+  [['ls', ...at, '--directory', 'http://ca.invalid'], key, /--directory takes an https URL/],
+  [['doctor', ...at, '--dns', 'foo'], key, /--dns takes the IP address/],
+  [['doctor', ...at, 'a.example', '--dns', 'foo'], key, /--dns takes the IP address/],
   [['show', ...at, 'a.example', '--directory', 'http://ca.invalid'], key, /--directory takes an https URL/],
   [['show', ...at, 'a.example', '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
   [['export', ...at, 'a.example', '--key', 'x'], key, /--key and --chain are needed/],
@@ -231,6 +241,10 @@ test.each(['ls', 'show', 'import', 'export', 'rm', 'clean', 'doctor'])(
       'Exit codes: 0',
     ])
       expect(stdout).toContain(part)
+    expect(await runCli([command, '-h'])).toEqual({ code, stdout, stderr })
+    expect(await runCli(['help', command])).toEqual({ code, stdout, stderr })
+    const isOfAll = command === 'ls' || command === 'clean'
+    expect(stdout.includes('default: Let’s Encrypt’s production')).toBe(!isOfAll)
   },
 )
 
