@@ -134,7 +134,8 @@ const jsonLines = (terminal: Terminal): Output => ({
 })
 
 function table(terminal: Terminal): Output {
-  const rows = new Table(terminal, ['HOST', 'KEY', 'ISSUER', 'EXPIRES', 'LEFT', 'RENEWS', 'LOCK', 'STATE'])
+  const titles = ['HOST', 'KEY', 'ISSUER', 'EXPIRES', 'LEFT', 'RENEWS', 'LOCK', 'STATE']
+  const rows = new Table(terminal, titles, [titles.indexOf('ISSUER'), titles.indexOf('HOST')])
   return {
     row: (row) => rows.add(cells(row, Date.now())),
     flush: () => rows.end(),
