@@ -74,11 +74,13 @@ function fromConnectionString(connectionString: string, containerName: string): 
   }
 }
 
-/** The container's URL; a SAS of the container has its name in the path already. */
+/** The container's URL; a SAS URL of the container has its name in the path already. */
 function containerUrl(serviceUrl: URL, containerName: string): string {
   const url = new URL(serviceUrl)
   const path = url.pathname.replace(/\/+$/, '')
-  url.pathname = path.endsWith(`/${containerName}`) ? path : `${path}/${containerName}`
+  // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
+  const isContainers = url.searchParams.has('sig') && path.endsWith(`/${containerName}`)
+  url.pathname = isContainers ? path : `${path}/${containerName}`
   return url.href
 }
 
