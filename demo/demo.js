@@ -151,8 +151,8 @@ async function run() {
   console.log(
     `\nThe command for the operator, with Azurite's account, which was made for this run:
   export AZURE_STORAGE_ACCOUNT=${azure.accountName} AZURE_STORAGE_KEY=${azure.accountKey}
-  npx acme-cert-cache ls ${at}
-  npx acme-cert-cache doctor ${at} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
+  node dist/cli/main.js ls ${at}
+  node dist/cli/main.js doctor ${at} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
   )
   console.log('\nCtrl+C ends it.')
   await interrupted

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { storeErrorFrom } from './azure-errors.js'
+import { advice, storeErrorFrom } from './azure-errors.js'
 import type { LeasableBlob } from './azure-lease.js'
 import type { AzureConnectOptions } from './azure-options.js'
 import { retrying } from './azure-retry.js'
@@ -236,7 +236,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${this.#container.containerName}`,
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${this.#container.containerName}. ${advice.ERR_STORE_TIMEOUT}`,
       )
     return withDeadline(work, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
   }

@@ -6,6 +6,7 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
 import type { AzureBlobCertCacheOptions } from './azure-blob.js'
+import { firstLine, tokenAdvice } from './azure-errors.js'
 import {
   type AzureConnectOptions,
   type CheckedConnectOptions,
@@ -27,7 +28,7 @@ const pipeline: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
 export async function connectContainer(options: AzureConnectOptions) {
   const checked = checkConnectOptions(options)
   if (options.credential) await fetchFirstToken(options.credential)
-  const container = makeClient(checked, options.credential)
+  const container = named(makeClient(checked, options.credential), checked.containerName)
   const createContainer = options.createContainer
     ? (abortSignal: AbortSignal) => container.createIfNotExists({ abortSignal })
     : undefined
@@ -59,6 +60,10 @@ function makeClient(
   return new ContainerClient(url, credential ?? new AnonymousCredential(), pipeline)
 }
 
+/** For messages: the SDK reads it from the URL, and finds another or none where the path is not as it expects. */
+const named = (container: ContainerClient, containerName: string): ContainerClient =>
+  Object.defineProperty(container, 'containerName', { value: containerName })
+
 function fromConnectionString(connectionString: string, containerName: string): ContainerClient {
   try {
     const service = BlobServiceClient.fromConnectionString(connectionString, pipeline)
@@ -69,17 +74,22 @@ function fromConnectionString(connectionString: string, containerName: string): 
   }
 }
 
-/** The container's URL; a SAS of the container has its name in the path already. */
+/** The container's URL; a SAS URL of the container has its name in the path already. */
 function containerUrl(serviceUrl: URL, containerName: string): string {
   const url = new URL(serviceUrl)
   const path = url.pathname.replace(/\/+$/, '')
-  url.pathname = path.endsWith(`/${containerName}`) ? path : `${path}/${containerName}`
+  // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
+  const isContainers = url.searchParams.has('sig') && path.endsWith(`/${containerName}`)
+  url.pathname = isContainers ? path : `${path}/${containerName}`
   return url.href
 }
 
 async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   const timeout = () =>
-    new StoreError('ERR_STORE_TIMEOUT', `the credential gave no token within ${firstTokenMs / 1_000} s`)
+    new StoreError(
+      'ERR_STORE_TIMEOUT',
+      `the credential gave no token within ${firstTokenMs / 1_000} s. ${tokenAdvice}`,
+    )
   try {
     await withDeadline((abortSignal) => credential.getToken(storageScope, { abortSignal }), {
       ms: firstTokenMs,
@@ -89,6 +99,9 @@ async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   } catch (thrown) {
     if (thrown instanceof StoreError) throw thrown
     const { name, message } = toError(thrown)
-    throw new StoreError('ERR_STORE_CREDENTIALS', `the credential gave no token: ${name}: ${message}`)
+    throw new StoreError(
+      'ERR_STORE_CREDENTIALS',
+      `the credential gave no token (${name}: ${firstLine(message)}). ${tokenAdvice}`,
+    )
   }
 }

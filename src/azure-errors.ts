@@ -14,7 +14,8 @@ const credentialCodes =
 // AuthenticationFailed's text, which Azurite sends with the code AuthorizationFailure.
 const credentialText = /^Server failed to authenticate the request/
 
-const advice: Record<ServiceErrorCode, string> = {
+/** The last sentence of each message: in the words of the library's options. */
+export const advice: Readonly<Record<ServiceErrorCode, string>> = {
   ERR_STORE_CREDENTIALS:
     'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
   ERR_STORE_PERMISSION:
@@ -24,6 +25,10 @@ const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',
   ERR_STORE_FAILED: 'See the cause for the service’s own code.',
 }
+
+/** The same where a credential gave no token. */
+export const tokenAdvice =
+  'Check that this machine has an identity, or pass accountKey, connectionString or an endpoint with a SAS.'
 
 /**
  * The SDK's error as ours, or `'BlobNotFound'`: the one answer that means that a key does not exist.
@@ -81,4 +86,4 @@ function said({ name, code, statusCode = 0, message }: Error & RestErrorLike): s
 const withoutSignatures = (text: string) =>
   text.replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
 
-const firstLine = (message: string) => message.split('\n', 1)[0] as string
+export const firstLine = (message: string) => message.split('\n', 1)[0] as string

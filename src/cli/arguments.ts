@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { StoreError, toError } from '../errors.js'
 import type { Terminal } from './terminal.js'
 
 /** What was typed can't be meant: exit code 2, with a word about the help. */
@@ -45,19 +44,22 @@ export function parse(command: Command, args: readonly string[]): Given {
       { type: value === undefined ? ('boolean' as const) : ('string' as const) },
     ]),
   )
-  const { values, positionals } = parsed(args, options)
+  const { values, positionals } = parsed(args, { ...options, help: { type: 'boolean', short: 'h' } })
   const [least, most] = command.operands
-  if (values.help !== true && (positionals.length < least || positionals.length > most)) {
-    const operands = /^\S+ ?([^-[]*)/.exec(command.usage)?.[1]?.trim()
-    const wanted = operands ? `takes ${operands}` : 'takes no operand'
-    throw new UsageError(`${wanted}${most > 0 ? '' : `: ${printable(positionals[0] ?? '')} is too much`}`)
-  }
+  const surplus = positionals[most]
+  if (values.help !== true && surplus !== undefined) throw new UsageError(`${printable(surplus)} is too much`)
+  // In the usage they follow the command's name.
+  const wanted = command.usage.split(' ').slice(1, 1 + least)
+  if (values.help !== true && positionals.length < least) throw new UsageError(`takes ${wanted.join(' ')}`)
   const empty = Object.entries(values).find(([name, value]) => value === '' && name !== 'key-prefix')
   if (empty) throw new UsageError(`--${empty[0]} needs a value`)
   return { flags: values as Given['flags'], operands: positionals }
 }
 
-function parsed(args: readonly string[], options: Record<string, { type: 'boolean' | 'string' }>) {
+function parsed(
+  args: readonly string[],
+  options: Record<string, { type: 'boolean' | 'string'; short?: string }>,
+) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
   } catch (thrown) {
@@ -80,16 +82,3 @@ export function duration(name: string, value: string): number {
 
 /** What others wrote, such as a CA's name in a certificate: without what a terminal would act on. */
 export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '�')
-
-/** One line about anything that was thrown. */
-export function messageOf(thrown: unknown): string {
-  const error = toError(thrown)
-  const message = firstLine(error.message)
-  const { cause } = error
-  // What the message would send the reader to.
-  if (!(error instanceof StoreError) || error.code !== 'ERR_STORE_FAILED' || !(cause instanceof Error))
-    return message
-  return `${message.replace(/ See the cause.*$/, '')} ${firstLine(cause.message)}`
-}
-
-const firstLine = (text: string) => printable((text.split('\n', 1)[0] as string).trim())

@@ -1,12 +1,13 @@
 import { StoreError } from '../errors.js'
 import type { Command } from './arguments.js'
 import { factsOf } from './certificate-facts.js'
-import { type Connection, caFlags, chosenPrefix, connect, connectionFlags } from './connect.js'
+import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from './connect.js'
 import { type Entry, mapInOrder, understand } from './entries.js'
 import { counted } from './ls.js'
 import { agreed } from './rm.js'
 import type { Terminal } from './terminal.js'
 import { minuteOf } from './times.js'
+import { unreadable } from './unreadable.js'
 
 const checksAtOnce = 16
 const staleAnswerMs = 86_400_000
@@ -27,13 +28,14 @@ Without --directory or --key-prefix: those of all CAs.`,
   operands: [0, 0],
   flags: {
     ...connectionFlags,
-    ...caFlags,
+    ...anyCaFlags,
     yes: { help: 'don’t ask' },
     'dry-run': { help: 'show, and remove nothing' },
   },
   async run(given, terminal) {
+    const chosen = chosenPrefix(given)
     const connection = await connect(given)
-    const litter = await find(connection, terminal, chosenPrefix(given))
+    const litter = await find(connection, terminal, chosen)
     for (const { item, why } of litter) await terminal.line(`${item.entry.name}  ${why}`)
     if (litter.length === 0) terminal.note('there is nothing to remove')
     if (litter.length === 0 || given.flags['dry-run'] === true) return 0
@@ -56,7 +58,15 @@ async function find(
 ): Promise<Litter[]> {
   const found: Litter[] = []
   let blobs = 0
-  const check = async (item: Entry) => ({ item, why: await reason(item, connection) })
+  const check = async (item: Entry) => ({
+    item,
+    why: await reason(item, item.entry.modified, connection).catch((thrown: unknown) => {
+      const code = unreadable(thrown)
+      if (code === undefined) throw thrown
+      terminal.note(`${item.entry.name} is kept: the service does not give it out (${code})`)
+      return undefined
+    }),
+  })
   for await (const { item, why } of mapInOrder(understood(connection, chosen), checksAtOnce, check)) {
     blobs += 1
     terminal.progress(() => `${counted(blobs, 'blob')} looked at …`)
@@ -75,9 +85,10 @@ async function* understood({ store }: Connection, chosen: string | undefined): A
 /** Why it can go; `undefined` if it can't. */
 async function reason(
   { entry, meaning }: Entry,
-  { store, isLeased }: Connection,
+  modified: Date,
+  { store, look }: Connection,
 ): Promise<string | undefined> {
-  const age = Date.now() - entry.modified.getTime()
+  const age = Date.now() - modified.getTime()
   switch (meaning.kind) {
     case 'certificate': {
       const data = await store.get(entry.name)
@@ -87,12 +98,12 @@ async function reason(
     }
     case 'http-01':
     case 'tls-alpn-01':
-      return age > staleAnswerMs ? `${meaning.kind} answer, of ${minuteOf(entry.modified)}` : undefined
+      return age > staleAnswerMs ? `${meaning.kind} answer, of ${minuteOf(modified)}` : undefined
     case 'lock':
-      if (age <= staleLockMs || (await isLeased(entry.name)) !== false) return undefined
-      return `lock that nobody holds, of ${minuteOf(entry.modified)}`
+      if (age <= staleLockMs || (await look(entry.name))?.isLeased !== false) return undefined
+      return `lock that nobody holds, of ${minuteOf(modified)}`
     case 'scratch':
-      return age > staleScratchMs ? `of doctor, left behind ${minuteOf(entry.modified)}` : undefined
+      return age > staleScratchMs ? `of doctor, left behind ${minuteOf(modified)}` : undefined
     default:
       return undefined
   }
@@ -100,12 +111,14 @@ async function reason(
 
 /** False if it is no litter any more: a machine may have been at work since it was shown. */
 async function remove(item: Entry, connection: Connection): Promise<boolean> {
-  if ((await reason(item, connection)) === undefined) return false
+  const { name } = item.entry
+  const state = await connection.look(name)
+  if (!state || (await reason(item, state.modified, connection)) === undefined) return false
   try {
-    await connection.store.delete(item.entry.name)
+    await connection.deleteUnchanged(name, state)
     return true
   } catch (thrown) {
-    // Leased a moment ago.
+    // Written or leased a moment ago.
     if (thrown instanceof StoreError && (thrown.statusCode === 412 || thrown.statusCode === 409)) return false
     throw thrown
   }

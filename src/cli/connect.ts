@@ -1,6 +1,5 @@
 import { AzureBlobCertCache } from '../azure-blob.js'
-import type { connectContainer } from '../azure-connect.js'
-import { storeErrorFrom } from '../azure-errors.js'
+import { advice, storeErrorFrom } from '../azure-errors.js'
 import { type AzureConnectOptions, isContainerName, type TokenCredential } from '../azure-options.js'
 import { systemClock, withDeadline } from '../clock.js'
 import { StoreError, toError } from '../errors.js'
@@ -12,6 +11,7 @@ import {
   storedLayout,
 } from '../layout.js'
 import { CommandError, type Flags, type Given, textOf, UsageError } from './arguments.js'
+import { messageOf } from './messages.js'
 
 export const connectionFlags: Flags = {
   container: { value: 'NAME', help: 'the container; required' },
@@ -31,20 +31,32 @@ export const caFlags: Flags = {
   'key-prefix': { value: 'TEXT', help: 'the manager’s option acme.keyPrefix, where it is set' },
 }
 
+/** Of the commands that are about all CAs, unless one is chosen. */
+export const anyCaFlags: Flags = {
+  ...caFlags,
+  directory: { value: 'URL', help: 'a CA’s directory, to see its alone; default: all CAs' },
+}
+
 /** A handshake would not wait so long; an operator does. */
 const requestMs = 15_000
-
-type ContainerClient = Awaited<ReturnType<typeof connectContainer>>['container']
 
 export interface Connection {
   readonly store: AzureBlobCertCache
   readonly containerName: string
   /** What the service answers to those without credentials who ask for a key that isn't there. */
   readAnonymously(key: string): Promise<AnonymousAnswer>
-  /** The SDK's own client of a key's blob, for what a store has no method for. */
-  blob(key: string): ReturnType<ContainerClient['getBlobClient']>
-  /** Whether somebody holds the lock that this key is; `undefined` if there is none. */
-  isLeased(key: string): Promise<boolean | undefined>
+  /** `undefined` if there is no such blob. */
+  look(key: string): Promise<BlobState | undefined>
+  /** Rejects with status 412 if it was written since. */
+  deleteUnchanged(key: string, state: BlobState): Promise<void>
+}
+
+/** What a store has no method for. */
+export interface BlobState {
+  readonly etag: string
+  readonly modified: Date
+  /** Somebody holds the lock that it is. */
+  readonly isLeased: boolean
 }
 
 export interface AnonymousAnswer {
@@ -80,13 +92,12 @@ export async function connect(given: Given): Promise<Connection> {
       readAnonymously: readAnonymously as NonNullable<typeof readAnonymously>,
     }))
     .catch((thrown: unknown) => {
-      throw told(thrown, options.connectionString !== undefined)
+      throw told(thrown, options)
     })
   const blob = (key: string) => container.getBlobClient(blobPrefix + key)
   return {
     store,
     containerName,
-    blob,
     async readAnonymously(key) {
       const ask = async (signal: AbortSignal): Promise<AnonymousAnswer> => {
         const read = readAnonymously(blobPrefix + key, signal)
@@ -94,10 +105,17 @@ export async function connect(given: Given): Promise<Connection> {
       }
       return (await bounded(ask, 'read without credentials', containerName)) as AnonymousAnswer
     },
-    async isLeased(key) {
+    async look(key) {
       const ask = (abortSignal: AbortSignal) => blob(key).getProperties({ abortSignal })
-      const properties = await bounded(ask, `look at the lease of ${key}`, containerName)
-      return properties && properties.leaseState === 'leased'
+      const properties = await bounded(ask, `look at ${key}`, containerName)
+      if (!properties) return undefined
+      const { etag = '', lastModified = new Date(), leaseState } = properties
+      return { etag, modified: lastModified, isLeased: leaseState === 'leased' }
+    },
+    async deleteUnchanged(key, { etag }) {
+      const conditions = { ifMatch: etag }
+      const ask = (abortSignal: AbortSignal) => blob(key).delete({ abortSignal, conditions })
+      await bounded(ask, `delete ${key}`, containerName)
     },
   }
 }
@@ -115,7 +133,11 @@ function answerOf(thrown: unknown): AnonymousAnswer {
 }
 
 async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string, container: string) {
-  const error = () => new StoreError('ERR_STORE_TIMEOUT', `Azure Blob Storage took too long to ${what}`)
+  const error = () =>
+    new StoreError(
+      'ERR_STORE_TIMEOUT',
+      `Azure Blob Storage took too long to ${what}. ${advice.ERR_STORE_TIMEOUT}`,
+    )
   try {
     return await withDeadline(ask, { ms: requestMs, clock: systemClock, error })
   } catch (thrown) {
@@ -127,14 +149,21 @@ async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string
   }
 }
 
-function told(thrown: unknown, byConnectionString: boolean): unknown {
-  if (thrown instanceof StoreError) return thrown
+function told(thrown: unknown, { credential }: AzureConnectOptions): unknown {
+  if (thrown instanceof StoreError) {
+    return credential ? new CommandError(`${messageOf(thrown)}${passedOver()}`) : thrown
+  }
   const [, wrong] = /^AzureBlobCertCache(?:\.connect)?: (.*)/.exec(toError(thrown).message) ?? []
-  if (wrong !== undefined) return new UsageError(wrong)
-  // The SDK's; its message may have a part of it.
-  if (!byConnectionString) return thrown
+  if (wrong === undefined) return thrown
+  if (!wrong.startsWith('connectionString ')) return new UsageError(wrong)
   return new UsageError('AZURE_STORAGE_CONNECTION_STRING is not the connection string of a storage account')
 }
+
+/** Where credentials are missing, a word on those that are there and not used. */
+const passedOver = () =>
+  process.env.AZURE_STORAGE_CONNECTION_STRING
+    ? ' AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account or --endpoint.'
+    : ''
 
 /** How to be let in: flags before the environment, a key before a SAS before an identity. */
 async function access(given: Given): Promise<Partial<AzureConnectOptions>> {
@@ -150,7 +179,7 @@ async function access(given: Given): Promise<Partial<AzureConnectOptions>> {
   const accountName = flag ?? (AZURE_STORAGE_ACCOUNT || undefined)
   if (accountName === undefined && (endpoint === undefined || accountKey)) {
     throw new UsageError(
-      'no storage account: give --account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING',
+      `no storage account: give --account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING.${passedOver()}`,
     )
   }
   if (accountName !== undefined && !/^[a-z0-9]{3,24}$/.test(accountName)) {
@@ -193,7 +222,7 @@ async function defaultCredential(): Promise<TokenCredential> {
       throw new CommandError(`@azure/identity could not be loaded: ${toError(thrown).message}`)
     }
     throw new CommandError(
-      'no credentials: set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or install @azure/identity to use this machine’s or your own identity',
+      `no credentials: set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or install @azure/identity to use this machine’s or your own identity.${passedOver()}`,
     )
   }
 }
@@ -206,9 +235,13 @@ export function directoryUrl(given: Given): string {
   return url
 }
 
-/** What the keys of the chosen CA begin with, as the manager has it; `undefined` if none was chosen. */
+/**
+ * What the keys of the chosen CA begin with, as the manager has it; `undefined` if none was chosen.
+ * @throws {UsageError} for a prefix that no key can have
+ */
 export function chosenPrefix(given: Given): string | undefined {
   const prefix = textOf(given, 'key-prefix')
+  layoutOf(given, 'ecdsa-p256')
   if (prefix !== undefined) return prefix
   return textOf(given, 'directory') === undefined ? undefined : defaultPrefix(directoryUrl(given))
 }

@@ -17,7 +17,7 @@ const largestAnswer = 4_096
 interface Wanted {
   readonly host: string
   readonly httpPort: number
-  readonly nameServer: string | undefined
+  readonly resolver: Resolver
   /** `undefined`: the CA was not reached. */
   readonly caaIdentities: readonly string[] | undefined
   readonly layout: StoredLayout
@@ -27,8 +27,7 @@ interface Wanted {
 
 /** Whether a CA would find the host, be allowed to issue for it, and get its answer. */
 export async function checkHost(check: Check, wanted: Wanted): Promise<void> {
-  const { host, httpPort, nameServer, caaIdentities, layout, store } = wanted
-  const resolver = resolverOf(nameServer)
+  const { host, httpPort, resolver, caaIdentities, layout, store } = wanted
   let addresses: string[] = []
   await check(`DNS ${host}`, async () => {
     addresses = await addressesOf(host, resolver)
@@ -59,7 +58,8 @@ export async function checkHost(check: Check, wanted: Wanted): Promise<void> {
   }
 }
 
-function resolverOf(nameServer: string | undefined): Resolver {
+/** @throws {UsageError} for what is no address */
+export function resolverOf(nameServer: string | undefined): Resolver {
   const resolver = new Resolver({ timeout: 3_000, tries: 2 })
   try {
     if (nameServer !== undefined) resolver.setServers([nameServer])

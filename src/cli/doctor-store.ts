@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.js'
-import { messageOf } from './arguments.js'
 import type { AnonymousAnswer, Connection } from './connect.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
+import { messageOf } from './messages.js'
 import { newScratch } from './scratch.js'
 
 /** A handshake that misses memory waits for the store. */

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import { type Command, type Flags, messageOf, printable, textOf, UsageError } from './arguments.js'
+import { type Command, type Flags, printable, textOf, UsageError } from './arguments.js'
 import { caFlags, connect, connectionFlags, directoryUrl, layoutOf } from './connect.js'
 import { checkCa } from './doctor-ca.js'
-import { checkHost } from './doctor-host.js'
+import { checkHost, resolverOf } from './doctor-host.js'
 import { checkStore } from './doctor-store.js'
 import { fileError } from './files.js'
 import { type Check, type Finding, failed } from './finding.js'
+import { messageOf } from './messages.js'
 import { hostOf } from './target.js'
 import type { Terminal } from './terminal.js'
 import { tidily } from './tidily.js'
@@ -34,6 +35,7 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
     const layout = layoutOf(given, 'ecdsa-p256')
     const url = directoryUrl(given)
     const httpPort = portOf(textOf(given, 'http-port') ?? '80')
+    const resolver = resolverOf(textOf(given, 'dns'))
     const caFile = textOf(given, 'ca')
     const ca = caFile === undefined ? undefined : await readCa(caFile)
     const connection = await connect(given)
@@ -51,8 +53,7 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
       const caaIdentities = await checkCa(check, { url, ca, layout, store: connection.store })
       if (host === undefined) return
       const store = writable ? connection.store : undefined
-      const nameServer = textOf(given, 'dns')
-      await checkHost(check, { host, httpPort, nameServer, caaIdentities, layout, store })
+      await checkHost(check, { host, httpPort, resolver, caaIdentities, layout, store })
     })
     return failures === 0 ? 0 : 1
   },

@@ -1,5 +1,5 @@
 import { type Command, duration, type Flags, textOf, UsageError } from './arguments.js'
-import { type Connection, caFlags, chosenPrefix, connect, connectionFlags } from './connect.js'
+import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from './connect.js'
 import { groups, type Kind, mapInOrder } from './entries.js'
 import { pack, type Row, rowsOf, unpack } from './rows.js'
 import { type Cell, Table } from './table.js'
@@ -19,7 +19,7 @@ const sorts: Record<string, (row: Row) => string | number> = {
 
 const flags: Flags = {
   ...connectionFlags,
-  ...caFlags,
+  ...anyCaFlags,
   expiring: {
     value: 'TIME',
     help: 'only certificates that end within this time, such as 14d, or have ended',
@@ -48,17 +48,22 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     }
     const expiring = textOf(given, 'expiring')
     const endsBefore = expiring === undefined ? undefined : Date.now() + duration('expiring', expiring)
+    const chosen = chosenPrefix(given)
     const connection = await connect(given)
     const output = given.flags.json === true ? jsonLines(terminal) : table(terminal)
     const seen = new Map<Kind, number>()
     const kept: { readonly by: string | number; readonly packed: string }[] = []
     let corrupt = 0
     let encrypted = 0
-    for await (const rows of read(connection, terminal, seen, chosenPrefix(given))) {
+    let unreadable = 0
+    const found = read(connection, terminal, seen, chosen)
+    // What was found before an error is shown, too.
+    for await (const rows of beforeErrors(found, () => output.flush())) {
       for (const row of rows) {
         if (row.state === 'corrupt') corrupt += 1
         if (row.state === 'encrypted') encrypted += 1
-        if (endsBefore !== undefined && !(row.notAfter && row.notAfter.getTime() <= endsBefore)) continue
+        if (row.state === 'unreadable') unreadable += 1
+        else if (endsBefore !== undefined && !(row.notAfter && row.notAfter.getTime() <= endsBefore)) continue
         if (order) kept.push(pack(row, order))
         else await output.row(row)
       }
@@ -70,11 +75,17 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
         `acme-cert-cache: when ${counted(encrypted, 'certificate')} end can’t be read here: encrypted, see manager.status()`,
       )
     }
-    if (corrupt === 0) return 0
-    terminal.note(
-      `acme-cert-cache: ${counted(corrupt, 'certificate')} can’t be read: see them with show, and remove them with rm, so that new ones are ordered`,
-    )
-    return 1
+    if (corrupt > 0) {
+      terminal.note(
+        `acme-cert-cache: ${counted(corrupt, 'certificate')} can’t be read: see them with show, and remove them with rm, so that new ones are ordered`,
+      )
+    }
+    if (unreadable > 0) {
+      terminal.note(
+        `acme-cert-cache: of ${counted(unreadable, 'certificate')} the service does not give out the blobs: set their access tier to hot, or remove them with rm`,
+      )
+    }
+    return corrupt + unreadable === 0 ? 0 : 1
   },
 }
 
@@ -100,20 +111,34 @@ async function* read(
 const ascending = (a: { by: string | number }, b: { by: string | number }) =>
   a.by < b.by ? -1 : a.by > b.by ? 1 : 0
 
+async function* beforeErrors<T>(items: AsyncIterable<T>, flush: () => Promise<void>): AsyncGenerator<T> {
+  try {
+    yield* items
+  } catch (thrown) {
+    await flush()
+    throw thrown
+  }
+}
+
 interface Output {
   row(row: Row): Promise<void>
+  /** Shows the rows that wait for others, to be measured with. */
+  flush(): Promise<void>
   end(seen: ReadonlyMap<Kind, number>): Promise<void>
 }
 
 const jsonLines = (terminal: Terminal): Output => ({
   row: (row) => terminal.json(row),
+  flush: async () => undefined,
   end: async () => undefined,
 })
 
 function table(terminal: Terminal): Output {
-  const rows = new Table(terminal, ['HOST', 'KEY', 'ISSUER', 'EXPIRES', 'LEFT', 'RENEWS', 'LOCK', 'STATE'])
+  const titles = ['HOST', 'KEY', 'ISSUER', 'EXPIRES', 'LEFT', 'RENEWS', 'LOCK', 'STATE']
+  const rows = new Table(terminal, titles, [titles.indexOf('ISSUER'), titles.indexOf('HOST')])
   return {
     row: (row) => rows.add(cells(row, Date.now())),
+    flush: () => rows.end(),
     async end(seen) {
       await rows.end()
       const answers = (seen.get('http-01') ?? 0) + (seen.get('tls-alpn-01') ?? 0)
@@ -135,7 +160,7 @@ function cells(row: Row, now: number): Cell[] {
   const { host, key, keyType, issuer, notAfter, renewAt, locked, failure, state, fault } = row
   const prefix = key.slice(0, key.indexOf(host))
   const failing = failure && failure.retryAt.getTime() > now && `failing until ${minuteOf(failure.retryAt)}`
-  const shown = state === 'corrupt' ? `corrupt: ${fault}` : state
+  const shown = fault === null ? state : `${state}: ${fault}`
   const colour =
     { valid: 'green', encrypted: 'dim', due: 'yellow', 'no certificate': 'yellow' }[state as string] ?? 'red'
   return [

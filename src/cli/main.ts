@@ -2,20 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { CertCacheError, toError } from '../errors.js'
-import {
-  type Command,
-  CommandError,
-  type Flags,
-  messageOf,
-  parse,
-  printable,
-  UsageError,
-} from './arguments.js'
+import { type Command, CommandError, type Flags, parse, printable, UsageError } from './arguments.js'
 import { clean } from './clean.js'
 import { doctor } from './doctor.js'
 import { exportCertificate } from './export.js'
 import { importCertificates } from './import.js'
 import { ls } from './ls.js'
+import { messageOf } from './messages.js'
 import { rm } from './rm.js'
 import { show } from './show.js'
 import { Terminal } from './terminal.js'
@@ -49,6 +42,7 @@ process.exitCode = await main(process.argv.slice(2))
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === '--version' || name === '-v') return say(version())
+  if (name === 'help' && args[0] !== undefined) return main([args[0], '--help'])
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     await say(overview())
     return name === undefined ? 2 : 0

@@ -2,6 +2,7 @@ import { type Command, CommandError, UsageError } from './arguments.js'
 import { connect } from './connect.js'
 import { targetFlags, targetOf } from './target.js'
 import type { Terminal } from './terminal.js'
+import { unreadable } from './unreadable.js'
 
 export const rm: Command = {
   usage: 'rm HOST [flags]',
@@ -14,7 +15,15 @@ Asks on a terminal; elsewhere it needs --yes.`,
     const { host, layout } = targetOf(given)
     const { store, containerName } = await connect(given)
     const keys = [layout.certificate(host), layout.failure(host), layout.renewal(host)]
-    const found = await Promise.all(keys.map(async (key) => ((await store.get(key)) ? [key] : [])))
+    const isThere = async (key: string) => {
+      try {
+        return (await store.get(key)) !== undefined
+      } catch (thrown) {
+        if (unreadable(thrown) === undefined) throw thrown
+        return true
+      }
+    }
+    const found = await Promise.all(keys.map(async (key) => ((await isThere(key)) ? [key] : [])))
     const doomed = found.flat()
     if (doomed.length === 0) {
       throw new CommandError(

@@ -8,14 +8,23 @@ import { type CertificateFacts, coversHost, factsOf } from './certificate-facts.
 import type { Connection } from './connect.js'
 import { isEncrypted } from './encrypted.js'
 import type { Group } from './entries.js'
+import { unreadable } from './unreadable.js'
 
 /** What is known of a host and a type of key. Also a line of `--json`, where times are in ISO 8601. */
 export interface Row {
   readonly host: string
   /** As the certificate is stored. */
   readonly key: string
-  readonly state: 'valid' | 'due' | 'expired' | 'not yet valid' | 'corrupt' | 'encrypted' | 'no certificate'
-  /** Why it is corrupt. */
+  readonly state:
+    | 'valid'
+    | 'due'
+    | 'expired'
+    | 'not yet valid'
+    | 'corrupt'
+    | 'encrypted'
+    | 'unreadable'
+    | 'no certificate'
+  /** Why it is corrupt, or unreadable. */
   readonly fault: string | null
   readonly keyType: string | null
   readonly issuer: string | null
@@ -36,27 +45,43 @@ export async function rowsOf(group: Group, connection: Connection): Promise<Row[
   return rows.filter((row) => row !== undefined)
 }
 
-async function rowOf(
-  group: Group,
-  keyType: KeyType,
-  { store, isLeased }: Connection,
-): Promise<Row | undefined> {
+const nothing = { keyType: null, issuer: null, notBefore: null, notAfter: null, renewAt: null }
+
+async function rowOf(group: Group, keyType: KeyType, connection: Connection): Promise<Row | undefined> {
   const host = group.name
   const key = `${group.prefix}${host}${keyType === 'rsa-2048' ? '+rsa' : ''}`
   const names = new Set(group.entries.map(({ entry }) => entry.name))
   const isOurs = ['', '+failure', '+lock'].some((mark) => names.has(key + mark))
   if (!isOurs || normalizeHost(host) !== host) return
   if (group.entries.every(({ meaning }) => !('host' in meaning) && meaning.kind !== 'lock')) return
+  try {
+    return describe(host, key, await partsOf(key, names, connection))
+  } catch (thrown) {
+    const fault = unreadable(thrown)
+    if (fault === undefined) throw thrown
+    return { host, key, ...nothing, failure: null, locked: false, state: 'unreadable', fault }
+  }
+}
+
+/** What is stored about it: one request for each blob that was listed. */
+async function partsOf(key: string, names: ReadonlySet<string>, { store, look }: Connection) {
   const text = async (name: string) => (names.has(name) ? store.get(name) : undefined)
   const locks = [`${key}+lock`, `${key}+renewal+lock`].filter((name) => names.has(name))
   const [data, failureData, renewalData, ...leased] = await Promise.all([
     text(key),
     text(`${key}+failure`),
     text(`${key}+renewal`),
-    ...locks.map((name) => isLeased(name)),
+    ...locks.map(async (name) => (await look(name))?.isLeased),
   ])
+  return { data, failureData, renewalData, locked: leased.includes(true) }
+}
+
+function describe(
+  host: string,
+  key: string,
+  { data, failureData, renewalData, locked }: Awaited<ReturnType<typeof partsOf>>,
+): Row | undefined {
   const failure = failureData && parseFailureRecord(failureData)
-  const locked = leased.includes(true)
   // Gone since it was listed, or a lock that nobody holds.
   if (!data && !failure && !isEncrypted(failureData) && !locked) return
   const facts = data && factsOf(data)
@@ -72,7 +97,6 @@ async function rowOf(
       : null,
     locked,
   }
-  const nothing = { keyType: null, issuer: null, notBefore: null, notAfter: null, renewAt: null }
   if (!facts) return { ...common, ...nothing, state: 'no certificate', fault: null }
   if (facts.fault === 'encrypted') return { ...common, ...nothing, state: 'encrypted', fault: null }
   if (facts.fault !== undefined) return { ...common, ...nothing, state: 'corrupt', fault: facts.fault }

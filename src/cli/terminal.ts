@@ -1,10 +1,12 @@
 import { once } from 'node:events'
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import { styleText } from 'node:util'
 
 type Colour = Parameters<typeof styleText>[0]
 
 const progressEveryMs = 200
+/** What is done sooner needs none. */
+const progressAfterMs = 1_000
 const clearLine = '\r\u001b[K'
 
 /** Standard output for what was asked for, standard error for words about it. */
@@ -12,7 +14,9 @@ export class Terminal {
   readonly #stdout = process.stdout
   readonly #stderr = process.stderr
   readonly #colours = this.#stdout.isTTY && this.#stdout.hasColors()
-  #progressAt = 0
+  /** Not on a terminal that can't take a line back. */
+  readonly #hasProgress = this.#stderr.isTTY && process.env.TERM !== 'dumb'
+  #progressAt: number | undefined
   #progressShown = false
 
   /** Waits while the reader of a pipe is slow: what it has not taken would pile up. */
@@ -33,10 +37,16 @@ export class Terminal {
   /** One line that is written over, for somebody who looks. */
   progress(text: () => string): void {
     const now = performance.now()
-    if (!this.#stderr.isTTY || now - this.#progressAt < progressEveryMs) return
-    this.#progressAt = now
+    this.#progressAt ??= now + progressAfterMs
+    if (!this.#hasProgress || now < this.#progressAt) return
+    this.#progressAt = now + progressEveryMs
     this.#stderr.write(`${clearLine}${text()}`)
     this.#progressShown = true
+  }
+
+  /** How many characters a line may have; a pipe takes any number. */
+  get width(): number {
+    return this.#stdout.isTTY ? this.#stdout.columns : Number.POSITIVE_INFINITY
   }
 
   colour(colour: Colour, text: string): string {
@@ -48,11 +58,14 @@ export class Terminal {
     if (!process.stdin.isTTY || !this.#stderr.isTTY) return undefined
     this.#clearProgress()
     const ask = createInterface({ input: process.stdin, output: this.#stderr })
-    try {
-      return /^y(es)?$/i.test((await ask.question(`${question} [y/N] `)).trim())
-    } finally {
-      ask.close()
-    }
+    const answer = await new Promise<string | undefined>((resolve) => {
+      ask.question(`${question} [y/N] `, resolve)
+      // Ctrl+C, and the end of the input, Ctrl+D; the cursor is behind the question.
+      ask.once('close', () => resolve(undefined))
+    })
+    if (answer === undefined) this.#stderr.write('\n')
+    ask.close()
+    return /^y(es)?$/i.test(answer?.trim() ?? '')
   }
 
   #clearProgress(): void {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -46,7 +46,17 @@ test.each([
   [['ls', ...at, '--blob-prefix', 'a:b'], key, /prefix must be printable ASCII/],
   [['show', ...at, 'a_b.example'], key, /a_b\.example is no DNS name/],
   [['show', ...at, '\u001b[31m.example'], key, /is no DNS name/],
-  [['show', ...at], key, /takes HOST/],
+  [['show', ...at], key, /takes HOST;/],
+  [['show', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['rm', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['doctor', ...at, 'a.example', 'b.example'], key, /b\.example is too much;/],
+  [['import', ...at, '--key', 'x', '--chain', 'y', 'z'], key, /z is too much;/],
+  [['help', 'unheard-of'], {}, /there is no command unheard-of/],
+  [['ls', ...at, '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
+  [['clean', ...at, '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
+  [['ls', ...at, '--directory', 'http://ca.invalid'], key, /--directory takes an https URL/],
+  [['doctor', ...at, '--dns', 'foo'], key, /--dns takes the IP address/],
+  [['doctor', ...at, 'a.example', '--dns', 'foo'], key, /--dns takes the IP address/],
   [['show', ...at, 'a.example', '--directory', 'http://ca.invalid'], key, /--directory takes an https URL/],
   [['show', ...at, 'a.example', '--key-prefix', 'a/'], key, /--key-prefix: illegal cache key/],
   [['export', ...at, 'a.example', '--key', 'x'], key, /--key and --chain are needed/],
@@ -178,6 +188,23 @@ test('without credentials and without @azure/identity it says what to set or ins
       stderr: oneLine(/set AZURE_STORAGE_KEY.*install @azure\/identity/),
     })
     expect(await runCli(['--version'], { bin })).toMatchObject({ code: 0 })
+    const ignored = { AZURE_STORAGE_CONNECTION_STRING: 'UseDevelopmentStorage=true' }
+    const notUsed = oneLine(/AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account/)
+    expect(await runCli(['ls', ...at], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
+
+    // As it is where nobody has logged in.
+    const identity = join(modules, '@azure/identity')
+    await mkdir(identity)
+    await writeFile(join(identity, 'package.json'), '{ "type": "module", "main": "index.js" }')
+    const source = `export class DefaultAzureCredential {
+  async getToken() { throw Object.assign(new Error('tried in vain\\n  this and that'), { name: 'ChainError' }) }
+}`
+    await writeFile(join(identity, 'index.js'), source)
+    expect(await runCli(['ls', ...at], { bin })).toMatchObject({
+      code: 1,
+      stderr: oneLine(/ChainError: tried in vain\)\. Set AZURE_STORAGE_KEY.* log in with az login\./),
+    })
+    expect(await runCli(['ls', ...at], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
   } finally {
     await rm(folder, { recursive: true })
   }
@@ -214,6 +241,10 @@ test.each(['ls', 'show', 'import', 'export', 'rm', 'clean', 'doctor'])(
       'Exit codes: 0',
     ])
       expect(stdout).toContain(part)
+    expect(await runCli([command, '-h'])).toEqual({ code, stdout, stderr })
+    expect(await runCli(['help', command])).toEqual({ code, stdout, stderr })
+    const isOfAll = command === 'ls' || command === 'clean'
+    expect(stdout.includes('default: Let’s Encrypt’s production')).toBe(!isOfAll)
   },
 )
 

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeBundle } from '../support/certificates.js'
-import { keepSecret, makeOperator } from '../support/operator.js'
+import { accessTo, runCli } from '../support/cli.js'
+import { checked, keepSecret, makeOperator } from '../support/operator.js'
+import { openProxy } from '../support/proxy.js'
 
 const day = 86_400_000
 
@@ -230,4 +232,22 @@ test('clean removes stale challenge answers, and locks that nobody holds', async
   expect(twoDays.stderr).toBe('removed 2 blobs\n')
   expect(await keys()).toEqual(['acme_account+key', 'held.example+lock'])
   await lock?.release()
+})
+
+test('clean keeps what is written between its second look and the removal', async () => {
+  const { store, connect } = await makeOperator()
+  const [old, renewed] = await Promise.all([
+    bundle({ host: 'a.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }),
+    bundle({ host: 'a.example' }),
+  ])
+  await store.put('a.example', old.data)
+  const HTTP_PROXY = await openProxy(async (method) => {
+    if (method === 'DELETE') await store.put('a.example', renewed.data)
+  })
+  const { flags, env } = accessTo(connect.containerName, 'http://store.invalid/fleet')
+  const { code, stderr } = checked(
+    await runCli(['clean', '--yes', ...flags], { env: { ...env, HTTP_PROXY } }),
+  )
+  expect({ code, stderr }).toEqual({ code: 0, stderr: 'a.example is in use again: kept\nremoved 0 blobs\n' })
+  expect(await store.get('a.example')).toEqual(Buffer.from(renewed.data))
 })

@@ -28,7 +28,9 @@ test('the lines that the demo gives for its own container can be copied', async 
   const said = await saidBy(child)
   const variables = [...(/^ {2}export (.*)$/m.exec(said)?.[1] ?? '').matchAll(/(\w+)=(\S+)/g)]
   const env = Object.fromEntries(variables.map(([, name, value]) => [name as string, value as string]))
-  const commands = [...said.matchAll(/^ {2}npx acme-cert-cache (.*)$/gm)].map(([, line]) => line as string)
+  const commands = [...said.matchAll(/^ {2}node dist\/cli\/main\.js (.*)$/gm)].map(
+    ([, line]) => line as string,
+  )
   expect(commands).toHaveLength(2)
   const [ls, doctor] = await Promise.all(commands.map((line) => runCli(line.split(' '), { env })))
   expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^3 certificates, /m) })

@@ -1,12 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
-import { createServer, request } from 'node:http'
 import { ContainerSASPermissions } from '@azure/storage-blob'
 import { expect, onTestFinished, test } from 'vitest'
 import { azurite, serviceClient } from '../support/azure.js'
 import { accessTo, runCli } from '../support/cli.js'
 import { checked, makeOperator } from '../support/operator.js'
+import { openProxy } from '../support/proxy.js'
 import { openTap } from '../support/tap.js'
-import { listen } from '../support/tls.js'
 
 // No CA is asked.
 const ca = ['--directory', 'https://127.0.0.1:1/directory']
@@ -69,24 +68,7 @@ test('whether anybody can read it is seen without the right to write', async () 
 
 test('all checks go through the proxy of the environment', async () => {
   const { client } = await makeOperator()
-  const { host, hostname, port } = new URL(azurite().endpoint)
-  const proxy = createServer((req, res) => {
-    const { pathname, search } = new URL(req.url ?? '')
-    const headers = { ...req.headers, host }
-    const onward = request(
-      { hostname, port, path: pathname + search, method: req.method, headers },
-      (answer) => {
-        res.writeHead(answer.statusCode ?? 502, answer.headers)
-        answer.pipe(res)
-      },
-    )
-    req.pipe(onward)
-  })
-  const HTTP_PROXY = `http://127.0.0.1:${await listen(proxy)}`
-  onTestFinished(() => {
-    proxy.closeAllConnections()
-    proxy.close()
-  })
+  const HTTP_PROXY = await openProxy(async () => undefined)
   const { flags, env } = accessTo(client.containerName, 'http://store.invalid/fleet')
   const { stdout } = checked(await runCli(['doctor', ...flags, ...ca], { env: { ...env, HTTP_PROXY } }))
   const { CA: _, ...store } = found(stdout)

@@ -1,5 +1,5 @@
 // The package as users get it: packed, checked by publint and arethetypeswrong, installed into an empty project,
-// imported, required, and type-checked there.
+// imported, required, its command run, and type-checked there.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -67,6 +67,10 @@ try {
   )
   run(process.execPath, ['imports.mjs'])
   run(process.execPath, ['requires.cjs'])
+  for (const args of [['--help'], ['ls', '--help']]) {
+    const help = run('npx', ['--no-install', 'acme-cert-cache', ...args], { quiet: true })
+    if (!help.startsWith('Usage: acme-cert-cache ')) throw new Error(`the command says ${help}`)
+  }
 
   writeFileSync(
     join(folder, 'types.mts'),

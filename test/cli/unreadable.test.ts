@@ -1,0 +1,46 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { azurite } from '../support/azure.js'
+import { makeBundle } from '../support/certificates.js'
+import { accessTo, runCli } from '../support/cli.js'
+import { checked, makeOperator } from '../support/operator.js'
+import { type Fault, openTap } from '../support/tap.js'
+
+/** Three certificates, the second of which is not given out. */
+async function makeContainer(fault: Fault) {
+  const { store, connect, keys } = await makeOperator()
+  const { data } = await makeBundle({ host: '*.example.com' })
+  for (const name of ['a', 'b', 'c']) await store.put(`${name}.example.com`, data)
+  const tap = await openTap(azurite().endpoint)
+  onTestFinished(tap.close)
+  tap.fault((method, path) => (method === 'GET' && path.endsWith('/b.example.com') ? fault : undefined))
+  const { flags, env } = accessTo(connect.containerName, tap.endpoint)
+  const run = async (...args: string[]) => checked(await runCli([...args, ...flags], { env }))
+  return { run, keys }
+}
+
+test('a blob that the service does not give out is a row among the others', async () => {
+  const { run, keys } = await makeContainer({ status: 409, code: 'BlobArchived' })
+  const { code, stdout, stderr } = await run('ls')
+  expect(stdout).toMatch(
+    /^a\.example\.com .* valid\nb\.example\.com +unreadable: BlobArchived\nc\.example\.com .* valid\n/m,
+  )
+  expect(stderr).toMatch(
+    /^acme-cert-cache: of 1 certificate the service [^\n]*: set their access tier to hot[^\n]*\n$/,
+  )
+  expect(code).toBe(1)
+  expect((await run('ls', '--expiring', '1d', '--json')).stdout).toMatch(/^{"host":"b.example.com"[^\n]*\n$/)
+  const cleaned = await run('clean', '--yes')
+  expect(cleaned).toMatchObject({ code: 0, stdout: '' })
+  expect(cleaned.stderr).toContain('b.example.com is kept: the service does not give it out (BlobArchived)')
+  expect(await keys()).toHaveLength(3)
+  expect(await run('rm', 'b.example.com', '--yes')).toMatchObject({ code: 0, stdout: 'b.example.com\n' })
+  expect(await keys()).toHaveLength(2)
+})
+
+test('rows that were read before an error are shown', async () => {
+  const { run } = await makeContainer({ status: 403, code: 'AuthorizationPermissionMismatch' })
+  const { code, stdout, stderr } = await run('ls')
+  expect(stdout).toMatch(/^HOST .*\na\.example\.com .* valid\n$/)
+  expect(stderr).toMatch(/^acme-cert-cache: [^\n]*could not read b\.example\.com [^\n]*\n$/)
+  expect(code).toBe(1)
+})
