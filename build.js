@@ -1,6 +1,6 @@
 // Makes dist: the types by tsc, which checks the sources, and the code by rolldown.
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
@@ -26,3 +26,5 @@ const bundle = await rolldown({
   platform: 'node',
 })
 await bundle.write({ dir: 'dist', chunkFileNames: 'shared/[name].js' })
+// So that npx runs it in a clone, too.
+chmodSync('dist/cli/main.js', 0o755)
