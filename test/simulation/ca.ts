@@ -1,5 +1,6 @@
-import type { KeyObject } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { RenewalSuggestion } from '../../src/acme-renewal-info.js'
+import { encodeBundle } from '../../src/certificate.js'
 import { abortable } from '../../src/clock.js'
 import { IssuanceError } from '../../src/index.js'
 import type { CertificateAuthority } from '../../src/issuance.js'
@@ -40,6 +41,12 @@ export class SimulatedCa {
     }
   }
 
+  /** For somebody else than the machines; in the form that the store keeps. */
+  orderByHand(host: string): Uint8Array {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    return encodeBundle(privateKey, this.#issue(host, privateKey, true).chain)
+  }
+
   async #order(machine: Machine, context: OrderContext): Promise<string> {
     const { time, troubles, ledger, random } = this.parts
     const { host, key, publish, withdraw, signal, proceed, commit } = context
@@ -72,7 +79,6 @@ export class SimulatedCa {
     commit()
     await some(0.1)
     const issued = this.#issue(host, key)
-    ledger.add(issued)
     machine.unstored.add(issued)
     try {
       await some(0.2)
@@ -95,8 +101,8 @@ export class SimulatedCa {
     if (this.parts.troubles.caIsDown) throw new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA is down')
   }
 
-  #issue(host: string, key: KeyObject): Issued {
-    const { time, lifetimeMs, random } = this.parts
+  #issue(host: string, key: KeyObject, isByHand = false): Issued {
+    const { time, ledger, lifetimeMs, random } = this.parts
     const notBefore = Math.floor(time.now / second) * second
     const notAfter = notBefore + lifetimeMs
     const serialNumber = `40${hex(++this.#made, 6)}${hex(Math.floor(random() * 2 ** 32), 8)}`
@@ -107,7 +113,9 @@ export class SimulatedCa {
     const window = hasWindow ? { start: at(start), end: at(start + 0.02) } : undefined
     const due = window ?? { start: at(2 / 3), end: at(2 / 3 + 0.02) }
     const chain = makeCertificate({ host, key, serialNumber, notBefore, notAfter })
-    return { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false }
+    const issued = { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false, isByHand }
+    ledger.add(issued)
+    return issued
   }
 }
 

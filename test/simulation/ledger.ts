@@ -18,6 +18,8 @@ export interface Issued {
   isStored: boolean
   /** It never reached its machine, or died with it. What that had sent to the store may still arrive there. */
   isLost: boolean
+  /** An operator has ordered it, before it was due. */
+  readonly isByHand: boolean
 }
 
 /** How far the machines' clocks are off at most: they differ by twice as much. */
@@ -77,6 +79,13 @@ export class Ledger {
 
   fail(host: string, what: string): void {
     this.broken.push(`${host} on ${new Date(this.time.now).toISOString()}: ${what}`)
+  }
+
+  /** Whether nobody has a reason to be at work on it: it is neither new nor due. */
+  isAtRest(host: string): boolean {
+    const { time } = this
+    const newest = this.#byHost.get(host)?.at(-1)
+    return !!newest?.isStored && newest.notBefore + hour < time.now && time.now + day < newest.due.start
   }
 
   /** An order arrives at the CA: not before its time, as far as its time could be known. */

@@ -27,6 +27,13 @@ export class SimulatedStore {
     this.leases = new Leases(parts.time, parts.troubles)
   }
 
+  /** By somebody else than the machines. */
+  putByHand(key: string, data: Uint8Array): void {
+    const issued = this.parts.ledger.find(data)
+    if (issued) issued.isStored = true
+    this.#values.set(key, data)
+  }
+
   for(machine: Machine): LockingCertCache {
     /** What has arrived is done, though its machine may be dead by the time of the answer. */
     const request = async <T>(serve: () => T): Promise<T> => {

@@ -114,12 +114,18 @@ async function run(options: WorldOptions): Promise<Outcome> {
     time.after(hour, check)
   }
   check()
+  const replaceByHand = () => {
+    const { name } = hosts[Math.floor(ofMachines() * hosts.length)]!
+    if (ledger.isAtRest(name) && !troubles.storeIsDown) store.putByHand(name, ca.orderByHand(name))
+    time.after(lifetimeMs / 4, replaceByHand)
+  }
+  replaceByHand()
   await time.run(end, () => ledger.isHopeless)
   for (const machine of machines) handshakes += machine.handshakes
   return {
     broken: ledger.broken,
     orders: hosts.map(({ name }) => {
-      const orders = ledger.of(name)
+      const orders = ledger.of(name).filter(({ isByHand }) => !isByHand)
       const sum = orders.reduce((total, { due, notBefore }) => total + due.start - notBefore, 0)
       return { count: orders.length, dueAfterDays: sum / orders.length / day }
     }),
