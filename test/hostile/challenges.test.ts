@@ -112,15 +112,16 @@ test('random tokens of one client lead to few reads, and another client gets the
   const started = performance.now()
   const rounds = await sevenRounds(target, async () => {
     const validate = () => sendRequest(httpPort, challengeRequest(realToken, 'allowed.example'))
-    const [flooded, validated] = await Promise.all([attack(), flood(10, validate)])
-    expect(validated).toEqual({ '200': 10 })
+    // No more than a client may have in all rounds.
+    const [flooded, validated] = await Promise.all([attack(), flood(5, validate)])
+    expect(validated).toEqual({ '200': 5 })
     return flooded
   })
   const reads = rounds.reports.flatMap(({ operations }) => operations)
   const random = reads.filter((operation) => operation !== `get ${realToken}+http-01`)
   expect(random.length).toBeGreaterThanOrEqual(50)
   expect(random.length).toBeLessThanOrEqual(most(50, 100, performance.now() - started))
-  for (const { events } of rounds.reports) expect(events['challengeAnswered store']).toBe(10)
+  for (const { events } of rounds.reports) expect(events['challengeAnswered store']).toBe(5)
   for (const outcome of rounds.outcomes) expect(outcome).not.toHaveProperty('200')
   expectFlat(rounds.reports)
   await expectOnDuty(target)

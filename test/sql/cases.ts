@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, type TestContext, test } from 'vitest'
-import { largestValue } from '../../src/cache.js'
 import { LockLostError } from '../../src/index.js'
 import { SqlCertCache } from '../../src/sql/index.js'
 import { certCacheContract } from '../../src/testing/index.js'
@@ -115,19 +114,6 @@ export function sqlCases(backend: SqlBackend) {
       const [row] = await other.query(`select created_at, updated_at from ${table}`)
       expect(row.created_at).toEqual(first[0]?.created_at)
       expect(row.updated_at).not.toBeNull()
-    })
-
-    test('a value that is too large for a certificate stays in the database', async (context) => {
-      const { cache } = await tested(backend, context)
-      await cache.put('a.example', Buffer.alloc(2 ** 20))
-      expect(await cache.get('a.example')).toHaveLength(2 ** 20)
-      const refused = cache
-        .put('b.example', Buffer.alloc(largestValue + 1))
-        .then(() => cache.get('b.example'))
-      // MariaDB takes no statement that is so long, unless it is told to.
-      await expect(refused).rejects.toMatchObject({
-        code: expect.stringMatching(/ERR_STORE_(ENTRY|FAILED|UNREACHABLE)/),
-      })
     })
 
     test('a key longer than the column is refused, not cut', async (context) => {

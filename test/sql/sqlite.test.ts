@@ -25,3 +25,18 @@ test('a database that can’t be written to gives no lock, and is no lack of a p
   await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
   await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
 })
+
+test('a value that is too large for a certificate never leaves the database', async () => {
+  const database = await openSqlite(':memory:')
+  onTestFinished(() => database.close())
+  const cache = new SqlCertCache(database)
+  await cache.createTables()
+  const put = (bytes: string) =>
+    database.exec(
+      `insert or replace into autocert_cache (key, data, created_at) values ('a.example', zeroblob(${bytes}), 'now')`,
+    )
+  put('16 * 1024 * 1024')
+  expect(await cache.get('a.example')).toHaveLength(16 * 1024 * 1024)
+  put('16 * 1024 * 1024 + 1')
+  await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+})
