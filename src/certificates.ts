@@ -1,7 +1,7 @@
 import type { CertCache } from './cache.js'
 import type { Clock } from './clock.js'
 import { Contexts, type LiveCertificate } from './contexts.js'
-import { ClosedError, HostError, IssuanceError, toError } from './errors.js'
+import { ClosedError, HostError, IssuanceError, LockLostError, toError } from './errors.js'
 import type { CertificateEvent, Report } from './events.js'
 import type { FailureRecord, FailureRecords } from './failure.js'
 import type { Issuance } from './issuance.js'
@@ -201,6 +201,8 @@ export class Certificates {
     } catch (thrown) {
       const error = toError(thrown)
       if (!(error instanceof HostError)) this.#errors.set(host, error)
+      // Again and again, or it would have begun again: each time something may have been ordered.
+      if (error instanceof LockLostError) this.#parts.failures.hold(host, undefined, error)
       const now = this.#parts.clock.now()
       const isKnown = now < (this.#postponed.get(host)?.until ?? 0)
       if (error instanceof IssuanceError && error.retryAt && !isKnown) {

@@ -120,7 +120,7 @@ export class FailureRecords {
 
   /** Remembers, in this process alone, what says nothing of the CA: a store that failed in the midst of an order, a wrong clock. */
   hold(host: string, before: FailureRecord | undefined, error: Error): void {
-    const failures = oneMore(before)
+    const failures = oneMore(before ?? this.#held.get(host))
     const now = this.clock.now()
     const usual = retryTime(failures, now, Math.random())
     const retryAt = failures === 1 ? now + firstHoldMs : usual

@@ -198,6 +198,7 @@ class WrongClockError extends IssuanceError {
       'ERR_ISSUANCE_FAILED',
       `the CA’s new certificate for ${host} is ${fault} by this machine’s clock: set the clock right`,
     )
+    this.name = IssuanceError.name
   }
 }
 

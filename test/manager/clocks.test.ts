@@ -20,7 +20,11 @@ function wrongClock(ahead: number) {
 describe('a machine whose clock is wrong', () => {
   test('by more than a certificate lives serves nobody, and keeps no other machine from its work', async () => {
     const bad = await t.machine({ clock: wrongClock(365 * day) })
-    const told = { code: 'ERR_ISSUANCE_FAILED', message: expect.stringMatching(/set the clock right/) }
+    const told = {
+      name: 'IssuanceError',
+      code: 'ERR_ISSUANCE_FAILED',
+      message: expect.stringMatching(/set the clock right/),
+    }
     await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject(told)
     await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject({
       code: 'ERR_ISSUANCE_POSTPONED',

@@ -7,6 +7,28 @@ import { listen } from '../support/tls.js'
 const t = useManagers()
 
 describe('a lock that is lost', () => {
+  test('again and again: not every handshake orders', async () => {
+    const locking = new LockingStore()
+    t.store = locking
+    const { manager, events } = await t.machine()
+    t.store.before = (operation, key) => {
+      if (operation === 'put' && key === 'a.example+token') locking.lose('a.example')
+    }
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
+    expect(t.ca.counts.orders).toBeLessThanOrEqual(3)
+    const orders = t.ca.counts.orders
+    for (let i = 0; i < 5; i++) {
+      await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+        code: 'ERR_ISSUANCE_POSTPONED',
+      })
+    }
+    expect(t.ca.counts.orders).toBe(orders)
+    expect(events.issuanceFailed).toBeUndefined()
+    t.store.before = () => {}
+    t.clock.jump(11_000)
+    await manager.getCertificate('a.example')
+  })
+
   test('while the CA validates: the next holder’s answer is left alone, and the host is not blamed', async () => {
     const locking = new LockingStore()
     t.store = locking
