@@ -18,6 +18,8 @@ export default defineConfig({
         extends: true,
         test: { name: 'takeover', include: ['test/fleet/*.long.ts', 'test/contract/*.long.ts'] },
       },
+      // The same storms on the stores that need nothing else; S3's and the databases' are with their other tests.
+      { extends: true, test: { name: 'stores', include: ['test/fleet/*.stores.ts'] } },
       // Years of virtual time, which take minutes.
       { extends: true, test: { name: 'simulation', include: ['test/simulation/*.long.ts'] } },
       // Attacks by the ten thousand, with figures: beside nothing else, as the event loop's delay is measured.
