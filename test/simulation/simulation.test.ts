@@ -6,8 +6,8 @@ import { simulate } from './world.js'
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 const short = { seed, hosts: 10, machines: 3, lifetimeDays: 6 }
 
-test(`60 days of 6-day certificates, 10 hosts, 3 machines, with outages, restarts and crashes (SEED=${seed})`, async () => {
-  const options = { ...short, days: 60 }
+test(`150 days of 6-day certificates, 10 hosts, 3 machines, with outages, restarts and crashes (SEED=${seed})`, async () => {
+  const options = { ...short, days: 150 }
   promises(options, await simulate(options))
 })
 

@@ -1,15 +1,16 @@
 import { test } from 'vitest'
 import { promises } from './promises.js'
-import { simulate } from './world.js'
+import { simulate, type WorldOptions } from './world.js'
 
 /** Another one each time; `SEED` repeats a run. */
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-export function years(lifetimeDays: number) {
-  test(`1,000 days of ${lifetimeDays}-day certificates, 50 hosts, 5 machines, with outages and restarts (SEED=${seed})`, {
+export function years(lifetimeDays: number, other: Partial<WorldOptions> = {}) {
+  const options = { seed, days: 1_000, hosts: 50, machines: 5, lifetimeDays, ...other }
+  const { days, hosts, machines, memoryMax = hosts } = options
+  test(`${days.toLocaleString('en')} days of ${lifetimeDays}-day certificates, ${hosts} hosts, room for ${memoryMax}, ${machines} machines, with outages, restarts and crashes (SEED=${seed})`, {
     timeout: 900_000,
   }, async () => {
-    const options = { seed, days: 1_000, hosts: 50, machines: 5, lifetimeDays }
     promises(options, await simulate(options))
   })
 }
