@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { RenewalSuggestion } from '../../src/acme-renewal-info.js'
 import { encodeBundle } from '../../src/certificate.js'
 import { abortable } from '../../src/clock.js'
@@ -7,6 +7,7 @@ import type { CertificateAuthority } from '../../src/issuance.js'
 import { makeCertificate } from './der.js'
 import type { Issued, Ledger } from './ledger.js'
 import type { Machine } from './machine.js'
+import { nextKey } from './platform.js'
 import type { Timeline } from './timeline.js'
 import type { Troubles } from './troubles.js'
 import { hour, second } from './units.js'
@@ -43,8 +44,8 @@ export class SimulatedCa {
 
   /** For somebody else than the machines; in the form that the store keeps. */
   orderByHand(host: string): Uint8Array {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    return encodeBundle(privateKey, this.#issue(host, privateKey, true).chain)
+    const key = nextKey()
+    return encodeBundle(key, this.#issue(host, key, true).chain)
   }
 
   async #order(machine: Machine, context: OrderContext): Promise<string> {

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { promises } from './promises.js'
 import { simulate } from './world.js'
 
-/** Another one each time; `SEED` repeats a run. */
-const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+/** `SEED` makes another run. */
+const seed = Number(process.env.SEED ?? 1)
 const short = { seed, hosts: 10, machines: 3, lifetimeDays: 6 }
 
 test(`150 days of 6-day certificates, 10 hosts, 3 machines, with outages, restarts and crashes (SEED=${seed})`, async () => {
