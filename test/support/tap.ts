@@ -1,7 +1,12 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net'
 import type { ServerCertificate } from '../../src/testing/index.js'
 
 /** What to do with a request in place of forwarding it; `undefined` forwards it. */
@@ -91,8 +96,7 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
     if (greeting === undefined) http.emit('connection', socket)
     else socket.end(greeting)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  await listenApart(server)
   const { port } = server.address() as AddressInfo
 
   function disconnect() {
@@ -136,5 +140,20 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
     },
+  }
+}
+
+/**
+ * On a port that no system gives to whoever asks for any (IANA's begin at 49152, Linux's at 32768): a tap that was
+ * closed for a while has to get it back.
+ */
+async function listenApart(server: TcpServer): Promise<void> {
+  for (;;) {
+    server.listen(10_000 + Math.floor(Math.random() * 20_000), '127.0.0.1')
+    try {
+      return void (await once(server, 'listening'))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
   }
 }
