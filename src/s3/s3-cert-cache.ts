@@ -3,6 +3,7 @@ import {
   type CacheOperationOptions,
   type CertCacheEntry,
   type CertCacheLock,
+  isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
 } from '../cache.js'
@@ -120,15 +121,6 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     })
     const error = await this.#conditionsIgnored
     if (error) throw error
-  }
-}
-
-function isCacheKey(name: string): boolean {
-  try {
-    assertCacheKey(name)
-    return true
-  } catch {
-    return false
   }
 }
 
