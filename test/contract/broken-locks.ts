@@ -3,7 +3,15 @@ import { type BrokenStore, type Options, Through } from './through.js'
 
 const leaseMs = 1_000
 
-/** Locks that end by themselves, kept as values: for want of conditions not exclusive, but enough for one after the other. */
+let turn: Promise<unknown> = Promise.resolve()
+/** One after the other, in place of a real store's conditions: two renewals at one moment would hide which came last. */
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const done = turn.then(work)
+  turn = done.catch(() => undefined)
+  return done
+}
+
+/** Locks that end by themselves, kept as values. */
 class Leasing extends Through {
   override async tryLock(name: string, options: Options) {
     const key = `${name}+lock`
@@ -12,16 +20,20 @@ class Leasing extends Through {
       JSON.parse(Buffer.from((await this.inner.get(key, options)) ?? Buffer.from('{}')).toString())
     const write = () =>
       this.inner.put(key, Buffer.from(JSON.stringify({ id, until: performance.now() + leaseMs })))
-    if (((await read()).until ?? 0) > performance.now()) return undefined
-    await write()
-    const lost = new AbortController()
     const isOurs = async () => (await read()).id === id
+    const taken = await inTurn(async () => {
+      const held = ((await read()).until ?? 0) > performance.now()
+      if (!held) await write()
+      return !held
+    })
+    if (!taken) return undefined
+    const lost = new AbortController()
     const renew = async () => {
       const held = await isOurs()
       if (!held) lost.abort(new Error('somebody else has it'))
       if (held || this.takesBack) await write()
     }
-    const renewal = setInterval(() => renew().catch((error) => lost.abort(error)), leaseMs / 5).unref()
+    const renewal = setInterval(() => inTurn(renew).catch((error) => lost.abort(error)), leaseMs / 5).unref()
     let released = false
     const release = async () => {
       clearInterval(renewal)
@@ -29,7 +41,7 @@ class Leasing extends Through {
       released = true
       await this.inner.delete(key)
     }
-    return { signal: lost.signal, release }
+    return { signal: lost.signal, release: () => inTurn(release) }
   }
   protected readonly takesBack: boolean = false
   protected mayRelease = (isOurs: () => Promise<boolean>) => isOurs()
