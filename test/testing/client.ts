@@ -1,6 +1,6 @@
 import { createServer, type Server as HttpServer } from 'node:http'
 import { Agent } from 'node:https'
-import type { AddressInfo, Server as NetServer } from 'node:net'
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import * as acme from 'acme-client'
 import { onTestFinished } from 'vitest'
 import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
@@ -96,8 +96,10 @@ export function post(
   return http.signedRequest(url, payload, { kid: client.getAccountUrl() })
 }
 
-/** The port of a server on 127.0.0.1 that closes with the test. */
+/** The port of a server on 127.0.0.1 that closes with the test; its clients may break off. */
 export async function portOf(server: NetServer): Promise<number> {
+  for (const event of ['connection', 'secureConnection'])
+    server.on(event, (socket: Socket) => socket.on('error', () => undefined))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
     if ('closeAllConnections' in server) (server as HttpServer).closeAllConnections()

@@ -57,7 +57,7 @@ test('a gate ends a connection for one side when the other side has broken it of
   const gate = await gateTo(await portOf(server))
   const connected = once(server, 'connection')
   const client = dial(gate.port)
-  const socket: Socket = (await connected)[0].on('error', () => undefined)
+  const socket: Socket = (await connected)[0]
   client.resetAndDestroy()
   await once(socket, 'close')
 })
