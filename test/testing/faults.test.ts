@@ -95,8 +95,10 @@ describe('a fault', () => {
   test.each(['stall', 'end', 'reset'] as const)('breaks the answer off in its body: %s', async (breakOff) => {
     const ca = await startCa()
     ca.fault({ on: 'directory', breakOff })
-    const sent = request(ca.directoryUrl, { ca: ca.endpointCertificate, agent: false }).end()
-    const [incoming] = (await once(sent, 'response')) as [IncomingMessage]
+    const sent = request(ca.directoryUrl, { ca: ca.endpointCertificate, agent: false })
+    // From Node 24 on a reset reaches the request, too, after its response has come.
+    sent.on('error', () => undefined)
+    const [incoming] = (await once(sent.end(), 'response')) as [IncomingMessage]
     const outcome = once(incoming, 'end').catch((error) => error)
     const [start] = await once(incoming.setEncoding('utf8'), 'data')
     expect(start).toMatch(/^\{"newNonce":[^}]*$/)
