@@ -66,6 +66,8 @@ async function exchange(
       : { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
   }
   const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal })
+  // After the response has come, whoever reads it is told; Node 24 tells the request as well.
+  outgoing.on('error', () => undefined)
   outgoing.end(body)
   let incoming: IncomingMessage
   try {
