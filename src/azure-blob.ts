@@ -15,7 +15,7 @@ import {
 } from './cache.js'
 import { systemClock, withDeadline } from './clock.js'
 import { StoreError } from './errors.js'
-import { milliseconds, record } from './options.js'
+import { keyPrefix, milliseconds, record } from './options.js'
 
 /** What is used of the SDK's `ContainerClient`, so that no version of the SDK is required to be the same one. */
 export interface BlobContainerClient {
@@ -90,7 +90,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     }
     const { prefix, timeoutMs } = record('AzureBlobCertCache: options', options)
     this.#container = container
-    this.#prefix = checkPrefix(prefix ?? '')
+    this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
     this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
   }
 
@@ -265,13 +265,6 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
 const refusals = new Set([401, 403, 404, 409])
 /** Outside the alphabet of keys, so never written; to Azure a name like any other. */
 const impossibleKey = 'acme-cert-cache/connect'
-
-function checkPrefix(prefix: unknown): string {
-  if (prefix === '') return ''
-  if (typeof prefix === 'string' && /^[^\\:*?"<>|]+$/.test(prefix) && /^[\x20-\x7e]+$/.test(prefix))
-    return prefix
-  throw new TypeError('AzureBlobCertCache: prefix must be printable ASCII without \\ : * ? " < > |')
-}
 
 async function readAll(stream: NodeJS.ReadableStream): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []

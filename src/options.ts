@@ -43,6 +43,13 @@ export function oneOf<T extends string>(name: string, value: unknown, allowed: r
   throw new TypeError(`${name} must be one of ${allowed.join(', ')}, not ${show(value)}`)
 }
 
+/** What stands before every key in a container or bucket; slashes make folders there. */
+export function keyPrefix(name: string, value: unknown): string {
+  if (value === '') return ''
+  if (typeof value === 'string' && /^[^\\:*?"<>|]+$/.test(value) && /^[\x20-\x7e]+$/.test(value)) return value
+  throw new TypeError(`${name} must be printable ASCII without \\ : * ? " < > |`)
+}
+
 /** An object of options, as opposed to the string or the nothing that was passed in its place. */
 export function record(name: string, value: unknown): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }

@@ -9,7 +9,7 @@ import {
 } from '../cache.js'
 import type { StoreError } from '../errors.js'
 import { orGivenBack } from '../lease.js'
-import { milliseconds, oneOf, text } from '../options.js'
+import { keyPrefix, milliseconds, oneOf, text } from '../options.js'
 import { conditionsIgnored } from './s3-conditions.js'
 import { S3Locks } from './s3-lock.js'
 import { type S3ClientLike, S3Objects } from './s3-objects.js'
@@ -61,7 +61,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     }
     this.#bucket = text('S3CertCache: bucket', bucket)
     this.#objects = new S3Objects(client, this.#bucket, {
-      prefix: checkPrefix(options.prefix ?? ''),
+      prefix: keyPrefix('S3CertCache: prefix', options.prefix ?? ''),
       timeoutMs: milliseconds('S3CertCache: timeoutMs', options.timeoutMs ?? 5_000, 300_000),
       serverSideEncryption: oneOf(
         'S3CertCache: serverSideEncryption',
@@ -122,11 +122,4 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     const error = await this.#conditionsIgnored
     if (error) throw error
   }
-}
-
-function checkPrefix(prefix: unknown): string {
-  if (prefix === '') return ''
-  if (typeof prefix === 'string' && /^[^\\:*?"<>|]+$/.test(prefix) && /^[\x20-\x7e]+$/.test(prefix))
-    return prefix
-  throw new TypeError('S3CertCache: prefix must be printable ASCII without \\ : * ? " < > |')
 }
