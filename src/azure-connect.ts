@@ -48,16 +48,15 @@ export async function connectContainer(options: AzureConnectOptions) {
 }
 
 function makeClient(
-  { containerName, accountName, accountKey, connectionString, serviceUrl }: CheckedConnectOptions,
+  { containerName, accountName, accountKey, connectionString, containerUrl }: CheckedConnectOptions,
   credential: TokenCredential | undefined,
 ): ContainerClient {
   if (connectionString !== undefined) return fromConnectionString(connectionString, containerName)
-  const url = containerUrl(serviceUrl, containerName)
   if (accountKey !== undefined) {
     const sharedKey = new StorageSharedKeyCredential(accountName as string, accountKey)
-    return new ContainerClient(url, sharedKey, pipeline)
+    return new ContainerClient(containerUrl, sharedKey, pipeline)
   }
-  return new ContainerClient(url, credential ?? new AnonymousCredential(), pipeline)
+  return new ContainerClient(containerUrl, credential ?? new AnonymousCredential(), pipeline)
 }
 
 /** For messages: the SDK reads it from the URL, and finds another or none where the path is not as it expects. */
@@ -72,16 +71,6 @@ function fromConnectionString(connectionString: string, containerName: string): 
     // What the SDK says of it could quote it.
     throw wrong('connectionString', 'must be a connection string as the portal shows it')
   }
-}
-
-/** The container's URL; a SAS URL of the container has its name in the path already. */
-function containerUrl(serviceUrl: URL, containerName: string): string {
-  const url = new URL(serviceUrl)
-  const path = url.pathname.replace(/\/+$/, '')
-  // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
-  const isContainers = url.searchParams.has('sig') && path.endsWith(`/${containerName}`)
-  url.pathname = isContainers ? path : `${path}/${containerName}`
-  return url.href
 }
 
 async function fetchFirstToken(credential: TokenCredential): Promise<void> {

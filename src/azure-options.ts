@@ -30,10 +30,7 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
   endpoint?: string
   /** Create the container if it is missing, without anonymous access. Needs more permission. Default false. */
   createContainer?: boolean
-  /**
-   * Connect to a container that anybody can read, private keys included; otherwise that is an error,
-   * `ERR_STORE_PUBLIC`. Default false.
-   */
+  /** Connect even if anybody can read the container, and so its private keys. Default false: `ERR_STORE_PUBLIC`. */
   allowAnonymousRead?: boolean
 }
 
@@ -84,7 +81,24 @@ export function checkConnectOptions(options: AzureConnectOptions) {
     throw wrong('credential', 'needs accountName or endpoint')
   const serviceUrl =
     endpoint ?? new URL(`https://${accountName ?? 'connection-string'}.blob.core.windows.net`)
-  return { containerName, accountName, accountKey, connectionString, serviceUrl }
+  const containerUrl = containerUrlOf(serviceUrl, containerName, sas)
+  return { containerName, accountName, accountKey, connectionString, containerUrl }
+}
+
+/** The container's URL; a SAS URL of the container has its name in the path already. */
+function containerUrlOf(serviceUrl: URL, containerName: string, sas: boolean): string {
+  const path = serviceUrl.pathname.split('/').filter(Boolean)
+  // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
+  if (sas && path.at(-1) === containerName) path.pop()
+  // What else is in the path would be taken for a container, and the container's name for a part of the blobs'.
+  if (path.length > (/\.blob\./.test(serviceUrl.hostname) ? 0 : 1))
+    throw wrong(
+      'endpoint',
+      'must be the Blob service’s URL, or a SAS URL of the account or of containerName’s container: its path leads elsewhere',
+    )
+  const url = new URL(serviceUrl)
+  url.pathname = [...path, containerName].join('/')
+  return url.href
 }
 
 function parseEndpoint(endpoint: string | undefined): URL | undefined {
