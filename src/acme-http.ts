@@ -102,7 +102,11 @@ export class AcmeHttp {
     const badNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
     if (!badNonce) this.#keepNonce(response)
     if (response.status >= 400 && !badNonce) throw this.#refusal(url, response, problem)
-    if (url === this.directoryUrl) this.#directory = { response, fetchedAt: this.clock.now() }
+    if (url === this.directoryUrl) {
+      // It is kept for all orders: not what a page of maintenance says.
+      if (!isDirectory(response)) throw noDirectory(url, response)
+      this.#directory = { response, fetchedAt: this.clock.now() }
+    }
     return { response, problem }
   }
 
@@ -129,6 +133,15 @@ export class AcmeHttp {
     })
   }
 }
+
+/** What RFC 8555 section 7.1.1 has that an order needs. */
+function isDirectory({ status, data }: AcmeResponse): boolean {
+  const { newNonce, newAccount, newOrder } = Object(data) as Record<string, unknown>
+  return status === 200 && [newNonce, newAccount, newOrder].every((url) => typeof url === 'string')
+}
+
+const noDirectory = (url: string, { status }: AcmeResponse) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', `what answered ${status} at ${url} is no ACME directory`)
 
 function problemOf(response: AcmeResponse): AcmeProblem | undefined {
   return response.status >= 400 ? toProblem(response.data, response.status) : undefined

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { AcmeHttp, type PollHint, toProblem } from './acme-http.js'
+import { insist } from './acme-insist.js'
 import { askForSuggestion, certificateId, type RenewalSuggestion } from './acme-renewal-info.js'
 import { type ChallengeAnswer, type ChallengeType, isToken } from './challenge.js'
 import { challengeCertificate } from './challenge-certificate.js'
@@ -85,10 +86,15 @@ export class AcmeAccount {
     const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
     commit()
-    const finalized = await client.finalizeOrder(ready, csr)
-    const valid = await this.#poll(hint, signal, finalized, read, ['processing', 'ready'])
+    const steadily = <T>(step: (isFirst: boolean) => Promise<T>) => insist(step, this.clock, signal)
+    const finalized = await steadily(async (isFirst) => {
+      // It may be finalized although no answer came.
+      const current = isFirst ? ready : await read()
+      return current.status === 'ready' ? client.finalizeOrder(current, csr) : current
+    })
+    const valid = await this.#poll(hint, signal, finalized, () => steadily(read), ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
-    return client.getCertificate(valid, this.settings.preferredChain)
+    return steadily(() => client.getCertificate(valid, this.settings.preferredChain))
   }
 
   /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA has no such profile: before anything is ordered */

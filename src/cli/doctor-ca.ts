@@ -39,8 +39,7 @@ async function readDirectory({ url, ca }: Ca): Promise<readonly string[]> {
   const http = new AcmeHttp(url, systemClock, ca)
   try {
     const { data } = await bounded((signal) => http.get(url, signal))
-    const { newOrder, meta } = (data ?? {}) as { newOrder?: unknown; meta?: { caaIdentities?: unknown } }
-    if (typeof newOrder !== 'string') throw new Error(`${url} is no ACME directory: check --directory`)
+    const { meta } = data as { meta?: { caaIdentities?: unknown } }
     const identities = meta?.caaIdentities
     return Array.isArray(identities) ? identities.filter((name) => typeof name === 'string') : []
   } catch (thrown) {

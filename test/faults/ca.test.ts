@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { ClientRequest } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
-import { IssuanceError } from '../../src/index.js'
-import type { Fault } from '../../src/testing/index.js'
+import { type Clock, IssuanceError } from '../../src/index.js'
+import type { Endpoint, Fault } from '../../src/testing/index.js'
 import { makeBundle } from '../support/certificates.js'
 import { day, useManagers } from '../support/managers.js'
 
@@ -51,9 +51,15 @@ const nonsense: [string, Partial<Fault>][] = [
   ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
 ]
 
+/** The pauses before a request is repeated pass at once. */
+const impatient = (): Clock => ({
+  now: t.clock.now,
+  after: (ms, fn, options) => t.clock.after(options?.keepAlive ? 0 : ms, fn, options),
+})
+
 /** One failing attempt: a typed error, a failure record and nothing else stored; afterwards it works. */
 async function fails(faults: readonly Fault[]) {
-  const { manager, events } = await t.machine()
+  const { manager, events } = await t.machine({ clock: impatient() })
   const active = faults.map((fault) => t.ca.fault({ times: Number.POSITIVE_INFINITY, ...fault }))
   const started = performance.now()
   const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)
@@ -104,7 +110,9 @@ describe.each(endpoints)('%s', (on) => {
     await fails([{ on, ...fault }])
   })
 
-  test.each(['end', 'reset'] as const)('broken off in its body: %s', async (breakOff) => {
+  // It has been done all the same: see below.
+  const breakOffs = on === 'finalize' ? [] : (['end', 'reset'] as const)
+  test.each(breakOffs)('broken off in its body: %s', async (breakOff) => {
     const { message } = await fails([{ on, breakOff }])
     expect(message).toMatch(/did not answer at .*: ECONNRESET/)
   })
@@ -146,6 +154,13 @@ test.each([
   await fails([{ on: 'directory', ...fault }])
 })
 
+test('what is no directory is not kept as one', async () => {
+  const { manager } = await t.machine()
+  t.ca.fault({ on: 'directory', ...html })
+  await expect(manager.getCertificate('a.example')).rejects.toThrow(/answered 200 at .*no ACME directory/)
+  expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
+})
+
 test('a problem’s detail is kept up to 1,000 characters', async () => {
   const { problem } = await fails([{ on: 'newOrder', type: 'caa', detail: 'x'.repeat(100_000) }])
   expect(problem?.detail).toHaveLength(1_000)
@@ -166,6 +181,32 @@ describe('a certificate that is none of this order', () => {
     const { chain } = await make()
     const { message } = await fails([{ on: 'certificate', ...pem, body: chain }])
     expect(message).toMatch(reason)
+  })
+})
+
+describe('what is finalized is not ordered again', () => {
+  test.each([
+    ['the certificate is answered with 503', { on: 'certificate', status: 503, times: 5 }],
+    [
+      'the certificate is rate limited for a moment',
+      { on: 'certificate', type: 'rateLimited', retryAfter: 30 },
+    ],
+    ['the certificate breaks off', { on: 'certificate', breakOff: 'reset' }],
+    ['finalize is answered with 503', { on: 'finalize', status: 503, times: 5 }],
+    ['the answer to finalize breaks off', { on: 'finalize', breakOff: 'reset' }],
+  ] as [string, Fault][])('because %s', async (_, fault) => {
+    const { manager } = await t.machine({ clock: impatient() })
+    // So the order is still in processing when it is asked for again.
+    t.ca.issuanceDelayMs = 100
+    const active = t.ca.fault(fault)
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+    expect(active.hits).toBe(fault.times ?? 1)
+    expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
+  })
+
+  test('a CA that wants to be left alone for long is left alone', async () => {
+    const { retryAt } = await fails([{ on: 'certificate', type: 'rateLimited', retryAfter: 86_400 }])
+    expect(retryAt).toBeInstanceOf(Date)
   })
 })
 
@@ -222,21 +263,39 @@ describe('a CA that does not come to an end', () => {
     },
   )
 
-  test.each(['directory', ...endpoints] as const)(
+  /** An answer is there, but for its body. */
+  const answer = (on: Endpoint) =>
+    new Promise<void>((resolve) => {
+      const listen = (message: unknown) => {
+        const { request } = message as { request: ClientRequest }
+        if (request.path.split('/')[1] !== on) return
+        unsubscribe('http.client.response.finish', listen)
+        resolve()
+      }
+      subscribe('http.client.response.finish', listen)
+    })
+
+  test.each(['finalize', 'certificate'] as const)(
+    '%s stalls in its body: asked for again after 30 s',
+    async (on) => {
+      const { manager, events } = await t.machine({ clock: impatient() })
+      t.ca.fault({ on, breakOff: 'stall' })
+      const answered = answer(on)
+      // In a handshake's time it does not come.
+      manager.getCertificate('a.example').catch(() => undefined)
+      await answered
+      t.clock.jump(30_000)
+      await expect.poll(() => events.issued).toHaveLength(1)
+      expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
+    },
+  )
+
+  test.each(['directory', ...endpoints.filter((on) => on !== 'finalize' && on !== 'certificate')] as const)(
     '%s stalls in its body: given up after 30 s',
     async (on) => {
       const { manager, events } = await t.machine()
       t.ca.fault({ on, breakOff: 'stall', times: Number.POSITIVE_INFINITY })
-      // The answer is there, but for its body.
-      const answered = new Promise<void>((resolve) => {
-        const listen = (message: unknown) => {
-          const { request } = message as { request: ClientRequest }
-          if (request.path.split('/')[1] !== on) return
-          unsubscribe('http.client.response.finish', listen)
-          resolve()
-        }
-        subscribe('http.client.response.finish', listen)
-      })
+      const answered = answer(on)
       const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
       await answered
       t.clock.jump(30_000)

@@ -78,7 +78,8 @@ export async function runManager(service, breakStore) {
   await handshake(port, 'b.example').catch(show)
   for (const on of /** @type {const} */ (['newOrder', 'authz', 'finalize', 'certificate'])) {
     clock.jump(2 * day)
-    ca.fault({ on, type: 'serverInternal' })
+    // Not the CA's own trouble, with which an order would be continued.
+    ca.fault({ on, type: 'malformed' })
     await manager.getCertificate('c.example').catch(show)
   }
   ca.fault({ on: 'newOrder', status: 200, body: '<html>', contentType: 'text/html' })
