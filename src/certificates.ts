@@ -188,10 +188,19 @@ export class Certificates {
   }
 
   #throwIfPostponed(host: string): void {
-    const postponed = this.#postponed.get(host)
-    if (!postponed || this.#parts.clock.now() >= postponed.until) return
-    const { message, problem, retryAt } = postponed.error
-    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause: postponed.error, problem, retryAt })
+    const cause = this.#postponement(host)
+    if (!cause) return
+    const { code, problem, retryAt } = cause
+    const before = `no certificate for ${host} is ordered before ${retryAt?.toISOString()}`
+    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${before}: ${cause.message}`
+    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
+  }
+
+  #postponement(host: string): IssuanceError | undefined {
+    const { error, until } = this.#postponed.get(host) ?? { until: 0 }
+    const left = until - this.#parts.clock.now()
+    // More than that was written down by a clock that was ahead.
+    return left > 0 && left <= postponedMs ? error : undefined
   }
 
   /** Keeps what goes wrong for whoever asks next. */
@@ -203,10 +212,9 @@ export class Certificates {
       if (!(error instanceof HostError)) this.#errors.set(host, error)
       // Again and again, or it would have begun again: each time something may have been ordered.
       if (error instanceof LockLostError) this.#parts.failures.hold(host, undefined, error)
-      const now = this.#parts.clock.now()
-      const isKnown = now < (this.#postponed.get(host)?.until ?? 0)
-      if (error instanceof IssuanceError && error.retryAt && !isKnown) {
-        this.#postponed.set(host, { error, until: Math.min(error.retryAt.getTime(), now + postponedMs) })
+      if (error instanceof IssuanceError && error.retryAt && !this.#postponement(host)) {
+        const until = Math.min(error.retryAt.getTime(), this.#parts.clock.now() + postponedMs)
+        this.#postponed.set(host, { error, until })
       }
       throw error
     }

@@ -8,7 +8,17 @@ const longestWaitMs = 600_000
 
 /** What `setSecureContext` would put back to Node's defaults: for all handshakes, those with SNI too. */
 const carried = [
-  ...['ca', 'ciphers', 'crl', 'dhparam', 'ecdhCurve', 'honorCipherOrder', 'maxVersion', 'minVersion'],
+  ...[
+    'ca',
+    'certificateCompression',
+    'ciphers',
+    'crl',
+    'dhparam',
+    'ecdhCurve',
+    'honorCipherOrder',
+    'maxVersion',
+    'minVersion',
+  ],
   ...['secureOptions', 'secureProtocol', 'sessionIdContext', 'sessionTimeout', 'sigalgs'],
 ] as const
 
@@ -18,6 +28,8 @@ const carried = [
  */
 export class DefaultHostServers {
   readonly #servers = new Set<Server>()
+  /** Whether the servers have it. */
+  #isShown: boolean | undefined
   #stopWatch = () => {}
 
   constructor(
@@ -32,17 +44,22 @@ export class DefaultHostServers {
     server.once('close', () => this.#servers.delete(server))
   }
 
-  update({ key, cert, notAfter }: Certificate): void {
-    this.#replace({ key, cert })
-    this.#watch(notAfter.getTime())
+  update(certificate: Certificate): void {
+    this.#isShown = undefined
+    this.#watch(certificate)
   }
 
-  #watch(notAfter: number): void {
+  /** An expired one is watched on: it may have expired by a clock that is set right again. */
+  #watch(certificate: Certificate): void {
+    const { key, cert, notAfter } = certificate
     this.#stopWatch()
-    const left = notAfter - this.clock.now()
-    if (left <= 0) return this.#replace({})
+    const left = notAfter.getTime() - this.clock.now()
+    const isValid = left > 0
+    if (isValid !== this.#isShown) this.#replace(isValid ? { key, cert } : {})
+    this.#isShown = isValid
     if (this.closing.aborted) return
-    this.#stopWatch = this.clock.after(Math.min(left, longestWaitMs), () => this.#watch(notAfter))
+    const waitMs = isValid ? Math.min(left, longestWaitMs) : longestWaitMs
+    this.#stopWatch = this.clock.after(waitMs, () => this.#watch(certificate))
   }
 
   #replace(credentials: { key?: string; cert?: string }): void {

@@ -72,20 +72,23 @@ export class FailureRecords {
    */
   async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
     const data = await this.store.get(this.layout.failure(host), { signal })
-    const parsed = data && parseFailureRecord(data)
-    // The clock of the machine that wrote it was wrong, and with it the time until which nobody is to try.
-    const stored = parsed && (parsed.at ?? 0) > this.clock.now() + clockSkewMs ? undefined : parsed
-    const held = this.#held.get(host)
+    const stored = this.#unlessAhead(data && parseFailureRecord(data))
+    const held = this.#unlessAhead(this.#held.get(host))
     const record = held && held.retryAt > (stored?.retryAt ?? 0) ? held : stored
     if (record && this.clock.now() < record.retryAt) {
       const retryAt = new Date(record.retryAt)
       throw new IssuanceError(
         'ERR_ISSUANCE_POSTPONED',
-        `no certificate for ${host} is ordered before ${retryAt.toISOString()}, after ${record.failures} failed attempts: ${record.message}`,
+        `no certificate for ${host} is ordered before ${retryAt.toISOString()}, after ${record.failures} failed ${record.failures === 1 ? 'attempt' : 'attempts'}: ${record.message}`,
         { retryAt },
       )
     }
     return record
+  }
+
+  /** The clock by which it was written was wrong, and with it the time until which nobody is to try. */
+  #unlessAhead(record: FailureRecord | undefined): FailureRecord | undefined {
+    return (record?.at ?? 0) > this.clock.now() + clockSkewMs ? undefined : record
   }
 
   /**

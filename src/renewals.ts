@@ -9,6 +9,8 @@ import type { RenewalWindow } from './renewal.js'
 const concurrency = 8
 /** The scheduler looks around so often at least, so that a clock that was set is noticed. */
 const longestRestMs = 600_000
+/** A clock that was set back by more was wrong before. */
+const clockSkewMs = 300_000
 /** And at most. */
 const shortestRestMs = 100
 /** A kept host that is not in memory, at the latest, and one that could not be had, without a word of when to try again. */
@@ -39,6 +41,8 @@ export class Renewals {
   readonly #kept = new Map<string, number>()
   /** Hosts that are being worked on. */
   readonly #busy = new Set<string>()
+  /** The latest time by which something was planned. */
+  #latest = 0
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
 
   constructor(parts: RenewalsParts) {
@@ -85,6 +89,7 @@ export class Renewals {
   #arm(wanted: number): void {
     const { clock, closing } = this.#parts
     const now = clock.now()
+    this.#latest = Math.max(this.#latest, now)
     const at = Math.max(Math.min(wanted, now + longestRestMs), now + shortestRestMs)
     if (closing.aborted || (this.#timer && this.#timer.at <= at)) return
     this.#timer?.cancel()
@@ -99,6 +104,8 @@ export class Renewals {
   #tick(): number {
     const { certificates, clock } = this.#parts
     const now = clock.now()
+    if (now < this.#latest - clockSkewMs) this.#clockWasAhead(now)
+    this.#latest = now
     let next = Number.POSITIVE_INFINITY
     const consider = (host: string, at: number, work: () => Promise<unknown>) => {
       if (at > now) next = Math.min(next, at)
@@ -115,6 +122,11 @@ export class Renewals {
       if (!present.has(host)) consider(host, at, () => this.#bringBack(host))
     }
     return next
+  }
+
+  #clockWasAhead(now: number): void {
+    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now)
+    for (const [host, at] of this.#kept) if (Number.isFinite(at)) this.#kept.set(host, Math.min(at, now))
   }
 
   #start(host: string, work: () => Promise<unknown>): void {

@@ -65,6 +65,12 @@ export class Schedule {
     this.#pausedUntil = Math.max(this.#pausedUntil, until)
   }
 
+  /** What was planned by a clock that has been set back since would not be done for as long as it was ahead. */
+  clockWasAhead(now: number): void {
+    this.#pausedUntil = Math.min(this.#pausedUntil, now + this.#pauseMs)
+    this.#checkAt = Math.min(this.#checkAt, now)
+  }
+
   checked(now: number): void {
     this.#checkAt = now + this.checkEveryMs * (1 + Math.random() / 5)
   }

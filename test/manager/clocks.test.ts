@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { LockingStore } from '../support/locking-store.js'
-import { day, useManagers } from '../support/managers.js'
+import { day, refusal, useManagers } from '../support/managers.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
+import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 const hour = day / 24
@@ -73,5 +74,63 @@ describe('a machine whose clock is wrong', () => {
     t.ca.suggestRenewal(serialNumber, { start: t.clock.now() - 2 * day, end: t.clock.now() - day })
     t.clock.jump(7 * hour)
     await expect.poll(() => good.events.renewed).toHaveLength(1)
+  })
+})
+
+describe('a clock that was ahead for a while, and was set right', () => {
+  test('keeps its own machine no longer from ordering', async () => {
+    const clock = wrongClock(365 * day)
+    const { manager } = await t.machine({ clock })
+    await expect(manager.getCertificate('a.example')).rejects.toThrow(/set the clock right/)
+    t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+    await expect(manager.getCertificate('b.example')).rejects.toThrow(/serverInternal/)
+    clock.set(-365 * day)
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+    expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
+  })
+
+  test('leaves no certificate behind that nobody looks after', async () => {
+    const clock = new ShiftingClock()
+    const bad = await t.machine({ clock })
+    await bad.manager.getCertificate('a.example')
+    clock.set(85 * day)
+    t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+    await handshake(bad.tlsPort, 'a.example')
+    await expect.poll(() => bad.events.renewalFailed).toHaveLength(1)
+    clock.set(-85 * day)
+    clock.jump(10 * minute)
+    // A peer renews it in its time.
+    const good = await t.machine()
+    for (const each of [t.clock, clock]) each.set(62 * day)
+    await handshake(good.tlsPort, 'a.example')
+    t.clock.jump(10 * minute)
+    await expect.poll(() => good.events.renewed).toHaveLength(1)
+    await handshake(bad.tlsPort, 'a.example')
+    await expect.poll(() => bad.events.adopted).toHaveLength(1)
+  })
+
+  test('does not put off the hosts to be kept', async () => {
+    const clock = wrongClock(8 * hour)
+    t.store.before = () => Promise.reject(new Error('RequestTimeTooSkewed'))
+    const { manager, events } = await t.machine({ clock })
+    await expect(manager.ensure(['a.example'])).rejects.toThrow(/RequestTimeTooSkewed/)
+    t.store.before = () => {}
+    clock.set(-8 * hour)
+    clock.jump(10 * minute)
+    await expect.poll(() => events.issued).toHaveLength(1)
+  })
+
+  test('takes the default certificate away only until then', async () => {
+    const clock = new ShiftingClock()
+    const { manager, tlsServer, tlsPort } = await t.machine({ clock, defaultHost: 'a.example' })
+    await manager.ensure(['a.example'])
+    manager.attach(tlsServer)
+    const certificate = await handshake(tlsPort, undefined)
+    clock.set(400 * day)
+    clock.jump(10 * minute)
+    await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
+    clock.set(-400 * day)
+    clock.jump(10 * minute)
+    expect(await handshake(tlsPort, undefined)).toEqual(certificate)
   })
 })

@@ -36,6 +36,7 @@ export class ShiftingClock {
    */
   set(ms) {
     this.#shift += ms
+    for (const timer of this.#timers) timer.at += ms
   }
 
   /**
@@ -43,7 +44,7 @@ export class ShiftingClock {
    * @param {number} ms
    */
   jump(ms) {
-    this.set(ms)
+    this.#shift += ms
     const due = [...this.#timers].filter(({ at }) => at <= this.now()).sort((a, b) => a.at - b.at)
     for (const { fire } of due) fire()
   }
