@@ -9,12 +9,12 @@ import {
 import { abortable, type Clock, checkClock, sharedController, systemClock, withDeadline } from './clock.js'
 import { ClosedError, DeadlineError } from './errors.js'
 import { warn } from './guarded.js'
-import { func, optional, positiveInteger, record } from './options.js'
+import { func, mostInMemory, optional, positiveInteger, record } from './options.js'
 import type { PutFailedListener, UnsavedValues } from './unsaved.js'
 
 export interface LruCertCacheOptions {
   /**
-   * How many values are kept in memory: a whole number from 1, default 1,000. A certificate with its key takes
+   * How many values are kept in memory: a whole number from 1 to 1,000,000, default 1,000. A certificate with its key takes
    * about 3 KiB here; under a `CertManager` its live `SecureContext` adds about 40 KiB, so 1,000 hosts in use
    * take some 50 MB, and up to 350 MB where many more hosts than that come and go.
    */
@@ -88,7 +88,7 @@ export class LruCertCache implements CertCache {
     assertCertCache(store, 'LruCertCache: store')
     const { max, onPutFailed, clock } = record('LruCertCache: options', options)
     this.#store = store
-    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000) })
+    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000, mostInMemory) })
     this.#clock = optional('LruCertCache: clock', clock, checkClock) ?? systemClock
     this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, func<PutFailedListener>)
   }
@@ -261,6 +261,8 @@ export class LruCertCache implements CertCache {
       await write()
     } finally {
       this.#outdateReads(key)
+      // What was read in the meantime.
+      this.#memory.delete(key)
     }
   }
 

@@ -75,6 +75,20 @@ test('after a failed put nothing is believed about the key', async () => {
   expect(text(await cache.get('a.example'))).toBe('old')
 })
 
+test.each(['put', 'delete'] as const)('what is read while a %s is under way is not kept', async (write) => {
+  const store = new MemoryStore()
+  store.values.set('a.example', bytes('former'))
+  const cache = new LruCertCache(store)
+  store.before = async (operation) => {
+    if (operation === 'get') return
+    expect(text(await cache.get('a.example'))).toBe('former')
+    if (operation === 'put') throw new Error('timed out')
+  }
+  const written = write === 'put' ? cache.put('a.example', bytes('new')) : cache.delete('a.example')
+  await written.catch(() => undefined)
+  expect(cache.peek('a.example')).toBeUndefined()
+})
+
 test('a read that was overtaken by a write returns what was written', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
