@@ -35,7 +35,7 @@ const leftOverAfterMs = 3_600_000
  * inside the folder are never followed: reading one fails, writing and locking replace it. A folder in /tmp, or where
  * else everybody may make one, is an `ERR_STORE_FAILED` if another user has made it. The file system must tell upper from
  * lower case, as those of Linux do, and have rename as POSIX has it; Windows has not. Its names are 255 bytes at most,
- * so keys too, and names of locks 250: what is longer is an `ERR_STORE_FAILED`.
+ * so keys too, and names of locks 250: what is longer is an `ERR_STORE_ENTRY`.
  *
  * Rejects with a {@link StoreError}, for `ERR_STORE_TIMEOUT` after 5 s. A file system that hangs keeps one of the four
  * threads that Node has for all its file operations: on NFS prefer the mount option `softerr`.

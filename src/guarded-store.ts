@@ -1,3 +1,4 @@
+import { isUint8Array } from 'node:util/types'
 import { Breaker } from './breaker.js'
 import {
   type CacheOperationOptions,
@@ -35,7 +36,12 @@ class GuardedStore<S extends CertCache> implements CertCache {
   }
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
-    return this.run('get', key, options, (bounded) => this.store.get(key, bounded))
+    return this.run('get', key, options, async (bounded) => {
+      const data: unknown = await this.store.get(key, bounded)
+      if (data === undefined || isUint8Array(data)) return data
+      const type = data === null ? 'null' : `a value of type ${typeof data}`
+      throw new TypeError(`get resolved with ${type}, and not with a Uint8Array, or undefined for a miss`)
+    })
   }
 
   put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {

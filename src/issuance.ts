@@ -174,7 +174,8 @@ export class Issuance {
     const { failures, report } = this.parts
     const isOurs = thrown instanceof WrongClockError || (thrown instanceof StoreError && ordered)
     if (isOurs) failures.hold(host, before, thrown)
-    if (thrown instanceof WrongClockError) report('issuanceFailed', { host, error: thrown })
+    if (thrown instanceof WrongClockError || isMisconfigured(thrown))
+      report('issuanceFailed', { host, error: thrown })
     const blameless = [StoreError, LockLostError, ClosedError, WrongClockError].some(
       (kind) => thrown instanceof kind,
     )
@@ -203,7 +204,7 @@ class WrongClockError extends IssuanceError {
 }
 
 /** Nothing was asked of the CA, and once the option is right nothing should stand in the way. */
-const isMisconfigured = (thrown: unknown) =>
+const isMisconfigured = (thrown: unknown): thrown is IssuanceError =>
   thrown instanceof IssuanceError && thrown.code === 'ERR_ACME_PROFILE'
 
 /** acme-client throws bare Errors. */

@@ -2,7 +2,7 @@ import { assertCertCache, type CertCache, isCacheKey } from './cache.js'
 import { type Clock, checkClock, systemClock } from './clock.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction, normalizeHost } from './hostname.js'
 import { type KeyType, letsEncryptProduction, type StoredLayout, storedLayout } from './layout.js'
-import { oneOf, optional, positiveInteger, record, text } from './options.js'
+import { mostInMemory, oneOf, optional, positiveInteger, record, text } from './options.js'
 
 export interface AcmeOptions {
   /** You have read and agree to the CA's terms of service (RFC 8555 section 7.3). Must be `true`. */
@@ -33,7 +33,7 @@ export interface CertManagerOptions {
   /** Which hosts may have a certificate. Asked before anything is read or ordered for a name. Mandatory. */
   hostPolicy: HostPolicy
   acme: AcmeOptions
-  /** The memory tier; `max`: how many certificates are kept ready, from 1, default 1,000, about 45 KiB each. */
+  /** The memory tier; `max`: how many certificates are kept ready, 1 to 1,000,000, default 1,000, about 45 KiB each. */
   memory?: { max?: number }
   /** The kind of key that new certificates get; one per manager. Default `ecdsa-p256`. */
   keyType?: KeyType
@@ -42,7 +42,10 @@ export interface CertManagerOptions {
    * Default: when a third of the lifetime is left.
    */
   renewBeforeMs?: number
-  /** What a client without SNI gets, on servers given to `attach()`; Node never calls SNICallback for it. */
+  /**
+   * What a client without SNI gets, on servers given to `attach()`; Node never calls SNICallback for it. `hostPolicy`
+   * has to allow it. Default: none.
+   */
   defaultHost?: string
   /** Time, for tests. Default: the system's. */
   clock?: Clock
@@ -70,16 +73,21 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
   const keyType = oneOf('CertManager: keyType', given.keyType ?? 'ecdsa-p256', ['ecdsa-p256', 'rsa-2048'])
   const { keyPrefix, ...acme } = checkAcme(record('CertManager: acme', given.acme))
   const memory = record('CertManager: memory', given.memory ?? {})
+  const hostPolicy = hostPolicyFunction(given.hostPolicy)
+  const defaultHost = optional('CertManager: defaultHost', given.defaultHost, checkHost)
+  // What a function says can change.
+  if (defaultHost !== undefined && Array.isArray(given.hostPolicy) && !hostPolicy(defaultHost))
+    throw new TypeError('CertManager: defaultHost must be one of the hosts in hostPolicy')
   return {
     cache: given.cache,
-    hostPolicy: hostPolicyFunction(given.hostPolicy),
+    hostPolicy,
     acme,
     layout: storedLayout(acme.directoryUrl, keyType, keyPrefix),
-    max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000),
+    max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, mostInMemory),
     keyType,
     // Any duration will do: no timer is set to it.
     renewBeforeMs: optional('CertManager: renewBeforeMs', given.renewBeforeMs, positiveInteger),
-    defaultHost: optional('CertManager: defaultHost', given.defaultHost, checkHost),
+    defaultHost,
     clock: optional('CertManager: clock', given.clock, checkClock) ?? systemClock,
   }
 }
@@ -104,7 +112,8 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
   ) {
     throw new TypeError('CertManager: acme.email must be a mail address')
   }
-  if (given.ca !== undefined && typeof given.ca !== 'string' && !Buffer.isBuffer(given.ca)) {
+  const isPem = typeof given.ca === 'string' || Buffer.isBuffer(given.ca)
+  if (given.ca !== undefined && !(isPem && String(given.ca).includes('-----BEGIN CERTIFICATE-----'))) {
     throw new TypeError('CertManager: acme.ca must be certificates in PEM, as a string or Buffer')
   }
   const { keyPrefix } = given
@@ -114,7 +123,7 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
     !(typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
   ) {
     throw new TypeError(
-      'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, or empty',
+      'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty',
     )
   }
   optional('CertManager: acme.preferredChain', given.preferredChain, text)
@@ -122,7 +131,9 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
   if (given.externalAccountBinding !== undefined) {
     const binding = record('CertManager: acme.externalAccountBinding', given.externalAccountBinding)
     text('CertManager: acme.externalAccountBinding.kid', binding.kid)
-    text('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
+    const hmacKey = text('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
+    if (!/^[\w+/-]+=*$/.test(hmacKey))
+      throw new TypeError('CertManager: acme.externalAccountBinding.hmacKey must be base64url')
   }
   return { ...(given as unknown as AcmeOptions), directoryUrl }
 }

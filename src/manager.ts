@@ -14,7 +14,7 @@ import { type TlsCallbacks, tlsCallbacks } from './handshake.js'
 import { requireHost } from './hostname.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from './http-handler.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './manager-options.js'
-import { listOfText, optional } from './options.js'
+import { listOfText, optional, record } from './options.js'
 
 /** How long a handshake, or a caller of `getCertificate`, waits at most. The order goes on behind it. */
 const handshakeMs = 30_000
@@ -58,7 +58,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    *   TLS server the first that the client offers.
    */
   tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
-    const alpnProtocols = optional('tlsOptions: ALPNProtocols', options.ALPNProtocols, listOfText)
+    const { ALPNProtocols } = record('tlsOptions: options', options)
+    const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, listOfText)
     return tlsCallbacks(
       {
         fromMemory: (host) => {
@@ -77,7 +78,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   /**
    * For the server on port 80, or as middleware: answers http-01 challenges. Other requests go to `fallback`,
-   * else to `next`, else they are redirected to https on port 443. Orders prefer http-01 once this was called.
+   * else to `next`, else GET and HEAD are redirected to https on port 443, if `Host` is a DNS name, and the rest is
+   * answered with 400. Orders prefer http-01 once this was called.
    */
   httpHandler(fallback?: HttpFallback): HttpHandler {
     if (fallback !== undefined && typeof fallback !== 'function') {
@@ -95,6 +97,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * @throws {StoreError} if the store could not tell
    * @throws {IssuanceError} if it could not be ordered
    * @throws {DeadlineError} if it took too long; the order goes on, so try again later
+   * @throws {ClosedError} after `close()`, if it is not in memory
    */
   async getCertificate(host: string): Promise<Certificate> {
     const name = requireHost(host)
@@ -109,10 +112,11 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * Works on 8 hosts at a time. At most 100 orders follow each other at once, then one each 54 s: Let's Encrypt
    * allows 300 in 3 hours. Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
    * @throws {AggregateError} of the hosts' errors, after all have been tried
-   * @throws {TypeError} for a single string
+   * @throws {TypeError} for a single string, or what is no iterable
    */
   async ensure(hosts: Iterable<string>): Promise<void> {
-    if (typeof hosts === 'string') throw new TypeError('ensure: hosts must be several names, as in an array')
+    if (typeof hosts === 'string' || typeof hosts?.[Symbol.iterator] !== 'function')
+      throw new TypeError('ensure: hosts must be several names, as in an array')
     const names: string[] = []
     const errors: Error[] = []
     for (const host of hosts) {
@@ -125,14 +129,15 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     errors.push(...(await this.#parts.renewals.keep(names)))
     if (errors.length > 0) {
       const messages = errors.map(({ message }) => message).join('; ')
-      throw new AggregateError(errors, `${errors.length} hosts have no certificate: ${messages}`)
+      const hosts = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
+      throw new AggregateError(errors, `${hosts} no certificate: ${messages}`)
     }
   }
 
   /**
    * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate: got now,
    * renewed as by `ensure`, and taken away should it expire. The server's other options, its ticket keys and sessions
-   * stay as they are.
+   * stay as they are. A server that was closed and is to listen again needs another call.
    * @throws {TypeError} without the option `defaultHost`
    */
   attach(server: Server): void {

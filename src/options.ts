@@ -1,8 +1,13 @@
 // Every option is checked once, at construction, by one of these; each message names the option.
 
-export function positiveInteger(name: string, value: unknown): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 1) return value as number
-  throw new TypeError(`${name} must be a whole number from 1, not ${show(value)}`)
+/** The memory's slots are made beforehand: 16 MB for so many. */
+export const mostInMemory = 1_000_000
+
+export function positiveInteger(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most)
+    return value as number
+  const range = most === Number.MAX_SAFE_INTEGER ? 'from 1' : `from 1 to ${most}`
+  throw new TypeError(`${name} must be a whole number ${range}, not ${show(value)}`)
 }
 
 /** A duration that a timer can wait: Node's timers take at most 2^31-1 ms and fire at once beyond. */
@@ -60,5 +65,6 @@ export function record(name: string, value: unknown): Record<string, unknown> {
 function show(value: unknown): string {
   if (typeof value === 'number' || value === undefined || value === null) return String(value)
   if (value === '') return 'an empty string'
-  return `a value of type ${Array.isArray(value) ? 'array' : typeof value}`
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
+  return `a value of type ${typeof value}`
 }

@@ -85,7 +85,8 @@ export class UnsavedValues {
       if (value.lock) await release(value.lock)
     })
     await Promise.all(last)
-    if (errors.length > 0) throw new AggregateError(errors, `${errors.length} values could not be stored`)
+    const values = errors.length === 1 ? '1 value' : `${errors.length} values`
+    if (errors.length > 0) throw new AggregateError(errors, `${values} could not be stored`)
   }
 
   async #attempt(key: string, value: Unsaved, signal: AbortSignal): Promise<Error | undefined> {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { LruCertCache } from '../src/index.js'
 import { MemoryStore } from './support/memory-store.js'
 
-test.each([0, -1, 1.5, Number.NaN, '10'])('max %j is a TypeError', (max) => {
+test.each([0, -1, 1.5, Number.NaN, '10', 1_000_001])('max %j is a TypeError', (max) => {
   expect(() => new LruCertCache(new MemoryStore(), { max: max as number })).toThrow(
     /^LruCertCache: max must be/,
   )

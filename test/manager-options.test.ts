@@ -31,6 +31,7 @@ test.each([
   ],
   ['acme.email', { ...good, acme: { termsOfServiceAgreed: true, email: 'nobody' } }],
   ['acme.ca', { ...good, acme: { termsOfServiceAgreed: true, ca: 5 } }],
+  ['acme.ca', { ...good, acme: { termsOfServiceAgreed: true, ca: 'ca.pem' } }],
   ['acme.profile', { ...good, acme: { termsOfServiceAgreed: true, profile: '' } }],
   ['acme.preferredChain', { ...good, acme: { termsOfServiceAgreed: true, preferredChain: 5 } }],
   ['acme.keyPrefix', { ...good, acme: { termsOfServiceAgreed: true, keyPrefix: 5 } }],
@@ -38,14 +39,20 @@ test.each([
     'acme.externalAccountBinding.hmacKey',
     { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k' } } },
   ],
+  [
+    'acme.externalAccountBinding.hmacKey',
+    { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k', hmacKey: 'a key' } } },
+  ],
   ['memory', { ...good, memory: 100 }],
   ['memory.max', { ...good, memory: { max: 0 } }],
   ['memory.max', { ...good, memory: { max: 1.5 } }],
+  ['memory.max', { ...good, memory: { max: 1_000_001 } }],
   ['acme.keyPrefix', { ...good, acme: { ...good.acme, keyPrefix: 'a/b' } }],
   ['clock', { ...good, clock: 5 }],
   ['keyType', { ...good, keyType: 'rsa' }],
   ['renewBeforeMs', { ...good, renewBeforeMs: -1 }],
   ['defaultHost', { ...good, defaultHost: 'localhost' }],
+  ['defaultHost', { ...good, defaultHost: 'b.example' }],
 ])('a wrong %s is a TypeError that names it: %#', (option, options) => {
   expect(() => new CertManager(options as never)).toThrow(TypeError)
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))

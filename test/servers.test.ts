@@ -107,6 +107,7 @@ describe('ALPN is what the server would negotiate without us', () => {
     await expect(negotiated(port, ['yours'])).rejects.toMatchObject(noProtocol)
     expect(() => manager.tlsOptions({ ALPNProtocols: [] })).toThrow(/ALPNProtocols/)
     expect(() => manager.tlsOptions({ ALPNProtocols: 'h2' as never })).toThrow(/ALPNProtocols/)
+    expect(() => manager.tlsOptions(null as never)).toThrow(/^tlsOptions: options must be/)
   })
 })
 

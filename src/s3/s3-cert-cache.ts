@@ -9,7 +9,7 @@ import {
 } from '../cache.js'
 import type { StoreError } from '../errors.js'
 import { orGivenBack } from '../lease.js'
-import { keyPrefix, milliseconds, oneOf, text } from '../options.js'
+import { keyPrefix, milliseconds, oneOf, record, text } from '../options.js'
 import { conditionsIgnored } from './s3-conditions.js'
 import { S3Locks } from './s3-lock.js'
 import { type S3ClientLike, S3Objects } from './s3-objects.js'
@@ -60,12 +60,13 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
       throw new TypeError('S3CertCache: client must be an S3Client of @aws-sdk/client-s3')
     }
     this.#bucket = text('S3CertCache: bucket', bucket)
+    const { prefix, timeoutMs, serverSideEncryption } = record('S3CertCache: options', options)
     this.#objects = new S3Objects(client, this.#bucket, {
-      prefix: keyPrefix('S3CertCache: prefix', options.prefix ?? ''),
-      timeoutMs: milliseconds('S3CertCache: timeoutMs', options.timeoutMs ?? 5_000, 300_000),
+      prefix: keyPrefix('S3CertCache: prefix', prefix ?? ''),
+      timeoutMs: milliseconds('S3CertCache: timeoutMs', timeoutMs ?? 5_000, 300_000),
       serverSideEncryption: oneOf(
         'S3CertCache: serverSideEncryption',
-        options.serverSideEncryption ?? 'AES256',
+        serverSideEncryption ?? 'AES256',
         encryptions,
       ),
     })

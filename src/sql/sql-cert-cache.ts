@@ -10,7 +10,7 @@ import {
 import { sleep, systemClock, withDeadline } from '../clock.js'
 import { StoreError } from '../errors.js'
 import { holdLease } from '../lease.js'
-import { milliseconds } from '../options.js'
+import { milliseconds, record } from '../options.js'
 import { type Connection, type Database, databaseOf, type SqlDatabase, type SqlValue } from './database.js'
 import { isConflict, isThereByNow, sqlErrorFrom, sqlTimeout } from './errors.js'
 import { longestKey, pageSize, type Statements, statementsFor } from './statements.js'
@@ -54,9 +54,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   constructor(database: SqlDatabase, options: SqlCertCacheOptions = {}) {
     this.#database = databaseOf(database)
-    this.#table = checkTable(options.table ?? 'autocert_cache')
+    const { table, timeoutMs } = record('SqlCertCache: options', options)
+    this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = statementsFor(this.#database.dialect, this.#table)
-    this.#timeoutMs = milliseconds('SqlCertCache: timeoutMs', options.timeoutMs ?? 5_000, 300_000)
+    this.#timeoutMs = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
   }
 
   /**

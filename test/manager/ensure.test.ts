@@ -43,6 +43,12 @@ test('keeping hosts keeps no process from its end', async () => {
   expect(stdout).toBe('store')
 })
 
+test.each(['a.example', undefined, null, 5])('%j is not several hosts', async (hosts) => {
+  const { manager } = await t.machine()
+  await expect(manager.ensure(hosts as never)).rejects.toThrow(TypeError)
+  await expect(manager.ensure(hosts as never)).rejects.toThrow(/^ensure: hosts must be/)
+})
+
 test('a host that could not be had is tried again when it is time to, and one that is no host name is not', async () => {
   const { manager, events } = await t.machine()
   const fault = t.ca.fault({ on: 'newOrder', host: 'b.example', type: 'rejectedIdentifier', times: 2 })

@@ -13,11 +13,12 @@ test('a profile that the CA has is asked for', async () => {
 
 test('one that it does not have is an error that names those it has; nothing is ordered or held against the host', async () => {
   t.ca.profiles = { classic: 'as ever', shortlived: 'six days' }
-  const { manager } = await order('short-lived')
+  const { manager, events } = await order('short-lived')
   await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
     code: 'ERR_ACME_PROFILE',
     message: 'acme.profile: the CA has no profile short-lived; it has classic, shortlived',
   })
+  expect(events.issuanceFailed).toMatchObject([{ host: 'a.example', error: { code: 'ERR_ACME_PROFILE' } }])
   expect(t.ca.counts.orders).toBe(0)
   expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
   t.ca.profiles = { 'short-lived': 'six days' }

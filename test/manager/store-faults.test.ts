@@ -27,6 +27,17 @@ describe('a store that fails', () => {
     expect([...t.store.values.keys()]).toEqual([])
   })
 
+  test.each(['text', null, [1]])('gives no bytes, but %j: that is no miss', async (value) => {
+    const { manager, events } = await t.machine()
+    t.store.get = async () => value as never
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_STORE_FAILED',
+      message: expect.stringMatching(/get a\.example: get resolved with .*not with a Uint8Array/),
+    })
+    expect(events.storeFailed).toHaveLength(1)
+    expect(t.ca.counts.orders).toBe(0)
+  })
+
   test('never answers: the handshake ends with its budget, the operation with its own', async () => {
     const { manager, events } = await t.machine()
     t.store.before = () => new Promise(() => {})

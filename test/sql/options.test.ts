@@ -24,6 +24,10 @@ test.each([
   expect(() => new SqlCertCache(pool, { table })).toThrow(TypeError)
 })
 
+test.each(['my_table', null])('options that are none are refused: %j', (options) => {
+  expect(() => new SqlCertCache(pool, options as never)).toThrow(/^SqlCertCache: options must be/)
+})
+
 test.each(['a', '_', 'autocert_cache', 'a1', 'a'.repeat(57), 'select'])(
   'the table name %s is taken',
   (table) => {
