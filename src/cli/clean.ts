@@ -22,8 +22,9 @@ interface Litter {
 export const clean: Command = {
   usage: 'clean [flags]',
   summary: 'removes expired certificates, and challenge answers and locks that were left behind',
-  details: `Shows what it would remove: certificates that have expired, challenge answers older than a day, locks that nobody
-holds, older than a minute, what doctor left behind, older than an hour. Asks on a terminal; elsewhere it needs --yes. Looks at each one again before it goes.
+  details: `Shows what it would remove: certificates that have expired, challenge answers older than a day, locks older than a
+minute that nobody holds, and blobs older than an hour that doctor left behind. Asks on a terminal; elsewhere it needs --yes.
+Looks at each one again before it goes.
 Without --directory or --key-prefix: those of all CAs.`,
   operands: [0, 0],
   flags: {

@@ -10,8 +10,8 @@ import { minuteOf } from './times.js'
 export const exportCertificate: Command = {
   usage: 'export HOST --key FILE --chain FILE [flags]',
   summary: 'a host’s private key and chain, to files',
-  details:
-    'The files are replaced, with mode 0600. What is wrong with the certificate is said, and it is written all the same.',
+  details: `The files are replaced, with mode 0600. A certificate for another host, or outside its time, is written all the
+same, with a note; one whose key does not match, or that can't be read, is refused, and the exit code is 1.`,
   operands: [1, 1],
   flags: {
     ...targetFlags,

@@ -21,8 +21,8 @@ interface Outcome {
 export const importCertificates: Command = {
   usage: 'import (--autocert FOLDER | --certbot FOLDER | --key FILE --chain FILE) [flags]',
   summary: 'certificates from Go’s autocert, from certbot, or from any key and chain',
-  details: `A certificate is stored under each of its names that is no wildcard, an RSA one as HOST+rsa. One that is as new as
-what is there, or newer, stays. Refused, and exit code 1: a key that is another certificate’s, what has expired.`,
+  details: `A certificate is stored under each of its names that is no wildcard, an RSA one as HOST+rsa. What is in the
+container stays if it is as new, or newer. Refused, and exit code 1: a key that is another certificate’s, what has expired.`,
   operands: [0, 0],
   flags: {
     ...connectionFlags,

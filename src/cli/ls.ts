@@ -72,7 +72,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     await output.end(seen)
     if (endsBefore !== undefined && encrypted > 0) {
       terminal.note(
-        `acme-cert-cache: when ${counted(encrypted, 'certificate')} end can’t be read here: encrypted, see manager.status()`,
+        `acme-cert-cache: the end of ${counted(encrypted, 'certificate')} can’t be read here: encrypted, see manager.status()`,
       )
     }
     if (corrupt > 0) {
@@ -147,6 +147,7 @@ function table(terminal: Terminal): Output {
         [seen.get('account key') ?? 0, 'account key'],
         [answers, 'challenge answer'],
         [seen.get('failure') ?? 0, 'failure record'],
+        [seen.get('renewal') ?? 0, 'renewal record'],
         [seen.get('lock') ?? 0, 'lock'],
         [(seen.get('scratch') ?? 0) + (seen.get('unknown') ?? 0), 'other blob'],
       ]

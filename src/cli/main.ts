@@ -55,8 +55,8 @@ async function main([name, ...args]: string[]): Promise<number> {
     return await command.run(given, terminal)
   } catch (thrown) {
     const { exitCode, message } = told(thrown)
-    const help = exitCode === 2 ? `; see ${program} ${command ? `${name} ` : ''}--help` : ''
-    terminal.note(`${program}: ${message}${help}`)
+    const help = `; see ${program} ${command ? `${name} ` : ''}--help`
+    terminal.note(`${program}: ${exitCode === 2 ? `${message.replace(/\.$/, '')}${help}` : message}`)
     return exitCode
   }
 }

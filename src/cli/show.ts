@@ -101,17 +101,25 @@ function describe({ host, layout }: Target, found: Found) {
     notBefore: certificate ? new Date(certificate.notBefore) : null,
     notAfter: certificate ? new Date(certificate.notAfter) : null,
     chain:
-      certificate?.chain.map((certificate) => ({
-        subject: nameOf(certificate.subject),
-        issuer: nameOf(certificate.issuer),
-        notAfter: new Date(certificate.validTo),
-        fingerprint256: certificate.fingerprint256,
+      certificate?.chain.map((link, index) => ({
+        subject: subjectOf(certificate, index),
+        issuer: nameOf(link.issuer),
+        notAfter: new Date(link.validTo),
+        fingerprint256: link.fingerprint256,
       })) ?? null,
     failure: failure
-      ? { ...failure, message: printable(failure.message), retryAt: new Date(failure.retryAt) }
+      ? {
+          failures: failure.failures,
+          retryAt: new Date(failure.retryAt),
+          message: printable(failure.message),
+        }
       : null,
   }
 }
+
+/** A leaf has its names elsewhere. */
+const subjectOf = ({ names, chain }: CertificateFacts, index: number): string =>
+  index === 0 ? (names[0] ?? 'no name') : nameOf(chain[index]?.subject)
 
 async function print(terminal: Terminal, target: Target, found: Found) {
   const { facts, failure, isFailureEncrypted } = found
@@ -145,7 +153,7 @@ function certificateLines(facts: CertificateFacts, keyMatches: boolean): [string
     ...chain.flatMap((certificate, index): [string, string][] => [
       [
         index === 0 ? 'chain' : '',
-        `${index === 0 ? (names[0] ?? 'no name') : nameOf(certificate.subject)}, by ${nameOf(certificate.issuer)}, until ${minuteOf(new Date(certificate.validTo))}`,
+        `${subjectOf(facts, index)}, by ${nameOf(certificate.issuer)}, until ${minuteOf(new Date(certificate.validTo))}`,
       ],
       ['', `SHA-256 ${certificate.fingerprint256}`],
     ]),

@@ -127,10 +127,23 @@ function aborted(signal: AbortSignal): Promise<never> {
   })
 }
 
-function check({ on, times = 1, status = 200, delayMs = 0, invalid }: Fault): void {
+const breakOffs: readonly unknown[] = ['stall', 'end', 'reset'] satisfies Fault['breakOff'][]
+
+function check({
+  on,
+  times = 1,
+  status = 200,
+  delayMs = 0,
+  retryAfter = 0,
+  breakOff = 'end',
+  invalid,
+}: Fault): void {
   if (!ENDPOINTS.includes(on)) throw new RangeError(`There is no endpoint ${on}: ${ENDPOINTS.join(', ')}`)
   if (!(times >= 1)) throw new RangeError(`times cannot be ${times}`)
   if (!(status >= 200 && status <= 599)) throw new RangeError(`status cannot be ${status}`)
   if (!(delayMs >= 0 && delayMs <= 2 ** 31 - 1)) throw new RangeError(`delayMs cannot be ${delayMs}`)
+  if (typeof retryAfter === 'number' && !(retryAfter >= 0))
+    throw new RangeError(`retryAfter cannot be ${retryAfter}`)
+  if (!breakOffs.includes(breakOff)) throw new RangeError(`breakOff cannot be ${breakOff}`)
   if (invalid && on !== 'challenge') throw new RangeError('invalid is for challenges only')
 }

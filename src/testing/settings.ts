@@ -64,7 +64,9 @@ const LEGAL: { readonly [K in keyof TestCaSettings]: (value: TestCaSettings[K]) 
   httpPort: isPort,
   tlsPort: isPort,
   challengeTypes: (types) =>
-    types.length > 0 && types.every((type) => DEFAULT_SETTINGS.challengeTypes.includes(type)),
+    Array.isArray(types) &&
+    types.length > 0 &&
+    types.every((type) => DEFAULT_SETTINGS.challengeTypes.includes(type)),
   lifetimeMs: (ms) => ms >= 1000 && Number.isFinite(ms),
   badNonceRate: (rate) => rate >= 0 && rate <= 1,
   validationDelayMs: isDelay,
@@ -73,7 +75,7 @@ const LEGAL: { readonly [K in keyof TestCaSettings]: (value: TestCaSettings[K]) 
   retryAfter: (seconds) => seconds === undefined || (Number.isInteger(seconds) && seconds >= 0),
   renewalInfo: (offered) => typeof offered === 'boolean',
   renewalRetryAfter: (seconds) => Number.isInteger(seconds) && seconds >= 0,
-  profiles: (profiles) => profiles === undefined || typeof profiles === 'object',
+  profiles: (profiles) => profiles === undefined || (typeof profiles === 'object' && profiles !== null),
 }
 
 /**

@@ -63,11 +63,12 @@ async function nameServer(names: Record<string, DnsRecords>) {
 
 /** A CA of which there is no more than the directory. */
 async function directoryOnly(meta: object) {
+  const url = 'https://ca.invalid/'
   const { certificate, privateKey } = await selfSignedCertificate()
   const server = createHttpsServer({ cert: certificate, key: privateKey }, (_req, res) =>
     res
       .setHeader('content-type', 'application/json')
-      .end(JSON.stringify({ newOrder: 'https://ca.invalid/', meta })),
+      .end(JSON.stringify({ newNonce: url, newAccount: url, newOrder: url, meta })),
   )
   const port = await listen(server)
   closers.push(async () => server.closeAllConnections() ?? server.close())

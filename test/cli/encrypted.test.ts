@@ -46,7 +46,10 @@ test('what is encrypted is shown as that, not as corrupt, and stays', async () =
     { host: 'old.example', state: 'encrypted' },
   ])
   const expiring = await run('ls', '--expiring', '14d')
-  expect(expiring).toMatchObject({ code: 0, stderr: expect.stringContaining('2 certificates end can’t be') })
+  expect(expiring).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('the end of 2 certificates can’t be'),
+  })
   expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
   expect(await keys()).toEqual(before)
 })

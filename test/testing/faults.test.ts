@@ -128,6 +128,8 @@ describe('a fault', () => {
     expect(() => ca.fault({ on: 'order', status: 99 })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', delayMs: -1 })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', invalid: true })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', retryAfter: -1 })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', breakOff: 'close' as never })).toThrow(RangeError)
   })
 })
 

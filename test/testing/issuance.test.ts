@@ -210,6 +210,8 @@ test('an option outside its range is refused when the CA starts', async () => {
     { httpPort: 0 },
     { retryAfter: -1 },
     { challengeTypes: [] },
+    { challengeTypes: 'http-01' as never },
+    { profiles: null as never },
     { validationDelayMs: Number.NaN },
   ]) {
     await expect(TestCa.start(options)).rejects.toThrow(RangeError)
