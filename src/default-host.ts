@@ -8,18 +8,9 @@ const longestWaitMs = 600_000
 
 /** What `setSecureContext` would put back to Node's defaults: for all handshakes, those with SNI too. */
 const carried = [
-  ...[
-    'ca',
-    'certificateCompression',
-    'ciphers',
-    'crl',
-    'dhparam',
-    'ecdhCurve',
-    'honorCipherOrder',
-    'maxVersion',
-    'minVersion',
-  ],
-  ...['secureOptions', 'secureProtocol', 'sessionIdContext', 'sessionTimeout', 'sigalgs'],
+  ...['ca', 'certificateCompression', 'ciphers', 'crl', 'dhparam', 'ecdhCurve', 'honorCipherOrder'],
+  ...['maxVersion', 'minVersion', 'secureOptions', 'secureProtocol', 'sessionIdContext', 'sessionTimeout'],
+  'sigalgs',
 ] as const
 
 /**

@@ -113,7 +113,7 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
     throw new TypeError('CertManager: acme.email must be a mail address')
   }
   const isPem = typeof given.ca === 'string' || Buffer.isBuffer(given.ca)
-  if (given.ca !== undefined && !(isPem && String(given.ca).includes('-----BEGIN CERTIFICATE-----'))) {
+  if (given.ca !== undefined && !(isPem && /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(String(given.ca)))) {
     throw new TypeError('CertManager: acme.ca must be certificates in PEM, as a string or Buffer')
   }
   const { keyPrefix } = given
