@@ -112,7 +112,9 @@ export class AcmeHttp {
 
   #answerFromMemory(url: string, method: string): AcmeResponse | undefined {
     if (url === this.directoryUrl) {
-      const fresh = this.#directory && this.clock.now() - this.#directory.fetchedAt < directoryMaxAgeMs
+      // Fetched in the future: by a clock that was ahead, and would keep it for so long.
+      const ageMs = Math.abs(this.clock.now() - (this.#directory?.fetchedAt ?? 0))
+      const fresh = ageMs < directoryMaxAgeMs
       return fresh ? this.#directory?.response : undefined
     }
     const nonce = method === 'head' ? this.#nonces.pop() : undefined

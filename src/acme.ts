@@ -5,7 +5,7 @@ import { insist } from './acme-insist.js'
 import { askForSuggestion, certificateId, type RenewalSuggestion } from './acme-renewal-info.js'
 import { type ChallengeAnswer, type ChallengeType, isToken } from './challenge.js'
 import { challengeCertificate } from './challenge-certificate.js'
-import { abortable, type Clock, sharedController, sleep, withDeadline } from './clock.js'
+import { abortable, type Clock, follow, sharedController, sleep, withDeadline } from './clock.js'
 import { ClosedError, IssuanceError } from './errors.js'
 import type { AcmeSettings } from './manager-options.js'
 
@@ -86,15 +86,26 @@ export class AcmeAccount {
     const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
     commit()
-    const steadily = <T>(step: (isFirst: boolean) => Promise<T>) => insist(step, this.clock, signal)
-    const finalized = await steadily(async (isFirst) => {
+    const finalized = await this.#insist(signal, async (isFirst) => {
       // It may be finalized although no answer came.
-      const current = isFirst ? ready : await read()
-      return current.status === 'ready' ? client.finalizeOrder(current, csr) : current
+      const current = isFirst ? ready : orderOf(host, await read())
+      return current.status === 'ready' ? orderOf(host, await client.finalizeOrder(current, csr)) : current
     })
-    const valid = await this.#poll(hint, signal, finalized, () => steadily(read), ['processing', 'ready'])
+    const readAgain = () => this.#insist(signal, async () => orderOf(host, await read()))
+    const valid = await this.#poll(hint, signal, finalized, readAgain, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
-    return steadily(() => client.getCertificate(valid, this.settings.preferredChain))
+    return this.#insist(signal, async () => {
+      const chain: unknown = await client.getCertificate(valid, this.settings.preferredChain)
+      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw unusable(host, 'no certificate in PEM')
+      return chain as string
+    })
+  }
+
+  /** Until the order's own end, or until the account is closed. */
+  #insist<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
+    const ended = sharedController()
+    const unlink = follow(ended, [signal, this.#closing.signal])
+    return insist(step, this.clock, ended.signal).finally(unlink)
   }
 
   /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA has no such profile: before anything is ordered */
@@ -256,6 +267,12 @@ const unknownProfile = (profile: string, profiles: readonly string[]) =>
     'ERR_ACME_PROFILE',
     `acme.profile: the CA has no profile ${profile}; ${profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'}`,
   )
+
+/** A page of maintenance is none. */
+function orderOf(host: string, answer: Order): Order {
+  if (typeof Object(answer).status === 'string') return answer
+  throw unusable(host, 'something that is no order')
+}
 
 const unusable = (host: string, what: string) =>
   new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${what}, for ${host}`)

@@ -42,6 +42,9 @@ const accountPattern = /^[a-z0-9]{3,24}$/
 /** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/
 
+/** Also of sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`, `….z01.blob.storage.azure.net`. */
+const azureHost = /\.blob\.(core|storage)\./
+
 export const isContainerName = (name: string): boolean => containerPattern.test(name)
 
 export const wrong = (option: string, what: string) =>
@@ -90,8 +93,8 @@ function containerUrlOf(serviceUrl: URL, containerName: string, sas: boolean): s
   const path = serviceUrl.pathname.split('/').filter(Boolean)
   // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
   if (sas && path.at(-1) === containerName) path.pop()
-  // What else is in the path would be taken for a container, and the container's name for a part of the blobs'.
-  if (path.length > (/\.blob\./.test(serviceUrl.hostname) ? 0 : 1))
+  // At Azure what else is in the path would be the container, and the container's name a part of the blobs'.
+  if (path.length > 0 && azureHost.test(serviceUrl.hostname))
     throw wrong(
       'endpoint',
       'must be the Blob service’s URL, or a SAS URL of the account or of containerName’s container: its path leads elsewhere',

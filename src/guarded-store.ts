@@ -37,10 +37,12 @@ class GuardedStore<S extends CertCache> implements CertCache {
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     return this.run('get', key, options, async (bounded) => {
-      const data: unknown = await this.store.get(key, bounded)
+      // What many clients have for a miss is null.
+      const data: unknown = (await this.store.get(key, bounded)) ?? undefined
       if (data === undefined || isUint8Array(data)) return data
-      const type = data === null ? 'null' : `a value of type ${typeof data}`
-      throw new TypeError(`get resolved with ${type}, and not with a Uint8Array, or undefined for a miss`)
+      throw new TypeError(
+        `get resolved with a value of type ${typeof data}, and not with a Uint8Array, or undefined for a miss`,
+      )
     })
   }
 

@@ -132,7 +132,7 @@ function checkAcme(given: Record<string, unknown>): AcmeSettings & { keyPrefix?:
     const binding = record('CertManager: acme.externalAccountBinding', given.externalAccountBinding)
     text('CertManager: acme.externalAccountBinding.kid', binding.kid)
     const hmacKey = text('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
-    if (!/^[\w+/-]+=*$/.test(hmacKey))
+    if (!/^[\w+/\s-]+=*\s*$/.test(hmacKey))
       throw new TypeError('CertManager: acme.externalAccountBinding.hmacKey must be base64url')
   }
   return { ...(given as unknown as AcmeOptions), directoryUrl }

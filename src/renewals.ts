@@ -104,7 +104,7 @@ export class Renewals {
   #tick(): number {
     const { certificates, clock } = this.#parts
     const now = clock.now()
-    if (now < this.#latest - clockSkewMs) this.#clockWasAhead(now)
+    if (now < this.#latest - clockSkewMs) this.#clockWasAhead(now, this.#latest - now)
     this.#latest = now
     let next = Number.POSITIVE_INFINITY
     const consider = (host: string, at: number, work: () => Promise<unknown>) => {
@@ -124,8 +124,8 @@ export class Renewals {
     return next
   }
 
-  #clockWasAhead(now: number): void {
-    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now)
+  #clockWasAhead(now: number, byMs: number): void {
+    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now, byMs)
     for (const [host, at] of this.#kept) if (Number.isFinite(at)) this.#kept.set(host, Math.min(at, now))
   }
 

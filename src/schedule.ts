@@ -66,8 +66,8 @@ export class Schedule {
   }
 
   /** What was planned by a clock that has been set back since would not be done for as long as it was ahead. */
-  clockWasAhead(now: number): void {
-    this.#pausedUntil = Math.min(this.#pausedUntil, now + this.#pauseMs)
+  clockWasAhead(now: number, byMs: number): void {
+    this.#pausedUntil = Math.min(this.#pausedUntil, Math.max(this.#pausedUntil - byMs, now + this.#pauseMs))
     this.#checkAt = Math.min(this.#checkAt, now)
   }
 

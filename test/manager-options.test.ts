@@ -41,7 +41,7 @@ test.each([
   ],
   [
     'acme.externalAccountBinding.hmacKey',
-    { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k', hmacKey: 'a key' } } },
+    { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k', hmacKey: '***' } } },
   ],
   ['memory', { ...good, memory: 100 }],
   ['memory.max', { ...good, memory: { max: 0 } }],

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { day, refusal, useManagers } from '../support/managers.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
@@ -85,28 +86,54 @@ describe('a clock that was ahead for a while, and was set right', () => {
     t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
     await expect(manager.getCertificate('b.example')).rejects.toThrow(/serverInternal/)
     clock.set(-365 * day)
+    // It was fetched in the future, too.
+    const directory = t.ca.fault({ on: 'directory', delayMs: 1 })
     expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
     expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
+    expect(directory.hits).toBe(1)
   })
 
-  test('leaves no certificate behind that nobody looks after', async () => {
+  /** A certificate of this day, whose renewal failed on its 85th by a clock that is right again. */
+  async function triedAhead() {
     const clock = new ShiftingClock()
-    const bad = await t.machine({ clock })
-    await bad.manager.getCertificate('a.example')
+    const machine = await t.machine({ clock })
+    await machine.manager.getCertificate('a.example')
     clock.set(85 * day)
     t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
-    await handshake(bad.tlsPort, 'a.example')
-    await expect.poll(() => bad.events.renewalFailed).toHaveLength(1)
+    await handshake(machine.tlsPort, 'a.example')
+    await expect.poll(() => machine.events.renewalFailed).toHaveLength(1)
     clock.set(-85 * day)
     clock.jump(10 * minute)
-    // A peer renews it in its time.
-    const good = await t.machine()
+    return { ...machine, clock }
+  }
+
+  test('compares with the store what it has', async () => {
+    const { tlsPort, events } = await triedAhead()
+    const { data } = await makeBundle({ host: 'a.example', notBefore: new Date(Date.now() + 1_000) })
+    t.store.values.set('a.example', data)
+    await handshake(tlsPort, 'a.example')
+    await expect.poll(() => events.adopted).toHaveLength(1)
+  })
+
+  test('replaces it when it is due', async () => {
+    const { tlsPort, events, clock } = await triedAhead()
     for (const each of [t.clock, clock]) each.set(62 * day)
-    await handshake(good.tlsPort, 'a.example')
-    t.clock.jump(10 * minute)
-    await expect.poll(() => good.events.renewed).toHaveLength(1)
-    await handshake(bad.tlsPort, 'a.example')
-    await expect.poll(() => bad.events.adopted).toHaveLength(1)
+    await handshake(tlsPort, 'a.example')
+    await expect.poll(() => events.renewed).toHaveLength(1)
+  })
+
+  test('by and by, does not order one after the other', async () => {
+    const clock = wrongClock(85 * day)
+    const { manager, tlsPort } = await t.machine({ clock })
+    await manager.getCertificate('a.example')
+    clock.set(-30 * minute)
+    for (let looks = 0; looks < 2; looks++) {
+      clock.jump(10 * minute)
+      await handshake(tlsPort, 'a.example')
+    }
+    // An order that was begun before this one would have come as far.
+    await manager.getCertificate('b.example')
+    expect(t.ca.ordersFor('a.example')).toBe(1)
   })
 
   test('does not put off the hosts to be kept', async () => {

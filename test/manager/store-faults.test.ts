@@ -27,7 +27,7 @@ describe('a store that fails', () => {
     expect([...t.store.values.keys()]).toEqual([])
   })
 
-  test.each(['text', null, [1]])('gives no bytes, but %j: that is no miss', async (value) => {
+  test.each(['text', 0, [1]])('gives no bytes, but %j: that is no miss', async (value) => {
     const { manager, events } = await t.machine()
     t.store.get = async () => value as never
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
