@@ -52,43 +52,6 @@ test('concurrent reads of one key share one request', async () => {
   expect(store.take()).toEqual(['get a.example'])
 })
 
-test('put writes through, delete removes from both', async () => {
-  const store = new MemoryStore()
-  const cache = new LruCertCache(store)
-  await cache.put('a.example', bytes('a'))
-  expect(text(store.values.get('a.example'))).toBe('a')
-  expect(text(cache.peek('a.example'))).toBe('a')
-  await cache.delete('a.example')
-  expect(store.values.size).toBe(0)
-  expect(cache.peek('a.example')).toBeUndefined()
-})
-
-test('after a failed put nothing is believed about the key', async () => {
-  const store = new MemoryStore()
-  const cache = new LruCertCache(store)
-  await cache.put('a.example', bytes('old'))
-  store.before = (operation) => {
-    if (operation === 'put') throw new Error('no answer')
-  }
-  await expect(cache.put('a.example', bytes('new'))).rejects.toThrow('no answer')
-  expect(cache.peek('a.example')).toBeUndefined()
-  expect(text(await cache.get('a.example'))).toBe('old')
-})
-
-test.each(['put', 'delete'] as const)('what is read while a %s is under way is not kept', async (write) => {
-  const store = new MemoryStore()
-  store.values.set('a.example', bytes('former'))
-  const cache = new LruCertCache(store)
-  store.before = async (operation) => {
-    if (operation === 'get') return
-    expect(text(await cache.get('a.example'))).toBe('former')
-    if (operation === 'put') throw new Error('timed out')
-  }
-  const written = write === 'put' ? cache.put('a.example', bytes('new')) : cache.delete('a.example')
-  await written.catch(() => undefined)
-  expect(cache.peek('a.example')).toBeUndefined()
-})
-
 test('a read that was overtaken by a write returns what was written', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)

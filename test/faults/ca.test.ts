@@ -1,10 +1,8 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { ClientRequest } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Clock, IssuanceError } from '../../src/index.js'
-import type { Endpoint, Fault } from '../../src/testing/index.js'
+import { IssuanceError } from '../../src/index.js'
+import type { Fault } from '../../src/testing/index.js'
 import { makeBundle } from '../support/certificates.js'
-import { day, useManagers } from '../support/managers.js'
+import { day, impatient, useManagers } from '../support/managers.js'
 
 const t = useManagers()
 let longestMs = 0
@@ -51,15 +49,9 @@ const nonsense: [string, Partial<Fault>][] = [
   ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
 ]
 
-/** The pauses before a request is repeated pass at once. */
-const impatient = (): Clock => ({
-  now: t.clock.now,
-  after: (ms, fn, options) => t.clock.after(options?.keepAlive ? 0 : ms, fn, options),
-})
-
 /** One failing attempt: a typed error, a failure record and nothing else stored; afterwards it works. */
 async function fails(faults: readonly Fault[]) {
-  const { manager, events } = await t.machine({ clock: impatient() })
+  const { manager, events } = await t.machine({ clock: impatient(t.clock) })
   const active = faults.map((fault) => t.ca.fault({ times: Number.POSITIVE_INFINITY, ...fault }))
   const started = performance.now()
   const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)
@@ -201,7 +193,7 @@ describe('what is finalized is not ordered again', () => {
     ],
     ['a page is in place of the certificate', { on: 'certificate', ...html }],
   ] as [string, Fault][])('because %s', async (_, fault) => {
-    const { manager } = await t.machine({ clock: impatient() })
+    const { manager } = await t.machine({ clock: impatient(t.clock) })
     // So the order is still in processing when it is asked for again.
     t.ca.issuanceDelayMs = 100
     const active = t.ca.fault(fault)
@@ -281,52 +273,6 @@ describe('a CA that does not come to an end', () => {
       t.clock.jump(300_000)
       expect(await attempt).toBeInstanceOf(Error)
       await expect.poll(() => events.issuanceFailed).toHaveLength(1)
-      expect(t.store.values.has('a.example')).toBe(false)
-    },
-  )
-
-  /** An answer is there, but for its body. */
-  const answer = (on: Endpoint) =>
-    new Promise<void>((resolve) => {
-      const listen = (message: unknown) => {
-        const { request } = message as { request: ClientRequest }
-        if (request.path.split('/')[1] !== on) return
-        unsubscribe('http.client.response.finish', listen)
-        resolve()
-      }
-      subscribe('http.client.response.finish', listen)
-    })
-
-  test.each(['finalize', 'certificate'] as const)(
-    '%s stalls in its body: asked for again after 30 s',
-    async (on) => {
-      const { manager, events } = await t.machine({ clock: impatient() })
-      t.ca.fault({ on, breakOff: 'stall' })
-      const answered = answer(on)
-      // In a handshake's time it does not come.
-      manager.getCertificate('a.example').catch(() => undefined)
-      await answered
-      t.clock.jump(30_000)
-      await expect.poll(() => events.issued).toHaveLength(1)
-      expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
-    },
-  )
-
-  test.each(['directory', ...endpoints.filter((on) => on !== 'finalize' && on !== 'certificate')] as const)(
-    '%s stalls in its body: given up after 30 s',
-    async (on) => {
-      const { manager, events } = await t.machine()
-      t.ca.fault({ on, breakOff: 'stall', times: Number.POSITIVE_INFINITY })
-      const answered = answer(on)
-      const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
-      await answered
-      t.clock.jump(30_000)
-      expect(await attempt).toBeInstanceOf(Error)
-      await expect
-        .poll(() => events.issuanceFailed)
-        .toMatchObject([
-          { error: { name: 'IssuanceError', message: expect.stringMatching(/did not answer.*30 s/) } },
-        ])
       expect(t.store.values.has('a.example')).toBe(false)
     },
   )

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { SecureContext } from 'node:tls'
 import { afterEach, beforeEach, expect } from 'vitest'
-import { CertManager, type CertManagerEvents, type CertManagerOptions } from '../../src/index.js'
+import { CertManager, type CertManagerEvents, type CertManagerOptions, type Clock } from '../../src/index.js'
 import { TestCa } from '../../src/testing/index.js'
 import { type Gate, openGate } from './gate.js'
 import { MemoryStore } from './memory-store.js'
@@ -24,6 +24,12 @@ const eventNames = [
   'invalid',
   'storeFailed',
 ] as const
+
+/** The pauses before a request is repeated pass at once. */
+export const impatient = (clock: Clock): Clock => ({
+  now: () => clock.now(),
+  after: (ms, fn, options) => clock.after(options?.keepAlive ? 0 : ms, fn, options),
+})
 
 /** For each test: a CA, a store, a clock for both, and managers with servers on them. */
 export class Managers {
