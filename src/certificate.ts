@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { inspect } from 'node:util'
+import { clockSkewMs } from './clock.js'
 import { toError } from './errors.js'
 
 /** What the store holds for a host: the private key, then the chain, leaf first, all PEM. */
@@ -34,8 +35,6 @@ export type CheckedBundle =
 
 /** No certificate chain comes near it; more is not even looked at. */
 const largestBundle = 256 * 1024
-/** A CA's clock may be a little ahead of ours. */
-const clockSkewMs = 5 * 60_000
 
 /**
  * A bundle exactly as autocert writes it: SEC1 or PKCS#1 key, leaf, intermediates, back to back, LF, one newline

@@ -11,6 +11,9 @@ export interface Clock {
   after(ms: number, fn: () => void, options?: { keepAlive?: boolean }): () => void
 }
 
+/** How much the clocks of a fleet, and of a CA, may differ. One that differs by more is wrong. */
+export const clockSkewMs = 300_000
+
 /** @throws {TypeError} naming the option */
 export function checkClock(name: string, value: unknown): Clock {
   const { now, after } = Object(value) as Partial<Clock>

@@ -1,5 +1,5 @@
 import type { CertCache } from './cache.js'
-import type { Clock } from './clock.js'
+import { type Clock, clockSkewMs } from './clock.js'
 import { IssuanceError } from './errors.js'
 import type { StoredLayout } from './layout.js'
 import { Recent } from './recent.js'
@@ -7,8 +7,6 @@ import { Recent } from './recent.js'
 const minute = 60_000
 /** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
 const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
-/** How much the clocks of a fleet may differ. */
-const clockSkewMs = 5 * minute
 /** After the store's first failure in the midst of an order: it may have been for a moment. */
 const firstHoldMs = 10_000
 /** Of how many hosts, the latest, a process remembers what the store did not take. */

@@ -1,5 +1,5 @@
 import type { Certificates } from './certificates.js'
-import { type Clock, sleep } from './clock.js'
+import { type Clock, clockSkewMs, sleep } from './clock.js'
 import type { LiveCertificate } from './contexts.js'
 import { HostError, IssuanceError, toError } from './errors.js'
 import { Pace } from './pace.js'
@@ -9,8 +9,6 @@ import type { RenewalWindow } from './renewal.js'
 const concurrency = 8
 /** The scheduler looks around so often at least, so that a clock that was set is noticed. */
 const longestRestMs = 600_000
-/** A clock that was set back by more was wrong before. */
-const clockSkewMs = 300_000
 /** And at most. */
 const shortestRestMs = 100
 /** A kept host that is not in memory, at the latest, and one that could not be had, without a word of when to try again. */

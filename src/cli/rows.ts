@@ -1,4 +1,4 @@
-import { parseFailureRecord } from '../failure.js'
+import { type FailureRecord, parseFailureRecord } from '../failure.js'
 import { normalizeHost } from '../hostname.js'
 import type { KeyType } from '../layout.js'
 import { renewalTime } from '../renewal.js'
@@ -45,6 +45,13 @@ export async function rowsOf(group: Group, connection: Connection): Promise<Row[
   return rows.filter((row) => row !== undefined)
 }
 
+/** Of a host's failures, what `--json` tells. */
+export const failureFacts = ({ failures, retryAt, message }: FailureRecord): NonNullable<Row['failure']> => ({
+  failures,
+  retryAt: new Date(retryAt),
+  message: printable(message),
+})
+
 const nothing = { keyType: null, issuer: null, notBefore: null, notAfter: null, renewAt: null }
 
 async function rowOf(group: Group, keyType: KeyType, connection: Connection): Promise<Row | undefined> {
@@ -88,13 +95,7 @@ function describe(
   const common = {
     host,
     key,
-    failure: failure
-      ? {
-          failures: failure.failures,
-          retryAt: new Date(failure.retryAt),
-          message: printable(failure.message),
-        }
-      : null,
+    failure: failure ? failureFacts(failure) : null,
     locked,
   }
   if (!facts) return { ...common, ...nothing, state: 'no certificate', fault: null }

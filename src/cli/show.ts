@@ -5,6 +5,7 @@ import { type CertificateFacts, coversHost, factsOf, nameOf } from './certificat
 import { type Connection, connect } from './connect.js'
 import { isEncrypted } from './encrypted.js'
 import { writePrivate } from './files.js'
+import { failureFacts } from './rows.js'
 import { type Target, targetFlags, targetOf } from './target.js'
 import type { Terminal } from './terminal.js'
 import { left, minuteOf } from './times.js'
@@ -107,13 +108,7 @@ function describe({ host, layout }: Target, found: Found) {
         notAfter: new Date(link.validTo),
         fingerprint256: link.fingerprint256,
       })) ?? null,
-    failure: failure
-      ? {
-          failures: failure.failures,
-          retryAt: new Date(failure.retryAt),
-          message: printable(failure.message),
-        }
-      : null,
+    failure: failure ? failureFacts(failure) : null,
   }
 }
 
