@@ -63,7 +63,7 @@ export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: Bun
 
 /**
  * Distrusts what a store returned: the leaf must be for this host, for this key, and valid now, and a TLS server
- * must be able to use it. Never throws.
+ * must be able to use it. Whether an issuer that clients trust signed it is theirs to check. Never throws.
  */
 export function checkBundle(data: Uint8Array, host: string, now: number): CheckedBundle {
   const bundle = decodeBundle(data)

@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificate.js'
+import { clockSkewMs } from '../../src/clock.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { damaged, property } from './support.js'
 
@@ -45,17 +46,25 @@ const tokens = [
 beforeAll(() => expect(checkBundle(made.data, 'example.com', now).fault).toBeUndefined())
 
 property(
-  'whatever the bytes, they are a fault of the closed set, or the certificate with its key',
+  'whatever the bytes, they are a fault of the closed set, or a certificate for the host, valid now, with its key',
   500,
   fc.oneof(damaged(made.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
   (data) => {
     const checked = checkBundle(data, 'example.com', now)
     if (checked.fault !== undefined) return expect(faults).toContain(checked.fault)
-    expect([made.serialNumber, rsa.serialNumber]).toContain(checked.serialNumber)
     const { key, chain } = checked.bundle
     expect(decodeBundle(Buffer.from(key + chain))).toEqual({ key, chain })
+    const leaf = new X509Certificate(chain)
+    expect(leaf.checkHost('example.com', { subject: 'never' })).toBeDefined()
+    expect(leaf.serialNumber).toBe(checked.serialNumber)
+    expect([Date.parse(leaf.validFrom), Date.parse(leaf.validTo)]).toEqual([
+      checked.notBefore,
+      checked.notAfter,
+    ])
+    expect(checked.notBefore).toBeLessThanOrEqual(now + clockSkewMs)
+    expect(checked.notAfter).toBeGreaterThan(now)
     const signed = sign('sha256', data, createPrivateKey(key))
-    expect(verify('sha256', data, new X509Certificate(chain).publicKey, signed)).toBe(true)
+    expect(verify('sha256', data, leaf.publicKey, signed)).toBe(true)
   },
 )
 
