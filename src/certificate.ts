@@ -74,9 +74,9 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
     const notAfter = Date.parse(leaf.validTo)
     if (leaf.checkHost(host, { subject: 'never' }) === undefined) return { fault: 'another host' }
     if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
+    if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) return { fault: 'unreadable' }
     if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
-    // Also where a date could not be parsed.
-    if (!(now < notAfter)) return { fault: 'expired' }
+    if (now >= notAfter) return { fault: 'expired' }
     // OpenSSL may refuse what could be parsed: a weak key, a broken intermediate.
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
     return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber, context }

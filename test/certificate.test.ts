@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { inspect } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
 import { Certificate, checkBundle, encodeBundle } from '../src/certificate.js'
@@ -71,6 +71,16 @@ test.each([
   ['10 MB', () => Buffer.alloc(10_000_000, made.data), 'too large'],
 ] as const)('%s is a fault', (_, data, fault) => {
   expect(check(data())).toMatchObject({ fault })
+})
+
+test.each(['notBefore', 'notAfter'] as const)('a %s that is no date is a fault', (field) => {
+  const der = new X509Certificate(made.chain).raw
+  const utcTime = Buffer.from([0x17, 13])
+  const notBefore = der.indexOf(utcTime)
+  const at = field === 'notBefore' ? notBefore : der.indexOf(utcTime, notBefore + 1)
+  der.write('xx', at + utcTime.length)
+  const chain = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+  expect(check(encodeBundle(made.key, chain)).fault).toBe('unreadable')
 })
 
 test('another host’s certificate is a fault, a subdomain’s too', () => {

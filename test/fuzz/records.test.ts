@@ -58,7 +58,8 @@ property(
     expect(record.retryAt).toBeGreaterThanOrEqual(0)
     expect(record.retryAt).toBeLessThanOrEqual(latest)
     expect(typeof record.message).toBe('string')
-    expect(parseFailureRecord(encode(record))).toEqual(record)
+    // JSON reads -0, and does not write it.
+    expect(parseFailureRecord(encode(record))).toEqual({ ...record, retryAt: record.retryAt + 0 })
   },
 )
 
