@@ -16,6 +16,9 @@ const now = Date.parse('2026-10-01T00:00:00Z')
 const latest = Date.parse('9999-01-01')
 const isDate = (ms: unknown) => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value))
+/** As it is written: JSON reads -0, but writes 0. */
+const expectSameAgain = (parse: (data: Uint8Array) => unknown, record: unknown) =>
+  expect(JSON.stringify(parse(encode(record)))).toBe(JSON.stringify(record))
 const numbers = fc.oneof(
   fc.integer(),
   fc.maxSafeInteger(),
@@ -58,8 +61,7 @@ property(
     expect(record.retryAt).toBeGreaterThanOrEqual(0)
     expect(record.retryAt).toBeLessThanOrEqual(latest)
     expect(typeof record.message).toBe('string')
-    // JSON reads -0, and does not write it.
-    expect(parseFailureRecord(encode(record))).toEqual({ ...record, retryAt: record.retryAt + 0 })
+    expectSameAgain(parseFailureRecord, record)
   },
 )
 
@@ -193,7 +195,7 @@ property(
     if (!record) return
     expect(typeof record.serialNumber).toBe('string')
     expect(isDate(record.askAt)).toBe(true)
-    expect(parseSuggestionRecord(encode(record))).toEqual(record)
+    expectSameAgain(parseSuggestionRecord, record)
     if (!record.window) return expect(record.window).toBeNull()
     expect(isDate(record.window.start) && isDate(record.window.end)).toBe(true)
     const { at } = renewalTime({ ...certificate, window: record.window, random: chance })
