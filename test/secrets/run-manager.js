@@ -24,6 +24,9 @@ const storageFaults = [
   { status: 500, code: 'InternalError' },
 ]
 
+/** Long enough for a busy machine, short enough to wait for what hangs. */
+const timeoutMs = 2_000
+
 /**
  * A manager's life on Azure, and what can go wrong in it.
  * @param {import('./run.js').Service} service
@@ -94,14 +97,16 @@ export async function runManager(service, breakStore) {
   await encrypted.put('d.example', Buffer.from('value'))
   for (const fault of storageFaults) {
     await breakStore(fault)
-    for (const store of [shared, bySas, encrypted]) {
-      await store.get('d.example').catch(show)
-      await store.put('d.example', Buffer.from('value')).catch(show)
-      await store.tryLock?.('e.example').catch(show)
-    }
-    for (const connect of connectWrongly) await connect().then(show, show)
-    await lock.release().catch(show)
-    await manager.getCertificate('b.example').catch(show)
+    await Promise.all([
+      ...[shared, bySas, encrypted].flatMap((store) => [
+        store.get('d.example').catch(show),
+        store.put('d.example', Buffer.from('value')).catch(show),
+        store.tryLock?.('e.example').catch(show),
+      ]),
+      ...connectWrongly.map((connect) => connect().then(show, show)),
+      lock.release().catch(show),
+      manager.getCertificate('b.example').catch(show),
+    ])
     clock.jump(60_000)
   }
   await breakStore()
@@ -135,21 +140,21 @@ async function openStores({ accountName, accountKey, endpoint, containerName }) 
   const permissions = ContainerSASPermissions.parse('racwd')
   const sas = await container.generateSasUrl({ permissions, expiresOn: new Date(Date.now() + 600_000) })
   keep(/** @type {string} */ (new URL(sas).searchParams.get('sig')))
-  const byKey = { accountName, accountKey, endpoint, containerName, timeoutMs: 300 }
+  const byKey = { accountName, accountKey, endpoint, containerName, timeoutMs }
   const connectionString = `DefaultEndpointsProtocol=http;AccountName=${accountName};AccountKey=${accountKey};BlobEndpoint=${endpoint};`
   const connect = AzureBlobCertCache.connect
   return {
     shared: await connect(byKey),
-    byString: await connect({ connectionString, containerName, timeoutMs: 300 }),
-    bySas: await connect({ endpoint: sas, containerName, timeoutMs: 300 }),
+    byString: await connect({ connectionString, containerName, timeoutMs }),
+    bySas: await connect({ endpoint: sas, containerName, timeoutMs }),
     connectWrongly: [
       () => connect(byKey),
-      () => connect({ connectionString, containerName: 'is-not-there', timeoutMs: 300 }),
+      () => connect({ connectionString, containerName: 'is-not-there', timeoutMs }),
       () => connect({ connectionString: connectionString.replace('AccountName', 'Name'), containerName }),
       () => connect({ ...byKey, accountKey: makeBytes().toString('base64') }),
       () => connect({ ...byKey, endpoint: sas }),
       () => connect({ endpoint: sas.replace('http:', 'ftp:'), containerName }),
-      () => connect({ endpoint: sas, containerName: 'is-not-there', timeoutMs: 300 }),
+      () => connect({ endpoint: sas, containerName: 'is-not-there', timeoutMs }),
     ],
   }
 }
