@@ -4,7 +4,7 @@ import { type Check, type Finding, failed, ok, warning } from './finding.js'
 import { messageOf } from './messages.js'
 import { newScratch } from './scratch.js'
 
-/** A handshake that misses memory waits for the store. */
+/** Handshakes that miss memory wait for reads, orders for all the rest. */
 const slowMs = 1_000
 const skewMs = 30_000
 /** The service refuses signatures that are 15 minutes off; certificates are a few minutes old when they are served. */
@@ -83,7 +83,7 @@ async function timed(work: () => Promise<string>): Promise<Finding> {
   const ms = Math.round(performance.now() - started)
   const shown = `${text}, ${ms} ms`
   return ms > slowMs
-    ? warning(`${shown}: handshakes that miss memory wait for it; choose a region nearer to the servers`)
+    ? warning(`${shown}: servers wait as long for this store; choose a region nearer to them`)
     : ok(shown)
 }
 

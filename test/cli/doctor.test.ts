@@ -12,7 +12,7 @@ import { serviceClient } from '../support/azure.js'
 import { makeKey } from '../support/certificates.js'
 import { accessTo, runCli } from '../support/cli.js'
 import { type DnsRecords, openNameServer } from '../support/dns.js'
-import { checked, makeOperator } from '../support/operator.js'
+import { checked, makeOperator, statuses } from '../support/operator.js'
 import { listen, startMachine } from '../support/tls.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -39,9 +39,6 @@ const findings = (stdout: string): Record<string, Finding> =>
       .map((line) => JSON.parse(line) as Finding)
       .map((finding) => [finding.check, finding]),
   )
-
-const statuses = (found: Record<string, Finding>) =>
-  Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
 async function caFlags(directoryUrl: string, endpointCertificate: string) {
   const file = join(folder, 'ca.pem')
