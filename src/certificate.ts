@@ -70,11 +70,11 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
   if ('fault' in bundle) return bundle
   try {
     const leaf = new X509Certificate(bundle.chain)
-    const notBefore = Date.parse(leaf.validFrom)
-    const notAfter = Date.parse(leaf.validTo)
     if (leaf.checkHost(host, { subject: 'never' }) === undefined) return { fault: 'another host' }
     if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
-    if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) return { fault: 'unreadable' }
+    const validity = validityOf(leaf)
+    if (!validity) return { fault: 'unreadable' }
+    const { notBefore, notAfter } = validity
     if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
     if (now >= notAfter) return { fault: 'expired' }
     // OpenSSL may refuse what could be parsed: a weak key, a broken intermediate.
@@ -83,6 +83,12 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
   } catch (thrown) {
     return { fault: 'unreadable', detail: toError(thrown).message }
   }
+}
+
+/** In milliseconds since the epoch; `undefined` if one of them is no date. */
+export function validityOf({ validFrom, validTo }: X509Certificate) {
+  const [notBefore, notAfter] = [Date.parse(validFrom), Date.parse(validTo)]
+  return Number.isNaN(notBefore) || Number.isNaN(notAfter) ? undefined : { notBefore, notAfter }
 }
 
 /** By a signature: an EC key has a copy of its public half, which checkPrivateKey would compare with the leaf's. */

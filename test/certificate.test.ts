@@ -79,8 +79,7 @@ test.each(['notBefore', 'notAfter'] as const)('a %s that is no date is a fault',
   const notBefore = der.indexOf(utcTime)
   const at = field === 'notBefore' ? notBefore : der.indexOf(utcTime, notBefore + 1)
   der.write('xx', at + utcTime.length)
-  const chain = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
-  expect(check(encodeBundle(made.key, chain)).fault).toBe('unreadable')
+  expect(check(encodeBundle(made.key, new X509Certificate(der).toString())).fault).toBe('unreadable')
 })
 
 test('another host’s certificate is a fault, a subdomain’s too', () => {

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { type BundleFault, decodeBundle, isKeyOf } from '../certificate.js'
+import { type BundleFault, decodeBundle, isKeyOf, validityOf } from '../certificate.js'
 import { toError } from '../errors.js'
 import { printable } from './arguments.js'
 import { isEncrypted } from './encrypted.js'
@@ -34,16 +34,15 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
       .split(/(?<=-----END CERTIFICATE-----\n)/)
       .map((block) => new X509Certificate(block))
     const leaf = chain[0] as X509Certificate
-    const [notBefore, notAfter] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)]
-    if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) return { fault: 'unreadable' }
+    const validity = validityOf(leaf)
+    if (!validity) return { fault: 'unreadable' }
     const certificate = {
       chain,
       names: dnsNames(leaf),
       issuer: nameOf(leaf.issuer),
       keyType: keyTypeOf(leaf),
       serialNumber: leaf.serialNumber,
-      notBefore,
-      notAfter,
+      ...validity,
     }
     if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch', certificate }
     return certificate

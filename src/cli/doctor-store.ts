@@ -1,3 +1,4 @@
+import { clockSkewMs } from '../clock.js'
 import { StoreError } from '../errors.js'
 import type { AnonymousAnswer, Connection } from './connect.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
@@ -7,8 +8,6 @@ import { newScratch } from './scratch.js'
 /** Handshakes that miss memory wait for reads, orders for all the rest. */
 const slowMs = 1_000
 const skewMs = 30_000
-/** The service refuses signatures that are 15 minutes off; certificates are a few minutes old when they are served. */
-const wrongClockMs = 300_000
 
 /**
  * Each permission, tried on a blob that is there for nothing else, whichever others there are. False if challenge answers
@@ -120,7 +119,7 @@ function clockFinding(asked: number, date: number, answered: number): Finding {
   const seconds = Math.round(Math.abs(ahead) / 1_000)
   if (Math.abs(ahead) <= skewMs) return ok(`within ${Math.max(seconds, 1)} s of the service’s`)
   const text = `${seconds} s ${ahead > 0 ? 'ahead of' : 'behind'} the service’s: synchronise this machine’s clock (NTP)`
-  return Math.abs(ahead) > wrongClockMs ? failed(text) : warning(text)
+  return Math.abs(ahead) > clockSkewMs ? failed(text) : warning(text)
 }
 
 /** As AzureBlobCertCache.connect has it: those who may not read are not told that there is no such blob. */

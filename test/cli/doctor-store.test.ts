@@ -92,22 +92,22 @@ test('a slow store is a warning', async () => {
 })
 
 test.each([
-  ['Ctrl+C', 130, (child?: ChildProcess) => child?.kill('SIGINT')],
-  ['the end of who reads its output', 0, (child?: ChildProcess) => child?.stdout?.destroy()],
+  ['Ctrl+C', 130, (child: ChildProcess) => child.kill('SIGINT')],
+  ['the end of who reads its output', 0, (child: ChildProcess) => child.stdout?.destroy()],
 ] as const)('%s, while it writes, leaves nothing behind', async (_name, code, stop) => {
   const { client, keys } = await makeOperator()
   const tap = await openTap(azurite().endpoint)
   onTestFinished(tap.close)
   const { flags, env } = accessTo(client.containerName, tap.endpoint)
   let child: ChildProcess | undefined
-  let isTold = false
   tap.fault((method, path) => {
-    const isTime = !isTold && method === 'PUT' && path.includes('/doctor-')
-    // Once: a second Ctrl+C waits for nothing. A busy process may see the answer before the signal.
-    if (isTime) stop(child)
-    isTold ||= isTime
-    tap.slow(isTime ? 250 : 0)
-    return undefined
+    const toStop = method === 'PUT' && path.includes('/doctor-') ? child : undefined
+    // A busy process may see the answer before the signal.
+    tap.slow(toStop ? 250 : 0)
+    if (!toStop) return undefined
+    stop(toStop)
+    // Once: a second Ctrl+C waits for nothing.
+    child = undefined
   })
   const onStart = (started: ChildProcess) => {
     child = started

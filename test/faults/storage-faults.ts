@@ -43,15 +43,13 @@ export const storageFaults: readonly StorageFault[] = [
   { name: 'expired SAS', way: 'expired SAS', code: 'ERR_STORE_CREDENTIALS' },
 ]
 
-/** Short for what hangs, so that it is over soon; else so long that a busy machine makes all three tries. */
-export const timeoutOf = ({ code }: StorageFault) => (code === 'ERR_STORE_TIMEOUT' ? 600 : 2_000)
-
 const hosts = { warm: 'fleet.warm.invalid', cold: 'fleet.cold.invalid' } as const
 const certificate = await selfSignedCertificate(Object.values(hosts))
 
 /** An empty container behind a proxy, as it is and with a fault. */
-export async function faultyContainer(storageFault: StorageFault) {
-  const { fault, way } = storageFault
+export async function faultyContainer({ fault, way, code }: StorageFault) {
+  // Short for what hangs, so that it is over soon; else so long that a busy machine makes all three tries.
+  const timeoutMs = code === 'ERR_STORE_TIMEOUT' ? 600 : 2_000
   const { client, connect } = await freshContainer()
   const { accountName, accountKey, containerName } = connect
   const names = localNames()
@@ -78,10 +76,10 @@ export async function faultyContainer(storageFault: StorageFault) {
     return new ContainerClient(url + search, undefined, options)
   }
 
-  const cache = async (host: string) =>
-    new AzureBlobCertCache(await clientBy(host), { timeoutMs: timeoutOf(storageFault) })
+  const cache = async (host: string) => new AzureBlobCertCache(await clientBy(host), { timeoutMs })
   return {
     tap,
+    timeoutMs,
     /** Has connections to the store, once it was used. */
     warm: () => cache(hosts.warm),
     /** To be used only with the fault. */

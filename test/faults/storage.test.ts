@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import type { AzureBlobCertCache, CertCacheLock } from '../../src/index.js'
 import { watchLeftOvers } from '../support/left-over.js'
-import { faultyContainer, type StorageFault, storageFaults, timeoutOf } from './storage-faults.js'
+import { faultyContainer, type StorageFault, storageFaults } from './storage-faults.js'
 
 // Every fault, on every operation, with a connection that was there before and without one: a typed error in time,
 // and nothing left over. Rejections that nobody handles fail the run.
@@ -67,7 +67,7 @@ describe.each(storageFaults)('$name', (fault) => {
     const cache = state === 'warm' ? warm : await container.cold()
     const lock = operation === 'release' ? await cache.tryLock('c.example') : undefined
     await container.break()
-    const result = await outcome((operations[operation] as Operation)(cache, lock), timeoutOf(fault))
+    const result = await outcome((operations[operation] as Operation)(cache, lock), container.timeoutMs)
     if (isLostRace(fault, operation)) expect(result).toEqual({ value: undefined })
     else
       expect(result).toMatchObject({ error: { name: 'StoreError', code: expect.stringMatching(fault.code) } })
