@@ -16,8 +16,8 @@ execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inh
 const bundle = await rolldown({
   input: {
     index: 'src/index.ts',
-    's3/index': 'src/s3/index.ts',
-    'sql/index': 'src/sql/index.ts',
+    's3/index': 'src/stores/s3/index.ts',
+    'sql/index': 'src/stores/sql/index.ts',
     'testing/index': 'src/testing/index.ts',
     'cli/main': 'src/cli/main.ts',
   },

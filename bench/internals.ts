@@ -1,4 +1,5 @@
 /** What the package does not export. */
-export { assemble } from '../src/assembly.js'
-export { checkManagerOptions } from '../src/manager-options.js'
-export { Schedule } from '../src/schedule.js'
+
+export { Schedule } from '../src/certificates/renewal-schedule.js'
+export { assemble } from '../src/manager/compose.js'
+export { checkManagerOptions } from '../src/manager/options.js'

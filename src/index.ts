@@ -1,5 +1,5 @@
-export { AzureBlobCertCache, type AzureBlobCertCacheOptions, type BlobContainerClient } from './azure-blob.js'
-export type { AzureConnectOptions, TokenCredential } from './azure-options.js'
+export type { ChallengeType } from './acme/challenges.js'
+export type { AcmeOptions } from './acme/options.js'
 export {
   assertCacheKey,
   type CacheOperationOptions,
@@ -8,18 +8,40 @@ export {
   type CertCacheLock,
   type ListableCertCache,
   type LockingCertCache,
-} from './cache.js'
-export type { Certificate } from './certificate.js'
-export type { HostStatus } from './certificates.js'
-export type { AnsweredChallenge, ChallengeType } from './challenge.js'
-export type { Clock } from './clock.js'
-export { DirCertCache } from './dir.js'
+} from './cache/cert-cache.js'
 export {
   EncryptedCertCache,
   type EncryptedCertCacheOptions,
   type EncryptionKey,
   type EncryptionKeys,
-} from './encrypted.js'
+} from './cache/encrypted-cert-cache.js'
+export {
+  type GetOrPutOptions,
+  LruCertCache,
+  type LruCertCacheOptions,
+  type Produce,
+} from './cache/lru-cert-cache.js'
+export type { StoreOperation } from './cache/monitored-cert-cache.js'
+export type { Certificate } from './certificates/certificate.js'
+export type { CertificateSource } from './certificates/secure-contexts.js'
+export type { KeyType } from './certificates/storage-layout.js'
+export type { AnsweredChallenge } from './issuance/challenge-answers.js'
+export { CertManager } from './manager/cert-manager.js'
+export type { HostStatus } from './manager/certificate-service.js'
+export type { CertificateEvent, CertManagerEvents } from './manager/events.js'
+export type { HostPolicy } from './manager/host-policy.js'
+export type { CertManagerOptions } from './manager/options.js'
+export type { HttpFallback, HttpHandler } from './server/http-handler.js'
+export type { TlsCallbacks } from './server/tls-callbacks.js'
+export { AzureBlobCertCache } from './stores/azure/azure-blob-cert-cache.js'
+export type { BlobContainerClient } from './stores/azure/container-client.js'
+export type {
+  AzureBlobCertCacheOptions,
+  AzureConnectOptions,
+  TokenCredential,
+} from './stores/azure/options.js'
+export { DirCertCache } from './stores/directory/dir-cert-cache.js'
+export type { Clock } from './util/clock.js'
 export {
   type AcmeProblem,
   CacheKeyError,
@@ -33,13 +55,4 @@ export {
   LockLostError,
   StoreError,
   type StoreErrorCode,
-} from './errors.js'
-export type { CertificateEvent, CertificateSource, CertManagerEvents } from './events.js'
-export type { StoreOperation } from './guarded-store.js'
-export type { TlsCallbacks } from './handshake.js'
-export type { HostPolicy } from './hostname.js'
-export type { HttpFallback, HttpHandler } from './http-handler.js'
-export type { KeyType } from './layout.js'
-export { type GetOrPutOptions, LruCertCache, type LruCertCacheOptions, type Produce } from './lru.js'
-export { CertManager } from './manager.js'
-export type { AcmeOptions, CertManagerOptions } from './manager-options.js'
+} from './util/errors.js'

@@ -1,14 +1,14 @@
-export { TestCa, type TestCaCounts, type TestCaOptions, type TestCaOrder } from './ca.js'
-export {
-  type ContractBackend,
-  type ContractCase,
-  type ContractPart,
-  type ContractPlace,
-  certCacheContract,
-} from './contract.js'
-export type { ActiveFault, Fault } from './faults.js'
-export type { IssuedCertificate, RenewalWindow, ServerCertificate, SignedLeaf } from './issued.js'
+export type {
+  IssuedCertificate,
+  RenewalWindow,
+  ServerCertificate,
+  SignedLeaf,
+} from './ca/certificates/issued.js'
+export { selfSignedCertificate } from './ca/certificates/self-signed.js'
+export type { ActiveFault, Fault } from './ca/resources/faults.js'
+export type { Endpoint } from './ca/resources/representation.js'
+export type { ChallengeType, TestCaSettings } from './ca/resources/settings.js'
+export { TestCa, type TestCaCounts, type TestCaOptions, type TestCaOrder } from './ca/test-ca.js'
+export { type ContractCase, certCacheContract } from './contract/contract.js'
+export type { ContractBackend, ContractPart, ContractPlace } from './contract/types.js'
 export { MemoryCertCache } from './memory-cert-cache.js'
-export type { Endpoint } from './representation.js'
-export { selfSignedCertificate } from './self-signed.js'
-export type { ChallengeType, TestCaSettings } from './settings.js'

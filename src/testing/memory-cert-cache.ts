@@ -5,8 +5,8 @@ import {
   type CertCacheLock,
   type ListableCertCache,
   type LockingCertCache,
-} from '../cache.js'
-import { LockLostError, StoreError } from '../errors.js'
+} from '../cache/cert-cache.js'
+import { LockLostError, StoreError } from '../util/errors.js'
 
 interface Place {
   readonly values: Map<string, { data: Uint8Array; modified: Date }>

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { exportKey } from '../../src/certificate.js'
+import { exportKey } from '../../src/certificates/private-key.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { keepSecret, makeOperator } from '../support/operator.js'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storedLayout } from '../../src/layout.js'
+import { storedLayout } from '../../src/certificates/storage-layout.js'
 import { makeBundle } from '../support/certificates.js'
 import { keepSecret, makeOperator } from '../support/operator.js'
 

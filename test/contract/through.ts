@@ -6,7 +6,11 @@ export type Broken = new (inner: MemoryCertCache) => CertCache
 
 /** Passes everything on. */
 export class Through implements CertCache {
-  constructor(protected readonly inner: MemoryCertCache) {}
+  protected readonly inner: MemoryCertCache
+
+  constructor(inner: MemoryCertCache) {
+    this.inner = inner
+  }
   get(key: string, options?: Options): Promise<Uint8Array | undefined> {
     return this.inner.get(key, options)
   }

@@ -12,7 +12,10 @@ afterEach(async () => {
 
 /** A store that can be exchanged for another under its user. */
 class Exchangeable implements LockingCertCache {
-  constructor(public current: LockingCertCache) {}
+  current: LockingCertCache
+  constructor(current: LockingCertCache) {
+    this.current = current
+  }
   get: CertCache['get'] = (...args) => this.current.get(...args)
   put: CertCache['put'] = (...args) => this.current.put(...args)
   delete: CertCache['delete'] = (...args) => this.current.delete(...args)

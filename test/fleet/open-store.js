@@ -5,7 +5,7 @@ import { AzureBlobCertCache, DirCertCache } from 'acme-cert-cache'
  * @typedef {{ kind: 'azure', connect: import('acme-cert-cache').AzureConnectOptions }
  *   | { kind: 'dir', path: string }
  *   | { kind: 's3', client: object, bucket: string }
- *   | { kind: 'sql', target: import('../sql/connect.js').Target, table: string }} StoreSettings
+ *   | { kind: 'sql', target: import('../stores/sql/connect.js').Target, table: string }} StoreSettings
  */
 
 /** Loads the client of that store alone, as a user does. */
@@ -17,7 +17,7 @@ export async function openStore(/** @type {StoreSettings} */ settings) {
     const { S3CertCache } = await import('acme-cert-cache/s3')
     return new S3CertCache(new S3Client(settings.client), settings.bucket)
   }
-  const { connectTo } = await import('../sql/connect.js')
+  const { connectTo } = await import('../stores/sql/connect.js')
   const { SqlCertCache } = await import('acme-cert-cache/sql')
   const { database } = await connectTo(settings.target)
   return new SqlCertCache(database, { table: settings.table })

@@ -1,8 +1,8 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
-import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificate.js'
-import { clockSkewMs } from '../../src/clock.js'
+import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import { clockSkewMs } from '../../src/util/clock.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { damaged, property } from './support.js'
 

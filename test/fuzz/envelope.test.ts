@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { isPlaintext, open, seal } from '../../src/envelope.js'
+import { isPlaintext, open, seal } from '../../src/cache/envelope.js'
 import { damaged, property } from './support.js'
 
 const key = createSecretKey(randomBytes(32))

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { hostPolicyFunction, normalizeHost, requireHost } from '../../src/hostname.js'
+import { normalizeHost, requireHost } from '../../src/certificates/hostname.js'
 import { assertCacheKey, HostError } from '../../src/index.js'
+import { hostPolicyFunction } from '../../src/manager/host-policy.js'
 import { damagedText, property } from './support.js'
 
 const label = fc

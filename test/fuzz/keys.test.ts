@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { isToken } from '../../src/challenge.js'
-import { normalizeHost } from '../../src/hostname.js'
+import { isToken } from '../../src/acme/challenges.js'
+import { normalizeHost } from '../../src/certificates/hostname.js'
+import { storedLayout } from '../../src/certificates/storage-layout.js'
 import { assertCacheKey, CacheKeyError } from '../../src/index.js'
-import { storedLayout } from '../../src/layout.js'
 import { damagedText, property } from './support.js'
 
 const forbidden = new Set('\\/:*?"<>|')

@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { decodeBundle, encodeBundle, exportKey } from '../../src/certificate.js'
+import { decodeBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import { exportKey } from '../../src/certificates/private-key.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { handshake } from '../support/tls.js'
 import { onlyRsa, openSite } from './site.js'

@@ -17,7 +17,7 @@ export default async function setup(project: TestProject) {
   const folder = await mkdtemp(join(tmpdir(), 'interop-'))
   const remove = () => rm(folder, { recursive: true, force: true })
   const program = join(folder, process.platform === 'win32' ? 'interop.exe' : 'interop')
-  const cwd = new URL('../../interop/', import.meta.url)
+  const cwd = new URL('go/autocert/', import.meta.url)
   try {
     await promisify(execFile)('go', ['build', '-o', program, '.'], { cwd })
   } catch (error) {

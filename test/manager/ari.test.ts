@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { certificateId } from '../../src/acme-renewal-info.js'
+import { certificateId } from '../../src/acme/renewal-info.js'
 import { LockingStore } from '../support/locking-store.js'
 import { day, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'

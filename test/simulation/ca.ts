@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
-import type { RenewalSuggestion } from '../../src/acme-renewal-info.js'
-import { encodeBundle } from '../../src/certificate.js'
-import { abortable } from '../../src/clock.js'
+import type { RenewalSuggestion } from '../../src/acme/renewal-info.js'
+import { encodeBundle } from '../../src/certificates/certificate-bundle.js'
 import { IssuanceError } from '../../src/index.js'
-import type { CertificateAuthority } from '../../src/issuance.js'
+import type { CertificateAuthority } from '../../src/issuance/issuer.js'
+import { abortable } from '../../src/util/clock.js'
 import { makeCertificate } from './der.js'
 import type { Issued, Ledger } from './ledger.js'
 import type { Machine } from './machine.js'
@@ -24,15 +24,23 @@ export class SimulatedCa {
   deaths = 0
   #made = 0
 
-  constructor(
-    private readonly parts: {
-      readonly time: Timeline
-      readonly troubles: Troubles
-      readonly ledger: Ledger
-      readonly lifetimeMs: number
-      readonly random: () => number
-    },
-  ) {}
+  private readonly parts: {
+    readonly time: Timeline
+    readonly troubles: Troubles
+    readonly ledger: Ledger
+    readonly lifetimeMs: number
+    readonly random: () => number
+  }
+
+  constructor(parts: {
+    readonly time: Timeline
+    readonly troubles: Troubles
+    readonly ledger: Ledger
+    readonly lifetimeMs: number
+    readonly random: () => number
+  }) {
+    this.parts = parts
+  }
 
   for(machine: Machine): CertificateAuthority {
     return {

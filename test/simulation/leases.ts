@@ -26,10 +26,13 @@ export class Leases {
   longestMs = 0
   readonly #leases = new Map<string, Lease>()
 
-  constructor(
-    private readonly time: Timeline,
-    private readonly troubles: Troubles,
-  ) {}
+  private readonly time: Timeline
+  private readonly troubles: Troubles
+
+  constructor(time: Timeline, troubles: Troubles) {
+    this.time = time
+    this.troubles = troubles
+  }
 
   take(
     name: string,

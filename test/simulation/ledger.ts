@@ -1,4 +1,4 @@
-import type { RenewalWindow } from '../../src/renewal.js'
+import type { RenewalWindow } from '../../src/certificates/renewal-time.js'
 import type { Timeline } from './timeline.js'
 import type { Troubles } from './troubles.js'
 import { day, hour, minute } from './units.js'
@@ -44,12 +44,16 @@ export class Ledger {
   readonly #byChain = new Map<string, Issued>()
   readonly #reported = new Set<Issued>()
 
-  constructor(
-    private readonly time: Timeline,
-    private readonly troubles: Troubles,
-    /** Whether it is in some machine's memory at any time, or looked for by one. */
-    private readonly isMinded: (host: string) => boolean,
-  ) {}
+  private readonly time: Timeline
+  private readonly troubles: Troubles
+  /** Whether it is in some machine's memory at any time, or looked for by one. */
+  private readonly isMinded: (host: string) => boolean
+
+  constructor(time: Timeline, troubles: Troubles, isMinded: (host: string) => boolean) {
+    this.isMinded = isMinded
+    this.time = time
+    this.troubles = troubles
+  }
 
   add(issued: Issued): void {
     const { host, chain } = issued

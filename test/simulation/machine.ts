@@ -1,13 +1,13 @@
-import { assemble, type ManagerParts } from '../../src/assembly.js'
-import { sharedController } from '../../src/clock.js'
-import type { LiveCertificate } from '../../src/contexts.js'
+import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
 import { ClosedError, StoreError } from '../../src/index.js'
-import { checkManagerOptions } from '../../src/manager-options.js'
+import { assemble, type ManagerParts } from '../../src/manager/compose.js'
+import { checkManagerOptions } from '../../src/manager/options.js'
+import { sharedController } from '../../src/util/clock.js'
 // Loaded on demand, they would take turns of the event loop that virtual time knows nothing of.
-import '../../src/fleet.js'
-import '../../src/issuance.js'
-import '../../src/suggestions.js'
-import '../../src/unsaved.js'
+import '../../src/cache/once-per-fleet.js'
+import '../../src/issuance/issuer.js'
+import '../../src/issuance/renewal-info-records.js'
+import '../../src/cache/pending-writes.js'
 import type { SimulatedCa } from './ca.js'
 import { clockErrorMs, type Issued, type Ledger } from './ledger.js'
 import type { SimulatedStore } from './store.js'
@@ -57,10 +57,12 @@ export class Machine {
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
 
-  constructor(
-    private readonly around: Surroundings,
-    private readonly onEnd: () => void,
-  ) {
+  private readonly around: Surroundings
+  private readonly onEnd: () => void
+
+  constructor(around: Surroundings, onEnd: () => void) {
+    this.around = around
+    this.onEnd = onEnd
     const { time, ca, store, hosts, memoryMax, random, events } = around
     const settings = checkManagerOptions({
       cache: store.for(this),

@@ -16,14 +16,20 @@ export class SimulatedStore {
   readonly leases: Leases
   readonly #values = new Map<string, Uint8Array>()
 
-  constructor(
-    private readonly parts: {
-      readonly time: Timeline
-      readonly troubles: Troubles
-      readonly ledger: Ledger
-      readonly random: () => number
-    },
-  ) {
+  private readonly parts: {
+    readonly time: Timeline
+    readonly troubles: Troubles
+    readonly ledger: Ledger
+    readonly random: () => number
+  }
+
+  constructor(parts: {
+    readonly time: Timeline
+    readonly troubles: Troubles
+    readonly ledger: Ledger
+    readonly random: () => number
+  }) {
+    this.parts = parts
     this.leases = new Leases(parts.time, parts.troubles)
   }
 

@@ -16,11 +16,15 @@ export class Troubles {
   readonly #outages: Outage[] = []
   #isAwaited = false
 
-  constructor(
-    private readonly time: Timeline,
-    private readonly lifetimeMs: number,
-    private readonly random: () => number,
-  ) {}
+  private readonly time: Timeline
+  private readonly lifetimeMs: number
+  private readonly random: () => number
+
+  constructor(time: Timeline, lifetimeMs: number, random: () => number) {
+    this.time = time
+    this.lifetimeMs = lifetimeMs
+    this.random = random
+  }
 
   get caIsDown(): boolean {
     return this.#now?.ca ?? false

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
-import { encodeBundle } from '../../src/certificate.js'
+import { encodeBundle } from '../../src/certificates/certificate-bundle.js'
 
 interface CertificateWish {
   host?: string

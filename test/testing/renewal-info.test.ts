@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { certificateId } from '../../src/acme-renewal-info.js'
+import { certificateId } from '../../src/acme/renewal-info.js'
 import type { TestCa } from '../../src/testing/index.js'
 import { obtain, registered, startCa, type TestClient } from './client.js'
 

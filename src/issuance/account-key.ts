@@ -1,0 +1,50 @@
+import { createPrivateKey } from 'node:crypto'
+import type { CertCache } from '../cache/cert-cache.js'
+import { onceInFleet } from '../cache/once-per-fleet.js'
+import { exportKey, generateKey } from '../certificates/private-key.js'
+import type { StoredLayout } from '../certificates/storage-layout.js'
+import type { Clock } from '../util/clock.js'
+import { StoreError } from '../util/errors.js'
+
+/** The ACME account's private key, PEM: the one the fleet has in the store, or a new one, stored first. */
+export async function readOrMakeAccountKey(
+  store: CertCache,
+  layout: StoredLayout,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<string> {
+  const name = layout.accountKey
+  const read = async (key: string) => {
+    const data = await store.get(key, { signal })
+    return data && parseAccountKey(data, key)
+  }
+  return (
+    (await read(name)) ??
+    (await read(layout.legacyAccountKey)) ??
+    onceInFleet({
+      store,
+      name,
+      clock,
+      signal,
+      find: () => read(name),
+      async work(lock) {
+        const made = exportKey(await generateKey('ecdsa-p256'))
+        lock?.signal.throwIfAborted()
+        await store.put(name, Buffer.from(made), { signal: lock?.signal ?? signal })
+        return { value: made }
+      },
+    })
+  )
+}
+
+/** Rubbish is not replaced: with the key would go the account, and what the CA has granted it. */
+function parseAccountKey(data: Uint8Array, storedAs: string): string {
+  try {
+    return exportKey(createPrivateKey(Buffer.from(data)))
+  } catch {
+    throw new StoreError(
+      'ERR_STORE_FAILED',
+      `the ACME account key stored as ${storedAs} is not a private key in PEM: restore it, or delete it to register a new account`,
+    )
+  }
+}

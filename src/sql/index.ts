@@ -1,5 +1,0 @@
-export type { SqlDatabase } from './database.js'
-export type { MysqlConnection, MysqlPool } from './mysql.js'
-export type { PostgresConnection, PostgresPool } from './postgres.js'
-export { SqlCertCache, type SqlCertCacheOptions } from './sql-cert-cache.js'
-export type { SqliteDatabase } from './sqlite.js'

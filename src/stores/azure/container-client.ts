@@ -1,0 +1,47 @@
+/** What is used of the SDK's `ContainerClient`, so that no version of the SDK is required to be the same one. */
+export interface BlobContainerClient {
+  readonly containerName: string
+  getBlockBlobClient(name: string): {
+    download(
+      offset?: number,
+      count?: number,
+      options?: { abortSignal?: AbortSignal },
+    ): Promise<{ readableStreamBody?: NodeJS.ReadableStream; contentLength?: number }>
+    upload(
+      body: Uint8Array,
+      length: number,
+      options?: {
+        abortSignal?: AbortSignal
+        blobHTTPHeaders?: { blobContentType?: string }
+        conditions?: { ifNoneMatch?: string }
+      },
+    ): Promise<unknown>
+  } & LeasableBlob
+  listBlobsFlat(options?: { prefix?: string; abortSignal?: AbortSignal }): {
+    byPage(settings?: { continuationToken?: string; maxPageSize?: number }): AsyncIterableIterator<ListedPage>
+  }
+}
+
+export interface ListedPage {
+  readonly continuationToken?: string
+  readonly segment: {
+    readonly blobItems: readonly {
+      readonly name: string
+      readonly properties: { readonly contentLength?: number; readonly lastModified: Date }
+    }[]
+  }
+}
+
+/** What is used of the SDK's `BlockBlobClient` for a lock. */
+export interface LeasableBlob {
+  upload(
+    body: Uint8Array,
+    length: number,
+    options?: { abortSignal?: AbortSignal; conditions?: { ifNoneMatch?: string } },
+  ): Promise<unknown>
+  delete(options?: { abortSignal?: AbortSignal; conditions?: { leaseId?: string } }): Promise<unknown>
+  getBlobLeaseClient(proposedLeaseId?: string): {
+    acquireLease(duration: number, options?: { abortSignal?: AbortSignal }): Promise<unknown>
+    renewLease(options?: { abortSignal?: AbortSignal }): Promise<unknown>
+  }
+}

@@ -1,0 +1,76 @@
+import { StoreError, type StoreErrorCode, toError } from '../../util/errors.js'
+
+/** The system's name of an error, such as `ENOENT`. */
+export const errnoOf = (thrown: unknown): string | undefined => (thrown as NodeJS.ErrnoException | null)?.code
+
+/** Resolves with `otherwise` where `operation` fails with one of these. */
+export async function unless<T, U>(
+  errnos: readonly string[],
+  otherwise: U,
+  operation: Promise<T>,
+): Promise<T | U> {
+  try {
+    return await operation
+  } catch (error) {
+    if (errnos.includes(errnoOf(error) as string)) return otherwise
+    throw error
+  }
+}
+
+const permission: Advice = [
+  'ERR_STORE_PERMISSION',
+  'Let the user of this process read, write and search the folder, and own the files in it.',
+]
+const container: Advice = [
+  'ERR_STORE_CONTAINER',
+  'The folder has gone, or a part of its path is no folder: mount it, or make it again.',
+]
+const unreachable: Advice = [
+  'ERR_STORE_UNREACHABLE',
+  'The file system does not answer as it should: look at its server, its mount and its disk.',
+]
+const full: Advice = ['ERR_STORE_FAILED', 'Make room on its file system.']
+const descriptors: Advice = ['ERR_STORE_FAILED', 'Raise the limit of open files.']
+
+type Advice = readonly [StoreErrorCode, string]
+
+const advice = new Map<string | undefined, Advice>([
+  ['EACCES', permission],
+  ['EPERM', permission],
+  // Not a lack of permission, which is done without a lock: what can't be written is not to be ordered.
+  [
+    'EROFS',
+    ['ERR_STORE_FAILED', 'Its file system is mounted read-only: look why, and mount it for writing.'],
+  ],
+  ['ENOENT', container],
+  ['ENOTDIR', container],
+  ['EEXIST', container],
+  ['EIO', unreachable],
+  ['ESTALE', unreachable],
+  ['ETIMEDOUT', unreachable],
+  ['EHOSTDOWN', unreachable],
+  ['ENOTCONN', unreachable],
+  ['ENODEV', unreachable],
+  ['ENOSPC', full],
+  ['EDQUOT', full],
+  ['EMFILE', descriptors],
+  ['ENFILE', descriptors],
+  ['ENAMETOOLONG', ['ERR_STORE_ENTRY', 'The name is too long for the file system: 255 bytes is usual.']],
+  ['ELOOP', ['ERR_STORE_ENTRY', 'A symbolic link is there in place of a file: it is not followed.']],
+  ['EISDIR', ['ERR_STORE_ENTRY', 'A folder is there in place of a file.']],
+  ['EFBIG', ['ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.']],
+])
+
+export function dirErrorFrom(thrown: unknown, what: string, folder: string): StoreError {
+  if (thrown instanceof StoreError) return thrown
+  const cause = toError(thrown)
+  const errno = errnoOf(thrown)
+  const [code, whatToDo] = advice.get(errno) ?? ['ERR_STORE_FAILED', 'See the cause.']
+  return new StoreError(
+    code,
+    `could not ${what} in the folder ${folder} (${errno ?? cause.name}). ${whatToDo}`,
+    {
+      cause,
+    },
+  )
+}

@@ -1,0 +1,5 @@
+export type { SqlDatabase } from './database.js'
+export type { MysqlConnection, MysqlPool } from './drivers/mysql.js'
+export type { PostgresConnection, PostgresPool } from './drivers/postgres.js'
+export type { SqliteDatabase } from './drivers/sqlite.js'
+export { SqlCertCache, type SqlCertCacheOptions } from './sql-cert-cache.js'

@@ -1,0 +1,117 @@
+import { largestValue } from '../../cache/cert-cache.js'
+import { leaseMs } from '../../cache/lease.js'
+import type { Dialect } from './drivers/connection.js'
+
+/** All that is ever sent, with `?` for the values. */
+export interface Statements
+  extends Readonly<
+    Record<'get' | 'put' | 'delete' | 'list' | 'endExpired' | 'lock' | 'renew' | 'unlock', string>
+  > {
+  readonly tables: readonly { readonly isThere: string; readonly create: string }[]
+}
+
+/** The longest key: sqlcertcache's column, and room in every index. */
+export const longestKey = 400
+/** How many rows one request of a listing brings. */
+export const pageSize = 100
+
+interface Flavour {
+  quote: string
+  key: string
+  bytes: string
+  time: string
+  /** The database's clock, while the statement runs. */
+  now: string
+  leaseEnd: string
+  /** Milliseconds since the epoch of a time. */
+  epochMs(time: string): string
+  onDuplicate(key: string, assignments: (inserted: (column: string) => string) => string): string
+  insertIfAbsent(into: string, values: string): string
+}
+
+const leaseSeconds = leaseMs / 1_000
+
+/** PostgreSQL and SQLite have the same upsert. */
+const onConflict: Pick<Flavour, 'onDuplicate' | 'insertIfAbsent'> = {
+  onDuplicate: (key, assignments) =>
+    `on conflict (${key}) do update set ${assignments((column) => `excluded.${column}`)}`,
+  insertIfAbsent: (into, values) => `insert into ${into} ${values} on conflict do nothing`,
+}
+
+const flavours: Record<Dialect, Flavour> = {
+  PostgreSQL: {
+    ...onConflict,
+    quote: '"',
+    key: 'varchar(400)',
+    bytes: 'bytea',
+    time: 'timestamptz',
+    // now() is when the transaction began.
+    now: 'clock_timestamp()',
+    leaseEnd: `clock_timestamp() + interval '${leaseSeconds} seconds'`,
+    epochMs: (time) => `extract(epoch from ${time}) * 1000`,
+  },
+  MySQL: {
+    quote: '`',
+    // Characters would be compared without case, accents or trailing spaces.
+    key: 'varbinary(400)',
+    bytes: 'mediumblob',
+    // A timestamp may change by itself with each update.
+    time: 'datetime(6)',
+    now: 'utc_timestamp(6)',
+    leaseEnd: `utc_timestamp(6) + interval ${leaseSeconds} second`,
+    epochMs: (time) => `timestampdiff(microsecond, '1970-01-01', ${time}) / 1000`,
+    // MariaDB lacks MySQL's newer form, an alias for the row.
+    onDuplicate: (_key, assignments) =>
+      `on duplicate key update ${assignments((column) => `values(${column})`)}`,
+    insertIfAbsent: (into, values) => `insert ignore into ${into} ${values}`,
+  },
+  SQLite: {
+    ...onConflict,
+    quote: '"',
+    key: 'varchar(400)',
+    bytes: 'blob',
+    time: 'text',
+    now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    leaseEnd: `strftime('%Y-%m-%d %H:%M:%f', 'now', '+${leaseSeconds} seconds')`,
+    epochMs: (time) => `(julianday(${time}) - 2440587.5) * 86400000`,
+  },
+}
+
+/** @param table checked before: it becomes part of the statements */
+export function statementsFor(dialect: Dialect, table: string): Statements {
+  const flavour = flavours[dialect]
+  const { now, leaseEnd } = flavour
+  const quoted = (name: string) => flavour.quote + name + flavour.quote
+  const values = quoted(table)
+  const locks = quoted(`${table}_locks`)
+  const key = quoted('key')
+  const updated = flavour.onDuplicate(key, (inserted) => `data = ${inserted('data')}, updated_at = ${now}`)
+  return {
+    // What is too large never leaves the database.
+    get: `select case when length(data) <= ${largestValue} then data end as data from ${values} where ${key} = ?`,
+    put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${updated}`,
+    delete: `delete from ${values} where ${key} = ?`,
+    list:
+      `select ${key} as name, length(data) as size, ${flavour.epochMs('coalesce(updated_at, created_at)')} as modified ` +
+      `from ${values} where ${key} > ? order by ${key} limit ${pageSize}`,
+    endExpired: `delete from ${locks} where name = ? and expires_at <= ${now}`,
+    lock: flavour.insertIfAbsent(`${locks} (name, owner, expires_at)`, `values (?, ?, ${leaseEnd})`),
+    renew: `update ${locks} set expires_at = ${leaseEnd} where name = ? and owner = ?`,
+    unlock: `delete from ${locks} where name = ? and owner = ?`,
+    // PostgreSQL's and Go's sqlcertcache's table, to the column: https://github.com/goenning/sqlcertcache
+    tables: [
+      {
+        isThere: `select 1 from ${values} where 1 = 0`,
+        create:
+          `create table if not exists ${values} (${key} ${flavour.key} not null primary key, ` +
+          `data ${flavour.bytes} not null, created_at ${flavour.time} not null, updated_at ${flavour.time} null)`,
+      },
+      {
+        isThere: `select 1 from ${locks} where 1 = 0`,
+        create:
+          `create table if not exists ${locks} (name ${flavour.key} not null primary key, ` +
+          `owner varchar(36) not null, expires_at ${flavour.time} not null)`,
+      },
+    ],
+  }
+}

@@ -1,0 +1,67 @@
+import type { Authority } from '../authority/authority.js'
+import { type Json, verifyBinding } from '../messages/jws.js'
+import { Problem } from '../messages/problem.js'
+import type { Account } from '../resources/resources.js'
+import { type Call, ok, type Reply, requireOwner } from './call.js'
+
+/** RFC 8555 §7.3. */
+export function newAccount(ca: Authority, { key, url, payload = {} }: Call): Reply {
+  const existing = ca.resources.accountOf(key)
+  if (existing) {
+    if (existing.status !== 'valid') {
+      throw new Problem('unauthorized', `The account of this key is ${existing.status}`)
+    }
+    return accountReply(ca, existing, 200)
+  }
+  if (payload.onlyReturnExisting === true) {
+    throw new Problem('accountDoesNotExist', 'There is no account with this key')
+  }
+  if (payload.termsOfServiceAgreed !== true) {
+    throw new Problem('userActionRequired', 'The terms of service have to be agreed to', {
+      members: { instance: ca.urls.of('terms') },
+      headers: { link: `<${ca.urls.of('terms')}>;rel="terms-of-service"` },
+    })
+  }
+  const contact = parseContact(payload)
+  const binding = payload.externalAccountBinding
+  if (ca.externalAccounts) {
+    if (binding === undefined) {
+      throw new Problem('externalAccountRequired', 'An account must be bound to an external one')
+    }
+    verifyBinding(binding, url, key, ca.externalAccounts)
+  }
+  return accountReply(ca, ca.resources.addAccount(key, contact, ca.externalAccounts && binding), 201)
+}
+
+/** Reading, changing and deactivating an account. RFC 8555 §7.3.2 and §7.3.6. */
+export function updateAccount(ca: Authority, call: Call): Reply {
+  requireOwner(call.id, call)
+  const account = call.account!
+  const { payload = {} } = call
+  if (call.payload && payload.contact === undefined && payload.status === undefined) {
+    throw new Problem('malformed', 'There is nothing to update; POST-as-GET reads an account')
+  }
+  if (payload.contact !== undefined) account.contact = parseContact(payload)
+  if (payload.status === 'deactivated') account.status = 'deactivated'
+  else if (payload.status !== undefined) throw new Problem('malformed', 'The only new status is deactivated')
+  return accountReply(ca, account, 200)
+}
+
+function accountReply(ca: Authority, account: Account, status: number): Reply {
+  return ok(ca.urls.account(account), { location: ca.urls.of('account', account.id) }, status)
+}
+
+function parseContact({ contact = [] }: Json): string[] {
+  if (!Array.isArray(contact) || !contact.every((url) => typeof url === 'string')) {
+    throw new Problem('malformed', 'contact must be a list of URLs')
+  }
+  for (const url of contact) {
+    if (!url.startsWith('mailto:')) {
+      throw new Problem('unsupportedContact', `${url} is not a mailto URL`)
+    }
+    if (!/^mailto:[^\s@,?]+@[^\s@,?]+$/.test(url)) {
+      throw new Problem('invalidContact', `${url} is not one plain mail address`)
+    }
+  }
+  return contact
+}

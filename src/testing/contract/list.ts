@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import type { CertCacheEntry, ListableCertCache } from '../../cache/cert-cache.js'
+import { bytes, forAll, listable } from './assertions.js'
+import type { Check } from './types.js'
+
+async function entriesOf(store: ListableCertCache): Promise<CertCacheEntry[]> {
+  const entries: CertCacheEntry[] = []
+  for await (const entry of store.list()) entries.push(entry)
+  return entries
+}
+
+const namesOf = async (store: ListableCertCache) => (await entriesOf(store)).map(({ name }) => name).sort()
+
+const dayMs = 24 * 3_600_000
+
+export const listChecks: readonly Check[] = [
+  {
+    name: 'list says each key once, its size in bytes and when it was written',
+    async run({ store, peer }) {
+      const other = listable(await peer())
+      assert.deepEqual(await entriesOf(other), [], 'list of an empty store must yield nothing')
+      const sizes = new Map([
+        ['a.example', 0],
+        ['A.example', 3],
+        ['a.example+rsa', 70_000],
+        ['%2e ', 1],
+      ])
+      for (const [key, size] of sizes) await store.put(key, new Uint8Array(size))
+      await store.put('deleted.example', bytes('gone'))
+      await store.delete('deleted.example')
+      const entries = await entriesOf(other)
+      assert.deepEqual(
+        entries.map(({ name }) => name).sort(),
+        [...sizes.keys()].sort(),
+        'list must yield every key once',
+      )
+      for (const { name, size, modified } of entries) {
+        assert.equal(size, sizes.get(name), `list must say the size of ${JSON.stringify(name)}`)
+        assert.ok(modified instanceof Date, 'list must say when it was written, as a Date')
+        // Which clock the store has is its own affair; a wrong unit is not.
+        assert.ok(Math.abs(modified.getTime() - Date.now()) < dayMs, 'list must say when it was written')
+      }
+    },
+  },
+  {
+    name: 'list yields every key of many, each once',
+    async run({ store }) {
+      const keys = Array.from({ length: 1_050 }, (_, at) => `host-${String(at).padStart(4, '0')}.example`)
+      await forAll(keys, (key) => store.put(key, bytes(key)))
+      assert.deepEqual(await namesOf(listable(store)), keys, 'list must yield every key once')
+      for await (const _ of listable(store).list()) break
+      assert.deepEqual(
+        await namesOf(listable(store)),
+        keys,
+        'a listing that was broken off must disturb nothing',
+      )
+    },
+  },
+]

@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { isListable, isLocking } from '../../cache/cert-cache.js'
+import { assertStored, bytes, cutOff, forAll, type Outcome, outcomeOf, pause } from './assertions.js'
+import type { Check, ContractPlace } from './types.js'
+
+const key = 'a.example'
+
+export const valueChecks: readonly Check[] = [
+  {
+    name: 'a key that was never written is a miss: get resolves with undefined',
+    async run({ store }) {
+      await assertStored(store, key, undefined, 'before any put')
+      await store.put('b.example', bytes('another'))
+      await assertStored(store, key, undefined, 'after the put of another key')
+    },
+  },
+  {
+    name: 'what was put is what get resolves with, on every handle',
+    async run({ store, peer }) {
+      const other = await peer()
+      await assertStored(other, key, undefined, 'before any put')
+      await store.put(key, bytes('one'))
+      await assertStored(store, key, bytes('one'), 'after put')
+      await assertStored(other, key, bytes('one'), 'on another handle that has seen the miss, after put')
+      await other.put(key, bytes('two'))
+      await assertStored(
+        store,
+        key,
+        bytes('two'),
+        'on another handle that has seen a former value, after put',
+      )
+      await other.delete(key)
+      await assertStored(store, key, undefined, 'on another handle that has seen the value, after delete')
+      await store.put(key, bytes('three'))
+      await assertStored(other, key, bytes('three'), 'on the handle that has deleted it, after another’s put')
+    },
+  },
+  {
+    name: 'a put replaces the whole value, by a shorter one and by a longer one',
+    async run({ store, peer }) {
+      const other = await peer()
+      for (const size of [5_000, 10, 0, 70_000, 69_999]) {
+        const value = randomBytes(size)
+        await store.put(key, value)
+        await assertStored(other, key, value, 'after it was replaced')
+      }
+    },
+  },
+  {
+    name: 'a deleted key is a miss; deleting what is absent resolves too',
+    async run({ store, peer }) {
+      const other = await peer()
+      await store.delete(key)
+      await store.put(key, bytes('one'))
+      await store.put('b.example', bytes('two'))
+      await other.delete(key)
+      await assertStored(store, key, undefined, 'after delete')
+      await store.delete(key)
+      await assertStored(store, 'b.example', bytes('two'), 'after the deletion of another key')
+      await store.put(key, bytes('again'))
+      await assertStored(other, key, bytes('again'), 'after delete and another put')
+    },
+  },
+  {
+    name: 'values are opaque bytes: 0 bytes to 1 MB come back as they were',
+    async run({ store, peer }) {
+      const other = await peer()
+      const everyByte = Uint8Array.from({ length: 256 }, (_, at) => at)
+      const texts = [bytes('\r\n\r\n'), bytes('\0'), bytes('ÿ–'), Uint8Array.of(0xff, 0xfe, 0xc3)]
+      const sizes = [0, 1, 4_096, 65_535, 65_536, 1 << 20].map((size) => randomBytes(size))
+      for (const value of [everyByte, ...texts, ...sizes]) {
+        await store.put(key, value)
+        await assertStored(other, key, value, `after the put of ${value.byteLength} bytes`)
+      }
+    },
+  },
+  {
+    name: 'put writes the view it is given, not the buffer behind it',
+    async run({ store }) {
+      const view = new Uint8Array(bytes('before the value after')).subarray(7, 16)
+      await store.put(key, view)
+      await assertStored(store, key, bytes('the value'), 'after the put of a part of a buffer')
+    },
+  },
+  {
+    name: 'bytes are the caller’s own: changing them afterwards changes nothing in the store',
+    async run({ store }) {
+      const given = new Uint8Array(bytes('value'))
+      await store.put(key, given)
+      given.fill(0)
+      await assertStored(store, key, bytes('value'), 'after the caller overwrote what it had given to put')
+      const got = await store.get(key)
+      got?.fill(0)
+      await assertStored(store, key, bytes('value'), 'after the caller overwrote what get had returned')
+    },
+  },
+  {
+    name: 'writers at once never tear a value: every read is one whole value',
+    async run({ store, peer }) {
+      const other = await peer()
+      // Each value says in every byte which one it is, and has a length of its own.
+      const lengths = Array.from({ length: 40 }, (_, at) => 1 + ((at * 7_919) % 40) * 3_001)
+      const value = (at: number) => Buffer.alloc(lengths[at] as number, at)
+      await store.put(key, value(0))
+      let writing = true
+      const read = async (handle: typeof store) => {
+        do {
+          const got = await handle.get(key)
+          assert.ok(got !== undefined, 'a key that is being overwritten must never be a miss')
+          const at = got[0] as number
+          assert.ok(got.byteLength > 0, 'a read beside writes saw an empty value')
+          assert.ok(
+            at < lengths.length && Buffer.compare(got, value(at)) === 0,
+            'a read beside writes saw a mixture of two values, or a part of one',
+          )
+        } while (writing)
+      }
+      const readers = Promise.all([read(store), read(other)])
+      const all = lengths.map((_, at) => at)
+      const writes = Promise.all([
+        forAll(all, (at) => store.put(key, value(at))),
+        forAll(all, (at) => other.put(key, value(at))),
+      ]).finally(() => {
+        writing = false
+      })
+      await Promise.all([readers, writes])
+      await Promise.all([read(store), read(other)])
+    },
+  },
+  {
+    name: 'operations on different keys at once do not disturb each other',
+    async run({ store, peer }) {
+      const other = await peer()
+      const keys = Array.from({ length: 60 }, (_, at) => `host-${at}.example`)
+      await forAll(keys, (name) => store.put(name, bytes(name)))
+      await forAll(keys, async (name) => {
+        if (name.includes('0')) await other.delete(name)
+        else await assertStored(other, name, bytes(name), 'beside other operations')
+      })
+      await forAll(keys, (name) =>
+        assertStored(store, name, name.includes('0') ? undefined : bytes(name), 'after other operations'),
+      )
+    },
+  },
+  {
+    name: 'an aborted signal rejects an operation with its reason',
+    async run(place) {
+      const reason = new Error('the caller has gone')
+      const options = { signal: AbortSignal.abort(reason) }
+      const assertRejected = async () => {
+        for (const [name, outcome] of await everyOperation(place, options)) {
+          assert.ok('error' in outcome, `${name} with an aborted signal must reject`)
+          assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
+        }
+      }
+      // What has nothing to list has to look, too.
+      await assertRejected()
+      await place.store.put(key, bytes('value'))
+      await assertRejected()
+    },
+  },
+  {
+    name: 'an operation that is aborted on its way does what it was asked, or rejects with the reason',
+    async run({ store }) {
+      await store.put(key, bytes('value'))
+      const during = async <T>(start: (signal: AbortSignal) => Promise<T>, turns: number) => {
+        const controller = new AbortController()
+        const reason = new Error('the caller has gone')
+        const running = outcomeOf(() => start(controller.signal))
+        for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+        controller.abort(reason)
+        const outcome = await running
+        if ('error' in outcome) assert.equal(outcome.error, reason, 'it must reject with the signal’s reason')
+        return outcome
+      }
+      for (const turns of [0, 1, 2, 4, 8]) {
+        const got = await during((signal) => store.get(key, { signal }), turns)
+        if ('value' in got)
+          assert.equal(
+            String(got.value && Buffer.from(got.value)),
+            'value',
+            'a get that is aborted is no miss',
+          )
+        await during((signal) => store.put(key, bytes('value'), { signal }), turns)
+        await during((signal) => store.delete('b.example', { signal }), turns)
+        await assertStored(store, key, bytes('value'), 'after aborted operations')
+      }
+    },
+  },
+]
+
+/** An aborted operation has to end, although the place is silent. */
+const endsWithinMs = 2_000
+
+/** The cases of a store that can't reach its place. */
+export const cutOffChecks: readonly Check[] = [
+  {
+    name: 'an operation of a store that is cut off ends with its signal: within 2 s, with the reason',
+    async run(place) {
+      await place.store.put(key, bytes('value'))
+      await cutOff(place)
+      const controller = new AbortController()
+      const reason = new Error('the caller has gone')
+      const pending = new Set<string>()
+      const outcomes = everyOperation(place, { signal: controller.signal }, pending)
+      await pause(100)
+      const aborted = new Set(pending)
+      controller.abort(reason)
+      await Promise.race([outcomes, pause(endsWithinMs)])
+      const late = [...pending].join(', ')
+      assert.equal(late, '', `these must end when their signal aborts, within ${endsWithinMs / 1_000} s`)
+      for (const [name, outcome] of await outcomes) {
+        assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
+        if (aborted.has(name))
+          assert.equal(outcome.error, reason, `${name} that is aborted must reject with the signal’s reason`)
+      }
+    },
+  },
+  {
+    name: 'a failure is never a miss: a store that is cut off rejects every operation, within 30 s',
+    async run(place) {
+      await place.store.put(key, bytes('value'))
+      await cutOff(place)
+      const from = performance.now()
+      for (const [name, outcome] of await everyOperation(place)) {
+        assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
+        assert.ok(
+          outcome.error instanceof Error,
+          `${name} of a store that is cut off must reject with an Error`,
+        )
+      }
+      assert.ok(performance.now() - from < 30_000, 'a store that is cut off must say so within 30 s')
+      const other = await place.peer()
+      await assertStored(other, key, bytes('value'), 'on a handle that is not cut off')
+    },
+  },
+]
+
+/** What becomes of each operation, all begun at once. @param pending those that have not ended yet */
+function everyOperation(
+  { store }: ContractPlace,
+  options?: { signal: AbortSignal },
+  pending = new Set<string>(),
+) {
+  const operations: [string, () => Promise<unknown>][] = [
+    ['get', () => store.get(key, options)],
+    ['get of an absent key', () => store.get('absent.example', options)],
+    ['put', () => store.put('b.example', bytes('value'), options)],
+    ['delete', () => store.delete('absent.example', options)],
+  ]
+  if (isLocking(store)) operations.push(['tryLock', () => store.tryLock(key, options)])
+  if (isListable(store)) {
+    operations.push([
+      'list',
+      async () => {
+        for await (const _ of store.list(options));
+      },
+    ])
+  }
+  return Promise.all(
+    operations.map(async ([name, run]): Promise<[string, Outcome<unknown>]> => {
+      pending.add(name)
+      const outcome = await outcomeOf(run)
+      pending.delete(name)
+      return [name, outcome]
+    }),
+  )
+}

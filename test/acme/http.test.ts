@@ -1,0 +1,135 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { AcmeHttp, parseRetryAfter } from '../../src/acme/http.js'
+import { TestCa } from '../../src/testing/index.js'
+import { ShiftingClock } from '../support/shifting-clock.js'
+
+const now = Date.parse('2026-11-24T00:00:00Z')
+
+test.each([
+  ['0', now],
+  ['120', now + 120_000],
+  ['86400', now + 86_400_000],
+  ['Tue, 24 Nov 2026 01:00:00 GMT', now + 3_600_000],
+  ['Mon, 23 Nov 2026 23:00:00 GMT', now - 3_600_000],
+  [undefined, undefined],
+  ['', undefined],
+  ['-5', undefined],
+  ['1.5', undefined],
+  ['soon', undefined],
+  ['2026', now + 2_026_000],
+  ['99999999999999999999', undefined],
+  ['Tue, 99 Nov 2026 01:00:00 GMT', undefined],
+])('Retry-After %j', (header, expected) => {
+  expect(parseRetryAfter(header, now)).toBe(expected)
+})
+
+const clock = new ShiftingClock()
+let ca: TestCa
+let http: AcmeHttp
+beforeEach(async () => {
+  ca = await TestCa.start()
+  http = new AcmeHttp(ca.directoryUrl, clock, ca.endpointCertificate)
+})
+afterEach(async () => {
+  http.close()
+  await ca.close()
+})
+
+/** acme-client as it is when its requests have been taken over. */
+async function takenOver(signal = new AbortController().signal) {
+  const { Client, crypto } = await import('acme-client')
+  const accountKey = await crypto.createPrivateEcdsaKey()
+  const client = new Client({ directoryUrl: ca.directoryUrl, accountKey })
+  return { client, hint: http.install(client, signal) }
+}
+
+test('directory and nonces are asked for only when none is at hand', async () => {
+  const { client } = await takenOver()
+  await client.createAccount({ termsOfServiceAgreed: true })
+  const { client: another } = await takenOver()
+  const before = ca.counts.requests
+  await client.createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] })
+  expect(ca.counts.requests - before).toBe(1)
+  await another.createAccount({ termsOfServiceAgreed: true })
+  expect(ca.counts.requests - before).toBe(2)
+})
+
+test('a nonce that comes with a badNonce is used by acme-client alone', async () => {
+  const { client } = await takenOver()
+  await client.createAccount({ termsOfServiceAgreed: true })
+  const order = () => client.createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] })
+  const fault = ca.fault({ on: 'newOrder', type: 'badNonce' })
+  const before = ca.counts.requests
+  await order()
+  expect(fault.hits).toBe(1)
+  await order()
+  await order()
+  // Each order once, and the first once more: no nonce was used a second time.
+  expect(ca.counts.requests - before).toBe(4)
+})
+
+test('a refusal is a typed error with problem and Retry-After, at once', async () => {
+  const { client } = await takenOver()
+  await client.createAccount({ termsOfServiceAgreed: true })
+  const fault = ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 3_600, times: 5 })
+  const error: unknown = await client
+    .createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] })
+    .catch((reason: unknown) => reason)
+  expect(error).toMatchObject({
+    code: 'ERR_ISSUANCE_FAILED',
+    problem: { type: 'urn:ietf:params:acme:error:rateLimited', status: 429 },
+    retryAt: expect.any(Date),
+  })
+  expect(fault.hits).toBe(1)
+})
+
+test('an answer that is no problem document is a typed error, too', async () => {
+  const { client } = await takenOver()
+  ca.fault({ on: 'directory', status: 502, body: '<html>bad gateway</html>', contentType: 'text/html' })
+  await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
+    /502.*no problem document/,
+  )
+})
+
+test('an answer that is too large is not read to the end', async () => {
+  const { client } = await takenOver()
+  ca.fault({ on: 'directory', status: 200, body: 'x'.repeat(2_000_000), contentType: 'text/plain' })
+  await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(/larger than/)
+})
+
+test('a CA that cannot be reached is named, with the reason', async () => {
+  const { client } = await takenOver()
+  await ca.close()
+  await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
+    /the CA did not answer at https:\S+: ECONNREFUSED/,
+  )
+})
+
+test('a CA whose certificate is not trusted is named, with the reason', async () => {
+  http = new AcmeHttp(ca.directoryUrl, clock, undefined)
+  const { client } = await takenOver()
+  await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
+    /: DEPTH_ZERO_SELF_SIGNED_CERT/,
+  )
+})
+
+test('a CA that never answers ends after 30 s', async () => {
+  const { client } = await takenOver()
+  const fault = ca.fault({ on: 'directory', hang: true })
+  const account = client.createAccount({ termsOfServiceAgreed: true })
+  const ended = expect(account).rejects.toThrow(/nothing for 30 s/)
+  await expect.poll(() => fault.hits).toBe(1)
+  clock.jump(30_000)
+  await ended
+})
+
+test('an aborted signal ends a request that hangs, with its reason', async () => {
+  const controller = new AbortController()
+  const { client } = await takenOver(controller.signal)
+  const fault = ca.fault({ on: 'directory', hang: true })
+  const account = client.createAccount({ termsOfServiceAgreed: true })
+  const ended = expect(account).rejects.toThrow('enough')
+  await expect.poll(() => fault.hits).toBe(1)
+  controller.abort(new Error('enough'))
+  await ended
+})

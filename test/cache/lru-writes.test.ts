@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest'
+import { LruCertCache } from '../../src/index.js'
+import { MemoryStore } from '../support/memory-store.js'
+
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
+
+test('put writes through, delete removes from both', async () => {
+  const store = new MemoryStore()
+  const cache = new LruCertCache(store)
+  await cache.put('a.example', bytes('a'))
+  expect(text(store.values.get('a.example'))).toBe('a')
+  expect(text(cache.peek('a.example'))).toBe('a')
+  await cache.delete('a.example')
+  expect(store.values.size).toBe(0)
+  expect(cache.peek('a.example')).toBeUndefined()
+})
+
+test('after a failed put nothing is believed about the key', async () => {
+  const store = new MemoryStore()
+  const cache = new LruCertCache(store)
+  await cache.put('a.example', bytes('old'))
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('no answer')
+  }
+  await expect(cache.put('a.example', bytes('new'))).rejects.toThrow('no answer')
+  expect(cache.peek('a.example')).toBeUndefined()
+  expect(text(await cache.get('a.example'))).toBe('old')
+})
+
+test.each(['put', 'delete'] as const)('what is read while a %s is under way is not kept', async (write) => {
+  const store = new MemoryStore()
+  store.values.set('a.example', bytes('former'))
+  const cache = new LruCertCache(store)
+  const read: unknown[] = []
+  store.before = async (operation) => {
+    if (operation === 'get') return
+    read.push(text(await cache.get('a.example')))
+    if (operation === 'put') throw new Error('timed out')
+  }
+  const written = write === 'put' ? cache.put('a.example', bytes('new')) : cache.delete('a.example')
+  await written.catch(() => undefined)
+  expect(read).toEqual(['former'])
+  expect(cache.peek('a.example')).toBeUndefined()
+})

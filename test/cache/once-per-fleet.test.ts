@@ -1,0 +1,272 @@
+import { expect, test } from 'vitest'
+import { LruCertCache } from '../../src/index.js'
+import { LockingStore } from '../support/locking-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const key = 'a.example'
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
+
+/** Two machines on one store. */
+function fleet() {
+  const store = new LockingStore()
+  const clock = new VirtualClock()
+  const machine = () => new LruCertCache(store, { clock, onPutFailed: () => {} })
+  /** Lets a second and a half pass, again and again, until the promise has settled. */
+  const letTimePass = async <T>(promise: Promise<T>): Promise<T> => {
+    let settled = false
+    const done = () => {
+      settled = true
+    }
+    promise.then(done, done)
+    while (!settled) {
+      for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+      if (!settled) clock.advance(1_500)
+    }
+    return promise
+  }
+  return { store, clock, a: machine(), b: machine(), letTimePass }
+}
+
+/** A production that goes on when the test says so. */
+function slowly(value: string) {
+  const calls = { started: 0, finish: () => {} }
+  const finished = new Promise<void>((resolve) => {
+    calls.finish = resolve
+  })
+  const produce = async () => {
+    calls.started += 1
+    await finished
+    return bytes(value)
+  }
+  return { calls, produce }
+}
+
+test('under the lock the store is read again; the lock is given back', async () => {
+  const { store, a } = fleet()
+  expect(text(await a.getOrPut(key, async () => bytes('made')))).toBe('made')
+  expect(store.take()).toEqual([`get ${key}`, `lock ${key}`, `get ${key}`, `put ${key}`, `unlock ${key}`])
+})
+
+test('what another machine stored before the lock was free is taken', async () => {
+  const { store, a } = fleet()
+  let reads = 0
+  store.before = (operation) => {
+    if (operation === 'get' && ++reads === 2) store.values.set(key, bytes('by a peer'))
+  }
+  expect(text(await a.getOrPut(key, () => expect.unreachable()))).toBe('by a peer')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a read that began before the lock was taken tells nothing', async () => {
+  const { store, a } = fleet()
+  const { calls: lock, produce: lockTaken } = slowly('')
+  const tryLock = store.tryLock.bind(store)
+  store.tryLock = async (name) => {
+    await lockTaken()
+    return tryLock(name)
+  }
+  const result = a.getOrPut(key, () => expect.unreachable())
+  await expect.poll(() => lock.started).toBe(1)
+  // Somebody else on this machine reads: the service has looked before the peer's write, and answers late.
+  const { calls: answer, produce: answered } = slowly('')
+  const read = store.get.bind(store)
+  store.get = async () => {
+    store.get = read
+    await answered()
+    return undefined
+  }
+  const early = a.get(key)
+  store.values.set(key, bytes('by a peer'))
+  lock.finish()
+  expect(text(await result)).toBe('by a peer')
+  answer.finish()
+  expect(text(await early)).toBe('by a peer')
+})
+
+test('a loser waits for the winner’s value and produces nothing', async () => {
+  const { store, a, b, letTimePass } = fleet()
+  const { calls, produce } = slowly('by a')
+  const winner = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  const loser = b.getOrPut(key, () => expect.unreachable())
+  await expect.poll(() => store.operations.filter((operation) => operation === `lock ${key}`).length).toBe(2)
+  calls.finish()
+  expect(text(await winner)).toBe('by a')
+  expect(text(await letTimePass(loser))).toBe('by a')
+})
+
+test('a loser takes its turn when the winner has failed', async () => {
+  const { a, b, letTimePass } = fleet()
+  let refuse = () => {}
+  const refused = new Promise<never>((_, reject) => {
+    refuse = () => reject(new Error('refused'))
+  })
+  const winner = a.getOrPut(key, () => refused)
+  const outcome = winner.catch((error: Error) => error.message)
+  const loser = b.getOrPut(key, async () => bytes('by b'))
+  refuse()
+  expect(await outcome).toBe('refused')
+  expect(text(await letTimePass(loser))).toBe('by b')
+})
+
+test('a loser learns within two seconds that the winner has failed', async () => {
+  const { store, a, b, letTimePass, clock } = fleet()
+  let refuse = () => {}
+  const refused = new Promise<never>((_, reject) => {
+    refuse = () => reject(new Error('refused'))
+  })
+  let failed = false
+  const beforeLock = async () => {
+    if (failed) throw new Error('postponed')
+  }
+  const winner = a.getOrPut(key, () => refused, { beforeLock }).catch((error: Error) => error.message)
+  await expect.poll(() => store.held(key)).toBe(true)
+  const loser = b.getOrPut(key, () => expect.unreachable(), { beforeLock })
+  const started = clock.now()
+  await expect.poll(() => store.operations.filter((operation) => operation === `lock ${key}`).length).toBe(2)
+  failed = true
+  refuse()
+  expect(await winner).toBe('refused')
+  await expect(letTimePass(loser)).rejects.toThrow('postponed')
+  expect(clock.now() - started).toBeLessThan(2_000)
+})
+
+test('a lock that is lost again and again is given up', async () => {
+  const { store, a, letTimePass } = fleet()
+  let attempts = 0
+  const result = a.getOrPut(key, async (lock) => {
+    attempts += 1
+    store.lose(key)
+    lock?.signal.throwIfAborted()
+    return bytes('never')
+  })
+  await expect(letTimePass(result)).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
+  expect(attempts).toBe(3)
+})
+
+test('a lock that is lost before the put stops it; what a peer stored meanwhile takes its place', async () => {
+  const { store, a } = fleet()
+  const { calls, produce } = slowly('by a, too late')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  store.lose(key)
+  store.values.set(key, bytes('by a peer'))
+  calls.finish()
+  expect(text(await result)).toBe('by a, too late')
+  await expect.poll(() => text(a.peek(key))).toBe('by a peer')
+  expect(text(store.values.get(key))).toBe('by a peer')
+})
+
+test('a lock that is lost before the put, and nobody else at work: the value is stored under the next lock, not made again', async () => {
+  const { store, a } = fleet()
+  const { calls, produce } = slowly('by a')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  store.lose(key)
+  calls.finish()
+  expect(text(await result)).toBe('by a')
+  await expect.poll(() => text(store.values.get(key))).toBe('by a')
+  await expect.poll(() => store.held(key)).toBe(false)
+  expect(calls.started).toBe(1)
+})
+
+test('while the put fails the lock is kept; it is given back with the value stored', async () => {
+  const { store, clock, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  expect(text(await a.getOrPut(key, async () => bytes('by a')))).toBe('by a')
+  expect(store.held(key)).toBe(true)
+  store.before = () => {}
+  clock.advance(1_000)
+  await expect.poll(() => store.held(key)).toBe(false)
+  expect(text(store.values.get(key))).toBe('by a')
+})
+
+test('a put that fails until the lock is lost does not overwrite what a peer has stored', async () => {
+  const { store, clock, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  await a.getOrPut(key, async () => bytes('by a'))
+  store.lose(key)
+  store.before = () => {}
+  store.values.set(key, bytes('by a peer'))
+  clock.advance(1_000)
+  await expect.poll(() => text(a.peek(key))).toBe('by a peer')
+  expect(text(store.values.get(key))).toBe('by a peer')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a lock that is lost while the value is made begins everything again', async () => {
+  const { store, a, letTimePass } = fleet()
+  let attempts = 0
+  const result = a.getOrPut(key, async (lock) => {
+    attempts += 1
+    if (attempts === 1) store.lose(key)
+    lock?.signal.throwIfAborted()
+    return bytes('by a')
+  })
+  expect(text(await letTimePass(result))).toBe('by a')
+  expect(attempts).toBe(2)
+})
+
+test('a value whose lock was lost, and that the store would not take, is stored by close', async () => {
+  const { store, a } = fleet()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('full')
+  }
+  await a.getOrPut(key, async () => bytes('by a'))
+  store.lose(key)
+  store.before = () => {}
+  await a.close()
+  expect(text(store.values.get(key))).toBe('by a')
+  expect(store.held(key)).toBe(false)
+})
+
+test('close waits for what is being produced, and stores it', async () => {
+  const { store, a } = fleet()
+  const { calls, produce } = slowly('by a')
+  const result = a.getOrPut(key, produce)
+  await expect.poll(() => calls.started).toBe(1)
+  const closed = a.close()
+  calls.finish()
+  await closed
+  expect(text(await result)).toBe('by a')
+  expect(text(store.values.get(key))).toBe('by a')
+  expect(store.held(key)).toBe(false)
+})
+
+test('a store that cannot tell who holds the lock is an error: nothing is produced', async () => {
+  const { store, a } = fleet()
+  store.tryLock = () => Promise.reject(new Error('down'))
+  await expect(a.getOrPut(key, () => expect.unreachable())).rejects.toThrow('down')
+})
+
+test('a store that fails under the lock gives the lock back', async () => {
+  const { store, a } = fleet()
+  let reads = 0
+  store.before = (operation) => {
+    if (operation === 'get' && ++reads === 2) throw new Error('down')
+  }
+  await expect(a.getOrPut(key, () => expect.unreachable())).rejects.toThrow('down')
+  expect(store.held(key)).toBe(false)
+})
+
+test('the wait for another machine has a bound', async () => {
+  const { store, a, letTimePass } = fleet()
+  await store.tryLock(key)
+  const waiting = a.getOrPut(key, () => expect.unreachable())
+  await expect(letTimePass(waiting)).rejects.toMatchObject({ code: 'ERR_DEADLINE' })
+})
+
+test('close ends the wait for another machine', async () => {
+  const { store, a } = fleet()
+  await store.tryLock(key)
+  const waiting = a.getOrPut(key, () => expect.unreachable())
+  const ended = expect(waiting).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  await expect.poll(() => store.operations.length).toBe(3)
+  await a.close()
+  await ended
+})

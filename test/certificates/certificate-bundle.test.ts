@@ -1,0 +1,107 @@
+import { randomBytes, X509Certificate } from 'node:crypto'
+import { inspect } from 'node:util'
+import { beforeAll, expect, test } from 'vitest'
+import { Certificate } from '../../src/certificates/certificate.js'
+import { checkBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import { makeBundle, makeKey } from '../support/certificates.js'
+
+type Made = Awaited<ReturnType<typeof makeBundle>>
+let made: Made
+let rsa: Made
+beforeAll(async () => {
+  made = await makeBundle()
+  rsa = await makeBundle({ keyType: 'rsa' })
+})
+
+const now = Date.now()
+const check = (data: Uint8Array, host = 'example.com') => checkBundle(data, host, now)
+const text = () => Buffer.from(made.data).toString()
+
+test('a bundle is written as autocert writes it: SEC1 key, chain, LF, 64 columns, one newline at the end', () => {
+  const encoded = Buffer.from(
+    encodeBundle(made.key, `\r\n${made.chain.replace(/\n/g, '\r\n')}\n\n`),
+  ).toString()
+  expect(encoded).toMatch(
+    /^-----BEGIN EC PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,64}\n)+-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,64}\n)+-----END CERTIFICATE-----\n$/,
+  )
+  expect(Buffer.from(rsa.data).toString()).toMatch(/^-----BEGIN RSA PRIVATE KEY-----\n/)
+})
+
+test('what was written is read back', () => {
+  const checked = check(made.data)
+  expect(checked).toMatchObject({ serialNumber: made.serialNumber })
+  expect(check(rsa.data)).toMatchObject({ serialNumber: rsa.serialNumber })
+})
+
+test('PKCS#8, CRLF, blank lines, text between the blocks, and the key after the chain are read', () => {
+  const pkcs8 = made.key.export({ format: 'pem', type: 'pkcs8' }).toString()
+  for (const variant of [
+    pkcs8 + made.chain,
+    text().replace(/\n/g, '\r\n'),
+    text().replace(/-----END (.*)-----\n/g, '-----END $1-----\n\n# and so on\n'),
+    `${text().trimEnd()}`,
+    made.chain + pkcs8,
+  ]) {
+    expect(check(Buffer.from(variant)).fault).toBeUndefined()
+  }
+})
+
+test.each([
+  ['random bytes', () => randomBytes(2_000), 'no private key'],
+  ['nothing', () => Buffer.alloc(0), 'no private key'],
+  ['the chain alone', () => Buffer.from(made.chain), 'no private key'],
+  ['the key alone', () => Buffer.from(text().slice(0, text().indexOf('-----BEGIN CERT'))), 'no certificate'],
+  ['a truncated certificate', () => made.data.subarray(0, made.data.length - 60), 'no certificate'],
+  [
+    'an empty certificate',
+    () => Buffer.from(text().replace(/(BEGIN CERT.*\n)[^-]*/, '$1 \n')),
+    'no certificate',
+  ],
+  [
+    'a certificate of rubbish',
+    () => Buffer.from(text().replace(/(BEGIN CERT.*\n)..../, '$1AAAA')),
+    'unreadable',
+  ],
+  [
+    'a key with a few wrong bits',
+    () => Buffer.from(text().replace(/(BEGIN EC.*\n.{20})..../, '$1AAAA')),
+    'key mismatch',
+  ],
+  ['a key of rubbish', () => Buffer.from(text().replace(/(BEGIN EC.*\n)..../, '$1AAAA')), 'unreadable'],
+  ['another key', () => encodeBundle(makeKey(), made.chain), 'key mismatch'],
+  ['10 MB', () => Buffer.alloc(10_000_000, made.data), 'too large'],
+] as const)('%s is a fault', (_, data, fault) => {
+  expect(check(data())).toMatchObject({ fault })
+})
+
+test.each(['notBefore', 'notAfter'] as const)('a %s that is no date is a fault', (field) => {
+  const der = new X509Certificate(made.chain).raw
+  const utcTime = Buffer.from([0x17, 13])
+  const notBefore = der.indexOf(utcTime)
+  const at = field === 'notBefore' ? notBefore : der.indexOf(utcTime, notBefore + 1)
+  der.write('xx', at + utcTime.length)
+  expect(check(encodeBundle(made.key, new X509Certificate(der).toString())).fault).toBe('unreadable')
+})
+
+test('another host’s certificate is a fault, a subdomain’s too', () => {
+  expect(check(made.data, 'example.org').fault).toBe('another host')
+  expect(check(made.data, 'www.example.com').fault).toBe('another host')
+})
+
+test('a certificate is good from its start, a little skew allowed, to its end', async () => {
+  const at = (ms: number) => new Date(ms)
+  const { data } = await makeBundle({ notBefore: at(now), notAfter: at(now + 60_000) })
+  const fault = (time: number) => checkBundle(data, 'example.com', time).fault
+  expect(fault(now + 50_000)).toBeUndefined()
+  expect(fault(now + 60_000)).toBe('expired')
+  expect(fault(now - 60_000)).toBeUndefined()
+  expect(fault(now - 600_000)).toBe('not yet valid')
+})
+
+test('a Certificate shows its key to nobody who does not ask for it', () => {
+  const bundle = { key: 'THE KEY', chain: 'the chain' }
+  const certificate = new Certificate('example.com', '01', new Date(0), new Date(1), bundle)
+  expect(certificate.key).toBe('THE KEY')
+  const shown = inspect(certificate, { showHidden: true, depth: 9 }) + JSON.stringify(certificate)
+  expect(shown + Object.values({ ...certificate }).join()).not.toContain('THE KEY')
+})

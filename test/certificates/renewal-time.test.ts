@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { renewalTime } from '../../src/certificates/renewal-time.js'
+
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+const start = Date.parse('2026-11-24')
+
+const lifetimes = [hour, 6 * hour, day, 160 * hour, 45 * day, 64 * day, 90 * day, 398 * day]
+const randoms = [0, 0.25, 0.5, 0.999_999]
+
+test.each([
+  ['1 hour', hour, undefined, 40 * minute],
+  ['6 days', 6 * day, undefined, 4 * day],
+  ['45 days', 45 * day, undefined, 30 * day],
+  ['90 days', 90 * day, undefined, 60 * day],
+  ['398 days', 398 * day, undefined, (398 * day * 2) / 3],
+  ['90 days, 30 days before', 90 * day, 30 * day, 60 * day],
+  ['90 days, 10 days before', 90 * day, 10 * day, 80 * day],
+  ['6 days, 30 days before: at half the lifetime, not always', 6 * day, 30 * day, 3 * day],
+  ['90 days, a second before: in time all the same', 90 * day, 1_000, 85.5 * day],
+])('a certificate of %s', (_, lifetime, renewBeforeMs, expected) => {
+  const at = (random: number) =>
+    renewalTime({ notBefore: start, notAfter: start + lifetime, renewBeforeMs, random }).at - start
+  expect(at(0)).toBe(Math.round(expected))
+  expect(at(0.999)).toBeGreaterThan(expected)
+  expect(at(0.999)).toBeLessThan(expected + lifetime / 50)
+})
+
+describe.each(lifetimes)('with a lifetime of %i ms', (lifetime) => {
+  const at = (input: object, random: number) =>
+    renewalTime({ notBefore: start, notAfter: start + lifetime, random, ...input })
+  const share = (time: number) => (time - start) / lifetime
+
+  test.each([undefined, 1, minute, hour, day, 30 * day, 400 * day])(
+    'between half of it and 97 %, %s ms before its end',
+    (renewBeforeMs) => {
+      for (const random of randoms) {
+        expect(share(at({ renewBeforeMs }, random).at)).toBeGreaterThanOrEqual(0.5)
+        expect(share(at({ renewBeforeMs }, random).at)).toBeLessThanOrEqual(0.97)
+      }
+    },
+  )
+
+  test('in the CA’s window, wherever that is, but in time', () => {
+    for (const [from, to] of [
+      [-0.5, -0.4],
+      [0.1, 0.2],
+      [0.6, 0.7],
+    ] as const) {
+      const window = { start: start + from * lifetime, end: start + to * lifetime }
+      for (const random of randoms) {
+        const { at: time, source } = at({ window }, random)
+        expect(share(time)).toBeCloseTo(from + random * (to - from), 5)
+        expect(source).toBe('ari')
+      }
+    }
+    const late = { start: start + 2 * lifetime, end: start + 3 * lifetime }
+    expect(share(at({ window: late }, 0.5).at)).toBeCloseTo(0.95, 5)
+  })
+
+  test('at renewBeforeMs, if the CA’s window is later', () => {
+    const window = { start: start + 0.8 * lifetime, end: start + 0.9 * lifetime }
+    const early = at({ window, renewBeforeMs: 0.4 * lifetime }, 0)
+    expect(early.source).toBe('renewBeforeMs')
+    expect(share(early.at)).toBeCloseTo(0.6, 5)
+    expect(at({ window, renewBeforeMs: 0.1 * lifetime }, 0).source).toBe('ari')
+  })
+})

@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest'
+import { ChallengeReads, TooManyReads } from '../../src/issuance/challenge-rate-limit.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+function setup() {
+  const store = new MemoryStore()
+  const clock = new VirtualClock()
+  const reads = new ChallengeReads(store, clock)
+  /** How many of so many reads of different tokens reach the store. */
+  const flood = async (times: number, client: (index: number) => string) => {
+    const all = Array.from({ length: times }, (_, index) => reads.get(`t${index}+http-01`, client(index)))
+    const results = await Promise.allSettled(all)
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(TooManyReads)
+    }
+    return store.take().length
+  }
+  return { store, clock, reads, flood }
+}
+
+test('one client gets 50 reads at once, then 10 a second; another is not kept from the CA’s answer', async () => {
+  const { store, clock, reads, flood } = setup()
+  store.values.set('real+http-01', Buffer.from('answer'))
+  expect(await flood(10_000, () => '192.0.2.1')).toBe(50)
+  expect(await reads.get('real+http-01', '192.0.2.2')).toEqual(Buffer.from('answer'))
+  store.take()
+  clock.advance(1_000)
+  expect(await flood(10_000, () => '192.0.2.1')).toBe(10)
+})
+
+test('all clients together get 200 at once, then 40 a second, and 10 those who ask for little', async () => {
+  const { clock, flood } = setup()
+  const many = (index: number) => `192.0.2.${index % 200}`
+  expect(await flood(10_000, many)).toBe(200)
+  clock.advance(1_000)
+  expect(await flood(10_000, many)).toBe(40)
+  expect(await flood(20, (index) => `198.51.100.${index}`)).toBe(10)
+})
+
+test.each([
+  ['a few clients', (index: number) => `192.0.2.${index % 15}`],
+  [
+    'a client with addresses beyond number',
+    (index: number) => `2001:db8:0:ab${(index % 256).toString(16).padStart(2, '0')}::1`,
+  ],
+])('%s don’t keep a CA from the answers, however long they ask', async (_, client) => {
+  const { store, clock, reads, flood } = setup()
+  store.values.set('real+http-01', Buffer.from('answer'))
+  for (let seconds = 0; seconds < 200; seconds += 2) {
+    await flood(1_000, client)
+    expect(await reads.get('real+http-01', '198.51.100.7')).toEqual(Buffer.from('answer'))
+    clock.advance(2_000)
+  }
+})
+
+test('one read at a time for one key, shared by all who ask', async () => {
+  const { store, reads } = setup()
+  store.values.set('real+http-01', Buffer.from('answer'))
+  const all = await Promise.all(Array.from({ length: 1_000 }, () => reads.get('real+http-01', '192.0.2.1')))
+  expect(new Set(all.map(String))).toEqual(new Set(['answer']))
+  expect(store.take()).toHaveLength(1)
+  await reads.get('real+http-01', '192.0.2.1')
+  expect(store.take()).toHaveLength(1)
+})
+
+test('a read that failed is not remembered', async () => {
+  const { store, reads } = setup()
+  store.before = () => Promise.reject(new Error('down'))
+  await expect(reads.get('real+http-01', '192.0.2.1')).rejects.toThrow('down')
+  store.before = () => {}
+  expect(await reads.get('real+http-01', '192.0.2.1')).toBeUndefined()
+})

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { IssuanceError } from '../../src/index.js'
+import { FailureRecords, parseFailureRecord, retryTime } from '../../src/issuance/failure-records.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+const now = Date.UTC(2027, 0, 1)
+
+test.each([
+  [1, minute],
+  [2, 10 * minute],
+  [3, 100 * minute],
+  [4, day],
+  [50, day],
+])('after %i failures in a row the next attempt is made in %i ms, up to a tenth later', (failures, wait) => {
+  expect(retryTime(failures, now, 0)).toBe(now + wait)
+  expect(retryTime(failures, now, 1)).toBe(now + wait * 1.1)
+})
+
+test('a later time of the CA is kept, an earlier one is not', () => {
+  expect(retryTime(1, now, 0, { retryAfter: now + 3 * day })).toBe(now + 3 * day)
+  expect(retryTime(4, now, 0, { retryAfter: now + minute })).toBe(now + day)
+})
+
+test.each([
+  { lifetime: 90 * day, left: 30 * day, wait: day },
+  { lifetime: 90 * day, left: 4 * day, wait: 12 * hour },
+  { lifetime: 90 * day, left: hour, wait: 15 * minute },
+  { lifetime: 6 * day, left: 2 * day, wait: 6 * hour },
+  { lifetime: 40_000, left: 8_000, wait: 1_000 },
+  { lifetime: 40_000, left: 0, wait: 800 },
+])('while a certificate is served, an 8th of what is left of it: $lifetime ms, $left ms left', (row) => {
+  const notAfter = now + row.left
+  const served = { notBefore: notAfter - row.lifetime, notAfter }
+  expect(retryTime(9, now, 0, { served })).toBe(now + row.wait)
+  // Sooner than usual, never later.
+  expect(retryTime(1, now, 0, { served })).toBe(now + Math.min(row.wait, minute))
+})
+
+test.each([
+  ['a Retry-After in the year 9999', '9999-12-31T23:59:59Z', 1],
+  ['a Retry-After in the year 275760', '+275760-09-13T00:00:00Z', 1],
+  ['as many failures as a number can count', '2026-10-01T01:00:00Z', Number.MAX_SAFE_INTEGER],
+])('after %s the next attempt is postponed all the same', async (_, retryAfter, failures) => {
+  const clock = new VirtualClock(Date.parse('2026-10-01T00:00:00Z'))
+  const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+  const records = new FailureRecords(new MemoryStore(), layout, clock)
+  const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt: new Date(retryAfter) })
+  await records.add('a.example', { failures, retryAt: 0, message: '' }, error, undefined)
+  await expect(records.check('a.example', new AbortController().signal)).rejects.toMatchObject({
+    code: 'ERR_ISSUANCE_POSTPONED',
+  })
+})
+
+test('the many attempts to renew in time don’t count when there is no certificate any more', async () => {
+  const clock = new VirtualClock(now)
+  const store = new MemoryStore()
+  const records = new FailureRecords(store, storedLayout('https://ca.example/directory', 'ecdsa-p256'), clock)
+  const signal = new AbortController().signal
+  const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no')
+  const served = { notBefore: now - 90 * day, notAfter: now + hour }
+  for (let times = 0; times < 10; times++) {
+    const record = await records.check('a.example', signal)
+    clock.advance((await records.add('a.example', record, error, served)).getTime() - clock.now())
+  }
+  const last = await records.check('a.example', signal)
+  expect(last).toMatchObject({ failures: 10 })
+  const retryAt = await records.add('a.example', last, error, undefined)
+  expect(retryAt.getTime() - clock.now()).toBeLessThanOrEqual(1.1 * minute)
+  clock.advance(2 * minute)
+  expect(await records.check('a.example', signal)).toMatchObject({ failures: 1 })
+})
+
+test.each([[-1], [-8.64e15 - 1], [Date.parse('9999-01-02')], [8.64e15 + 1], [1.5], ['1'], [null]])(
+  'a record that says %j is none',
+  (retryAt) => {
+    const parse = (value: object) => parseFailureRecord(Buffer.from(JSON.stringify(value)))
+    expect(parse({ failures: 1, retryAt: 0, message: 'no' })).toBeDefined()
+    expect(parse({ failures: 1, retryAt, message: 'no' })).toBeUndefined()
+  },
+)

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import { ClosedError, HostError } from '../../src/index.js'
+import { PolicyGate } from '../../src/manager/host-policy.js'
+import { sharedController } from '../../src/util/clock.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+function gate(policy: (host: string) => boolean | Promise<boolean>) {
+  const clock = new VirtualClock()
+  const closing = sharedController()
+  const calls: string[] = []
+  const counted = (host: string) => {
+    calls.push(host)
+    return policy(host)
+  }
+  return { clock, closing, calls, policy: new PolicyGate(counted, clock, closing.signal) }
+}
+const refused = (cause?: RegExp) =>
+  expect.objectContaining({
+    code: 'ERR_HOST_POLICY',
+    ...(cause && { cause: expect.objectContaining({ message: expect.stringMatching(cause) }) }),
+  })
+
+test('a slow policy is asked for a name once at a time, and its answer shared', async () => {
+  let answer = (_: boolean) => {}
+  const { policy, calls } = gate(
+    () =>
+      new Promise((resolve) => {
+        answer = resolve
+      }),
+  )
+  const checks = Array.from({ length: 1_000 }, () => policy.check('a.example'))
+  expect(calls).toEqual(['a.example'])
+  answer(false)
+  for (const check of checks) await expect(check).rejects.toEqual(refused())
+  void policy.check('a.example').catch(() => undefined)
+  expect(calls).toHaveLength(2)
+})
+
+test('a policy that never answers is waited for 30 s', async () => {
+  const { policy, clock } = gate(() => new Promise(() => {}))
+  const check = policy.check('a.example')
+  clock.advance(30_000)
+  await expect(check).rejects.toEqual(refused(/no answer within 30 s/))
+})
+
+test('a policy that hangs does not collect the names that are asked for meanwhile', async () => {
+  const { policy, clock, calls } = gate(() => new Promise(() => {}))
+  const checks = Array.from({ length: 1_500 }, (_, index) => policy.check(`h${index}.example`))
+  const late = Promise.allSettled(checks.slice(1_000))
+  expect(new Set((await late).map(({ status }) => status))).toEqual(new Set(['rejected']))
+  clock.advance(30_000)
+  await Promise.allSettled(checks)
+  expect(clock.pending).toBe(0)
+  expect(calls).toHaveLength(1_000)
+})
+
+test.each([
+  ['throws', () => expect.unreachable('broken')],
+  ['rejects', () => Promise.reject(new Error('broken'))],
+  ['rejects with nothing', () => Promise.reject(undefined)],
+])('a policy that %s refuses, and says why', async (_, broken) => {
+  const { policy } = gate(broken)
+  const error: unknown = await policy.check('a.example').catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(HostError)
+  expect((error as HostError).cause).toBeInstanceOf(Error)
+})
+
+test.each([1, 'yes', {}, undefined])('only true allows, not %j', async (verdict) => {
+  for (const answer of [verdict, Promise.resolve(verdict)]) {
+    await expect(gate(() => answer as boolean).policy.check('a.example')).rejects.toBeInstanceOf(HostError)
+  }
+})
+
+test('a close ends the wait', async () => {
+  const { policy, closing } = gate(() => new Promise(() => {}))
+  const check = policy.check('a.example')
+  closing.abort(new ClosedError('closed'))
+  await expect(check).rejects.toBeInstanceOf(ClosedError)
+})

@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest'
+import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { CertManager } from '../../src/index.js'
+import { MemoryStore } from '../support/memory-store.js'
+
+const good = {
+  cache: new MemoryStore(),
+  hostPolicy: ['a.example'],
+  acme: { termsOfServiceAgreed: true },
+}
+
+test('the least options are enough', () => {
+  expect(new CertManager(good as never).status()).toEqual([])
+})
+
+test.each([
+  ['options', undefined],
+  ['options', 'a.example'],
+  ['cache', { ...good, cache: undefined }],
+  ['cache', { ...good, cache: { get() {}, put() {} } }],
+  ['hostPolicy', { ...good, hostPolicy: undefined }],
+  ['hostPolicy', { ...good, hostPolicy: [] }],
+  ['hostPolicy', { ...good, hostPolicy: 'a.example' }],
+  ['acme', { ...good, acme: undefined }],
+  ['acme.termsOfServiceAgreed', { ...good, acme: {} }],
+  ['acme.termsOfServiceAgreed', { ...good, acme: { termsOfServiceAgreed: 'yes' } }],
+  ['acme.directoryUrl', { ...good, acme: { termsOfServiceAgreed: true, directoryUrl: 'nonsense' } }],
+  [
+    'acme.directoryUrl',
+    { ...good, acme: { termsOfServiceAgreed: true, directoryUrl: 'http://ca.example/' } },
+  ],
+  ['acme.email', { ...good, acme: { termsOfServiceAgreed: true, email: 'nobody' } }],
+  ['acme.ca', { ...good, acme: { termsOfServiceAgreed: true, ca: 5 } }],
+  ['acme.ca', { ...good, acme: { termsOfServiceAgreed: true, ca: 'ca.pem' } }],
+  ['acme.profile', { ...good, acme: { termsOfServiceAgreed: true, profile: '' } }],
+  ['acme.preferredChain', { ...good, acme: { termsOfServiceAgreed: true, preferredChain: 5 } }],
+  ['acme.keyPrefix', { ...good, acme: { termsOfServiceAgreed: true, keyPrefix: 5 } }],
+  [
+    'acme.externalAccountBinding.hmacKey',
+    { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k' } } },
+  ],
+  [
+    'acme.externalAccountBinding.hmacKey',
+    { ...good, acme: { termsOfServiceAgreed: true, externalAccountBinding: { kid: 'k', hmacKey: '***' } } },
+  ],
+  ['memory', { ...good, memory: 100 }],
+  ['memory.max', { ...good, memory: { max: 0 } }],
+  ['memory.max', { ...good, memory: { max: 1.5 } }],
+  ['memory.max', { ...good, memory: { max: 1_000_001 } }],
+  ['acme.keyPrefix', { ...good, acme: { ...good.acme, keyPrefix: 'a/b' } }],
+  ['clock', { ...good, clock: 5 }],
+  ['keyType', { ...good, keyType: 'rsa' }],
+  ['renewBeforeMs', { ...good, renewBeforeMs: -1 }],
+  ['defaultHost', { ...good, defaultHost: 'localhost' }],
+  ['defaultHost', { ...good, defaultHost: 'b.example' }],
+])('a wrong %s is a TypeError that names it: %#', (option, options) => {
+  expect(() => new CertManager(options as never)).toThrow(TypeError)
+  expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
+})
+
+test('the keys are autocert’s for Let’s Encrypt, and apart for every other CA', () => {
+  const production = storedLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
+  expect(production.certificate('a.example')).toBe('a.example')
+  expect(production.tlsAlpn01('a.example')).toBe('a.example+token')
+  expect(production.http01('tok')).toBe('tok+http-01')
+  expect(production.accountKey).toBe('acme_account+key')
+  expect(production.legacyAccountKey).toBe('acme_account.key')
+  expect(production.failure('a.example')).toBe('a.example+failure')
+  const staging = storedLayout('https://acme-staging-v02.api.letsencrypt.org/directory', 'rsa-2048')
+  expect(staging.certificate('a.example')).toBe('acme-staging-v02.api.letsencrypt.org~a.example+rsa')
+  expect(staging.accountKey).toBe('acme-staging-v02.api.letsencrypt.org~acme_account+key')
+  const local = storedLayout('https://[::1]:14000/dir', 'ecdsa-p256')
+  expect(local.certificate('a.example')).toBe('___1__14000~a.example')
+  expect(storedLayout('https://ca.example/', 'rsa-2048', '').certificate('a.example')).toBe('a.example+rsa')
+})

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import { Schedule } from '../../src/certificates/renewal-schedule.js'
+import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
+import type { Certificates } from '../../src/manager/certificate-service.js'
+import { Renewals } from '../../src/manager/renewal-scheduler.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const minute = 60_000
+const hour = 60 * minute
+
+/** Room in memory for so many certificates of this lifetime, a store that never fails, and a CA that orders at once. */
+function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
+  const clock = new VirtualClock()
+  const stored = new Map<string, LiveCertificate>()
+  const memory = new Map<string, LiveCertificate>()
+  const reads: string[] = []
+  const orders: { host: string; left: number }[] = []
+  const keep = (live: LiveCertificate) => {
+    memory.delete(live.host)
+    memory.set(live.host, live)
+    const [oldest] = memory.keys()
+    if (memory.size > max) memory.delete(oldest as string)
+    return live
+  }
+  const order = (host: string) => {
+    const now = clock.now()
+    orders.push({ host, left: (stored.get(host)?.notAfter ?? now) - now })
+    const renewal = { at: now + (lifetimeMs * 2) / 3, source: 'lifetime' as const }
+    const schedule = new Schedule(lifetimeMs, renewal, now, true)
+    const live = { host, notBefore: now, notAfter: now + lifetimeMs, schedule } as LiveCertificate
+    stored.set(host, live)
+    return keep(live)
+  }
+  const certificates: Pick<Certificates, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> = {
+    *live() {
+      yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
+    },
+    async find(host) {
+      reads.push(host)
+      const live = memory.get(host) ?? stored.get(host)
+      return live && clock.now() < live.notAfter ? keep(live) : undefined
+    },
+    obtain: async (host) => order(host),
+    refresh: async (host) => memory.get(host),
+    renew: async ({ host }) => void order(host),
+    suggest: () => {},
+  }
+  const renewals = new Renewals({
+    certificates: certificates as Certificates,
+    suggestion: async () => undefined,
+    clock,
+    closing: new AbortController().signal,
+  })
+  /** Everything that was started comes to its end between one minute and the next. */
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += minute) {
+      clock.advance(minute)
+      for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+    }
+  }
+  return { renewals, reads, orders, pass }
+}
+
+test('short certificates of hosts that memory has no room for are renewed before they end', async () => {
+  const { renewals, orders, pass } = world({ lifetimeMs: hour, max: 1 })
+  const hosts = ['a.example', 'b.example', 'c.example']
+  expect(await renewals.keep(hosts)).toEqual([])
+  await pass(24 * hour)
+  for (const host of hosts) {
+    const renewed = orders.filter((order) => order.host === host).slice(1)
+    expect(renewed.length).toBeGreaterThan(24)
+    for (const { left } of renewed) expect(left).toBeGreaterThan(0)
+  }
+})
+
+test('hosts that wait for their turn to be ordered are not looked for in the store meanwhile', async () => {
+  const { renewals, reads, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
+  const kept = renewals.keep(Array.from({ length: 500 }, (_, index) => `h${index}.example`))
+  await pass(hour)
+  expect(orders.length).toBeGreaterThan(160)
+  expect(reads.length).toBeLessThan(500 + 3 * orders.length)
+  await pass(6 * hour)
+  expect(await kept).toEqual([])
+  expect(orders).toHaveLength(500)
+})

@@ -1,0 +1,132 @@
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { CertManager, type HttpFallback } from '../../src/index.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { get, listen } from '../support/tls.js'
+
+const closers: (() => void)[] = []
+afterEach(() => {
+  for (const close of closers.splice(0)) close()
+})
+
+async function start(fallback?: HttpFallback) {
+  const store = new MemoryStore()
+  const manager = new CertManager({
+    cache: store,
+    hostPolicy: ['a.example'],
+    acme: { termsOfServiceAgreed: true },
+  })
+  const server = createServer(manager.httpHandler(fallback))
+  const port = await listen(server)
+  closers.push(
+    () => server.closeAllConnections(),
+    () => server.close(),
+  )
+  const challenge = (token: string, options: { host?: string; method?: string } = {}) =>
+    get(port, `/.well-known/acme-challenge/${token}`, { host: 'a.example', ...options })
+  return { store, manager, port, challenge }
+}
+
+test('a token that any machine has put into the store is answered with its key authorization', async () => {
+  const { store, challenge } = await start()
+  store.values.set('tok_en-1+http-01', Buffer.from('tok_en-1.thumbprint'))
+  expect(await challenge('tok_en-1')).toMatchObject({ status: 200, body: 'tok_en-1.thumbprint' })
+  expect(await challenge('tok_en-1', { host: 'A.example:80' })).toMatchObject({ status: 200 })
+  expect(await challenge('tok_en-1', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' })
+  expect(await challenge('tok_en-1?x=y')).toMatchObject({ status: 200 })
+  expect(await challenge('another')).toMatchObject({ status: 404 })
+})
+
+test('hosts outside the policy, and what is no token, cost no request to the store', async () => {
+  const { store, challenge, manager, port } = await start(() => expect.unreachable())
+  const refused: string[] = []
+  manager.on('refused', ({ servername, reason }) => refused.push(`${servername} ${reason}`))
+  expect(await challenge('token', { host: 'evil.example' })).toMatchObject({ status: 404 })
+  for (const host of ['localhost', '192.0.2.1', '*', 'a.example.evil', '']) {
+    expect(await challenge('token', { host })).toMatchObject({ status: 404 })
+  }
+  for (const path of [
+    '',
+    '.',
+    '..',
+    '../a.example',
+    '%2e%2e',
+    'a.example',
+    'a%2bb',
+    'a+http-01',
+    'a/b',
+    'x'.repeat(257),
+  ]) {
+    expect(await challenge(path)).toMatchObject({ status: 404 })
+  }
+  expect(await challenge('token', { method: 'POST' })).toMatchObject({ status: 405 })
+  expect(store.take()).toEqual([])
+  expect(refused).toEqual(['evil.example policy', 'a.example.evil policy'])
+  // Without any Host header, as HTTP/1.0 allows.
+  const socket = connect(port, '127.0.0.1')
+  socket.end('GET /.well-known/acme-challenge/token HTTP/1.0\r\n\r\n')
+  let answer = ''
+  for await (const chunk of socket) answer += chunk
+  expect(answer).toMatch(/^HTTP\/1\.1 404/)
+})
+
+test('a store that fails is a 503, never a 404', async () => {
+  const { store, challenge } = await start()
+  store.before = () => Promise.reject(new Error('down'))
+  expect(await challenge('token')).toMatchObject({ status: 503 })
+})
+
+test('an answer of somebody else’s, such as a time-out, is left alone', async () => {
+  const { store, manager } = await start()
+  const warnings: string[] = []
+  const listener = (warning: Error) => warnings.push(warning.message)
+  process.on('warning', listener)
+  let answer = () => {}
+  store.before = () =>
+    new Promise<void>((resolve) => {
+      answer = resolve
+    })
+  const handler = manager.httpHandler()
+  const server = createServer((req, res) => {
+    handler(req, res)
+    res.writeHead(504).end('too late')
+  })
+  const port = await listen(server)
+  closers.push(() => server.close())
+  expect(await get(port, '/.well-known/acme-challenge/token', { host: 'a.example' })).toMatchObject({
+    status: 504,
+  })
+  answer()
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate)
+  process.off('warning', listener)
+  expect(warnings).toEqual([])
+})
+
+test('other requests are redirected to https', async () => {
+  const { port } = await start()
+  const redirected = await get(port, '/path?query=1', { host: 'A.example:8080' })
+  expect(redirected).toMatchObject({ status: 302, location: 'https://a.example/path?query=1' })
+  expect(await get(port, '//evil.example/', { host: 'a.example' })).toMatchObject({
+    location: 'https://a.example//evil.example/',
+  })
+  expect(await get(port, 'http://evil.example/', { host: 'a.example' })).toMatchObject({
+    location: 'https://a.example/',
+  })
+  expect(await get(port, '/', { host: 'a.example', method: 'POST' })).toMatchObject({ status: 400 })
+  expect(await get(port, '/', { host: 'evil\\.example' })).toMatchObject({ status: 400 })
+})
+
+test('a fallback gets the other requests', async () => {
+  const { port } = await start((req, res) => void res.end(`fallback for ${req.url}`))
+  expect(await get(port, '/x')).toMatchObject({ status: 200, body: 'fallback for /x' })
+})
+
+test('a fallback that is no function is a TypeError', () => {
+  const manager = new CertManager({
+    cache: new MemoryStore(),
+    hostPolicy: ['a.example'],
+    acme: { termsOfServiceAgreed: true },
+  })
+  expect(() => manager.httpHandler('/' as never)).toThrow(/fallback/)
+})

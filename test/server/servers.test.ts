@@ -1,0 +1,171 @@
+import { createServer as createHttpServer } from 'node:http'
+import * as http2 from 'node:http2'
+import * as https from 'node:https'
+import * as tls from 'node:tls'
+import express from 'express'
+import fastify from 'fastify'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { CertManager } from '../../src/index.js'
+import { TestCa } from '../../src/testing/index.js'
+import { type Gate, openGate } from '../support/gate.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { get, handshake, listen } from '../support/tls.js'
+
+let ca: TestCa
+let manager: CertManager
+let tlsGate: Gate
+let httpGate: Gate
+const closers: (() => unknown)[] = []
+
+beforeEach(async () => {
+  tlsGate = await openGate()
+  httpGate = await openGate()
+  ca = await TestCa.start({ tlsPort: tlsGate.port, httpPort: httpGate.port })
+  manager = new CertManager({
+    cache: new MemoryStore(),
+    hostPolicy: ['a.example'],
+    acme: { termsOfServiceAgreed: true, directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate },
+  })
+})
+afterEach(async () => {
+  await manager.close()
+  for (const close of closers.splice(0)) await close()
+  for (const part of [ca, tlsGate, httpGate]) await part.close()
+})
+
+/** Listens, is what the CA reaches for tls-alpn-01, and gets its certificate. */
+async function serve(server: tls.Server): Promise<number> {
+  const port = await listen(server)
+  closers.push(() => server.close())
+  tlsGate.target = port
+  await manager.ensure(['a.example'])
+  return port
+}
+
+const negotiated = async (port: number, ALPNProtocols?: string[]) => {
+  const { alpn, authorized } = await handshake(port, 'a.example', {
+    ca: ca.rootCertificate,
+    rejectUnauthorized: true,
+    ...(ALPNProtocols && { ALPNProtocols }),
+  })
+  expect(authorized).toBe(true)
+  return alpn
+}
+
+const noProtocol = { code: expect.stringMatching(/NO_APPLICATION_PROTOCOL/i) }
+
+/** A request over TLS by whatever protocol the client prefers. */
+async function fetchOverTls(port: number, protocol: 'h2' | 'http/1.1') {
+  const options = { host: '127.0.0.1', port, servername: 'a.example', ca: ca.rootCertificate }
+  if (protocol === 'http/1.1') {
+    return new Promise<string>((resolve, reject) => {
+      const headers = { host: 'a.example' }
+      const req = https.get({ ...options, path: '/', agent: false, headers }, async (res) => {
+        let body = ''
+        for await (const chunk of res) body += chunk
+        resolve(body)
+      })
+      req.on('error', reject)
+    })
+  }
+  const session = http2.connect(`https://a.example:${port}`, { ...options, lookup: undefined } as never)
+  const stream = session.request({ ':path': '/' })
+  let body = ''
+  for await (const chunk of stream) body += chunk
+  session.close()
+  return body
+}
+
+describe('ALPN is what the server would negotiate without us', () => {
+  test('https: http/1.1, and nothing else', async () => {
+    const port = await serve(https.createServer(manager.tlsOptions(), (_req, res) => res.end('hello')))
+    expect(await negotiated(port)).toBe(false)
+    expect(await negotiated(port, ['h2', 'http/1.1'])).toBe('http/1.1')
+    await expect(negotiated(port, ['h2'])).rejects.toMatchObject(noProtocol)
+    expect(await fetchOverTls(port, 'http/1.1')).toBe('hello')
+  })
+
+  test('http2 with allowHTTP1: both, h2 preferred', async () => {
+    const options = { ...manager.tlsOptions(), allowHTTP1: true }
+    const port = await serve(http2.createSecureServer(options, (_req, res) => res.end('hello')))
+    expect(await negotiated(port, ['http/1.1', 'h2'])).toBe('h2')
+    expect(await negotiated(port, ['http/1.1'])).toBe('http/1.1')
+    expect(await fetchOverTls(port, 'h2')).toBe('hello')
+    expect(await fetchOverTls(port, 'http/1.1')).toBe('hello')
+  })
+
+  test('plain tls: what the client offers first', async () => {
+    const port = await serve(tls.createServer(manager.tlsOptions(), (socket) => socket.end('hello')))
+    expect(await negotiated(port)).toBe(false)
+    expect(await negotiated(port, ['imap', 'pop3'])).toBe('imap')
+  })
+
+  test('a list of one’s own: the server’s order counts', async () => {
+    const options = manager.tlsOptions({ ALPNProtocols: ['mine/2', 'mine/1'] })
+    const port = await serve(tls.createServer(options, (socket) => socket.end('hello')))
+    expect(await negotiated(port, ['mine/1', 'mine/2'])).toBe('mine/2')
+    await expect(negotiated(port, ['yours'])).rejects.toMatchObject(noProtocol)
+    expect(() => manager.tlsOptions({ ALPNProtocols: [] })).toThrow(/ALPNProtocols/)
+    expect(() => manager.tlsOptions({ ALPNProtocols: 'h2' as never })).toThrow(/ALPNProtocols/)
+    expect(() => manager.tlsOptions(null as never)).toThrow(/^tlsOptions: options must be/)
+  })
+})
+
+test('a server that asks for client certificates is refused: they would be verified against the wrong CAs', async () => {
+  const server = https.createServer({ ...manager.tlsOptions(), requestCert: true, ca: ca.rootCertificate })
+  const reasons: string[] = []
+  server.on('tlsClientError', ({ message }) => reasons.push(message))
+  const port = await listen(server)
+  closers.push(() => server.close())
+  await expect(handshake(port, 'a.example')).rejects.toThrow()
+  await expect.poll(() => reasons.join()).toMatch(/requestCert can not use tlsOptions/)
+})
+
+describe('mounted', () => {
+  test('in Express, on both ports', async () => {
+    const app = express()
+    app.use(manager.httpHandler())
+    app.get('/', (_req, res) => void res.send('hello from express'))
+    const http = createHttpServer(app)
+    httpGate.target = await listen(http)
+    closers.push(() => http.close())
+    const port = await serve(https.createServer(manager.tlsOptions(), app))
+    expect(await fetchOverTls(port, 'http/1.1')).toBe('hello from express')
+    expect(await get(httpGate.target, '/', { host: 'a.example' })).toMatchObject({
+      body: 'hello from express',
+    })
+    expect(ca.counts).toMatchObject({ validations: 1, certificates: 1 })
+    expect(tlsGate.connections).toBe(0)
+  })
+
+  test('in Fastify over http2, with its http challenges on another port', async () => {
+    const app = fastify({ http2: true, https: { allowHTTP1: true, ...manager.tlsOptions() } })
+    app.get('/', async () => 'hello from fastify')
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    closers.push(() => app.close())
+    const http = createHttpServer(manager.httpHandler())
+    httpGate.target = await listen(http)
+    closers.push(() => http.close())
+    await manager.ensure(['a.example'])
+    const { port } = app.server.address() as { port: number }
+    expect(await fetchOverTls(port, 'h2')).toBe('hello from fastify')
+    expect(await fetchOverTls(port, 'http/1.1')).toBe('hello from fastify')
+    expect(tlsGate.connections).toBe(0)
+  })
+})
+
+describe('tls-alpn-01', () => {
+  test('a client that offers acme-tls/1 among others is no CA', async () => {
+    const port = await serve(https.createServer(manager.tlsOptions()))
+    expect(await negotiated(port, ['acme-tls/1', 'http/1.1'])).toBe('http/1.1')
+  })
+
+  test('a validation of a host without an answer, or outside the policy, ends in an alert', async () => {
+    const port = await serve(https.createServer(manager.tlsOptions()))
+    for (const host of ['a.example', 'evil.example']) {
+      await expect(handshake(port, host, { ALPNProtocols: ['acme-tls/1'] })).rejects.toMatchObject({
+        code: expect.stringMatching(/HANDSHAKE_FAILURE/),
+      })
+    }
+  })
+})

@@ -1,0 +1,160 @@
+import { ContainerClient } from '@azure/storage-blob'
+import { expect, test } from 'vitest'
+import { AzureBlobCertCache, CacheKeyError } from '../../../src/index.js'
+import { failure, freshContainer, tappedContainer } from '../../support/azure.js'
+
+test('get, put and delete take one request each, a miss included', async () => {
+  const { tap, connect, at } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  // Once with credentials, once without.
+  const connecting = `GET ${at}/acme-cert-cache/connect`
+  expect(tap.take()).toEqual([connecting, connecting])
+  expect(await cache.get('example.com')).toBeUndefined()
+  await cache.put('example.com', Buffer.from('one'))
+  await cache.put('example.com', Buffer.from('two'))
+  expect(Buffer.from((await cache.get('example.com')) ?? []).toString()).toBe('two')
+  await cache.delete('example.com')
+  await cache.delete('example.com')
+  expect(await cache.get('example.com')).toBeUndefined()
+  const blob = `${at}/example.com`
+  expect(tap.take()).toEqual(
+    ['GET', 'PUT', 'PUT', 'GET', 'DELETE', 'DELETE', 'GET'].map((method) => `${method} ${blob}`),
+  )
+})
+
+test('every byte and every size survives', async () => {
+  const { connect } = await freshContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+  for (const value of [Buffer.alloc(0), all, Buffer.alloc(1_048_576, all)]) {
+    await cache.put('tok_en-1+http-01', value)
+    expect(Buffer.compare((await cache.get('tok_en-1+http-01')) as Uint8Array, value)).toBe(0)
+  }
+})
+
+test('blobs are named and typed as azcertcache does, behind the prefix', async () => {
+  const { client, connect } = await freshContainer()
+  const cache = await AzureBlobCertCache.connect({ ...connect, prefix: 'tls/' })
+  await cache.put('example.com+rsa', Buffer.from('x'))
+  const properties = await client.getBlobClient('tls/example.com+rsa').getProperties()
+  expect(properties.contentType).toBe('application/x-pem-file')
+})
+
+test('any ContainerClient of the SDK will do', async () => {
+  const { client } = await freshContainer()
+  const cache = new AzureBlobCertCache(client)
+  await cache.put('a.example', Buffer.from('x'))
+  expect(await cache.get('a.example')).toHaveLength(1)
+})
+
+test.each([
+  '',
+  '.',
+  '..',
+  'a/b',
+  'a\\b',
+  'a:b',
+  'a*b',
+  'a?b',
+  'a"b',
+  'a<b',
+  'a>b',
+  'a|b',
+  'a\nb',
+  'é',
+  '\u0000',
+])('the key %j is refused before any request', async (key) => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  tap.take()
+  for (const operation of [cache.get(key), cache.put(key, Buffer.from('x')), cache.delete(key)]) {
+    expect(await failure(operation)).toBeInstanceOf(CacheKeyError)
+  }
+  expect(tap.take()).toEqual([])
+})
+
+test('only BlobNotFound is a miss', async () => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  const answers = [
+    [{ status: 404, code: 'ContainerNotFound' }, 'ERR_STORE_CONTAINER'],
+    [{ status: 404, code: 'ResourceNotFound' }, 'ERR_STORE_FAILED'],
+    [{ status: 403, code: 'AuthorizationPermissionMismatch' }, 'ERR_STORE_PERMISSION'],
+    [{ status: 403, code: 'AuthenticationFailed' }, 'ERR_STORE_CREDENTIALS'],
+    [{ status: 401, code: 'InvalidAuthenticationInfo' }, 'ERR_STORE_CREDENTIALS'],
+    [{ status: 409, code: 'AccountBeingCreated' }, 'ERR_STORE_FAILED'],
+    [{ status: 500, code: 'InternalError' }, 'ERR_STORE_FAILED'],
+    [{ status: 503, code: 'ServerBusy' }, 'ERR_STORE_FAILED'],
+    ['reset', 'ERR_STORE_UNREACHABLE'],
+  ] as const
+  for (const [fault, code] of answers) {
+    tap.fault(() => fault)
+    expect(await failure(cache.get('a.example'))).toMatchObject({ name: 'StoreError', code })
+  }
+  tap.fault(() => ({ status: 404, code: 'BlobNotFound' }))
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test.each(['hang', 'stall in the body'] as const)(
+  'a service that does this ends in a time-out: %s',
+  async (fault) => {
+    const { tap, connect } = await tappedContainer()
+    const cache = await AzureBlobCertCache.connect({ ...connect, timeoutMs: 500 })
+    await cache.put('a.example', Buffer.alloc(100_000, 'x'))
+    tap.fault(() => fault)
+    const error = await failure(cache.get('a.example'))
+    expect(error).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+    expect(error.message).toContain('500 ms')
+    tap.fault(() => undefined)
+    expect(await cache.get('a.example')).toHaveLength(100_000)
+  },
+)
+
+test('a caller’s signal ends an operation with its reason', async () => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  tap.fault(() => 'hang')
+  const controller = new AbortController()
+  const read = failure(cache.get('a.example', { signal: controller.signal }))
+  const reason = new Error('enough')
+  controller.abort(reason)
+  expect(await read).toBe(reason)
+})
+
+test.each([
+  [{ status: 503, code: 'ServerBusy' }, 3],
+  [{ status: 429, code: 'TooManyRequests' }, 3],
+  [{ status: 500, code: 'InternalError' }, 3],
+  ['reset', 3],
+  [{ status: 403, code: 'AuthenticationFailed' }, 1],
+  [{ status: 404, code: 'ContainerNotFound' }, 1],
+  [{ status: 503, code: 'ServerBusy', retryAfter: 2 }, 1],
+] as const)('what may pass is tried three times: %j', async (fault, times) => {
+  const { tap, connect } = await tappedContainer()
+  const cache = await AzureBlobCertCache.connect(connect)
+  await cache.put('a.example', Buffer.from('x'))
+  tap.take()
+  let left = 2
+  tap.fault(() => (left-- > 0 ? fault : undefined))
+  const read = cache.get('a.example')
+  if (times === 3) expect(await read).toHaveLength(1)
+  else expect(await failure(read)).toBeInstanceOf(Error)
+  expect(tap.take()).toHaveLength(times)
+})
+
+test('a blob that is too large for a certificate is not read into memory', async () => {
+  const { client, connect } = await freshContainer()
+  const blob = client.getBlockBlobClient('a.example')
+  await blob.upload(Buffer.alloc(16 * 1024 * 1024), 16 * 1024 * 1024)
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(await cache.get('a.example')).toHaveLength(16 * 1024 * 1024)
+  await blob.upload(Buffer.alloc(16 * 1024 * 1024 + 1), 16 * 1024 * 1024 + 1)
+  expect(await failure(cache.get('a.example'))).toMatchObject({ name: 'StoreError', code: 'ERR_STORE_ENTRY' })
+})
+
+test('the constructor takes nothing but a ContainerClient', () => {
+  expect(() => new AzureBlobCertCache({} as never)).toThrow(TypeError)
+  expect(() => new AzureBlobCertCache(new ContainerClient('http://localhost/c'), { timeoutMs: 0 })).toThrow(
+    /timeoutMs/,
+  )
+})

@@ -1,0 +1,225 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { startAzurite } from '../../../demo/azurite.js'
+import { AzureBlobCertCache } from '../../../src/index.js'
+import { selfSignedCertificate } from '../../../src/testing/index.js'
+import { azurite, failure, freshContainer, serviceClient, tappedContainer } from '../../support/azure.js'
+import { openTap } from '../../support/tap.js'
+
+test('connect tells what is wrong, and what to do', async () => {
+  const { connect } = await freshContainer()
+  const wrongKey = Buffer.from('wrong').toString('base64')
+  const cases = [
+    [{ ...connect, accountKey: wrongKey }, 'ERR_STORE_CREDENTIALS', /account name and key/],
+    [{ ...connect, containerName: 'is-not-there' }, 'ERR_STORE_CONTAINER', /createContainer/],
+    [{ ...connect, endpoint: 'http://127.0.0.1:1/fleet' }, 'ERR_STORE_UNREACHABLE', /endpoint/],
+    [{ ...connect, endpoint: 'http://nowhere.invalid/fleet' }, 'ERR_STORE_UNREACHABLE', /DNS/],
+  ] as const
+  for (const [options, code, advice] of cases) {
+    const error = await failure(AzureBlobCertCache.connect(options))
+    expect(error).toMatchObject({ name: 'StoreError', code })
+    expect(error.message).toMatch(advice)
+  }
+})
+
+test('a container is created only when asked for', async () => {
+  const { connect } = await freshContainer()
+  const missing = { ...connect, containerName: `${connect.containerName}-2` }
+  await failure(AzureBlobCertCache.connect(missing))
+  expect(await serviceClient().getContainerClient(missing.containerName).exists()).toBe(false)
+  for (let twice = 0; twice < 2; twice++) {
+    const cache = await AzureBlobCertCache.connect({ ...missing, createContainer: true })
+    await cache.put('a.example', Buffer.from('x'))
+  }
+})
+
+test.each(['blob', 'container'] as const)(
+  'a container that anybody can read is refused: %s',
+  async (access) => {
+    const { client, connect } = await freshContainer()
+    await client.setAccessPolicy(access)
+    const error = await failure(AzureBlobCertCache.connect(connect))
+    expect(error).toMatchObject({ name: 'StoreError', code: 'ERR_STORE_PUBLIC' })
+    expect(error.message).toContain('allowAnonymousRead')
+    const cache = await AzureBlobCertCache.connect({ ...connect, allowAnonymousRead: true })
+    expect(await cache.get('a.example')).toBeUndefined()
+  },
+)
+
+// What Azure answers to anonymous reads in a container that is private, or whose account allows none at all.
+test.each([
+  { status: 503, code: 'ServerBusy', retryAfter: 5 },
+  { status: 400, code: 'InvalidHeaderValue' },
+])('where it can’t be told whether anybody can read a container, connect fails: $status', async (fault) => {
+  const { client, connect } = await freshContainer()
+  await client.setAccessPolicy('blob')
+  const tap = await openTap(azurite().endpoint)
+  let reads = 0
+  tap.fault(() => (++reads === 2 ? fault : undefined))
+  const error = await failure(AzureBlobCertCache.connect({ ...connect, endpoint: tap.endpoint }))
+  expect(error).toMatchObject({ name: 'StoreError', statusCode: fault.status })
+  await tap.close()
+})
+
+test.each([
+  { status: 404, code: 'ResourceNotFound' },
+  { status: 409, code: 'PublicAccessNotPermitted' },
+  { status: 401, code: 'NoAuthenticationInformation' },
+])('a container that does not answer without credentials is private: $code', async (fault) => {
+  const { tap, connect } = await tappedContainer()
+  let reads = 0
+  tap.fault(() => (++reads === 2 ? fault : undefined))
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(reads).toBe(2)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test('connects with a connection string', async () => {
+  const { connect } = await freshContainer()
+  const { accountName, accountKey, endpoint, containerName } = connect
+  const connectionString = `DefaultEndpointsProtocol=http;AccountName=${accountName};AccountKey=${accountKey};BlobEndpoint=${endpoint};`
+  const cache = await AzureBlobCertCache.connect({ connectionString, containerName })
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
+test('connects with a SAS that can read, add, create, write and delete in one container', async () => {
+  const { client, connect } = await freshContainer()
+  const { containerName } = connect
+  const expiresOn = new Date(Date.now() + 600_000)
+  const { ContainerSASPermissions } = await import('@azure/storage-blob')
+  const sas = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('racwd'), expiresOn })
+  const cache = await AzureBlobCertCache.connect({ endpoint: sas, containerName })
+  await cache.put('a.example', Buffer.from('x'))
+  expect(await cache.get('a.example')).toHaveLength(1)
+  await cache.delete('a.example')
+  expect(await cache.get('a.example')).toBeUndefined()
+
+  const readOnly = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('r'), expiresOn })
+  const reader = await AzureBlobCertCache.connect({ endpoint: readOnly, containerName })
+  const error = await failure(reader.put('a.example', Buffer.from('x')))
+  expect(error).toMatchObject({ code: 'ERR_STORE_PERMISSION', statusCode: 403 })
+  expect(error.message).toContain('read, add, create, write and delete')
+})
+
+test('a TokenCredential is asked for its token at start', async () => {
+  const { connect } = await freshContainer()
+  const { containerName } = connect
+  const scopes: unknown[] = []
+  const credential = {
+    getToken: async (scope: string | string[]) => {
+      scopes.push(scope)
+      throw new Error('no identity here')
+    },
+  }
+  const error = await failure(
+    AzureBlobCertCache.connect({ containerName, credential, endpoint: 'https://fleet.invalid' }),
+  )
+  expect(scopes).toEqual(['https://storage.azure.com/.default'])
+  expect(error).toMatchObject({ code: 'ERR_STORE_CREDENTIALS' })
+  expect(error.message).toContain('no identity here')
+})
+
+test('no secret is in an error', async () => {
+  const { client, connect } = await freshContainer()
+  const { inspect } = await import('node:util')
+  const { ContainerSASPermissions } = await import('@azure/storage-blob')
+  const expiresOn = new Date(Date.now() + 600_000)
+  const sas = await client.generateSasUrl({ permissions: ContainerSASPermissions.parse('r'), expiresOn })
+  const signature = new URL(sas).searchParams.get('sig') as string
+  const cache = await AzureBlobCertCache.connect({ endpoint: sas, containerName: connect.containerName })
+  const errors = [
+    await failure(cache.put('a.example', Buffer.from('PRIVATE'))),
+    await failure(AzureBlobCertCache.connect({ ...connect, endpoint: 'http://127.0.0.1:1/fleet' })),
+    await failure(AzureBlobCertCache.connect({ ...connect, containerName: 'is-not-there' })),
+  ]
+  for (const error of errors) {
+    const shown = inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)
+    for (const secret of [signature, encodeURIComponent(signature), connect.accountKey, 'PRIVATE']) {
+      expect(shown).not.toContain(secret)
+    }
+  }
+})
+
+const shared = { containerName: 'certs', accountName: 'account', accountKey: 'a2V5' }
+
+test.each([
+  [{ containerName: '' }, /containerName/],
+  [{ containerName: 'a/../other', accountName: 'account', accountKey: 'a2V5' }, /containerName/],
+  [{ containerName: 'certs' }, /exactly one of/],
+  [{ containerName: 'certs', accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'certs', accountName: 5, accountKey: 'a2V5' }, /accountName/],
+  [{ containerName: 'certs', accountName: 'evil.example/x', accountKey: 'a2V5' }, /accountName/],
+  [{ ...shared, connectionString: 'x' }, /exactly one of/],
+  [{ containerName: 'certs', connectionString: 'rubbish' }, /connectionString/],
+  [{ containerName: 'certs', connectionString: 'AccountName=a;AccountKey=c2VjcmV0' }, /connectionString/],
+  [{ containerName: 'certs', connectionString: 'x', endpoint: 'https://a.example' }, /connectionString/],
+  [{ ...shared, endpoint: 'not a url' }, /endpoint/],
+  [{ containerName: 'certs', endpoint: 'https://a.blob.core.windows.net/other?sig=a2V5' }, /endpoint.*path/],
+  [{ ...shared, endpoint: 'https://account.blob.core.windows.net/certs' }, /endpoint.*path/],
+  [{ containerName: 'certs', credential: {} }, /credential/],
+  [{ containerName: 'certs', credential: { getToken() {} } }, /accountName or endpoint/],
+  [{ ...shared, timeoutMs: -1 }, /timeoutMs/],
+  [{ ...shared, prefix: 'a:b' }, /prefix/],
+  [{ ...shared, createContainer: 'yes' }, /createContainer/],
+  [{ ...shared, allowAnonymousRead: 'no' }, /allowAnonymousRead/],
+  [undefined, /options/],
+])('connect with %o is a TypeError that names the option', async (options, named) => {
+  const error = await failure(AzureBlobCertCache.connect(options as never))
+  expect(error).toBeInstanceOf(TypeError)
+  expect(error.message).toMatch(named)
+  expect(error.message).not.toMatch(/a2V5|c2VjcmV0/)
+})
+
+test('an identity is let in by its token, and can do all that is needed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'azurite-https-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const { certificate, privateKey } = await selfSignedCertificate(['127.0.0.1'])
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  await writeFile(cert, certificate)
+  await writeFile(key, privateKey)
+  const { endpoint, close } = await startAzurite(['--oauth=basic', `--cert=${cert}`, `--key=${key}`])
+  onTestFinished(close)
+  const script = fileURLToPath(new URL('../../support/token-login.js', import.meta.url))
+  const env = { ...process.env, NODE_EXTRA_CA_CERTS: cert }
+  const { stdout } = await promisify(execFile)(process.execPath, [script, endpoint], { env })
+  expect(JSON.parse(stdout)).toEqual({
+    value: 'value',
+    locked: true,
+    scopes: ['https://storage.azure.com/.default'],
+  })
+})
+
+test('a container may be called as the account that an emulator’s endpoint ends with', async () => {
+  const { accountName } = azurite()
+  await serviceClient().getContainerClient(accountName).createIfNotExists()
+  const store = await AzureBlobCertCache.connect({ ...azurite(), containerName: accountName })
+  await store.put('a.example', Buffer.from('x'))
+  expect(await store.get('a.example')).toEqual(Buffer.from('x'))
+})
+
+test('messages have the container’s name, whatever the endpoint’s path', async () => {
+  const { connect } = await freshContainer()
+  const { containerName } = connect
+  const connecting = AzureBlobCertCache.connect({ ...connect, endpoint: new URL(connect.endpoint).origin })
+  await expect(connecting).rejects.toThrow(`in container ${containerName} (`)
+})
+
+test('a credential that gives no token: what to do is said, in one line', async () => {
+  const credential = {
+    getToken: async () => {
+      throw new Error('tried in vain\n  this\n  and that')
+    },
+  }
+  const connecting = AzureBlobCertCache.connect({ accountName: 'fleet', containerName: 'certs', credential })
+  await expect(connecting).rejects.toMatchObject({
+    code: 'ERR_STORE_CREDENTIALS',
+    message: expect.stringMatching(
+      /^the credential gave no token \(Error: tried in vain\)\. Check .*an identity.*$/,
+    ),
+  })
+})

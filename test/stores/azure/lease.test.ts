@@ -1,0 +1,133 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { holdLease } from '../../../src/cache/lease.js'
+import { StoreError } from '../../../src/index.js'
+import { acquireLease } from '../../../src/stores/azure/lease.js'
+
+// No socket here: what the service says is the test's, and so is the time.
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+async function granted() {
+  const renewals: { resolve: (value: unknown) => void; reject: (error: Error) => void }[] = []
+  let removals = 0
+  let remove = async () => {}
+  const blob = {
+    upload: async () => ({}),
+    delete: () => {
+      removals += 1
+      return remove()
+    },
+    getBlobLeaseClient: () => ({
+      acquireLease: async () => ({}),
+      renewLease: () => new Promise((resolve, reject) => renewals.push({ resolve, reject })),
+    }),
+  }
+  const run = (_what: string, request: (signal: AbortSignal) => Promise<unknown>) =>
+    request(new AbortController().signal)
+  const lock = await acquireLease(blob, 'a.example', run as never)
+  return {
+    lock: lock ?? expect.unreachable(),
+    renewals,
+    removals: () => removals,
+    onRemove: (fn: () => Promise<void>) => {
+      remove = fn
+    },
+  }
+}
+
+const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
+const busy = () => new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
+
+test('one that is granted later than it lasts is removed, and not given', async () => {
+  const acquire = async () => {
+    await vi.advanceTimersByTimeAsync(25_000)
+    return true
+  }
+  const remove = vi.fn(async () => {})
+  const late = { code: 'ERR_STORE_TIMEOUT', message: expect.stringContaining('25 s') }
+  const held = holdLease('a.example', { acquire, renew: async () => true, remove })
+  await expect(held).rejects.toMatchObject(late)
+  expect(remove).toHaveBeenCalledOnce()
+  await pass(60_000)
+})
+
+test('it is renewed every 10 s', async () => {
+  const { lock, renewals } = await granted()
+  for (let times = 1; times <= 5; times++) {
+    await pass(10_000)
+    expect(renewals).toHaveLength(times)
+    renewals.at(-1)?.resolve({})
+  }
+  expect(lock.signal.aborted).toBe(false)
+})
+
+test('it counts as lost 25 s after it was last proved, whatever the renewals do', async () => {
+  const { lock, renewals } = await granted()
+  await pass(10_000)
+  renewals[0]?.reject(busy())
+  await pass(2_000)
+  renewals[1]?.reject(busy())
+  await pass(12_999)
+  expect(lock.signal.aborted).toBe(false)
+  await pass(1)
+  expect(lock.signal.aborted).toBe(true)
+  expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+})
+
+test.each([404, 409, 412])('a renewal answered with %i says that it is lost', async (statusCode) => {
+  const { lock, renewals } = await granted()
+  await pass(10_000)
+  if (statusCode === 404) renewals[0]?.resolve(undefined)
+  else renewals[0]?.reject(new StoreError('ERR_STORE_FAILED', 'somebody else', { statusCode }))
+  await pass(0)
+  expect(lock.signal.aborted).toBe(true)
+})
+
+test('after a pause of the process the signal says so before any timer had its turn', async () => {
+  const { lock } = await granted()
+  const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
+  expect(lock.signal.aborted).toBe(true)
+  now.mockRestore()
+})
+
+test('after the machine was suspended, too, for which the monotonic clock stood still', async () => {
+  const { lock } = await granted()
+  const taken = Date.now()
+  const wall = vi.spyOn(Date, 'now').mockReturnValue(taken + 24_999)
+  expect(lock.signal.aborted).toBe(false)
+  wall.mockReturnValue(taken + 25_000)
+  expect(lock.signal.aborted).toBe(true)
+  expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+  wall.mockRestore()
+})
+
+test('a wall clock that is set back makes it last no longer', async () => {
+  const { lock } = await granted()
+  vi.setSystemTime(Date.now() - 3_600_000)
+  await pass(24_999)
+  expect(lock.signal.aborted).toBe(false)
+  await pass(1)
+  expect(lock.signal.aborted).toBe(true)
+})
+
+test('once released it is not renewed, even if a renewal was under way and the removal fails', async () => {
+  const { lock, renewals, removals, onRemove } = await granted()
+  onRemove(() => Promise.reject(busy()))
+  await pass(10_000)
+  const released = expect(lock.release()).rejects.toThrow('busy')
+  renewals[0]?.resolve({})
+  await released
+  await pass(120_000)
+  expect(renewals).toHaveLength(1)
+  expect(removals()).toBe(1)
+})
+
+test('it shows nothing of the client when it is inspected', async () => {
+  const { inspect } = await import('node:util')
+  const { lock } = await granted()
+  expect(inspect(lock, { depth: 5 })).not.toMatch(/blob|lease.*[Cc]lient|acquireLease/)
+})

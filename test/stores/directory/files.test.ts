@@ -1,0 +1,230 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chmod,
+  lstat,
+  lutimes,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { DirCertCache } from '../../../src/index.js'
+import { dirErrorFrom } from '../../../src/stores/directory/errors.js'
+import { openFolder } from './folder.js'
+
+const key = 'a.example'
+const bytes = (text: string) => Buffer.from(text)
+
+async function setUp() {
+  const folder = await openFolder()
+  onTestFinished(() => folder.close())
+  return { ...folder, cache: new DirCertCache(folder.path), file: (name: string) => join(folder.path, name) }
+}
+
+async function namesOf(cache: DirCertCache) {
+  const names: string[] = []
+  for await (const { name } of cache.list()) names.push(name)
+  return names.sort()
+}
+
+/** The last bits of the mode: who may do what. */
+const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8)
+
+test('a file is named as its key, with nothing but the value in it: autocert’s folder', async () => {
+  const { cache, path, file } = await setUp()
+  const names = ['acme_account+key', 'example.com', 'example.com+rsa', 'example.com+token', 'x_-1+http-01']
+  for (const name of names) await cache.put(name, bytes(`value of ${name}`))
+  expect((await readdir(path)).sort()).toEqual(names)
+  expect(await readFile(file('example.com+rsa'), 'utf8')).toBe('value of example.com+rsa')
+  await writeFile(file('go.example'), 'written by Go', { mode: 0o600 })
+  expect(String(await cache.get('go.example'))).toBe('written by Go')
+  await cache.delete('go.example')
+  expect(await readdir(path)).not.toContain('go.example')
+})
+
+test('the folder is made by the first write, for its owner alone, and so are the files', async () => {
+  const { cache, path, file } = await setUp()
+  expect(await cache.get(key)).toBeUndefined()
+  await cache.delete(key)
+  expect(await namesOf(cache)).toEqual([])
+  await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' })
+  await cache.put(key, bytes('value'))
+  expect([await modeOf(path), await modeOf(file(key))]).toEqual(['700', '600'])
+  const lock = await cache.tryLock(key)
+  expect(await modeOf(file(`${key}+lock`))).toBe('700')
+  await lock?.release()
+})
+
+test('tryLock makes the folder, and those above it, too', async () => {
+  const { path } = await setUp()
+  const cache = new DirCertCache(join(path, 'b', 'c'))
+  expect(await (await cache.tryLock(key))?.release()).toBeUndefined()
+  expect(await modeOf(join(path, 'b', 'c'))).toBe('700')
+})
+
+test('a folder that has gone is an error, not a miss, and is not made again', async () => {
+  const { cache, path } = await setUp()
+  await cache.put(key, bytes('value'))
+  await rename(path, `${path}-elsewhere`)
+  const gone = { name: 'StoreError', code: 'ERR_STORE_CONTAINER', message: expect.stringContaining(path) }
+  await expect(cache.get(key)).rejects.toMatchObject(gone)
+  await expect(cache.put(key, bytes('value'))).rejects.toMatchObject(gone)
+  await expect(cache.delete(key)).rejects.toMatchObject(gone)
+  await expect(cache.tryLock(key)).rejects.toMatchObject(gone)
+  await expect(namesOf(cache)).rejects.toMatchObject(gone)
+  await rename(`${path}-elsewhere`, path)
+  expect(String(await cache.get(key))).toBe('value')
+})
+
+test('a file in place of the folder is an error', async () => {
+  const { cache, path } = await setUp()
+  await writeFile(path, '')
+  const operations = [cache.get(key), cache.put(key, bytes('')), cache.delete(key), cache.tryLock(key)]
+  for (const outcome of await Promise.allSettled(operations)) {
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_STORE_CONTAINER' } })
+  }
+})
+
+test('a symbolic link is not followed: reading it fails, writing and deleting leave its target alone', async () => {
+  const { cache, base, file } = await setUp()
+  const secret = join(base, 'secret')
+  await writeFile(secret, 'not a certificate')
+  await cache.put('b.example', bytes('value'))
+  await symlink(secret, file(key))
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+  expect(await namesOf(cache)).toEqual(['b.example'])
+  await cache.put(key, bytes('value'))
+  expect((await lstat(file(key))).isFile()).toBe(true)
+  await symlink(secret, file('c.example'))
+  await cache.delete('c.example')
+  expect(await readFile(secret, 'utf8')).toBe('not a certificate')
+})
+
+test('a folder or a pipe in place of a file is an error, and keeps nobody waiting', async () => {
+  const { cache, file } = await setUp()
+  await cache.put(key, bytes('value'))
+  await mkdir(file('folder.example'))
+  execFileSync('mkfifo', [file('pipe.example')])
+  for (const name of ['folder.example', 'pipe.example']) {
+    await expect(cache.get(name)).rejects.toMatchObject({
+      code: 'ERR_STORE_ENTRY',
+      message: expect.stringContaining('in place of a file'),
+    })
+  }
+  expect(await namesOf(cache)).toEqual([key])
+})
+
+test('a file that is too large for a certificate is not read into memory', async () => {
+  const { cache, file } = await setUp()
+  await cache.put(key, bytes('value'))
+  await truncate(file(key), 16 * 1024 * 1024 + 1)
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+})
+
+test('a name that is too long for the file system is an error that says so', async () => {
+  const { cache } = await setUp()
+  const long = 'a'.repeat(256)
+  const tooLong = { code: 'ERR_STORE_ENTRY', message: expect.stringContaining('255 bytes') }
+  await expect(cache.put(long, bytes(''))).rejects.toMatchObject(tooLong)
+  await expect(cache.get(long)).rejects.toMatchObject(tooLong)
+  await expect(cache.tryLock(long.slice(4))).rejects.toMatchObject(tooLong)
+  expect(await namesOf(cache)).toEqual([])
+})
+
+test('what the user may not read or write is an error that says what to do', async () => {
+  const { base, machine, path, cache } = await setUp()
+  await cache.put(key, bytes('value'))
+  await chmod(base, 0o755)
+  const { ask } = await machine()
+  // As root nothing is forbidden.
+  if (process.getuid?.() === 0) expect(await ask({ do: 'user' })).toEqual({})
+  else await chmod(path, 0o000)
+  const forbidden = {
+    error: { code: 'ERR_STORE_PERMISSION', message: expect.stringMatching(/EACCES.*Let the user/) },
+  }
+  for (const task of ['get', 'put', 'delete', 'lock']) {
+    expect(await ask({ do: task, key })).toEqual(forbidden)
+  }
+  await chmod(path, 0o700)
+})
+
+test.each([
+  ['EPERM', 'ERR_STORE_PERMISSION'],
+  ['EROFS', 'ERR_STORE_FAILED'],
+  ['ESTALE', 'ERR_STORE_UNREACHABLE'],
+  ['EIO', 'ERR_STORE_UNREACHABLE'],
+  ['ENOSPC', 'ERR_STORE_FAILED'],
+  ['EMFILE', 'ERR_STORE_FAILED'],
+  ['ESOMETHING', 'ERR_STORE_FAILED'],
+])('%s of the system is %s', (errno, code) => {
+  const cause = Object.assign(new Error('of the system'), { code: errno })
+  const error = dirErrorFrom(cause, 'read a.example', '/srv/certificates')
+  expect(error).toMatchObject({ code, cause })
+  expect(error.message).toContain(`could not read a.example in the folder /srv/certificates (${errno}). `)
+})
+
+test('a writer that is killed leaves a whole value; what else it left is not listed, and removed when it is old', async () => {
+  const { cache, path, file, machine } = await setUp()
+  for (let round = 0; round < 5; round++) {
+    const { ask, kill } = await machine()
+    await ask({ do: 'write', key })
+    await kill()
+    const value = (await cache.get(key)) ?? expect.unreachable()
+    expect(value.byteLength).toBe(1_000_000)
+    expect(Buffer.compare(value, Buffer.alloc(1_000_000, value[0]))).toBe(0)
+  }
+  // Whatever the kills left: one of now and one of long ago.
+  await writeFile(file('1:tmp'), 'of now')
+  await mkdir(file('2:tmp'))
+  await writeFile(file('2:tmp/11111111-1111-4111-8111-111111111111.0'), 'of long ago')
+  await mkdir(file('precious'))
+  await symlink(file('precious'), file('3:tmp'))
+  await writeFile(file('precious/11111111-1111-4111-8111-111111111111.0'), 'behind a link')
+  await utimes(file('2:tmp'), new Date(0), new Date(0))
+  await lutimes(file('3:tmp'), new Date(0), new Date(0))
+  expect(await namesOf(cache)).toEqual([key])
+  await cache.put(key, bytes('value'))
+  await expect.poll(() => readdir(path)).not.toContain('2:tmp')
+  await expect.poll(() => readdir(path)).not.toContain('3:tmp')
+  expect(await readdir(path)).toContain('1:tmp')
+  expect(await readdir(file('precious'))).toHaveLength(1)
+  expect(await namesOf(cache)).toEqual([key])
+})
+
+test('a write that fails leaves nothing behind', async () => {
+  const { cache, path, file } = await setUp()
+  await mkdir(file('folder.example'), { recursive: true })
+  await expect(cache.put('folder.example', bytes('value'))).rejects.toMatchObject({
+    code: 'ERR_STORE_ENTRY',
+  })
+  expect(await readdir(path)).toEqual(['folder.example'])
+})
+
+test('a file system that hangs is a time-out, of every operation', { timeout: 60_000 }, async () => {
+  const { base, machine, cache, path } = await setUp()
+  await cache.put(key, bytes('value'))
+  // The only thread for files opens a pipe that nobody writes to: so a hanging mount looks to a process.
+  const pipe = join(base, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const hung = await Promise.all(
+    ['get', 'put', 'delete', 'lock'].map(async (task) => {
+      const { ask } = await machine({ env: { UV_THREADPOOL_SIZE: '1', TEST_HANG: pipe } })
+      return ask({ do: task, key })
+    }),
+  )
+  for (const { error } of hung) {
+    expect(error?.code).toBe('ERR_STORE_TIMEOUT')
+    expect(error?.message).toContain(path)
+  }
+})
+
+test.each([undefined, '', 1, 'a\0b', new URL('file:///srv')])('%s is no path', (path) => {
+  expect(() => new DirCertCache(path as string)).toThrow(TypeError)
+})

@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+import { sqlErrorFrom } from '../../../src/stores/sql/drivers/errors.js'
+
+const errorOf = (code: string, more: object = {}) =>
+  sqlErrorFrom(
+    Object.assign(new Error('of the driver'), { code, ...more }),
+    'lock a.example',
+    'MySQL',
+    'certificates',
+  )
+
+test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE_READONLY_DBMOVED'])(
+  '%s, a database that can’t be written to, is no lack of a permission: nothing is done without a lock',
+  (code) => {
+    const error = errorOf(code)
+    expect(error.code).toBe('ERR_STORE_FAILED')
+    expect(error.message).toMatch(/read-only: connect to the primary/)
+  },
+)
+
+test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is one', (code) => {
+  expect(errorOf(code)).toMatchObject({
+    code: 'ERR_STORE_PERMISSION',
+    message: expect.stringContaining('Grant'),
+  })
+})
+
+test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOCK_WAIT_TIMEOUT'])(
+  '%s, a bound of the server’s own, is a time-out',
+  (code) => {
+    expect(errorOf(code).code).toBe('ERR_STORE_TIMEOUT')
+  },
+)

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { createPool } from 'mysql2'
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { SqlCertCache } from '../../../src/stores/sql/index.js'
+
+const pool = new pg.Pool()
+
+test.each([
+  'Autocert',
+  'a-b',
+  'a b',
+  'a.b',
+  'a"b',
+  '`a`',
+  "a'; drop table b; --",
+  '1a',
+  '',
+  'ä',
+  'a\n',
+  'a'.repeat(58),
+  7 as unknown as string,
+])('the table name %j is refused', (table) => {
+  expect(() => new SqlCertCache(pool, { table })).toThrow(TypeError)
+})
+
+test.each(['my_table', null])('options that are none are refused: %j', (options) => {
+  expect(() => new SqlCertCache(pool, options as never)).toThrow(/^SqlCertCache: options must be/)
+})
+
+test.each(['a', '_', 'autocert_cache', 'a1', 'a'.repeat(57), 'select'])(
+  'the table name %s is taken',
+  (table) => {
+    expect(() => new SqlCertCache(pool, { table })).not.toThrow()
+  },
+)
+
+test.each([0, 1.5, 300_001, '5000', Number.NaN])('a time-out of %j is refused', (timeoutMs) => {
+  expect(() => new SqlCertCache(pool, { timeoutMs: timeoutMs as number })).toThrow(/timeoutMs/)
+})
+
+test.each([undefined, null, 'postgres://', {}, { prepare() {} }])('%j is no database', (database) => {
+  expect(() => new SqlCertCache(database as never)).toThrow(
+    /pg or mysql2, or .* better-sqlite3 or node:sqlite/,
+  )
+})
+
+test('mysql2’s callbacks are refused with what to do', async () => {
+  const callbacks = createPool({})
+  expect(() => new SqlCertCache(callbacks as never)).toThrow('promise()')
+  expect(() => new SqlCertCache(callbacks.promise())).not.toThrow()
+  await callbacks.promise().end()
+})
+
+test('no driver is imported: the user brings it', () => {
+  const folder = new URL('../../../src/stores/sql/', import.meta.url)
+  const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'))
+  const imported = sources.flatMap((source) =>
+    [...source.matchAll(/(?:from |import\()'([^']+)'/g)].map(([, name]) => name),
+  )
+  expect(imported.filter((name) => !name?.startsWith('.'))).toEqual(['node:crypto'])
+  expect(sources.every((source) => source.split('\n').length <= 301)).toBe(true)
+})
+
+test('a server that does not run is unreachable', async () => {
+  const nobody = { host: '127.0.0.1', port: 1 }
+  const gone = { code: 'ERR_STORE_UNREACHABLE', message: expect.stringContaining('ECONNREFUSED') }
+  const postgres = new pg.Pool(nobody)
+  await expect(new SqlCertCache(postgres).get('a.example')).rejects.toMatchObject(gone)
+  await postgres.end()
+  const mysql = createPool(nobody).promise()
+  await expect(new SqlCertCache(mysql).createTables()).rejects.toMatchObject(gone)
+  await mysql.end()
+})

@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { SqlCertCache } from '../../../src/stores/sql/index.js'
+import { sqlCases } from './cases.js'
+import { openSqlite } from './sqlite.js'
+
+sqlCases({
+  name: process.getBuiltinModule('node:sqlite') ? 'SQLite (node:sqlite)' : 'SQLite (WebAssembly)',
+  async open() {
+    const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-sqlite-'))
+    const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }
+    return { target, direct: target, close: async () => rmSync(folder, { recursive: true }) }
+  },
+})
+
+test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+  const database = await openSqlite(':memory:')
+  onTestFinished(() => database.close())
+  const cache = new SqlCertCache(database)
+  await cache.createTables()
+  database.exec('pragma query_only = on')
+  const readOnly = { code: 'ERR_STORE_FAILED', message: expect.stringContaining('read-only') }
+  await expect(cache.tryLock('a.example')).rejects.toMatchObject(readOnly)
+  await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
+})
+
+test('a value that is too large for a certificate never leaves the database', async () => {
+  const database = await openSqlite(':memory:')
+  onTestFinished(() => database.close())
+  const cache = new SqlCertCache(database)
+  await cache.createTables()
+  const put = (bytes: string) =>
+    database.exec(
+      `insert or replace into autocert_cache (key, data, created_at) values ('a.example', zeroblob(${bytes}), 'now')`,
+    )
+  put('16 * 1024 * 1024')
+  expect(await cache.get('a.example')).toHaveLength(16 * 1024 * 1024)
+  put('16 * 1024 * 1024 + 1')
+  await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+})
