@@ -1,5 +1,5 @@
 /** What the package does not export. */
 
-export { Schedule } from '../src/certificates/renewal-schedule.js'
-export { assemble } from '../src/manager/compose.js'
+export { RenewalSchedule } from '../src/certificates/renewal-schedule.js'
+export { composeManager } from '../src/manager/compose.js'
 export { checkManagerOptions } from '../src/manager/options.js'

@@ -10,7 +10,7 @@ const bundle = await rolldown({ input: path('internals.ts'), external: /^[@a-z]/
 const folder = path('../.cache/bench')
 await bundle.write({ dir: folder })
 /** @type {typeof import('./internals.js')} */
-const { assemble, checkManagerOptions, Schedule } = await import(`${folder}/internals.js`)
+const { composeManager, checkManagerOptions, RenewalSchedule } = await import(`${folder}/internals.js`)
 
 const hosts = Array.from({ length: 10_000 }, (_, index) => `h${index}.example`)
 const hours = 8
@@ -59,10 +59,10 @@ const hooks = {
 }
 const ca = {
   order: () => Promise.reject(new Error('nothing is due')),
-  renewalSuggestion: async () => ({}),
+  renewalInfo: async () => ({}),
   close() {},
 }
-const { renewals } = assemble(settings, hooks, async () => /** @type {any} */ (ca))
+const { renewals } = composeManager(settings, hooks, async () => /** @type {any} */ (ca))
 await renewals.keep(hosts)
 
 reads = 0
@@ -90,7 +90,8 @@ function bytesOf(make) {
   return kept.length > 0 ? bytes : Number.NaN
 }
 const schedule = bytesOf(
-  (index) => new Schedule(90 * 86_400_000, { at: now + index + 0.5, source: 'lifetime' }, now + index, false),
+  (index) =>
+    new RenewalSchedule(90 * 86_400_000, { at: now + index + 0.5, source: 'lifetime' }, now + index, false),
 )
 const names = Array.from({ length: 200_000 }, (_, index) => `h${index}.example`)
 const map = new Map()

@@ -1,13 +1,14 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
-import { abortable, type Clock, follow, sharedController, sleep, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { abortable, follow, sharedController, sleep, withDeadline } from '../util/deadline.js'
 import { ClosedError, IssuanceError } from '../util/errors.js'
 import { type ChallengeAnswer, type ChallengeType, isToken } from './challenges.js'
 import { AcmeHttp, type PollHint, toProblem } from './http.js'
 import type { AcmeSettings } from './options.js'
-import { askForSuggestion, certificateId, type RenewalSuggestion } from './renewal-info.js'
-import { insist } from './retry-transient.js'
-import { challengeCertificate } from './tls-alpn-certificate.js'
+import { certificateId, fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
+import { retryTransient } from './retry-transient.js'
+import { makeTlsAlpnCertificate } from './tls-alpn-certificate.js'
 
 /** What an order needs from the rest of the library. */
 export interface OrderContext {
@@ -89,15 +90,15 @@ export class AcmeAccount {
     const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
     if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
     commit()
-    const finalized = await this.#insist(signal, async (isFirst) => {
+    const finalized = await this.#retryTransient(signal, async (isFirst) => {
       // It may be finalized although no answer came.
       const current = isFirst ? ready : orderOf(host, await read())
       return current.status === 'ready' ? orderOf(host, await client.finalizeOrder(current, csr)) : current
     })
-    const readAgain = () => this.#insist(signal, async () => orderOf(host, await read()))
+    const readAgain = () => this.#retryTransient(signal, async () => orderOf(host, await read()))
     const valid = await this.#poll(hint, signal, finalized, readAgain, ['processing', 'ready'])
     if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
-    return this.#insist(signal, async () => {
+    return this.#retryTransient(signal, async () => {
       const chain: unknown = await client.getCertificate(valid, this.settings.preferredChain)
       if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw unusable(host, 'no certificate in PEM')
       return chain as string
@@ -105,10 +106,10 @@ export class AcmeAccount {
   }
 
   /** Until the order's own end, or until the account is closed. */
-  #insist<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
+  #retryTransient<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
     const ended = sharedController()
     const unlink = follow(ended, [signal, this.#closing.signal])
-    return insist(step, this.clock, ended.signal).finally(unlink)
+    return retryTransient(step, this.clock, ended.signal).finally(unlink)
   }
 
   /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA has no such profile: before anything is ordered */
@@ -142,8 +143,8 @@ export class AcmeAccount {
   }
 
   /** When the CA would have a certificate replaced: PEM, the leaf before its issuers. */
-  async renewalSuggestion(certificate: Uint8Array): Promise<RenewalSuggestion> {
-    const ask = (signal: AbortSignal) => askForSuggestion(this.#http, certificate, this.clock.now(), signal)
+  async renewalInfo(certificate: Uint8Array): Promise<RenewalInfo> {
+    const ask = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.clock.now(), signal)
     const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA gave no renewal information in time')
     const bound = { ms: suggestionMs, clock: this.clock, error, signal: this.#closing.signal }
     return withDeadline(ask, bound)
@@ -222,7 +223,7 @@ export class AcmeAccount {
     const value =
       type === 'http-01'
         ? Buffer.from(keyAuthorization)
-        : await challengeCertificate(host, keyAuthorization, this.clock.now())
+        : await makeTlsAlpnCertificate(host, keyAuthorization, this.clock.now())
     const answer: ChallengeAnswer = { type, host, token: challenge.token, value }
     try {
       await publish(answer)

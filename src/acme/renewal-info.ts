@@ -4,7 +4,7 @@ import type { RenewalWindow } from '../certificates/renewal-time.js'
 import { type AcmeHttp, parseRetryAfter } from './http.js'
 
 /** What a CA says when it is asked about a certificate. */
-export interface RenewalSuggestion {
+export interface RenewalInfo {
   /** `undefined`: it has no opinion. */
   readonly window: RenewalWindow | undefined
   /** When it wants to be asked again, if it says so. Milliseconds since the epoch. */
@@ -16,12 +16,12 @@ export interface RenewalSuggestion {
  * @param certificate PEM, the leaf before its issuers
  * @throws {IssuanceError} if the CA does not answer, or with an error
  */
-export async function askForSuggestion(
+export async function fetchRenewalInfo(
   http: AcmeHttp,
   certificate: Uint8Array,
   now: number,
   signal: AbortSignal,
-): Promise<RenewalSuggestion> {
+): Promise<RenewalInfo> {
   const { renewalInfo } = await http.directory(signal)
   const id = renewalInfo === undefined ? undefined : await certificateId(certificate)
   if (id === undefined) return { window: undefined, retryAfter: undefined }

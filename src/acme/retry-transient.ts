@@ -1,4 +1,5 @@
-import { type Clock, sleep } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { sleep } from '../util/deadline.js'
 import { CertCacheError, IssuanceError } from '../util/errors.js'
 
 /** Half a minute in all, as long as a CA may be restarting, or as its `Retry-After` says. The order has its own bound. */
@@ -10,7 +11,7 @@ const longestRetryAfterMs = 30_000
  * A step after which there may be a certificate: it is not given up, and ordered anew, for an answer that did not come,
  * was nonsense or the CA's own trouble, but asked for again. What the CA refuses is refused.
  */
-export async function insist<T>(
+export async function retryTransient<T>(
   step: (isFirst: boolean) => Promise<T>,
   clock: Clock,
   signal: AbortSignal,

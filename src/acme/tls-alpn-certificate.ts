@@ -13,7 +13,7 @@ const lifetimeMs = 24 * 3_600_000
  * Not acme-client's, which is expired from the start, so that a Go peer would not serve it, and whose key usage
  * TLS 1.2 clients refuse.
  */
-export async function challengeCertificate(
+export async function makeTlsAlpnCertificate(
   host: string,
   keyAuthorization: string,
   now: number,

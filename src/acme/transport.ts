@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { type Agent, request } from 'node:https'
-import { type Clock, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { withDeadline } from '../util/deadline.js'
 import { IssuanceError, toError } from '../util/errors.js'
 
 /** An answer of the CA, in the form acme-client expects. */

@@ -20,7 +20,7 @@ interface Asked {
  * As long as one key alone has failed, it is open for that key alone: whatever is wrong with it need not be wrong with
  * the store.
  */
-export class Breaker {
+export class CircuitBreaker {
   #failures = 0
   /** The key that has failed; `several` if it was not always the same. */
   #failing: { readonly key: string } | 'several' | undefined

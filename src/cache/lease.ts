@@ -53,7 +53,7 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
 }
 
 /** Settles as `bounded` lets it. A lock that is given when nobody waits for it any more is given back. */
-export async function orGivenBack(
+export async function releaseIfLate(
   taking: Promise<CertCacheLock | undefined>,
   bounded: (taking: Promise<CertCacheLock | undefined>) => Promise<CertCacheLock | undefined>,
 ): Promise<CertCacheLock | undefined> {

@@ -1,12 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import {
-  abortable,
-  type Clock,
-  checkClock,
-  sharedController,
-  systemClock,
-  withDeadline,
-} from '../util/clock.js'
+import { type Clock, checkClock, systemClock } from '../util/clock.js'
+import { abortable, sharedController, withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError } from '../util/errors.js'
 import { warn } from '../util/safe-call.js'
 import { func, mostInMemory, optional, positiveInteger, record } from '../util/validate.js'
@@ -17,7 +11,7 @@ import {
   type CertCache,
   type CertCacheLock,
 } from './cert-cache.js'
-import type { PutFailedListener, UnsavedValues } from './pending-writes.js'
+import type { PendingWrites, PutFailedListener } from './pending-writes.js'
 
 export interface LruCertCacheOptions {
   /**
@@ -83,7 +77,7 @@ export class LruCertCache implements CertCache {
   readonly #memory: LRUCache<string, Uint8Array>
   readonly #clock: Clock
   readonly #onPutFailed: PutFailedListener | undefined
-  #unsaved: UnsavedValues | undefined
+  #unsaved: PendingWrites | undefined
   readonly #closing = sharedController()
   // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
   // second caller start it again. These maps hold an entry only while its promise is pending.
@@ -228,13 +222,13 @@ export class LruCertCache implements CertCache {
   ): Promise<Uint8Array> {
     await beforeLock?.()
     // Most processes of a fleet never come here.
-    const [{ onceInFleet }, { UnsavedValues }] = await Promise.all([
+    const [{ runOncePerFleet }, { PendingWrites }] = await Promise.all([
       import('./once-per-fleet.js'),
       import('./pending-writes.js'),
     ])
-    this.#unsaved ??= new UnsavedValues(this.#store, this.#clock, this.#onPutFailed)
+    this.#unsaved ??= new PendingWrites(this.#store, this.#clock, this.#onPutFailed)
     const unsaved = this.#unsaved
-    return onceInFleet({
+    return runOncePerFleet({
       store: this.#store,
       name: key,
       clock: this.#clock,

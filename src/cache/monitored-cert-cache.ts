@@ -1,5 +1,6 @@
 import { isUint8Array } from 'node:util/types'
-import { type Clock, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { withDeadline } from '../util/deadline.js'
 import { CertCacheError, StoreError, toError } from '../util/errors.js'
 import {
   type CacheOperationOptions,
@@ -8,7 +9,7 @@ import {
   isLocking,
   type LockingCertCache,
 } from './cert-cache.js'
-import { Breaker } from './circuit-breaker.js'
+import { CircuitBreaker } from './circuit-breaker.js'
 
 /** The bound for stores that keep none of their own; ours end long before. */
 const operationMs = 30_000
@@ -18,14 +19,14 @@ export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void
 
 /** A manager's view of the user's store: every operation ends, at once while it is down; every failure is reported once. */
-export function guardStore(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
+export function monitorCertCache(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
   return isLocking(store)
-    ? new GuardedLockingStore(store, clock, onFailure)
-    : new GuardedStore(store, clock, onFailure)
+    ? new MonitoredLockingCertCache(store, clock, onFailure)
+    : new MonitoredCertCache(store, clock, onFailure)
 }
 
-class GuardedStore<S extends CertCache> implements CertCache {
-  readonly #breaker: Breaker
+class MonitoredCertCache<S extends CertCache> implements CertCache {
+  readonly #breaker: CircuitBreaker
 
   protected readonly store: S
   private readonly clock: Clock
@@ -35,7 +36,7 @@ class GuardedStore<S extends CertCache> implements CertCache {
     this.store = store
     this.clock = clock
     this.onFailure = onFailure
-    this.#breaker = new Breaker(clock)
+    this.#breaker = new CircuitBreaker(clock)
   }
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
@@ -94,7 +95,7 @@ class GuardedStore<S extends CertCache> implements CertCache {
   }
 }
 
-class GuardedLockingStore extends GuardedStore<LockingCertCache> implements LockingCertCache {
+class MonitoredLockingCertCache extends MonitoredCertCache<LockingCertCache> implements LockingCertCache {
   #warned = false
 
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {

@@ -1,4 +1,5 @@
-import { type Clock, sleep } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { sleep } from '../util/deadline.js'
 import { DeadlineError, StoreError } from '../util/errors.js'
 import { type CertCache, type CertCacheLock, isLocking } from './cert-cache.js'
 
@@ -32,7 +33,7 @@ export interface FleetWork<T> {
  * Does a piece of work under the fleet's lock, after another look whether it was done meanwhile. Those who don't
  * get the lock poll the store, until the result is there or the lock is free.
  */
-export async function onceInFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
+export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   const { store, name, clock, signal, find, work, check } = fleetWork
   if (!isLocking(store)) return (await work(undefined)).value
   const end = clock.now() + waitMs

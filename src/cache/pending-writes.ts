@@ -1,8 +1,9 @@
-import { type Clock, sharedController, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { sharedController, withDeadline } from '../util/deadline.js'
 import { DeadlineError, toError } from '../util/errors.js'
-import { guarded } from '../util/safe-call.js'
+import { callSafely } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
-import { onceInFleet, release } from './once-per-fleet.js'
+import { release, runOncePerFleet } from './once-per-fleet.js'
 
 const firstRetryMs = 1_000
 const longestRetryMs = 300_000
@@ -10,13 +11,13 @@ const longestRetryMs = 300_000
 const closeMs = 10_000
 
 /** A value that was expensive to make, and that is not in the store yet. */
-interface Unsaved extends UnsavedOptions {
+interface PendingWrite extends PendingWriteOptions {
   readonly data: Uint8Array
   failures: number
   cancel: () => void
 }
 
-interface UnsavedOptions {
+interface PendingWriteOptions {
   /** Under which it was made. While it can be proved held, nobody else can have stored another value. */
   readonly lock: CertCacheLock | undefined
   /** Whether a peer's value will do instead, should the lock have been lost. */
@@ -36,8 +37,8 @@ const warn: PutFailedListener = ({ key, error, retryInMs }) =>
  * Values that were expensive to make and that the store would not take yet: each put is repeated after 1 s,
  * 2 s, 4 s … 5 min until it succeeds or the value is superseded. Holds no more values than there were failures.
  */
-export class UnsavedValues {
-  readonly #values = new Map<string, Unsaved>()
+export class PendingWrites {
+  readonly #values = new Map<string, PendingWrite>()
   readonly #closing = sharedController()
 
   private readonly store: CertCache
@@ -58,9 +59,9 @@ export class UnsavedValues {
    * Resolves after the first attempt, but does not wait for one that would have to wait for other machines.
    * `kept`: the value is not stored yet, and the lock is given back with it.
    */
-  async put(key: string, data: Uint8Array, options: UnsavedOptions): Promise<'stored' | 'kept'> {
+  async put(key: string, data: Uint8Array, options: PendingWriteOptions): Promise<'stored' | 'kept'> {
     this.supersede(key)
-    const value: Unsaved = { ...options, data, failures: 0, cancel: () => {} }
+    const value: PendingWrite = { ...options, data, failures: 0, cancel: () => {} }
     this.#values.set(key, value)
     const attempt = this.#attempt(key, value, this.#closing.signal)
     if (options.lock?.signal.aborted) return 'kept'
@@ -93,7 +94,7 @@ export class UnsavedValues {
     if (errors.length > 0) throw new AggregateError(errors, `${values} could not be stored`)
   }
 
-  async #attempt(key: string, value: Unsaved, signal: AbortSignal): Promise<Error | undefined> {
+  async #attempt(key: string, value: PendingWrite, signal: AbortSignal): Promise<Error | undefined> {
     try {
       await this.#store(key, value, signal)
     } catch (thrown) {
@@ -108,10 +109,14 @@ export class UnsavedValues {
   }
 
   /** Without the lock that it was made under, a peer may have been at work meanwhile: its value is not overwritten. */
-  async #store(key: string, { data, lock, accept, onAdopted }: Unsaved, signal: AbortSignal): Promise<void> {
+  async #store(
+    key: string,
+    { data, lock, accept, onAdopted }: PendingWrite,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { store, clock } = this
     if (!lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
-    const stored = await onceInFleet({
+    const stored = await runOncePerFleet({
       store,
       name: key,
       clock,
@@ -128,10 +133,10 @@ export class UnsavedValues {
     if (stored !== data) onAdopted(stored)
   }
 
-  #retryLater(key: string, value: Unsaved, error: Error): void {
+  #retryLater(key: string, value: PendingWrite, error: Error): void {
     const retryInMs = Math.min(firstRetryMs * 2 ** value.failures, longestRetryMs)
     value.failures += 1
     value.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, value, this.#closing.signal))
-    guarded(() => this.onPutFailed({ key, error, retryInMs }))
+    callSafely(() => this.onPutFailed({ key, error, retryInMs }))
   }
 }

@@ -9,7 +9,7 @@ const idleFactor = 6
  * When something is to be done about a certificate in memory. A few numbers, as there are thousands of them.
  * Times are in milliseconds since the epoch.
  */
-export class Schedule {
+export class RenewalSchedule {
   /** When it is due to be replaced. */
   renewAt = 0
   renewAtSource: RenewAtSource = 'lifetime'

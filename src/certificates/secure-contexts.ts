@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
-import { Recent } from '../util/recent.js'
+import { LRUCache } from 'lru-cache'
 import { Certificate } from './certificate.js'
 import { type BundleFault, type CertificateBundle, checkBundle, decodeBundle } from './certificate-bundle.js'
-import { Schedule } from './renewal-schedule.js'
+import { RenewalSchedule } from './renewal-schedule.js'
 import { type RenewalWindow, renewalTime } from './renewal-time.js'
 
 /** Of how many hosts, the latest, it is known what was wrong with the stored bytes. */
@@ -26,10 +26,10 @@ export interface LiveCertificate {
   /** As stored: private key and chain. */
   readonly data: Uint8Array
   /** When something is to be done about it. */
-  readonly schedule: Schedule
+  readonly schedule: RenewalSchedule
 }
 
-export interface ContextsOptions {
+export interface SecureContextsOptions {
   readonly now: () => number
   readonly renewBeforeMs: number | undefined
   /** Called once for each stored value that does not, however often it is read. */
@@ -40,15 +40,15 @@ export interface ContextsOptions {
  * The live `SecureContext`s, made once per stored value (0.8 ms and 40 KiB each). They hang off the memory tier's
  * values, and go when the tier lets go of the value: the one bound there governs both.
  */
-export class Contexts {
+export class SecureContexts {
   readonly #seed = Math.random()
   readonly #known = new WeakMap<Uint8Array, LiveCertificate | 'faulty'>()
   /** What was wrong last, by host. */
-  readonly #faults = new Recent<string>(mostFaults)
+  readonly #faults = new LRUCache<string, string>({ max: mostFaults })
 
-  private readonly options: ContextsOptions
+  private readonly options: SecureContextsOptions
 
-  constructor(options: ContextsOptions) {
+  constructor(options: SecureContextsOptions) {
     this.options = options
   }
 
@@ -101,7 +101,7 @@ export class Contexts {
     if (checked.fault) return checked.fault
     const { notBefore, notAfter, serialNumber, context } = checked
     const lifetimes = { serialNumber, notBefore, notAfter }
-    const schedule = new Schedule(
+    const schedule = new RenewalSchedule(
       notAfter - notBefore,
       this.#renewal(lifetimes),
       this.options.now(),

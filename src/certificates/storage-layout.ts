@@ -6,7 +6,7 @@ export const letsEncryptProduction = 'https://acme-v02.api.letsencrypt.org/direc
 export type KeyType = 'ecdsa-p256' | 'rsa-2048'
 
 /** The names under which things are stored: autocert's, and ours beside them. */
-export interface StoredLayout {
+export interface StorageLayout {
   /** Private key, leaf and intermediates. */
   certificate(host: string): string
   /** The tls-alpn-01 answer for a host. */
@@ -27,7 +27,7 @@ export interface StoredLayout {
  * Encrypt's: its keys have a prefix made of its directory's host, such as `acme.example_14000~`.
  * @param prefix in place of the default one; `''` means exactly autocert's keys
  */
-export function storedLayout(directoryUrl: string, keyType: KeyType, prefix?: string): StoredLayout {
+export function storageLayout(directoryUrl: string, keyType: KeyType, prefix?: string): StorageLayout {
   const before = prefix ?? defaultPrefix(directoryUrl)
   if (before !== '') assertCacheKey(before)
   const ofType = keyType === 'rsa-2048' ? '+rsa' : ''

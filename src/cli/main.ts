@@ -10,9 +10,9 @@ import { ls } from './commands/ls.js'
 import { rm } from './commands/rm.js'
 import { show } from './commands/show.js'
 import { type Command, CommandError, type Flags, parse, printable, UsageError } from './console/arguments.js'
-import { leave } from './console/cleanup.js'
 import { messageOf } from './console/messages.js'
 import { Terminal } from './console/terminal.js'
+import { exit } from './console/with-cleanup.js'
 
 const program = 'acme-cert-cache'
 const commands: Readonly<Record<string, Command>> = {
@@ -37,7 +37,7 @@ setFlagsFromString('--optimize-for-size')
 const terminal = new Terminal()
 
 // Whoever reads the output has enough of it, such as head.
-process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => leave(code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => exit(code === 'EPIPE' ? 0 : 1))
 process.exitCode = await main(process.argv.slice(2))
 
 async function main([name, ...args]: string[]): Promise<number> {
@@ -54,7 +54,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     if (given.flags.help === true) return say(helpOf(command))
     return await command.run(given, terminal)
   } catch (thrown) {
-    const { exitCode, message } = told(thrown)
+    const { exitCode, message } = toExitStatus(thrown)
     const help = `; see ${program} ${command ? `${name} ` : ''}--help`
     terminal.note(`${program}: ${exitCode === 2 ? `${message.replace(/\.$/, '')}${help}` : message}`)
     return exitCode
@@ -62,7 +62,7 @@ async function main([name, ...args]: string[]): Promise<number> {
 }
 
 /** One line, whatever it was. */
-function told(thrown: unknown): { exitCode: number; message: string } {
+function toExitStatus(thrown: unknown): { exitCode: number; message: string } {
   const error = toError(thrown)
   const message = messageOf(thrown)
   if (error instanceof UsageError) return { exitCode: 2, message }

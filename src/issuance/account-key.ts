@@ -1,15 +1,15 @@
 import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from '../cache/cert-cache.js'
-import { onceInFleet } from '../cache/once-per-fleet.js'
+import { runOncePerFleet } from '../cache/once-per-fleet.js'
 import { exportKey, generateKey } from '../certificates/private-key.js'
-import type { StoredLayout } from '../certificates/storage-layout.js'
+import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { StoreError } from '../util/errors.js'
 
 /** The ACME account's private key, PEM: the one the fleet has in the store, or a new one, stored first. */
 export async function readOrMakeAccountKey(
   store: CertCache,
-  layout: StoredLayout,
+  layout: StorageLayout,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string> {
@@ -21,7 +21,7 @@ export async function readOrMakeAccountKey(
   return (
     (await read(name)) ??
     (await read(layout.legacyAccountKey)) ??
-    onceInFleet({
+    runOncePerFleet({
       store,
       name,
       clock,

@@ -2,10 +2,10 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 import type { ChallengeAnswer, ChallengeType } from '../acme/challenges.js'
 import type { CertCache } from '../cache/cert-cache.js'
 import { decodeBundle } from '../certificates/certificate-bundle.js'
-import type { StoredLayout } from '../certificates/storage-layout.js'
+import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
-import { guarded } from '../util/safe-call.js'
-import { ChallengeReads } from './challenge-rate-limit.js'
+import { callSafely } from '../util/safe-call.js'
+import { RateLimitedChallengeReads } from './challenge-rate-limit.js'
 
 /** Who asked and where the answer was found. */
 export interface AnsweredChallenge {
@@ -20,22 +20,22 @@ export interface AnsweredChallenge {
  */
 export class ChallengeAnswers {
   readonly #pending = new Map<string, Uint8Array>()
-  readonly #reads: ChallengeReads
+  readonly #reads: RateLimitedChallengeReads
 
   private readonly store: CertCache
-  private readonly layout: StoredLayout
+  private readonly layout: StorageLayout
   private readonly onAnswer: (answered: AnsweredChallenge) => void
 
   constructor(
     store: CertCache,
-    layout: StoredLayout,
+    layout: StorageLayout,
     clock: Clock,
     onAnswer: (answered: AnsweredChallenge) => void,
   ) {
     this.store = store
     this.layout = layout
     this.onAnswer = onAnswer
-    this.#reads = new ChallengeReads(store, clock)
+    this.#reads = new RateLimitedChallengeReads(store, clock)
   }
 
   /** To be awaited before the CA is told to look. */
@@ -62,7 +62,7 @@ export class ChallengeAnswers {
     return value
   }
 
-  /** Any machine's answer; `client` is the address of whoever asks. Rejects as {@link ChallengeReads.get} does. */
+  /** Any machine's answer; `client` is the address of whoever asks. Rejects as {@link RateLimitedChallengeReads.get} does. */
   async http01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
     const value = await this.#reads.get(this.layout.http01(token), client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
@@ -94,6 +94,6 @@ export class ChallengeAnswers {
   }
 
   #report(answered: AnsweredChallenge): void {
-    guarded(() => this.onAnswer(answered))
+    callSafely(() => this.onAnswer(answered))
   }
 }

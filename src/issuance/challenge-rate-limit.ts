@@ -1,7 +1,7 @@
+import { LRUCache } from 'lru-cache'
 import type { CertCache } from '../cache/cert-cache.js'
 import type { Clock } from '../util/clock.js'
-import { Pace } from '../util/rate-limiter.js'
-import { Recent } from '../util/recent.js'
+import { RateLimiter } from '../util/rate-limiter.js'
 
 /** Reads of all clients together: so many at once, then one each so many ms. */
 const burst = 150
@@ -19,17 +19,19 @@ const littleEveryMs = 2_000
 const clients = 1_000
 
 /** Somebody asks for more challenge answers than a CA would. */
-export class TooManyReads extends Error {}
+export class ChallengeRateExceeded extends Error {}
 
 /**
  * Reads of challenge answers from the store. Anybody can ask for them, and a token that somebody made up can't be told
  * from the CA's: so each key is read once at a time, and at a bounded rate, of which one client gets a part only.
  */
-export class ChallengeReads {
+export class RateLimitedChallengeReads {
   readonly #running = new Map<string, Promise<Uint8Array | undefined>>()
-  readonly #byClient = new Recent<{ readonly all: Pace; readonly little: Pace }>(clients)
-  readonly #all: Pace
-  readonly #reserve: Pace
+  readonly #byClient = new LRUCache<string, { readonly all: RateLimiter; readonly little: RateLimiter }>({
+    max: clients,
+  })
+  readonly #all: RateLimiter
+  readonly #reserve: RateLimiter
 
   private readonly store: CertCache
   private readonly clock: Clock
@@ -37,19 +39,19 @@ export class ChallengeReads {
   constructor(store: CertCache, clock: Clock) {
     this.store = store
     this.clock = clock
-    this.#all = new Pace(clock, burst, everyMs)
-    this.#reserve = new Pace(clock, reserveBurst, reserveEveryMs)
+    this.#all = new RateLimiter(clock, burst, everyMs)
+    this.#reserve = new RateLimiter(clock, reserveBurst, reserveEveryMs)
   }
 
   /**
    * @param client its address
-   * @throws {TooManyReads} without a request
+   * @throws {ChallengeRateExceeded} without a request
    * @throws {StoreError} if the store could not tell
    */
   async get(key: string, client: string): Promise<Uint8Array | undefined> {
     const running = this.#running.get(key)
     if (running) return running
-    if (!this.#admits(client)) throw new TooManyReads()
+    if (!this.#admits(client)) throw new ChallengeRateExceeded()
     const read = this.store.get(key).finally(() => this.#running.delete(key))
     this.#running.set(key, read)
     return read
@@ -58,14 +60,14 @@ export class ChallengeReads {
   #admits(address: string): boolean {
     const client = neighbourhood(address)
     const own = this.#byClient.get(client) ?? {
-      all: new Pace(this.clock, clientBurst, clientEveryMs),
-      little: new Pace(this.clock, littleBurst, littleEveryMs),
+      all: new RateLimiter(this.clock, clientBurst, clientEveryMs),
+      little: new RateLimiter(this.clock, littleBurst, littleEveryMs),
     }
     this.#byClient.set(client, own)
-    if (own.all.wait > 0) return false
-    const asksLittle = own.little.take() === 0
-    const admitted = this.#all.take() === 0 || (asksLittle && this.#reserve.take() === 0)
-    if (admitted) own.all.take()
+    if (own.all.waitMs > 0) return false
+    const asksLittle = own.little.tryAcquire() === 0
+    const admitted = this.#all.tryAcquire() === 0 || (asksLittle && this.#reserve.tryAcquire() === 0)
+    if (admitted) own.all.tryAcquire()
     return admitted
   }
 }

@@ -1,8 +1,8 @@
+import { LRUCache } from 'lru-cache'
 import type { CertCache } from '../cache/cert-cache.js'
-import type { StoredLayout } from '../certificates/storage-layout.js'
+import type { StorageLayout } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs } from '../util/clock.js'
 import { IssuanceError } from '../util/errors.js'
-import { Recent } from '../util/recent.js'
 
 const minute = 60_000
 /** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
@@ -56,13 +56,13 @@ export interface FailureRecord {
 /** The fleet's memory of failed issuances: every machine honours it, a success removes it. */
 export class FailureRecords {
   /** What is not in the store: a store that takes nothing must not let each handshake order. */
-  readonly #held = new Recent<FailureRecord>(mostHeld)
+  readonly #held = new LRUCache<string, FailureRecord>({ max: mostHeld })
 
   private readonly store: CertCache
-  private readonly layout: StoredLayout
+  private readonly layout: StorageLayout
   private readonly clock: Clock
 
-  constructor(store: CertCache, layout: StoredLayout, clock: Clock) {
+  constructor(store: CertCache, layout: StorageLayout, clock: Clock) {
     this.store = store
     this.layout = layout
     this.clock = clock

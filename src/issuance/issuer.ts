@@ -1,11 +1,12 @@
 import type { AcmeAccount } from '../acme/account.js'
 import type { ChallengeType } from '../acme/challenges.js'
-import type { RenewalSuggestion } from '../acme/renewal-info.js'
+import type { RenewalInfo } from '../acme/renewal-info.js'
 import type { CertCacheLock } from '../cache/cert-cache.js'
 import { checkBundle, encodeBundle } from '../certificates/certificate-bundle.js'
 import { generateKey } from '../certificates/private-key.js'
 import type { KeyType } from '../certificates/storage-layout.js'
-import { type Clock, follow, sharedController, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { follow, sharedController, withDeadline } from '../util/deadline.js'
 import {
   CertCacheError,
   ClosedError,
@@ -27,7 +28,7 @@ type Lock = Pick<CertCacheLock, 'signal'>
 /** From the decision to order to the checked chain. */
 const orderMs = 5 * 60_000
 
-export interface IssuanceParts {
+export interface IssuerParts {
   readonly answers: ChallengeAnswers
   readonly failures: FailureRecords
   readonly keyType: KeyType
@@ -47,24 +48,24 @@ export interface WantedCertificate {
 }
 
 /** What is asked of a CA; see {@link AcmeAccount}. */
-export type CertificateAuthority = Pick<AcmeAccount, 'order' | 'renewalSuggestion' | 'close'>
+export type CertificateAuthority = Pick<AcmeAccount, 'order' | 'renewalInfo' | 'close'>
 
 /** Gets certificates from the CA, and remembers for the whole fleet when it could not. */
-export class Issuance {
+export class Issuer {
   /** Orders whose clean-up may still be under way. */
   readonly #orders = new Set<Promise<unknown>>()
 
-  private readonly parts: IssuanceParts
+  private readonly parts: IssuerParts
   private readonly ca: CertificateAuthority
 
-  constructor(parts: IssuanceParts, ca: CertificateAuthority) {
+  constructor(parts: IssuerParts, ca: CertificateAuthority) {
     this.parts = parts
     this.ca = ca
   }
 
   /** When the CA would have a certificate replaced. @param data as stored */
-  suggestion(data: Uint8Array): Promise<RenewalSuggestion> {
-    return this.ca.renewalSuggestion(data)
+  suggestion(data: Uint8Array): Promise<RenewalInfo> {
+    return this.ca.renewalInfo(data)
   }
 
   /**

@@ -1,9 +1,9 @@
-import type { RenewalSuggestion } from '../acme/renewal-info.js'
+import type { RenewalInfo } from '../acme/renewal-info.js'
 import type { CertCache } from '../cache/cert-cache.js'
-import { onceInFleet } from '../cache/once-per-fleet.js'
+import { runOncePerFleet } from '../cache/once-per-fleet.js'
 import type { RenewalWindow } from '../certificates/renewal-time.js'
 import type { LiveCertificate } from '../certificates/secure-contexts.js'
-import type { StoredLayout } from '../certificates/storage-layout.js'
+import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { ClosedError, IssuanceError } from '../util/errors.js'
 
@@ -15,7 +15,7 @@ const shortestMs = 60_000
 const longestMs = 24 * hourMs
 
 /** The CA's wish for a certificate, as stored under `<host>+renewal`, in JSON. Times in ms since the epoch. */
-export interface SuggestionRecord {
+export interface RenewalInfoRecord {
   /** Of the certificate that was asked about. */
   readonly serialNumber: string
   /** `null`: it has no opinion. */
@@ -24,19 +24,19 @@ export interface SuggestionRecord {
   readonly askAt: number
 }
 
-interface SuggestionsParts {
+interface RenewalInfoRecordsParts {
   readonly store: CertCache
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
   readonly clock: Clock
   readonly closing: AbortSignal
-  readonly ask: (certificate: Uint8Array) => Promise<RenewalSuggestion>
+  readonly ask: (certificate: Uint8Array) => Promise<RenewalInfo>
 }
 
 /** When the CA would have certificates replaced (RFC 9773): one machine asks, all machines know. */
-export class Suggestions {
-  private readonly parts: SuggestionsParts
+export class RenewalInfoRecords {
+  private readonly parts: RenewalInfoRecordsParts
 
-  constructor(parts: SuggestionsParts) {
+  constructor(parts: RenewalInfoRecordsParts) {
     this.parts = parts
   }
 
@@ -50,10 +50,10 @@ export class Suggestions {
     // A CA that calls each new certificate overdue must not be ordered from again and again.
     if (clock.now() < notBefore + Math.min(defaultMs, (notAfter - notBefore) / 50)) return undefined
     const key = layout.renewal(live.host)
-    let former: SuggestionRecord | undefined
+    let former: RenewalInfoRecord | undefined
     const find = async () => {
       const data = await store.get(key, { signal: closing })
-      former = data && parseSuggestionRecord(data)
+      former = data && parseRenewalInfoRecord(data)
       if (former?.serialNumber !== live.serialNumber) former = undefined
       // Later than anybody asks for: the clock of the machine that wrote it was wrong.
       const now = clock.now()
@@ -65,11 +65,11 @@ export class Suggestions {
       return { value }
     }
     const known = await find()
-    const record = known ?? (await onceInFleet({ store, name: key, clock, signal: closing, find, work }))
+    const record = known ?? (await runOncePerFleet({ store, name: key, clock, signal: closing, find, work }))
     return record.window ?? undefined
   }
 
-  async #ask(live: LiveCertificate, former: SuggestionRecord | undefined): Promise<SuggestionRecord> {
+  async #ask(live: LiveCertificate, former: RenewalInfoRecord | undefined): Promise<RenewalInfoRecord> {
     const { ask, clock } = this.parts
     const { serialNumber } = live
     const again = (retryAfter: number | undefined, usualMs: number) => {
@@ -93,9 +93,9 @@ export class Suggestions {
 }
 
 /** `undefined` for anything that is no such record: then the CA is asked. */
-export function parseSuggestionRecord(data: Uint8Array): SuggestionRecord | undefined {
+export function parseRenewalInfoRecord(data: Uint8Array): RenewalInfoRecord | undefined {
   try {
-    const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as SuggestionRecord
+    const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as RenewalInfoRecord
     const isWindow =
       window === null || (isTime(window.start) && isTime(window.end) && window.start < window.end)
     if (typeof serialNumber !== 'string' || !isWindow || !isTime(askAt)) return undefined

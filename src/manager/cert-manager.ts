@@ -7,16 +7,16 @@ import {
   type LiveCertificate,
   toCertificate,
 } from '../certificates/secure-contexts.js'
-import { TooManyReads } from '../issuance/challenge-rate-limit.js'
-import { DefaultHostServers } from '../server/default-certificate.js'
+import { ChallengeRateExceeded } from '../issuance/challenge-rate-limit.js'
+import { DefaultCertificateServers } from '../server/default-certificate.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from '../server/http-handler.js'
 import { type TlsCallbacks, tlsCallbacks } from '../server/tls-callbacks.js'
-import { sharedController, withDeadline } from '../util/clock.js'
+import { sharedController, withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
-import { guarded, warn } from '../util/safe-call.js'
+import { callSafely, warn } from '../util/safe-call.js'
 import { listOfText, optional, record } from '../util/validate.js'
 import type { HostStatus } from './certificate-service.js'
-import { assemble, type ManagerParts } from './compose.js'
+import { composeManager, type ManagerParts } from './compose.js'
 import type { CertManagerEvents, Report } from './events.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
@@ -38,7 +38,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
-  readonly #defaultHostServers: DefaultHostServers
+  readonly #defaultCertificateServers: DefaultCertificateServers
   #answersHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -47,14 +47,14 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     super({ captureRejections: true })
     const settings = checkManagerOptions(options)
     this.#settings = settings
-    this.#defaultHostServers = new DefaultHostServers(settings.clock, this.#closing.signal)
-    this.#parts = assemble(settings, {
+    this.#defaultCertificateServers = new DefaultCertificateServers(settings.clock, this.#closing.signal)
+    this.#parts = composeManager(settings, {
       closing: this.#closing.signal,
       report: this.#report,
       // tls-alpn-01 needs only the port that is served anyway; http-01 gets through what ends TLS on the way.
       challengeTypes: () => (this.#answersHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
       onLive: (live) => {
-        if (live.host === settings.defaultHost) this.#defaultHostServers.update(toCertificate(live))
+        if (live.host === settings.defaultHost) this.#defaultCertificateServers.update(toCertificate(live))
       },
     })
   }
@@ -155,9 +155,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     if (defaultHost === undefined) throw new TypeError('attach: set the option defaultHost of CertManager')
     if (typeof server?.setSecureContext !== 'function')
       throw new TypeError('attach: server must be a tls.Server')
-    this.#defaultHostServers.add(server)
+    this.#defaultCertificateServers.add(server)
     const known = this.#parts.certificates.fromMemory(defaultHost)
-    if (known) this.#defaultHostServers.update(toCertificate(known))
+    if (known) this.#defaultCertificateServers.update(toCertificate(known))
     this.#parts.renewals.keep([defaultHost]).then(([error]) => {
       if (error) this.#report('handshakeFailed', { host: defaultHost, error })
     }, warn)
@@ -238,7 +238,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   #reportFailure(host: string, error: Error): void {
-    if (error instanceof TooManyReads) return this.#report('refused', { servername: host, reason: 'rate' })
+    if (error instanceof ChallengeRateExceeded)
+      return this.#report('refused', { servername: host, reason: 'rate' })
     // A policy that said no, as opposed to one that failed.
     if (error instanceof HostError && !error.cause) {
       this.#report('refused', { servername: host, reason: 'policy' })
@@ -249,6 +250,6 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   readonly #report: Report = (event, details) => {
     // Typed by Report; EventEmitter's own types can't follow the pairing.
-    guarded(() => (this as EventEmitter).emit(event, details))
+    callSafely(() => (this as EventEmitter).emit(event, details))
   }
 }

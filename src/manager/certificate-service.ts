@@ -1,13 +1,13 @@
+import { LRUCache } from 'lru-cache'
 import type { CertCache } from '../cache/cert-cache.js'
 import { LruCertCache } from '../cache/lru-cert-cache.js'
 import type { RenewAtSource, RenewalWindow } from '../certificates/renewal-time.js'
-import { Contexts, type LiveCertificate } from '../certificates/secure-contexts.js'
-import type { StoredLayout } from '../certificates/storage-layout.js'
+import { type LiveCertificate, SecureContexts } from '../certificates/secure-contexts.js'
+import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { FailureRecord, FailureRecords } from '../issuance/failure-records.js'
-import type { Issuance } from '../issuance/issuer.js'
+import type { Issuer } from '../issuance/issuer.js'
 import type { Clock } from '../util/clock.js'
 import { ClosedError, HostError, IssuanceError, LockLostError, toError } from '../util/errors.js'
-import { Recent } from '../util/recent.js'
 import type { CertificateEvent, Report } from './events.js'
 import type { PolicyGate } from './host-policy.js'
 
@@ -28,12 +28,12 @@ export interface HostStatus {
   readonly lastError?: Error
 }
 
-interface CertificatesParts {
+interface CertificateServiceParts {
   readonly store: CertCache
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
   readonly policy: PolicyGate
   readonly failures: FailureRecords
-  readonly issue: Issuance['issue']
+  readonly issue: Issuer['issue']
   readonly max: number
   readonly renewBeforeMs: number | undefined
   readonly clock: Clock
@@ -46,23 +46,25 @@ interface CertificatesParts {
 }
 
 /** Certificates by host: from memory, else from the store, else from the CA. */
-export class Certificates {
-  readonly #parts: CertificatesParts
+export class CertificateService {
+  readonly #parts: CertificateServiceParts
   readonly #memory: LruCertCache
-  readonly #contexts: Contexts
+  readonly #contexts: SecureContexts
   /** Hosts that may not be ordered yet: neither they nor the store are asked at each handshake. */
-  readonly #postponed: Recent<{ readonly error: IssuanceError; readonly until: number }>
+  readonly #postponed: LRUCache<string, { readonly error: IssuanceError; readonly until: number }>
   /** The last error of the hosts that failed last. */
-  readonly #errors: Recent<Error>
+  readonly #errors: LRUCache<string, Error>
 
-  constructor(parts: CertificatesParts) {
+  constructor(parts: CertificateServiceParts) {
     this.#parts = parts
     const { store, layout, max, clock, renewBeforeMs, report } = parts
     // The guarded store reports a failed put.
     this.#memory = new LruCertCache(store, { max, clock, onPutFailed: () => {} })
-    this.#errors = new Recent(max)
-    this.#postponed = new Recent(max)
-    this.#contexts = new Contexts({
+    // Unlike `max`, `maxSize` allocates no slots beforehand.
+    const bound = { maxSize: max, sizeCalculation: () => 1 }
+    this.#errors = new LRUCache(bound)
+    this.#postponed = new LRUCache(bound)
+    this.#contexts = new SecureContexts({
       now: () => clock.now(),
       renewBeforeMs,
       onFault: (host, reason) => report('invalid', { host, key: layout.certificate(host), reason }),
@@ -144,12 +146,12 @@ export class Certificates {
     const live = [...this.#memory.values()].flatMap((data) => this.#contexts.get(data) ?? [])
     const known = live.map(({ host, source, notAfter, schedule }): HostStatus => {
       const { renewAt, renewAtSource } = schedule
-      const lastError = this.#errors.get(host)
+      const lastError = this.#errors.peek(host)
       const times = { notAfter: new Date(notAfter), renewAt: new Date(renewAt), renewAtSource }
       return { host, source, ...times, ...(lastError && { lastError }) }
     })
     const served = new Set(live.map(({ host }) => host))
-    const failing = [...this.#errors.entries()].filter(([host]) => !served.has(host))
+    const failing = [...this.#errors.rentries()].filter(([host]) => !served.has(host))
     return [...known, ...failing.map(([host, lastError]) => ({ host, lastError }))]
   }
 
@@ -220,7 +222,7 @@ export class Certificates {
     }
   }
 
-  async #issue(...[wanted, lock]: Parameters<Issuance['issue']>): Promise<Uint8Array> {
+  async #issue(...[wanted, lock]: Parameters<Issuer['issue']>): Promise<Uint8Array> {
     const { issue, report, clock } = this.#parts
     const started = clock.now()
     const data = await issue(wanted, lock)

@@ -1,5 +1,6 @@
 import { normalizeHost } from '../certificates/hostname.js'
-import { type Clock, withDeadline } from '../util/clock.js'
+import type { Clock } from '../util/clock.js'
+import { withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
 
 /** Which hosts may have a certificate: a list of names, or a function of the normalised name. */

@@ -1,7 +1,7 @@
 import { type AcmeOptions, type AcmeSettings, checkAcmeOptions } from '../acme/options.js'
 import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
 import { normalizeHost } from '../certificates/hostname.js'
-import { type KeyType, type StoredLayout, storedLayout } from '../certificates/storage-layout.js'
+import { type KeyType, type StorageLayout, storageLayout } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import { mostInMemory, oneOf, optional, positiveInteger, record } from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
@@ -35,7 +35,7 @@ export interface ManagerSettings {
   readonly cache: CertCache
   readonly hostPolicy: HostPolicyFunction
   readonly acme: AcmeSettings
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
   readonly max: number
   readonly keyType: KeyType
   readonly renewBeforeMs: number | undefined
@@ -59,7 +59,7 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     cache: given.cache,
     hostPolicy,
     acme,
-    layout: storedLayout(acme.directoryUrl, keyType, keyPrefix),
+    layout: storageLayout(acme.directoryUrl, keyType, keyPrefix),
     max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, mostInMemory),
     keyType,
     // Any duration will do: no timer is set to it.

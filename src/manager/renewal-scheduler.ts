@@ -1,9 +1,10 @@
 import type { RenewalWindow } from '../certificates/renewal-time.js'
 import type { LiveCertificate } from '../certificates/secure-contexts.js'
-import { type Clock, clockSkewMs, sleep } from '../util/clock.js'
+import { type Clock, clockSkewMs } from '../util/clock.js'
+import { sleep } from '../util/deadline.js'
 import { HostError, IssuanceError, toError } from '../util/errors.js'
-import { Pace } from '../util/rate-limiter.js'
-import type { Certificates } from './certificate-service.js'
+import { RateLimiter } from '../util/rate-limiter.js'
+import type { CertificateService } from './certificate-service.js'
 
 /** How many hosts are worked on at once, by the scheduler and by `keep` each. */
 const concurrency = 8
@@ -18,8 +19,8 @@ const failedMs = 60_000
 const orderBurst = 100
 const orderEveryMs = 54_000
 
-interface RenewalsParts {
-  readonly certificates: Certificates
+interface RenewalSchedulerParts {
+  readonly certificates: CertificateService
   /** The CA's wish for a certificate. */
   readonly suggestion: (live: LiveCertificate) => Promise<RenewalWindow | undefined>
   readonly clock: Clock
@@ -32,9 +33,9 @@ interface RenewalsParts {
  *
  * A timer for all of them, and no order of theirs: each time it looks at everybody's few numbers.
  */
-export class Renewals {
-  readonly #parts: RenewalsParts
-  readonly #pace: Pace
+export class RenewalScheduler {
+  readonly #parts: RenewalSchedulerParts
+  readonly #orderRate: RateLimiter
   /** The hosts that `keep` was called with, and when to look again for those that are not in memory. */
   readonly #kept = new Map<string, number>()
   /** Hosts that are being worked on. */
@@ -43,9 +44,9 @@ export class Renewals {
   #latest = 0
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
 
-  constructor(parts: RenewalsParts) {
+  constructor(parts: RenewalSchedulerParts) {
     this.#parts = parts
-    this.#pace = new Pace(parts.clock, orderBurst, orderEveryMs)
+    this.#orderRate = new RateLimiter(parts.clock, orderBurst, orderEveryMs)
     parts.closing.addEventListener('abort', () => this.#timer?.cancel())
   }
 
@@ -78,7 +79,8 @@ export class Renewals {
       return absentMs
     })
     await each(missing, async (host) => {
-      for (let ms = this.#pace.take(); ms > 0; ms = this.#pace.take()) await this.#wait(ms)
+      for (let ms = this.#orderRate.tryAcquire(); ms > 0; ms = this.#orderRate.tryAcquire())
+        await this.#wait(ms)
       return this.#restOf(await this.#parts.certificates.obtain(host))
     })
     return errors
@@ -166,10 +168,10 @@ export class Renewals {
   /** A host that is not in memory any more, or could not be had, in its turn. */
   async #bringBack(host: string): Promise<void> {
     const { certificates } = this.#parts
-    if (this.#pace.wait > 0) return this.#lookAgain(host, this.#pace.wait)
+    if (this.#orderRate.waitMs > 0) return this.#lookAgain(host, this.#orderRate.waitMs)
     const whenFound = (live: LiveCertificate) => this.#attend(live)
     await this.#bring(host, whenFound, async () => {
-      const ms = this.#pace.take()
+      const ms = this.#orderRate.tryAcquire()
       return ms > 0 ? ms : this.#restOf(await certificates.obtain(host))
     })
   }
@@ -189,7 +191,7 @@ export class Renewals {
     } catch (thrown) {
       const error = toError(thrown)
       const { problem, retryAt } = error instanceof IssuanceError ? error : {}
-      if (problem?.type.endsWith(':rateLimited')) this.#pace.exhaust()
+      if (problem?.type.endsWith(':rateLimited')) this.#orderRate.drain()
       const forbidden = error instanceof HostError && !error.cause
       this.#lookAgain(
         host,

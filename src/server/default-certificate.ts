@@ -1,7 +1,7 @@
 import type { Server } from 'node:tls'
 import type { Certificate } from '../certificates/certificate.js'
 import type { Clock } from '../util/clock.js'
-import { guarded } from '../util/safe-call.js'
+import { callSafely } from '../util/safe-call.js'
 
 /** The clock is looked at so often at least, so that one that was set is noticed. */
 const longestWaitMs = 600_000
@@ -17,7 +17,7 @@ const carried = [
  * Servers whose default context, what a client without SNI gets, is kept on one host's certificate; without one from
  * when that has expired.
  */
-export class DefaultHostServers {
+export class DefaultCertificateServers {
   readonly #servers = new Set<Server>()
   /** Whether the servers have it. */
   #isShown: boolean | undefined
@@ -56,7 +56,7 @@ export class DefaultHostServers {
   }
 
   #replace(credentials: { key?: string; cert?: string }): void {
-    for (const server of this.#servers) guarded(() => replaceCredentials(server, credentials))
+    for (const server of this.#servers) callSafely(() => replaceCredentials(server, credentials))
   }
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isToken } from '../acme/challenges.js'
 import { normalizeHost } from '../certificates/hostname.js'
-import { guarded } from '../util/safe-call.js'
+import { callSafely } from '../util/safe-call.js'
 
 type Next = (error?: unknown) => void
 
@@ -26,7 +26,7 @@ export function createHttpHandler({ pending, fromStore, fallback }: HttpHandlerP
   return (req, res, next) => {
     const path = (req.url ?? '').split('?', 1)[0] as string
     if (path.startsWith(challengePath))
-      return guarded(() => answerChallenge(path.slice(challengePath.length), req, res))
+      return callSafely(() => answerChallenge(path.slice(challengePath.length), req, res))
     if (fallback) return fallback(req, res)
     if (next) return next()
     redirect(req, res)

@@ -1,7 +1,7 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
 import { normalizeHost } from '../certificates/hostname.js'
-import { guarded, warn } from '../util/safe-call.js'
+import { callSafely, warn } from '../util/safe-call.js'
 
 /** What `https.createServer`, `http2.createSecureServer` and `tls.createServer` take. */
 export interface TlsCallbacks {
@@ -63,7 +63,7 @@ export function tlsCallbacks(
       warn(thrown)
       return undefined
     }
-    found.catch(failed).then((context) => guarded(() => callback(null, context)))
+    found.catch(failed).then((context) => callSafely(() => callback(null, context)))
   }
 
   function contextFor(servername: string, validation: ServerSocket | undefined) {

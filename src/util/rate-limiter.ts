@@ -1,7 +1,7 @@
 import type { Clock } from './clock.js'
 
 /** How fast something may be done: `burst` times at once, then once each `everyMs`. */
-export class Pace {
+export class RateLimiter {
   /** When what was done so far would all have been done at the steady rate. */
   #paidUntil = 0
 
@@ -16,19 +16,19 @@ export class Pace {
   }
 
   /** How long to wait before it may be done, in ms; 0: now. */
-  get wait(): number {
+  get waitMs(): number {
     return Math.max(0, this.#next() - this.clock.now())
   }
 
   /** 0: it may be done once, and counts as done. Else how long to wait before asking again, in ms. */
-  take(): number {
-    const { wait } = this
-    if (wait === 0) this.#paidUntil = this.#next()
-    return wait
+  tryAcquire(): number {
+    const { waitMs } = this
+    if (waitMs === 0) this.#paidUntil = this.#next()
+    return waitMs
   }
 
   /** No more at once. */
-  exhaust(): void {
+  drain(): void {
     this.#paidUntil = this.clock.now()
   }
 

@@ -4,7 +4,7 @@ import { toError } from './errors.js'
  * Calls somebody else's code (a listener, a callback) whose failure is not ours: what it throws, or rejects
  * with, becomes a process warning instead of ending the process or the work that reported something.
  */
-export function guarded(call: () => unknown): void {
+export function callSafely(call: () => unknown): void {
   try {
     const result = call()
     if (result instanceof Promise) result.catch(warn)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Breaker } from '../../src/cache/circuit-breaker.js'
+import { CircuitBreaker } from '../../src/cache/circuit-breaker.js'
 import { StoreError, type StoreErrorCode } from '../../src/index.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
@@ -9,7 +9,7 @@ const asked = { operation: 'get', key: 'a.example' }
 
 /** How many of `times` operations reached the store. */
 async function reached(
-  breaker: Breaker,
+  breaker: CircuitBreaker,
   operation: () => Promise<unknown>,
   times = 1,
   what: { operation?: string; key?: string } = {},
@@ -28,7 +28,7 @@ async function reached(
 
 test('after 5 failures in a row nothing is asked for a second, and the last error is told', async () => {
   const clock = new VirtualClock()
-  const breaker = new Breaker(clock)
+  const breaker = new CircuitBreaker(clock)
   expect(await reached(breaker, down, 20)).toBe(5)
   await expect(breaker.run(asked, up)).rejects.toMatchObject({
     code: 'ERR_STORE_UNREACHABLE',
@@ -40,7 +40,7 @@ test('after 5 failures in a row nothing is asked for a second, and the last erro
 })
 
 test('a success in between counts', async () => {
-  const breaker = new Breaker(new VirtualClock())
+  const breaker = new CircuitBreaker(new VirtualClock())
   for (let times = 0; times < 5; times++) {
     expect(await reached(breaker, down, 4)).toBe(4)
     expect(await reached(breaker, up)).toBe(1)
@@ -49,7 +49,7 @@ test('a success in between counts', async () => {
 
 test('the pauses grow to 15 s, and end with the first success', async () => {
   const clock = new VirtualClock()
-  const breaker = new Breaker(clock)
+  const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
   for (const seconds of [1, 2, 4, 8, 15, 15]) {
     clock.advance(seconds * 1_000 - 1)
@@ -66,7 +66,7 @@ test('the pauses grow to 15 s, and end with the first success', async () => {
 
 test('only one operation finds out whether it works again', async () => {
   const clock = new VirtualClock()
-  const breaker = new Breaker(clock)
+  const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
   clock.advance(1_000)
   let answer = (_: string) => {}
@@ -85,7 +85,7 @@ test('only one operation finds out whether it works again', async () => {
 
 test('many that fail at once open it once', async () => {
   const clock = new VirtualClock()
-  const breaker = new Breaker(clock)
+  const breaker = new CircuitBreaker(clock)
   await Promise.allSettled(Array.from({ length: 100 }, () => breaker.run(asked, down)))
   clock.advance(1_000)
   expect(await reached(breaker, up)).toBe(1)
@@ -102,13 +102,13 @@ test.each<[StoreErrorCode, number | undefined, number]>([
   ['ERR_STORE_CONTAINER', 404, 5],
   ['ERR_STORE_TIMEOUT', undefined, 5],
 ])('%s with status %s: of 20 operations %i reach the store', async (code, statusCode, expected) => {
-  const breaker = new Breaker(new VirtualClock())
+  const breaker = new CircuitBreaker(new VirtualClock())
   const fail = () => Promise.reject(new StoreError(code, 'no', { statusCode }))
   expect(await reached(breaker, fail, 20)).toBe(expected)
 })
 
 test('as long as one key alone has failed, others are asked for; one of those that fails, too, means them all', async () => {
-  const breaker = new Breaker(new VirtualClock())
+  const breaker = new CircuitBreaker(new VirtualClock())
   await reached(breaker, down, 20)
   expect(await reached(breaker, up, 1)).toBe(0)
   expect(await reached(breaker, down, 5, { key: 'b.example' })).toBe(1)
@@ -117,20 +117,20 @@ test('as long as one key alone has failed, others are asked for; one of those th
 
 test('a clock that is set back by hours keeps nothing away for hours', async () => {
   const clock = new VirtualClock()
-  const breaker = new Breaker(clock)
+  const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
   clock.advance(-2 * 3_600_000)
   expect(await reached(breaker, up)).toBe(1)
 })
 
 test('locks that are not permitted say nothing of the store; reads that are not permitted do', async () => {
-  const breaker = new Breaker(new VirtualClock())
+  const breaker = new CircuitBreaker(new VirtualClock())
   const forbidden = () => Promise.reject(new StoreError('ERR_STORE_PERMISSION', 'no', { statusCode: 403 }))
   expect(await reached(breaker, forbidden, 20, { operation: 'lock' })).toBe(20)
   expect(await reached(breaker, forbidden, 20)).toBe(5)
 })
 
 test('a caller who gave up says nothing of the store', async () => {
-  const breaker = new Breaker(new VirtualClock())
+  const breaker = new CircuitBreaker(new VirtualClock())
   expect(await reached(breaker, () => Promise.reject(new Error('enough')), 20)).toBe(20)
 })

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { isLocking } from '../../src/cache/cert-cache.js'
-import { guardStore } from '../../src/cache/monitored-cert-cache.js'
+import { monitorCertCache } from '../../src/cache/monitored-cert-cache.js'
 import { LockingStore } from '../support/locking-store.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -10,20 +10,20 @@ const failures: { operation: string; key: string; error: Error }[] = []
 const guard = <S extends MemoryStore>(store: S) => {
   failures.length = 0
   const clock = new VirtualClock()
-  return { store, clock, guarded: guardStore(store, clock, (failure) => failures.push(failure)) }
+  return { store, clock, monitored: monitorCertCache(store, clock, (failure) => failures.push(failure)) }
 }
 
 test('it locks if the store does', () => {
-  expect(isLocking(guard(new MemoryStore()).guarded)).toBe(false)
-  expect(isLocking(guard(new LockingStore()).guarded)).toBe(true)
+  expect(isLocking(guard(new MemoryStore()).monitored)).toBe(false)
+  expect(isLocking(guard(new LockingStore()).monitored)).toBe(true)
 })
 
 test('what another store throws becomes a StoreError, reported once, without what it holds', async () => {
-  const { store, guarded } = guard(new MemoryStore())
+  const { store, monitored } = guard(new MemoryStore())
   store.before = () => {
     throw Object.assign(new Error('down'), { request: { authorization: 'SECRET' } })
   }
-  await expect(guarded.get('a.example')).rejects.toMatchObject({
+  await expect(monitored.get('a.example')).rejects.toMatchObject({
     code: 'ERR_STORE_FAILED',
     cause: { message: 'down' },
   })
@@ -32,9 +32,9 @@ test('what another store throws becomes a StoreError, reported once, without wha
 })
 
 test('an operation that never ends, ends', async () => {
-  const { store, clock, guarded } = guard(new MemoryStore())
+  const { store, clock, monitored } = guard(new MemoryStore())
   store.before = () => new Promise(() => {})
-  const ended = expect(guarded.put('a.example', Buffer.from('x'))).rejects.toMatchObject({
+  const ended = expect(monitored.put('a.example', Buffer.from('x'))).rejects.toMatchObject({
     code: 'ERR_STORE_TIMEOUT',
   })
   await expect.poll(() => clock.pending).toBe(1)
@@ -43,8 +43,8 @@ test('an operation that never ends, ends', async () => {
 })
 
 test('a lock that is granted when nobody waits any more is given back', async () => {
-  const { store, clock, guarded } = guard(new LockingStore())
-  if (!isLocking(guarded)) return expect.unreachable()
+  const { store, clock, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
   let grant = () => {}
   const tryLock = store.tryLock.bind(store)
   store.tryLock = async (name) => {
@@ -53,7 +53,7 @@ test('a lock that is granted when nobody waits any more is given back', async ()
     })
     return tryLock(name)
   }
-  const ended = expect(guarded.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+  const ended = expect(monitored.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
   await expect.poll(() => clock.pending).toBe(1)
   clock.advance(30_000)
   await ended
@@ -63,13 +63,13 @@ test('a lock that is granted when nobody waits any more is given back', async ()
 })
 
 test('a lock that is lost is reported, one that was given back is not', async () => {
-  const { store, guarded } = guard(new LockingStore())
-  if (!isLocking(guarded)) return expect.unreachable()
-  const lock = await guarded.tryLock('a.example')
+  const { store, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const lock = await monitored.tryLock('a.example')
   store.lose('a.example')
   expect(lock?.signal.aborted).toBe(true)
   expect(failures).toMatchObject([{ operation: 'lock', key: 'a.example', error: { code: 'ERR_LOCK_LOST' } }])
-  const next = await guarded.tryLock('a.example')
+  const next = await monitored.tryLock('a.example')
   await next?.release()
   expect(failures).toHaveLength(1)
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { makeBundle } from '../support/certificates.js'
 import { keepSecret, makeOperator } from '../support/operator.js'
 
@@ -40,7 +40,7 @@ test('each certificate has a row that says what is the matter with it', async ()
   const mixed = Buffer.from(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] + other.chain)
   const retryAt = now + day
   const failure = (message: string) => Buffer.from(JSON.stringify({ failures: 3, retryAt, message }))
-  const prefix = storedLayout(staging, 'ecdsa-p256').certificate('')
+  const prefix = storageLayout(staging, 'ecdsa-p256').certificate('')
   const stored: [string, Uint8Array][] = [
     ['a.example', valid.data],
     ['a.example+rsa', rsa.data],

@@ -5,7 +5,7 @@ const leaseMs = 1_000
 
 let turn: Promise<unknown> = Promise.resolve()
 /** One after the other, in place of a real store's conditions: two renewals at one moment would hide which came last. */
-function inTurn<T>(work: () => Promise<T>): Promise<T> {
+function createMutex<T>(work: () => Promise<T>): Promise<T> {
   const done = turn.then(work)
   turn = done.catch(() => undefined)
   return done
@@ -21,7 +21,7 @@ class Leasing extends Through {
     const write = () =>
       this.inner.put(key, Buffer.from(JSON.stringify({ id, until: performance.now() + leaseMs })))
     const isOurs = async () => (await read()).id === id
-    const taken = await inTurn(async () => {
+    const taken = await createMutex(async () => {
       const held = ((await read()).until ?? 0) > performance.now()
       if (!held) await write()
       return !held
@@ -33,7 +33,10 @@ class Leasing extends Through {
       if (!held) lost.abort(new Error('somebody else has it'))
       if (held || this.takesBack) await write()
     }
-    const renewal = setInterval(() => inTurn(renew).catch((error) => lost.abort(error)), leaseMs / 5).unref()
+    const renewal = setInterval(
+      () => createMutex(renew).catch((error) => lost.abort(error)),
+      leaseMs / 5,
+    ).unref()
     let released = false
     const release = async () => {
       clearInterval(renewal)
@@ -41,7 +44,7 @@ class Leasing extends Through {
       released = true
       await this.inner.delete(key)
     }
-    return { signal: lost.signal, release: () => inTurn(release) }
+    return { signal: lost.signal, release: () => createMutex(release) }
   }
   protected readonly takesBack: boolean = false
   protected mayRelease = (isOurs: () => Promise<boolean>) => isOurs()

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
 import { systemClock } from '../../src/util/clock.js'
 import { makeBundle } from '../support/certificates.js'
@@ -8,7 +8,7 @@ import { MemoryStore } from '../support/memory-store.js'
 import { damaged, property } from './support.js'
 
 const made = await makeBundle()
-const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
 const client = '192.0.2.1'
 
 /** The answers in a store that has this value for the host and for the token. */

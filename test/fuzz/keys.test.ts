@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { isToken } from '../../src/acme/challenges.js'
 import { normalizeHost } from '../../src/certificates/hostname.js'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { assertCacheKey, CacheKeyError } from '../../src/index.js'
 import { damagedText, property } from './support.js'
 
@@ -53,7 +53,7 @@ property(
   500,
   fc.tuple(layouts, fc.uniqueArray(hosts, { maxLength: 4 }), fc.uniqueArray(tokens, { maxLength: 4 })),
   ([layout, hostNames, tokenNames]) => {
-    const { certificate, tlsAlpn01, http01, failure, renewal, ...fixed } = storedLayout(...layout)
+    const { certificate, tlsAlpn01, http01, failure, renewal, ...fixed } = storageLayout(...layout)
     const all = [
       ...Object.values(fixed),
       ...hostNames.flatMap((host) => [certificate, tlsAlpn01, failure, renewal].map((key) => key(host))),

@@ -3,10 +3,10 @@ import { expect } from 'vitest'
 import { parseRetryAfter, toProblem } from '../../src/acme/http.js'
 import { parseWindow } from '../../src/acme/renewal-info.js'
 import { renewalTime } from '../../src/certificates/renewal-time.js'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { IssuanceError } from '../../src/index.js'
 import { FailureRecords, parseFailureRecord } from '../../src/issuance/failure-records.js'
-import { parseSuggestionRecord } from '../../src/issuance/renewal-info-records.js'
+import { parseRenewalInfoRecord } from '../../src/issuance/renewal-info-records.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 import { damaged, damagedText, property } from './support.js'
@@ -88,7 +88,7 @@ property(
   ),
   async ([retryAfter, before, message]) => {
     const store = new MemoryStore()
-    const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+    const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
     const clock = new VirtualClock(now)
     const records = new FailureRecords(store, layout, clock)
     const formerly = before ? parseFailureRecord(encode(before)) : undefined
@@ -191,11 +191,11 @@ property(
     random,
   ),
   ([data, chance]) => {
-    const record = parseSuggestionRecord(data)
+    const record = parseRenewalInfoRecord(data)
     if (!record) return
     expect(typeof record.serialNumber).toBe('string')
     expect(isDate(record.askAt)).toBe(true)
-    expectSameAgain(parseSuggestionRecord, record)
+    expectSameAgain(parseRenewalInfoRecord, record)
     if (!record.window) return expect(record.window).toBeNull()
     expect(isDate(record.window.start) && isDate(record.window.end)).toBe(true)
     const { at } = renewalTime({ ...certificate, window: record.window, random: chance })
@@ -219,7 +219,7 @@ property(
     askAt: fc.integer({ min: 0, max: 8.64e15 }),
   }),
   (record) => {
-    expect(parseSuggestionRecord(encode(record))).toEqual(record)
+    expect(parseRenewalInfoRecord(encode(record))).toEqual(record)
   },
 )
 

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { readOrMakeAccountKey } from '../../src/issuance/account-key.js'
 import { makeKey } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
-const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256', '')
+const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
 const name = layout.accountKey
 const theirs = exportKey(makeKey())
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { IssuanceError } from '../../src/index.js'
 import { FailureRecords, parseFailureRecord, retryTime } from '../../src/issuance/failure-records.js'
 import { MemoryStore } from '../support/memory-store.js'
@@ -47,7 +47,7 @@ test.each([
   ['as many failures as a number can count', '2026-10-01T01:00:00Z', Number.MAX_SAFE_INTEGER],
 ])('after %s the next attempt is postponed all the same', async (_, retryAfter, failures) => {
   const clock = new VirtualClock(Date.parse('2026-10-01T00:00:00Z'))
-  const layout = storedLayout('https://ca.example/directory', 'ecdsa-p256')
+  const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
   const records = new FailureRecords(new MemoryStore(), layout, clock)
   const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt: new Date(retryAfter) })
   await records.add('a.example', { failures, retryAt: 0, message: '' }, error, undefined)
@@ -59,7 +59,11 @@ test.each([
 test('the many attempts to renew in time don’t count when there is no certificate any more', async () => {
   const clock = new VirtualClock(now)
   const store = new MemoryStore()
-  const records = new FailureRecords(store, storedLayout('https://ca.example/directory', 'ecdsa-p256'), clock)
+  const records = new FailureRecords(
+    store,
+    storageLayout('https://ca.example/directory', 'ecdsa-p256'),
+    clock,
+  )
   const signal = new AbortController().signal
   const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no')
   const served = { notBefore: now - 90 * day, notAfter: now + hour }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { parseSuggestionRecord } from '../../src/issuance/renewal-info-records.js'
+import { parseRenewalInfoRecord } from '../../src/issuance/renewal-info-records.js'
 
-const parse = (json: string) => parseSuggestionRecord(Buffer.from(json))
+const parse = (json: string) => parseRenewalInfoRecord(Buffer.from(json))
 
 test('the CA’s wish is read as it was written', () => {
   const record = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { Pace } from '../../src/util/rate-limiter.js'
+import { RateLimiter } from '../../src/util/rate-limiter.js'
 import { makeBundle } from '../support/certificates.js'
 import { day, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
@@ -137,11 +137,11 @@ test('a host that the policy does not allow any more is let go', async () => {
 
 test('orders that nobody waits for: 100 at once, then one each 54 s, so never more than 300 in 3 hours', () => {
   const clock = new VirtualClock()
-  const pace = new Pace(clock, 100, 54_000)
+  const rate = new RateLimiter(clock, 100, 54_000)
   const starts: number[] = []
   const end = clock.now() + 12 * 60 * minute
   while (clock.now() < end) {
-    const ms = pace.take()
+    const ms = rate.tryAcquire()
     if (ms === 0) starts.push(clock.now())
     else clock.advance(ms)
   }
@@ -151,16 +151,16 @@ test('orders that nobody waits for: 100 at once, then one each 54 s, so never mo
     expect(time - starts[index]!).toBeGreaterThan(3 * 60 * minute)
   }
   clock.advance(2 * 60 * minute)
-  pace.exhaust()
-  expect(pace.take()).toBe(54_000)
+  rate.drain()
+  expect(rate.tryAcquire()).toBe(54_000)
 })
 
 test('a clock that is set back makes nobody wait for more than his turn', () => {
   const clock = new VirtualClock()
-  const pace = new Pace(clock, 2, 1_000)
-  expect([pace.take(), pace.take(), pace.take()]).toEqual([0, 0, 1_000])
+  const rate = new RateLimiter(clock, 2, 1_000)
+  expect([rate.tryAcquire(), rate.tryAcquire(), rate.tryAcquire()]).toEqual([0, 0, 1_000])
   clock.advance(-30 * day)
-  expect(pace.wait).toBe(1_000)
+  expect(rate.waitMs).toBe(1_000)
   clock.advance(1_000)
-  expect(pace.take()).toBe(0)
+  expect(rate.tryAcquire()).toBe(0)
 })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ClosedError, HostError } from '../../src/index.js'
 import { PolicyGate } from '../../src/manager/host-policy.js'
-import { sharedController } from '../../src/util/clock.js'
+import { sharedController } from '../../src/util/deadline.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 function gate(policy: (host: string) => boolean | Promise<boolean>) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storedLayout } from '../../src/certificates/storage-layout.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { CertManager } from '../../src/index.js'
 import { MemoryStore } from '../support/memory-store.js'
 
@@ -59,17 +59,17 @@ test.each([
 })
 
 test('the keys are autocert’s for Let’s Encrypt, and apart for every other CA', () => {
-  const production = storedLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
+  const production = storageLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
   expect(production.certificate('a.example')).toBe('a.example')
   expect(production.tlsAlpn01('a.example')).toBe('a.example+token')
   expect(production.http01('tok')).toBe('tok+http-01')
   expect(production.accountKey).toBe('acme_account+key')
   expect(production.legacyAccountKey).toBe('acme_account.key')
   expect(production.failure('a.example')).toBe('a.example+failure')
-  const staging = storedLayout('https://acme-staging-v02.api.letsencrypt.org/directory', 'rsa-2048')
+  const staging = storageLayout('https://acme-staging-v02.api.letsencrypt.org/directory', 'rsa-2048')
   expect(staging.certificate('a.example')).toBe('acme-staging-v02.api.letsencrypt.org~a.example+rsa')
   expect(staging.accountKey).toBe('acme-staging-v02.api.letsencrypt.org~acme_account+key')
-  const local = storedLayout('https://[::1]:14000/dir', 'ecdsa-p256')
+  const local = storageLayout('https://[::1]:14000/dir', 'ecdsa-p256')
   expect(local.certificate('a.example')).toBe('___1__14000~a.example')
-  expect(storedLayout('https://ca.example/', 'rsa-2048', '').certificate('a.example')).toBe('a.example+rsa')
+  expect(storageLayout('https://ca.example/', 'rsa-2048', '').certificate('a.example')).toBe('a.example+rsa')
 })

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { Schedule } from '../../src/certificates/renewal-schedule.js'
+import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
 import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
-import type { Certificates } from '../../src/manager/certificate-service.js'
-import { Renewals } from '../../src/manager/renewal-scheduler.js'
+import type { CertificateService } from '../../src/manager/certificate-service.js'
+import { RenewalScheduler } from '../../src/manager/renewal-scheduler.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const minute = 60_000
@@ -26,27 +26,28 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
     const now = clock.now()
     orders.push({ host, left: (stored.get(host)?.notAfter ?? now) - now })
     const renewal = { at: now + (lifetimeMs * 2) / 3, source: 'lifetime' as const }
-    const schedule = new Schedule(lifetimeMs, renewal, now, true)
+    const schedule = new RenewalSchedule(lifetimeMs, renewal, now, true)
     const live = { host, notBefore: now, notAfter: now + lifetimeMs, schedule } as LiveCertificate
     stored.set(host, live)
     return keep(live)
   }
-  const certificates: Pick<Certificates, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> = {
-    *live() {
-      yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
-    },
-    async find(host) {
-      reads.push(host)
-      const live = memory.get(host) ?? stored.get(host)
-      return live && clock.now() < live.notAfter ? keep(live) : undefined
-    },
-    obtain: async (host) => order(host),
-    refresh: async (host) => memory.get(host),
-    renew: async ({ host }) => void order(host),
-    suggest: () => {},
-  }
-  const renewals = new Renewals({
-    certificates: certificates as Certificates,
+  const certificates: Pick<CertificateService, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> =
+    {
+      *live() {
+        yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
+      },
+      async find(host) {
+        reads.push(host)
+        const live = memory.get(host) ?? stored.get(host)
+        return live && clock.now() < live.notAfter ? keep(live) : undefined
+      },
+      obtain: async (host) => order(host),
+      refresh: async (host) => memory.get(host),
+      renew: async ({ host }) => void order(host),
+      suggest: () => {},
+    }
+  const renewals = new RenewalScheduler({
+    certificates: certificates as CertificateService,
     suggestion: async () => undefined,
     clock,
     closing: new AbortController().signal,

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
-import type { RenewalSuggestion } from '../../src/acme/renewal-info.js'
+import type { RenewalInfo } from '../../src/acme/renewal-info.js'
 import { encodeBundle } from '../../src/certificates/certificate-bundle.js'
 import { IssuanceError } from '../../src/index.js'
 import type { CertificateAuthority } from '../../src/issuance/issuer.js'
-import { abortable } from '../../src/util/clock.js'
+import { abortable } from '../../src/util/deadline.js'
 import { makeCertificate } from './der.js'
 import type { Issued, Ledger } from './ledger.js'
 import type { Machine } from './machine.js'
@@ -45,7 +45,7 @@ export class SimulatedCa {
   for(machine: Machine): CertificateAuthority {
     return {
       order: (context) => this.#order(machine, context),
-      renewalSuggestion: (data) => this.#suggestion(machine, data),
+      renewalInfo: (data) => this.#suggestion(machine, data),
       close: () => {},
     }
   }
@@ -98,7 +98,7 @@ export class SimulatedCa {
     return issued.chain
   }
 
-  async #suggestion(machine: Machine, data: Uint8Array): Promise<RenewalSuggestion> {
+  async #suggestion(machine: Machine, data: Uint8Array): Promise<RenewalInfo> {
     await this.#request(machine, 500 * this.parts.random())
     const window = this.parts.ledger.find(data)?.window
     return { window, retryAfter: this.parts.time.now + 6 * hour }

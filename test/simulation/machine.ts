@@ -1,8 +1,8 @@
 import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
 import { ClosedError, StoreError } from '../../src/index.js'
-import { assemble, type ManagerParts } from '../../src/manager/compose.js'
+import { composeManager, type ManagerParts } from '../../src/manager/compose.js'
 import { checkManagerOptions } from '../../src/manager/options.js'
-import { sharedController } from '../../src/util/clock.js'
+import { sharedController } from '../../src/util/deadline.js'
 // Loaded on demand, they would take turns of the event loop that virtual time knows nothing of.
 import '../../src/cache/once-per-fleet.js'
 import '../../src/issuance/issuer.js'
@@ -71,7 +71,7 @@ export class Machine {
       memory: { max: memoryMax },
       clock: time.clock((2 * random() - 1) * clockErrorMs, () => this.isAlive),
     })
-    this.#parts = assemble(
+    this.#parts = composeManager(
       settings,
       {
         closing: this.#closing.signal,

@@ -4,10 +4,10 @@ import type { Terminal } from '../console/terminal.js'
 import { minuteOf } from '../console/times.js'
 import { factsOf } from '../container/certificate-facts.js'
 import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from '../container/connect.js'
-import { type Entry, mapInOrder, understand } from '../container/entries.js'
+import { classifyEntry, type Entry, mapInOrder } from '../container/entries.js'
 import { unreadable } from '../container/unreadable.js'
 import { counted } from './ls.js'
-import { agreed } from './rm.js'
+import { confirm } from './rm.js'
 
 const checksAtOnce = 16
 const staleAnswerMs = 86_400_000
@@ -36,14 +36,14 @@ Without --directory or --key-prefix: those of all CAs.`,
   async run(given, terminal) {
     const chosen = chosenPrefix(given)
     const connection = await connect(given)
-    const litter = await find(connection, terminal, chosen)
-    for (const { item, why } of litter) await terminal.line(`${item.entry.name}  ${why}`)
-    if (litter.length === 0) terminal.note('there is nothing to remove')
-    if (litter.length === 0 || given.flags['dry-run'] === true) return 0
-    const question = `Remove ${counted(litter.length, 'blob')} from container ${connection.containerName}?`
-    if (!(await agreed(given.flags.yes === true, question, terminal))) return 1
+    const staleBlobs = await find(connection, terminal, chosen)
+    for (const { item, why } of staleBlobs) await terminal.line(`${item.entry.name}  ${why}`)
+    if (staleBlobs.length === 0) terminal.note('there is nothing to remove')
+    if (staleBlobs.length === 0 || given.flags['dry-run'] === true) return 0
+    const question = `Remove ${counted(staleBlobs.length, 'blob')} from container ${connection.containerName}?`
+    if (!(await confirm(given.flags.yes === true, question, terminal))) return 1
     let removed = 0
-    for (const { item } of litter) {
+    for (const { item } of staleBlobs) {
       if (await remove(item, connection)) removed += 1
       else terminal.note(`${item.entry.name} is in use again: kept`)
     }
@@ -78,7 +78,7 @@ async function find(
 
 async function* understood({ store }: Connection, chosen: string | undefined): AsyncGenerator<Entry> {
   for await (const listed of store.list()) {
-    const item = understand(listed, chosen)
+    const item = classifyEntry(listed, chosen)
     if (chosen === undefined || item.prefix === chosen) yield item
   }
 }
@@ -110,7 +110,7 @@ async function reason(
   }
 }
 
-/** False if it is no litter any more: a machine may have been at work since it was shown. */
+/** False if the blob is not stale any more: a machine may have been at work since it was shown. */
 async function remove(item: Entry, connection: Connection): Promise<boolean> {
   const { name } = item.entry
   const state = await connection.look(name)

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { type Command, type Flags, printable, textOf, UsageError } from '../console/arguments.js'
-import { tidily } from '../console/cleanup.js'
 import { fileError } from '../console/files.js'
 import { messageOf } from '../console/messages.js'
 import type { Terminal } from '../console/terminal.js'
+import { withCleanup } from '../console/with-cleanup.js'
 import { caFlags, connect, connectionFlags, directoryUrl, layoutOf } from '../container/connect.js'
 import { hostOf } from '../container/target.js'
 import { checkCa } from '../doctor/ca.js'
@@ -40,7 +40,7 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
     const ca = caFile === undefined ? undefined : await readCa(caFile)
     const connection = await connect(given)
     let failures = 0
-    await tidily(async (stopped) => {
+    await withCleanup(async (stopped) => {
       const check: Check = async (name, work) => {
         stopped.throwIfAborted()
         const finding = await work().catch((thrown: unknown) => failed(messageOf(thrown)))

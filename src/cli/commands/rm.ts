@@ -31,7 +31,7 @@ Asks on a terminal; elsewhere it needs --yes.`,
       )
     }
     for (const key of doomed) await terminal.line(key)
-    if (!(await agreed(given.flags.yes === true, `Remove from container ${containerName}?`, terminal)))
+    if (!(await confirm(given.flags.yes === true, `Remove from container ${containerName}?`, terminal)))
       return 1
     for (const key of doomed) await store.delete(key)
     terminal.note('removed')
@@ -40,7 +40,7 @@ Asks on a terminal; elsewhere it needs --yes.`,
 }
 
 /** Whether to go on with what has been shown. */
-export async function agreed(yes: boolean, question: string, terminal: Terminal): Promise<boolean> {
+export async function confirm(yes: boolean, question: string, terminal: Terminal): Promise<boolean> {
   if (yes) return true
   const answer = await terminal.confirm(question)
   if (answer === undefined)

@@ -2,8 +2,8 @@ import {
   defaultPrefix,
   type KeyType,
   letsEncryptProduction,
-  type StoredLayout,
-  storedLayout,
+  type StorageLayout,
+  storageLayout,
 } from '../../certificates/storage-layout.js'
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
 import { advice, storeErrorFrom } from '../../stores/azure/errors.js'
@@ -12,7 +12,8 @@ import {
   isContainerName,
   type TokenCredential,
 } from '../../stores/azure/options.js'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError, toError } from '../../util/errors.js'
 import { CommandError, type Flags, type Given, textOf, UsageError } from '../console/arguments.js'
 import { messageOf } from '../console/messages.js'
@@ -96,7 +97,7 @@ export async function connect(given: Given): Promise<Connection> {
       readAnonymously: readAnonymously as NonNullable<typeof readAnonymously>,
     }))
     .catch((thrown: unknown) => {
-      throw told(thrown, options)
+      throw toCommandError(thrown, options)
     })
   const blob = (key: string) => container.getBlobClient(blobPrefix + key)
   return {
@@ -153,7 +154,7 @@ async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string
   }
 }
 
-function told(thrown: unknown, { credential }: AzureConnectOptions): unknown {
+function toCommandError(thrown: unknown, { credential }: AzureConnectOptions): unknown {
   if (thrown instanceof StoreError) {
     return credential ? new CommandError(`${messageOf(thrown)}${passedOver()}`) : thrown
   }
@@ -251,9 +252,9 @@ export function chosenPrefix(given: Given): string | undefined {
 }
 
 /** @throws {UsageError} for a prefix that no key can have */
-export function layoutOf(given: Given, keyType: KeyType): StoredLayout {
+export function layoutOf(given: Given, keyType: KeyType): StorageLayout {
   try {
-    return storedLayout(directoryUrl(given), keyType, textOf(given, 'key-prefix'))
+    return storageLayout(directoryUrl(given), keyType, textOf(given, 'key-prefix'))
   } catch (thrown) {
     if (thrown instanceof UsageError) throw thrown
     throw new UsageError(`--key-prefix: ${toError(thrown).message}`)

@@ -28,10 +28,10 @@ export interface Group {
 }
 
 /**
- * What a key means, by autocert's layout and ours (see storedLayout).
+ * What a key means, by autocert's layout and ours (see storageLayout).
  * @param chosen the prefix of a CA that does not end with `~`
  */
-export function understand(entry: CertCacheEntry, chosen?: string): Entry {
+export function classifyEntry(entry: CertCacheEntry, chosen?: string): Entry {
   const prefix =
     chosen && entry.name.startsWith(chosen) ? chosen : entry.name.slice(0, entry.name.lastIndexOf('~') + 1)
   return { entry, prefix, meaning: meaningOf(entry.name.slice(prefix.length)) }
@@ -61,7 +61,7 @@ export async function* groups(
 ): AsyncGenerator<Group, void, undefined> {
   let group: Group | undefined
   for await (const listed of entries) {
-    const understood = understand(listed, chosen)
+    const understood = classifyEntry(listed, chosen)
     const { prefix } = understood
     if (chosen !== undefined && prefix !== chosen) continue
     const name = listed.name.slice(prefix.length).split('+', 1)[0] as string

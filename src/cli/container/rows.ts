@@ -2,7 +2,7 @@ import { normalizeHost } from '../../certificates/hostname.js'
 import { renewalTime } from '../../certificates/renewal-time.js'
 import type { KeyType } from '../../certificates/storage-layout.js'
 import { type FailureRecord, parseFailureRecord } from '../../issuance/failure-records.js'
-import { parseSuggestionRecord } from '../../issuance/renewal-info-records.js'
+import { parseRenewalInfoRecord } from '../../issuance/renewal-info-records.js'
 import { printable } from '../console/arguments.js'
 import { type CertificateFacts, coversHost, factsOf } from './certificate-facts.js'
 import type { Connection } from './connect.js'
@@ -101,7 +101,7 @@ function describe(
   if (!facts) return { ...common, ...nothing, state: 'no certificate', fault: null }
   if (facts.fault === 'encrypted') return { ...common, ...nothing, state: 'encrypted', fault: null }
   if (facts.fault !== undefined) return { ...common, ...nothing, state: 'corrupt', fault: facts.fault }
-  const suggestion = renewalData && parseSuggestionRecord(renewalData)
+  const suggestion = renewalData && parseRenewalInfoRecord(renewalData)
   const window = suggestion?.serialNumber === facts.serialNumber ? suggestion.window : null
   const renewAt = renewalTime({ ...facts, window: window ?? undefined, random: 0 }).at
   const isHosts = coversHost(facts, host)

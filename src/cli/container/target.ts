@@ -1,5 +1,5 @@
 import { normalizeHost } from '../../certificates/hostname.js'
-import type { KeyType, StoredLayout } from '../../certificates/storage-layout.js'
+import type { KeyType, StorageLayout } from '../../certificates/storage-layout.js'
 import { type Flags, type Given, printable, UsageError } from '../console/arguments.js'
 import { caFlags, connectionFlags, layoutOf } from './connect.js'
 
@@ -13,7 +13,7 @@ export const targetFlags: Flags = {
 export interface Target {
   readonly host: string
   readonly keyType: KeyType
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
 }
 
 export function targetOf(given: Given): Target {

@@ -1,8 +1,9 @@
 import { AcmeAccount } from '../../acme/account.js'
 import { AcmeHttp } from '../../acme/http.js'
 import type { CertCache } from '../../cache/cert-cache.js'
-import type { StoredLayout } from '../../certificates/storage-layout.js'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import type { StorageLayout } from '../../certificates/storage-layout.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { DeadlineError, IssuanceError } from '../../util/errors.js'
 import { isEncrypted } from '../container/encrypted.js'
 import { type Check, failed, ok, warning } from './finding.js'
@@ -12,7 +13,7 @@ const requestMs = 30_000
 interface Ca {
   readonly url: string
   readonly ca: Buffer | undefined
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
   readonly store: CertCache
 }
 

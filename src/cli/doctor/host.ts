@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { isIP } from 'node:net'
 import type { CertCache } from '../../cache/cert-cache.js'
-import type { StoredLayout } from '../../certificates/storage-layout.js'
+import type { StorageLayout } from '../../certificates/storage-layout.js'
 import { toError } from '../../util/errors.js'
 import { UsageError } from '../console/arguments.js'
 import { serversEncrypt } from '../container/encrypted.js'
@@ -20,7 +20,7 @@ interface Wanted {
   readonly resolver: Resolver
   /** `undefined`: the CA was not reached. */
   readonly caaIdentities: readonly string[] | undefined
-  readonly layout: StoredLayout
+  readonly layout: StorageLayout
   /** `undefined`: it can't be written. */
   readonly store: CertCache | undefined
 }

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CommandError } from '../console/arguments.js'
 import { fileError } from '../console/files.js'
-import { understand } from '../container/entries.js'
+import { classifyEntry } from '../container/entries.js'
 
 /** What a source has: a private key with its chain, or the key of an ACME account. */
 export type Found = { readonly from: string } & (
@@ -16,7 +16,7 @@ export type Found = { readonly from: string } & (
 export async function* fromAutocert(folder: string): AsyncGenerator<Found> {
   const listed = (await list(folder)).filter((file) => file.isFile())
   for (const { name } of listed) {
-    const { kind } = understand({ name, size: 0, modified: new Date(0) }).meaning
+    const { kind } = classifyEntry({ name, size: 0, modified: new Date(0) }).meaning
     if (kind === 'account key') yield { from: name, accountKey: await read(join(folder, name)) }
     if (kind === 'certificate') yield { from: name, pem: await read(join(folder, name)) }
   }

@@ -9,7 +9,8 @@ import {
   type LockingCertCache,
   largestValue,
 } from '../../cache/cert-cache.js'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, record } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
@@ -95,10 +96,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     // The caller's signal is for taking the lock; renewing and giving it back go on.
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./lease.js')
-    const { orGivenBack } = await import('../../cache/lease.js')
+    const { releaseIfLate } = await import('../../cache/lease.js')
     options?.signal?.throwIfAborted()
     const taking = acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
-    return orGivenBack(taking, () => this.#inTime(`lock ${name}`, options?.signal, () => taking))
+    return releaseIfLate(taking, () => this.#inTime(`lock ${name}`, options?.signal, () => taking))
   }
 
   /**

@@ -5,7 +5,8 @@ import {
   type StoragePipelineOptions,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError, toError } from '../../util/errors.js'
 import { firstLine, tokenAdvice } from './errors.js'
 import {

@@ -1,4 +1,5 @@
-import { sleep, systemClock } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { sleep } from '../../util/deadline.js'
 
 /** The parts of the SDK's `RestError` that are looked at. */
 interface RestErrorLike {

@@ -10,11 +10,12 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { orGivenBack } from '../../cache/lease.js'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import { releaseIfLate } from '../../cache/lease.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { dirErrorFrom, unless } from './errors.js'
-import { assertNotPlanted, readWhole, syncFolder, writeWhole } from './files.js'
+import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
 import { DirLocks, removePrepared } from './lock.js'
 
 /** Bound of one operation. */
@@ -137,7 +138,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
     const taking = this.#makeFolder().then(() => this.#locks.take(name))
-    return orGivenBack(taking, () => this.#run(`lock ${name}`, options?.signal, () => taking))
+    return releaseIfLate(taking, () => this.#run(`lock ${name}`, options?.signal, () => taking))
   }
 
   #file(key: string): string {
@@ -159,7 +160,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const found = await unless(this.#seen ? [] : ['ENOENT'], undefined, stat(this.#folder))
     if (!found) return
     if (!found.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
-    await assertNotPlanted(this.#folder, found)
+    await assertFolderOwner(this.#folder, found)
     this.#seen = true
   }
 

@@ -57,7 +57,7 @@ const byEverybody = 0o002
  * Where everybody may make files, as in /tmp, somebody else may have made the folder beforehand, to read and replace
  * the keys in it. The rule is that of Linux for files there, `fs.protected_regular`.
  */
-export async function assertNotPlanted(folder: string, { uid }: Stats): Promise<void> {
+export async function assertFolderOwner(folder: string, { uid }: Stats): Promise<void> {
   const above = await stat(dirname(folder))
   const open = (above.mode & sticky) !== 0 && (above.mode & byEverybody) !== 0
   if (!open || uid === above.uid || uid === process.geteuid?.()) return

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { LRUCache } from 'lru-cache'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
 import { StoreError } from '../../util/errors.js'
-import { Recent } from '../../util/recent.js'
 import { unless } from './errors.js'
 
 /** Locks of others that are watched at once; of more the oldest is forgotten, and waited for anew. */
@@ -31,7 +31,7 @@ interface Means {
  */
 export class DirLocks {
   /** What was seen of locks that somebody else has, and when first, by the monotonic clock. */
-  readonly #watched = new Recent<{ file: string; since: number }>(mostWatched)
+  readonly #watched = new LRUCache<string, { file: string; since: number }>({ max: mostWatched })
   readonly #folder: string
   readonly #means: Means
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
-import { Recent } from '../../util/recent.js'
 import type { S3Objects, WriteCondition } from './objects.js'
 
 /** What a lock's object says while nobody holds it. */
@@ -19,7 +19,7 @@ const watchedNames = 1_000
 export class S3Locks {
   readonly #objects: S3Objects
   /** By name: what was there, and since when by this machine's monotonic clock. No two clocks are compared. */
-  readonly #watched = new Recent<{ etag: string; since: number }>(watchedNames)
+  readonly #watched = new LRUCache<string, { etag: string; since: number }>({ max: watchedNames })
 
   constructor(objects: S3Objects) {
     this.#objects = objects

@@ -8,7 +8,8 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { largestValue } from '../../cache/cert-cache.js'
-import { systemClock, withDeadline } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { storeErrorFrom } from './errors.js'
 

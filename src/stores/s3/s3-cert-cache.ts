@@ -7,7 +7,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { orGivenBack } from '../../cache/lease.js'
+import { releaseIfLate } from '../../cache/lease.js'
 import type { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, oneOf, record, text } from '../../util/validate.js'
 import { conditionsIgnored } from './conditional-writes.js'
@@ -111,7 +111,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     options?.signal?.throwIfAborted()
     const taking = this.#assertConditions().then(() => this.#locks.tryLock(name))
     // The caller's signal is for taking the lock; renewing and giving it back go on.
-    return orGivenBack(taking, () => this.#objects.inTime(`lock ${name}`, options?.signal, () => taking))
+    return releaseIfLate(taking, () => this.#objects.inTime(`lock ${name}`, options?.signal, () => taking))
   }
 
   /** Asks the service once; again only if it could not be told. */

@@ -8,7 +8,8 @@ import {
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
 import { holdLease } from '../../cache/lease.js'
-import { sleep, systemClock, withDeadline } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { sleep, withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { milliseconds, record } from '../../util/validate.js'
 import { type Database, databaseOf, type SqlDatabase } from './database.js'

@@ -1,10 +1,10 @@
-type InTurn = <T>(run: () => Promise<T>, signal: AbortSignal) => Promise<T>
+type Mutex = <T>(run: () => Promise<T>, signal: AbortSignal) => Promise<T>
 
 /**
  * Statements of a connection that is no pool's, one after the other: the drivers queue them as well, but what is in
  * their queue is sent even when it has been given up.
  */
-export function inTurn(): InTurn {
+export function createMutex(): Mutex {
   let last: Promise<unknown> = Promise.resolve()
   return (run, signal) => {
     const turn = last.then(() => {

@@ -1,6 +1,6 @@
 import { StoreError } from '../../../util/errors.js'
 import type { Connection, Row, SqlValue } from './connection.js'
-import { inTurn } from './mutex.js'
+import { createMutex } from './mutex.js'
 import { withPooled } from './pooled-connection.js'
 
 interface Statement {
@@ -30,7 +30,7 @@ export function mysql(given: MysqlPool | MysqlConnection): Connection {
   if (typeof (given as { promise?: unknown }).promise === 'function') {
     throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
   }
-  const alone = inTurn()
+  const alone = createMutex()
   const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
     const execute = async (connection: MysqlConnection) => {
       await assertAutocommit(connection)

@@ -1,5 +1,5 @@
 import type { Connection, Row, SqlValue } from './connection.js'
-import { inTurn } from './mutex.js'
+import { createMutex } from './mutex.js'
 import { withPooled } from './pooled-connection.js'
 
 /** What is used of a `Client` or `PoolClient` of `pg`. */
@@ -21,7 +21,7 @@ export interface PostgresPool extends PostgresConnection {
 }
 
 export function postgres(given: PostgresPool | PostgresConnection): Connection {
-  const alone = inTurn()
+  const alone = createMutex()
   const run = (statement: string, values: readonly SqlValue[], signal: AbortSignal) => {
     let position = 0
     const text = statement.replace(/\?/g, () => `$${++position}`)

@@ -8,14 +8,14 @@ const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
  * Work that ends soon when its signal aborts, and puts away then what it has made: it is waited for when the user stops
  * the command, or has read enough of it. A second Ctrl+C waits no longer.
  */
-export async function tidily<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const result = work(controller.signal)
   const stop = () => {
     controller.abort()
     return result.catch(() => undefined)
   }
-  const handlers = Object.entries(signals).map(([name, code]) => [name, () => leave(code)] as const)
+  const handlers = Object.entries(signals).map(([name, code]) => [name, () => exit(code)] as const)
   for (const [name, handler] of handlers) process.once(name, handler)
   stops.add(stop)
   try {
@@ -29,7 +29,7 @@ export async function tidily<T>(work: (signal: AbortSignal) => Promise<T>): Prom
 }
 
 /** Ends the process, as soon as everything is put away. */
-export function leave(code: number): void {
+export function exit(code: number): void {
   if (stops.size === 0) process.exit(code)
   leaving ??= Promise.all([...stops].map((stop) => stop())).then(() => process.exit(code))
 }
