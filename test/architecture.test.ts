@@ -1,44 +1,150 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { dirname } from 'node:path/posix'
+import { describe, expect, test } from 'vitest'
+import { circles, type Import, imports, importsOf, sources } from './support/imports.js'
 
-const directory = new URL('../src/', import.meta.url)
-const read = (folder: URL) =>
-  readdirSync(folder)
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => ({ name, text: readFileSync(new URL(name, folder), 'utf8') }))
-const sources = read(directory)
-const command = read(new URL('cli/', directory))
+/** The rooms of `src`, from the top down. A file imports only its own room and rooms further down. */
+const order = [
+  ['index.ts'],
+  ['cli'],
+  ['manager'],
+  ['server', 'issuance'],
+  ['acme'],
+  ['certificates'],
+  ['stores', 'testing'],
+  ['cache'],
+  ['util'],
+]
 
-test.each([
-  ['acme-client', ['acme.ts']],
-  ['lru-cache', ['lru.ts']],
-  ['@azure/storage-blob', ['azure-connect.ts']],
-  ['@peculiar/x509', ['acme-renewal-info.ts', 'challenge-certificate.ts']],
-])('%s is imported by one file', (dependency, importers) => {
-  const imports = new RegExp(`(from |import\\()'${dependency}'`)
-  expect(sources.filter(({ text }) => imports.test(text)).map(({ name }) => name)).toEqual(importers)
-})
+/** What is an entry of its own may not be imported by the rest of the package. */
+const entries = ['cli', 'testing', 'stores/s3', 'stores/sql']
 
-test.each(['acme-client', '@peculiar/x509', './azure-connect.js', './issuance.js'])(
-  '%s is loaded when it is needed, not by the import of the package',
-  (name) => {
-    const statically = new RegExp(`^(import|export) (?!type )[^'()]*'${name.replaceAll('.', '\\.')}'`, 'm')
-    expect(sources.filter(({ text }) => statically.test(text)).map((source) => source.name)).toEqual([])
-  },
-)
+/** The files that may import a dependency; the others go through them. */
+const importers: Record<string, string[]> = {
+  '@aws-sdk/client-s3': ['stores/s3/objects.ts'],
+  '@azure/identity': ['cli/container/connect.ts'],
+  '@azure/storage-blob': ['stores/azure/connect.ts'],
+  '@peculiar/x509': [
+    'acme/renewal-info.ts',
+    'acme/tls-alpn-certificate.ts',
+    'testing/ca/authority/authority.ts',
+    'testing/ca/certificates/csr.ts',
+    'testing/ca/certificates/issuer.ts',
+    'testing/ca/certificates/self-signed.ts',
+  ],
+  'acme-client': ['acme/account.ts'],
+}
 
-test('nothing that the main entry loads comes from what is for tests', () => {
-  expect(sources.filter(({ text }) => /'\.\/testing\//.test(text)).map(({ name }) => name)).toEqual([])
-})
+/** Loaded when they are needed, not by the import of the package: see bench/imports.js. */
+const lazy = ['acme-client', '@peculiar/x509', 'stores/azure/connect.ts', 'issuance/issuer.ts']
 
-test('the command is loaded by nothing else, and imports no dependency itself', () => {
-  expect(sources.filter(({ text }) => /'[./]*\/cli\//.test(text)).map(({ name }) => name)).toEqual([])
-  expect(
-    command.filter(({ text }) => /(from |import\()'(?!node:|\.)/.test(text)).map(({ name }) => name),
-  ).toEqual([])
+const own = imports.filter(({ to }) => sources.has(to))
+const rank = (file: string) => order.findIndex((rooms) => rooms.includes(file.split('/', 1)[0] as string))
+const show = ({ from, to }: Import) => `${from} -> ${to}`
+
+test('src holds index.ts and the rooms in the order', () => {
+  const rooms = new Set([...sources.keys()].map((file) => file.split('/', 1)[0]))
+  expect([...rooms].sort()).toEqual(order.flat().sort())
 })
 
 test('no file is longer than 300 lines', () => {
-  const all = [...sources, ...command]
-  expect(all.filter(({ text }) => text.split('\n').length > 301).map(({ name }) => name)).toEqual([])
+  expect([...sources].filter(([, text]) => text.split('\n').length > 301).map(([file]) => file)).toEqual([])
+})
+
+test('no folder holds more than ten files', () => {
+  const files = [...sources.keys()]
+  const counts = new Map<string, number>()
+  for (const file of files) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1)
+  expect([...counts].filter(([, count]) => count > 10)).toEqual([])
+})
+
+describe('imports', () => {
+  test('every relative import leads to a source file', () => {
+    const files = imports.filter(({ to }) => to.endsWith('.ts') || to.startsWith('.'))
+    expect(files.length).toBeGreaterThan(300)
+    expect(files.filter(({ to }) => !sources.has(to)).map(show)).toEqual([])
+  })
+
+  test('form no circle of files, type imports included', () => {
+    expect(circles(own.map(({ from, to }) => [from, to]))).toEqual([])
+  })
+
+  test('form no circle of folders', () => {
+    expect(circles(own.map(({ from, to }) => [dirname(from), dirname(to)]))).toEqual([])
+  })
+
+  test('point only down the order of the rooms', () => {
+    const sideways = ({ from, to }: Import) =>
+      from.split('/', 1)[0] !== to.split('/', 1)[0] && rank(from) >= rank(to)
+    expect(own.filter(sideways).map(show)).toEqual([])
+  })
+
+  test('of one store never lead to another store', () => {
+    const store = (file: string) => /^stores\/[^/]+/.exec(file)?.[0]
+    const crossing = own.filter(({ from, to }) => store(from) && store(to) && store(from) !== store(to))
+    expect(crossing.map(show)).toEqual([])
+  })
+
+  test.each(entries)('%s is imported by nothing outside of it', (folder) => {
+    const outside = own.filter(
+      ({ from, to }) => to.startsWith(`${folder}/`) && !from.startsWith(`${folder}/`),
+    )
+    expect(outside.map(show)).toEqual([])
+  })
+
+  test('of a dependency are in the files listed for it', () => {
+    const found: Record<string, string[]> = {}
+    for (const { from, to } of imports) {
+      if (sources.has(to) || to.startsWith('node:') || to === 'lru-cache') continue
+      found[to] = [...new Set([...(found[to] ?? []), from])].sort()
+    }
+    expect(found).toEqual(importers)
+  })
+
+  test.each(lazy)('of %s outside cli and testing are dynamic or of types alone', (name) => {
+    const eager = imports.filter(({ from, to, isType, isDynamic }) => {
+      const loadsAtOnce = to === name && !isType && !isDynamic
+      return loadsAtOnce && !/^(cli|testing)\//.test(from)
+    })
+    expect(eager.map(show)).toEqual([])
+  })
+})
+
+describe('the reader of imports', () => {
+  test('finds every form of import', () => {
+    const text = [
+      "import './a.js'",
+      "import type { A } from './b.js'",
+      "import {\n  type B,\n  c,\n} from '../d.js'",
+      "export * from './e.js'",
+      "export type { F } from 'lib'",
+      "const g = await import('./g.js')",
+    ].join('\n')
+    expect(importsOf('room/file.ts', text)).toEqual([
+      { from: 'room/file.ts', to: 'room/a.ts', isType: false, isDynamic: false },
+      { from: 'room/file.ts', to: 'room/b.ts', isType: true, isDynamic: false },
+      { from: 'room/file.ts', to: 'd.ts', isType: false, isDynamic: false },
+      { from: 'room/file.ts', to: 'room/e.ts', isType: false, isDynamic: false },
+      { from: 'room/file.ts', to: 'lib', isType: true, isDynamic: false },
+      { from: 'room/file.ts', to: 'room/g.ts', isType: false, isDynamic: true },
+    ])
+  })
+
+  test('finds circles', () => {
+    expect(
+      circles([
+        ['a', 'b'],
+        ['b', 'c'],
+        ['c', 'a'],
+        ['c', 'd'],
+        ['d', 'd'],
+      ]),
+    ).toEqual([['a', 'b', 'c']])
+    expect(
+      circles([
+        ['a', 'b'],
+        ['a', 'c'],
+        ['b', 'c'],
+      ]),
+    ).toEqual([])
+  })
 })

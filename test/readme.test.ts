@@ -76,14 +76,14 @@ test('every link inside the README leads somewhere', () => {
 })
 
 test('the README lists every event', () => {
-  const source = readFileSync(join(root, 'src/events.ts'), 'utf8')
+  const source = readFileSync(join(root, 'src/manager/events.ts'), 'utf8')
   const events = [...source.matchAll(/^ {2}(\w+): \[/gm)].map(([, name]) => name)
   expect(events).toHaveLength(12)
   for (const event of events) expect(readme).toContain(`\`${event}\``)
 })
 
 test('the README lists every error code', () => {
-  const source = readFileSync(join(root, 'src/errors.ts'), 'utf8')
+  const source = readFileSync(join(root, 'src/util/errors.ts'), 'utf8')
   const codes = new Set([...source.matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string))
   expect(codes.size).toBe(18)
   for (const code of codes) expect(readme).toContain(`\`${code}\``)

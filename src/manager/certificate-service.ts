@@ -151,7 +151,7 @@ export class CertificateService {
       return { host, source, ...times, ...(lastError && { lastError }) }
     })
     const served = new Set(live.map(({ host }) => host))
-    const failing = [...this.#errors.rentries()].filter(([host]) => !served.has(host))
+    const failing = [...this.#errors.entries()].reverse().filter(([host]) => !served.has(host))
     return [...known, ...failing.map(([host, lastError]) => ({ host, lastError }))]
   }
 

@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { createPool } from 'mysql2'
 import pg from 'pg'
 import { expect, test } from 'vitest'
@@ -50,16 +49,6 @@ test('mysql2’s callbacks are refused with what to do', async () => {
   expect(() => new SqlCertCache(callbacks as never)).toThrow('promise()')
   expect(() => new SqlCertCache(callbacks.promise())).not.toThrow()
   await callbacks.promise().end()
-})
-
-test('no driver is imported: the user brings it', () => {
-  const folder = new URL('../../../src/stores/sql/', import.meta.url)
-  const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'))
-  const imported = sources.flatMap((source) =>
-    [...source.matchAll(/(?:from |import\()'([^']+)'/g)].map(([, name]) => name),
-  )
-  expect(imported.filter((name) => !name?.startsWith('.'))).toEqual(['node:crypto'])
-  expect(sources.every((source) => source.split('\n').length <= 301)).toBe(true)
 })
 
 test('a server that does not run is unreachable', async () => {

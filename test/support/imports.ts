@@ -1,0 +1,78 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path/posix'
+import { fileURLToPath } from 'node:url'
+
+/** One `import`, `export … from` or `import()` of a source file. */
+export interface Import {
+  /** The importing file, relative to `src`. */
+  readonly from: string
+  /** The imported file, relative to `src`, or the name of a package. */
+  readonly to: string
+  readonly isType: boolean
+  /** Written as `import()`. */
+  readonly isDynamic: boolean
+}
+
+const root = fileURLToPath(new URL('../../src', import.meta.url))
+
+/** All source files, relative to `src`, with their text. */
+export const sources: ReadonlyMap<string, string> = new Map(
+  readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
+    .map((name) => [name, readFileSync(join(root, name), 'utf8')]),
+)
+
+/** All imports of all source files, type imports included. */
+export const imports: readonly Import[] = [...sources].flatMap(([from, text]) => importsOf(from, text))
+
+/** The imports in the text of one file. A statement that imports only types counts as a type import. */
+export function importsOf(from: string, text: string): Import[] {
+  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[\w*{}\s,$]*?\sfrom\s+)?'([^']+)'/gm)
+  const calls = text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g)
+  return [
+    ...[...statements].map(([, type, name]) => ({
+      from,
+      to: resolve(from, name as string),
+      isType: type !== undefined,
+      isDynamic: false,
+    })),
+    ...[...calls].map(([, name]) => ({
+      from,
+      to: resolve(from, name as string),
+      isType: false,
+      isDynamic: true,
+    })),
+  ]
+}
+
+function resolve(from: string, name: string): string {
+  return name.startsWith('.') ? join(from, '..', name).replace(/\.js$/, '.ts') : name
+}
+
+/** The circles in a graph: every group of nodes that can reach each other. */
+export function circles(edges: Iterable<readonly [string, string]>): string[][] {
+  const targets = new Map<string, Set<string>>()
+  for (const [from, to] of edges) {
+    if (from !== to) targets.set(from, (targets.get(from) ?? new Set()).add(to))
+  }
+  const reach = new Map([...targets.keys()].map((node) => [node, reachable(node, targets)]))
+  const found = [...reach].filter(([node, nodes]) => nodes.has(node))
+  const groups = found.map(([node, nodes]) =>
+    [...nodes].filter((other) => reach.get(other)?.has(node)).sort(),
+  )
+  return [...new Map(groups.map((group) => [group.join(' '), group])).values()]
+}
+
+function reachable(start: string, targets: ReadonlyMap<string, ReadonlySet<string>>): Set<string> {
+  const seen = new Set<string>()
+  const waiting = [start]
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    for (const next of targets.get(node) ?? []) {
+      if (seen.has(next)) continue
+      seen.add(next)
+      waiting.push(next)
+    }
+  }
+  return seen
+}
