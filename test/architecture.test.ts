@@ -27,6 +27,7 @@ const importers: Record<string, string[]> = {
     'acme/renewal-info.ts',
     'acme/tls-alpn-certificate.ts',
     'testing/ca/authority/authority.ts',
+    'testing/ca/authority/validation.ts',
     'testing/ca/certificates/csr.ts',
     'testing/ca/certificates/issuer.ts',
     'testing/ca/certificates/self-signed.ts',
