@@ -1,0 +1,150 @@
+// The one list of what a change has to pass. `.ci/run` runs it; the workflow runs it group by group.
+
+/**
+ * @typedef {object} Check
+ * @property {string} claim What holds if the command ends with status 0
+ * @property {string} run The command, for bash, in the project's folder
+ * @property {string} group The job of the workflow that runs it
+ * @property {string} [id] A name for `after`
+ * @property {string} [after] The id of a check that must have passed before
+ * @property {boolean} [isOnlyInWorkflow] What it runs is a part of another check here. Default false
+ * @property {boolean} [alone] Runs beside nothing else: it uses both cores, measures, or writes dist. Default false
+ * @property {Record<string, string>} [nightly] Environment variables of the nightly run, which make it longer
+ */
+
+const vitest = 'node node_modules/vitest/vitest.mjs run'
+/** One worker: two checks run at a time. */
+const long = (/** @type {string} */ folders, workers = 1) =>
+  `${vitest} --project long --maxWorkers=${workers} ${folders}`
+const goInstall = (/** @type {string} */ module) =>
+  `command -v go >/dev/null || { echo "Go is missing: it builds ${module}"; exit 1; }; GOBIN=$PWD/.cache/bin go install ${module}`
+/** What depends on Node's TLS, crypto and file system; the workflow runs all of npm test on each version. */
+const nodeDependent = ['e2e', 'server', 'certificates', 'acme', 'cache', 'stores/directory', 'stores/sql']
+  .map((folder) => `test/${folder}`)
+  .join(' ')
+
+/** @type {readonly Check[]} */
+export const checks = [
+  { group: 'node', claim: 'tests pass with nothing but Node', run: `${vitest} --project quick`, alone: true },
+  { group: 'node', claim: 'every claim of the demo holds', run: 'node demo/demo.js --once' },
+
+  { group: 'static', claim: 'lint', run: 'npm run --silent lint' },
+  { group: 'static', claim: 'types are sound', run: 'npx tsc -p tsconfig.json' },
+  { group: 'static', claim: 'the public API is the one in api/', run: 'npm run --silent check:api' },
+  { group: 'static', claim: 'no dead code, no unused dependency', run: 'npm run --silent check:unused' },
+  { group: 'static', claim: 'the import loads no heavy dependency', run: 'npm run --silent check:imports' },
+  {
+    group: 'static',
+    claim: 'the packed tarball can be imported, required and type-checked',
+    run: 'npm run --silent test:package',
+    alone: true,
+  },
+
+  // Most of it waits for leases to end, so it runs beside the rest.
+  {
+    group: 'fleet',
+    claim: 'a fleet places one order on every store, and takes over the lock of a holder that dies',
+    run: long('test/fleet test/contract', 6),
+  },
+  { group: 'long', claim: 'faults of the store and of the CA cost no order', run: long('test/faults') },
+  {
+    group: 'long',
+    claim: 'hostile clients learn nothing and no secret leaks',
+    run: long('test/hostile test/secrets'),
+  },
+  { group: 'long', claim: 'the command: the long tail of arguments and answers', run: long('test/cli') },
+  {
+    group: 'long',
+    claim: 'stores, memory tier, manager and test CA: the slow cases',
+    run: long(
+      'test/stores test/cache test/manager test/e2e test/testing test/server test/issuance test/acme',
+    ),
+  },
+  {
+    group: 'long',
+    claim: 'fuzzing for longer finds nothing',
+    run: `FUZZ_TIMES=\${FUZZ_TIMES:-5} ${vitest} --project quick --maxWorkers=1 test/fuzz`,
+    nightly: { FUZZ_TIMES: '60' },
+  },
+  {
+    group: 'simulation',
+    claim: 'years of renewals with outages: no expired certificate, no needless order',
+    run: `DAYS=\${DAYS:-250} ${vitest} --project simulation --maxWorkers=1`,
+    nightly: { DAYS: '1000' },
+  },
+
+  {
+    group: 'go',
+    id: 'pebble',
+    claim: 'Pebble builds',
+    run: goInstall('github.com/letsencrypt/pebble/v2/cmd/...@v2.10.1'),
+  },
+  {
+    group: 'go',
+    after: 'pebble',
+    claim: 'end to end on Pebble',
+    run: `PEBBLE_BIN=$PWD/.cache/bin ${vitest} --project pebble --maxWorkers=1`,
+  },
+  {
+    group: 'go',
+    claim: 'Go and Node share a container, byte for byte',
+    run: `${vitest} --project interop --maxWorkers=1`,
+  },
+  {
+    group: 'go',
+    claim: 'a Go program and DirCertCache share a folder',
+    run: 'node test/interop/check-folder.js',
+  },
+  {
+    group: 'stores',
+    id: 'databases',
+    claim: 'PostgreSQL and MariaDB are there',
+    run: `command -v mariadbd >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql mariadb-server >/dev/null; }`,
+  },
+  {
+    group: 'stores',
+    after: 'databases',
+    claim: 'SqlCertCache on PostgreSQL and MariaDB',
+    run: `${vitest} --project databases --maxWorkers=2`,
+  },
+  {
+    group: 'stores',
+    id: 's3',
+    claim: 'an S3 server builds',
+    run: goInstall('github.com/versity/versitygw/cmd/versitygw@v1.8.0'),
+  },
+  {
+    group: 'stores',
+    after: 's3',
+    claim: 'S3CertCache on a real S3 server',
+    run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest} --project s3 --maxWorkers=2`,
+  },
+
+  {
+    group: 'portable',
+    claim: 'what does not need Linux passes here',
+    run: `${vitest} --project quick test/certificates test/cache test/util test/acme test/server test/stores/azure`,
+    isOnlyInWorkflow: true,
+  },
+
+  // Not in the workflow, which has a job for each version.
+  ...[22, 24, 26].map((version) => ({
+    group: 'versions',
+    claim: `tests pass on Node ${version}`,
+    run: `npx --yes --package node@${version} -- ${vitest} --project quick --maxWorkers=1 ${nodeDependent}`,
+  })),
+
+  {
+    group: 'floods',
+    claim: 'floods of hostile clients cost nothing',
+    run: `${vitest} --project floods`,
+    alone: true,
+  },
+  {
+    group: 'floods',
+    claim: 'the command lists many blobs in constant memory',
+    run: `BLOBS=\${BLOBS:-5000} ${vitest} --project operating`,
+    nightly: { BLOBS: '100000' },
+  },
+]
