@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { describe, expect, test } from 'vitest'
 import { circles, type Import, imports, importsOf, sources } from './support/imports.js'
@@ -108,6 +109,22 @@ describe('imports', () => {
     })
     expect(eager.map(show)).toEqual([])
   })
+})
+
+test('CONTRIBUTING.md draws the arrows that there are, but those to util', () => {
+  const text = readFileSync(new URL('../CONTRIBUTING.md', import.meta.url), 'utf8')
+  const drawn = [...text.matchAll(/^ {2}(\w+ --> \w+)$/gm)].map(([, arrow]) => arrow as string)
+  const room = (file: string) => file.split('/', 1)[0] as string
+  const between = own.filter(({ from, to }) => room(from) !== room(to) && room(to) !== 'util')
+  const real = new Set(between.map(({ from, to }) => `${room(from)} --> ${room(to)}`))
+  expect(drawn.sort()).toEqual([...real].filter((arrow) => !arrow.startsWith('index.ts')).sort())
+})
+
+test('CONTRIBUTING.md names files that exist', () => {
+  const text = readFileSync(new URL('../CONTRIBUTING.md', import.meta.url), 'utf8')
+  const named = [...text.matchAll(/`([a-z]+\/[\w/-]+\.ts)`/g)].map(([, name]) => name as string)
+  expect(named.length).toBeGreaterThan(20)
+  expect(named.filter((name) => !sources.has(name) && !name.startsWith('test/'))).toEqual([])
 })
 
 describe('the reader of imports', () => {
