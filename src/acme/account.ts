@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import type { Clock } from '../util/clock.js'
-import { abortable, follow, sharedController, sleep, withDeadline } from '../util/deadline.js'
+import { abortable, linkAbort, sharedController, sleep, withDeadline } from '../util/deadline.js'
 import { ClosedError, IssuanceError } from '../util/errors.js'
 import { type ChallengeAnswer, type ChallengeType, isToken } from './challenges.js'
 import { AcmeHttp, type PollHint, toProblem } from './http.js'
@@ -108,7 +108,7 @@ export class AcmeAccount {
   /** Until the order's own end, or until the account is closed. */
   #retryTransient<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
     const ended = sharedController()
-    const unlink = follow(ended, [signal, this.#closing.signal])
+    const unlink = linkAbort(ended, [signal, this.#closing.signal])
     return retryTransient(step, this.clock, ended.signal).finally(unlink)
   }
 

@@ -1,6 +1,6 @@
 import { isCacheKey } from '../cache/cert-cache.js'
 import { letsEncryptProduction } from '../certificates/storage-layout.js'
-import { optional, record, text } from '../util/validate.js'
+import { nonEmptyString, optional, plainObject } from '../util/validate.js'
 
 export interface AcmeOptions {
   /** You have read and agree to the CA's terms of service (RFC 8555 section 7.3). Must be `true`. */
@@ -62,12 +62,12 @@ export function checkAcmeOptions(given: Record<string, unknown>): AcmeSettings &
       'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty',
     )
   }
-  optional('CertManager: acme.preferredChain', given.preferredChain, text)
-  optional('CertManager: acme.profile', given.profile, text)
+  optional('CertManager: acme.preferredChain', given.preferredChain, nonEmptyString)
+  optional('CertManager: acme.profile', given.profile, nonEmptyString)
   if (given.externalAccountBinding !== undefined) {
-    const binding = record('CertManager: acme.externalAccountBinding', given.externalAccountBinding)
-    text('CertManager: acme.externalAccountBinding.kid', binding.kid)
-    const hmacKey = text('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
+    const binding = plainObject('CertManager: acme.externalAccountBinding', given.externalAccountBinding)
+    nonEmptyString('CertManager: acme.externalAccountBinding.kid', binding.kid)
+    const hmacKey = nonEmptyString('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
     if (!/^[\w+/\s-]+=*\s*$/.test(hmacKey))
       throw new TypeError('CertManager: acme.externalAccountBinding.hmacKey must be base64url')
   }

@@ -72,7 +72,7 @@ export const isListable = (cache: CertCache): cache is ListableCertCache =>
  * The largest value that the stores here return, in bytes: far above what is stored, and bounded, since one who can
  * write the store must not fill the memory of all who read it.
  */
-export const largestValue: number = 16 * 1024 * 1024
+export const maxValueBytes: number = 16 * 1024 * 1024
 
 const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 

@@ -1,5 +1,5 @@
 import { createSecretKey, KeyObject } from 'node:crypto'
-import { record } from '../util/validate.js'
+import { plainObject } from '../util/validate.js'
 import {
   assertCacheKey,
   assertCertCache,
@@ -63,7 +63,7 @@ export class EncryptedCertCache implements CertCache {
   /** @throws {TypeError} naming the option that is wrong */
   constructor(store: CertCache, options: EncryptedCertCacheOptions) {
     assertCertCache(store, 'EncryptedCertCache: store')
-    const { keys, readPlaintext = false } = record('EncryptedCertCache: options', options)
+    const { keys, readPlaintext = false } = plainObject('EncryptedCertCache: options', options)
     if (typeof readPlaintext !== 'boolean') {
       throw new TypeError('EncryptedCertCache: readPlaintext must be true or false')
     }
@@ -98,12 +98,12 @@ export class EncryptedCertCache implements CertCache {
 
 /** The keys by their ids, the current one first. */
 function keyRing(value: unknown): ReadonlyMap<string, KeyObject> {
-  const { current, previous = [] } = record('EncryptedCertCache: keys', value)
+  const { current, previous = [] } = plainObject('EncryptedCertCache: keys', value)
   if (!Array.isArray(previous)) throw new TypeError('EncryptedCertCache: keys.previous must be an array')
   const ring = new Map<string, KeyObject>()
   for (const [index, entry] of [current, ...previous].entries()) {
     const name = `EncryptedCertCache: keys.${index === 0 ? 'current' : `previous[${index - 1}]`}`
-    const { id, key } = record(name, entry)
+    const { id, key } = plainObject(name, entry)
     if (typeof id !== 'string' || !/^[ -~]{1,32}$/.test(id)) {
       throw new TypeError(`${name}.id must be 1 to 32 characters of printable ASCII`)
     }

@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import { abortable, sharedController, withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError } from '../util/errors.js'
-import { warn } from '../util/safe-call.js'
-import { func, mostInMemory, optional, positiveInteger, record } from '../util/validate.js'
+import { warnUnhandled } from '../util/safe-call.js'
+import { callback, maxMemoryEntries, optional, plainObject, positiveInteger } from '../util/validate.js'
 import {
   assertCacheKey,
   assertCertCache,
@@ -87,11 +87,11 @@ export class LruCertCache implements CertCache {
   /** @throws {TypeError} naming the option that is wrong */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
     assertCertCache(store, 'LruCertCache: store')
-    const { max, onPutFailed, clock } = record('LruCertCache: options', options)
+    const { max, onPutFailed, clock } = plainObject('LruCertCache: options', options)
     this.#store = store
-    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000, mostInMemory) })
+    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000, maxMemoryEntries) })
     this.#clock = optional('LruCertCache: clock', clock, checkClock) ?? systemClock
-    this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, func<PutFailedListener>)
+    this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, callback<PutFailedListener>)
   }
 
   /** The value in memory, without a look at the store. Counts as a use. */
@@ -167,7 +167,7 @@ export class LruCertCache implements CertCache {
     const running = [...this.#productions.values()].map(({ result }) => result)
     const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
     const bound = { ms: closeMs, clock: this.#clock, error }
-    await withDeadline(() => Promise.allSettled(running), bound).catch(warn)
+    await withDeadline(() => Promise.allSettled(running), bound).catch(warnUnhandled)
     await this.#unsaved?.close()
   }
 

@@ -65,8 +65,8 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
   try {
     const leaf = new X509Certificate(bundle.chain)
     if (leaf.checkHost(host, { subject: 'never' }) === undefined) return { fault: 'another host' }
-    if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
-    const validity = validityOf(leaf)
+    if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
+    const validity = parseValidity(leaf)
     if (!validity) return { fault: 'unreadable' }
     const { notBefore, notAfter } = validity
     if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
@@ -85,13 +85,13 @@ interface Validity {
 }
 
 /** In milliseconds since the epoch; `undefined` if one of them is no date. */
-export function validityOf({ validFrom, validTo }: X509Certificate): Validity | undefined {
+export function parseValidity({ validFrom, validTo }: X509Certificate): Validity | undefined {
   const [notBefore, notAfter] = [Date.parse(validFrom), Date.parse(validTo)]
   return Number.isNaN(notBefore) || Number.isNaN(notAfter) ? undefined : { notBefore, notAfter }
 }
 
 /** By a signature: an EC key has a copy of its public half, which checkPrivateKey would compare with the leaf's. */
-export function isKeyOf(leaf: X509Certificate, key: KeyObject): boolean {
+export function keyMatches(leaf: X509Certificate, key: KeyObject): boolean {
   const probe = Buffer.from('acme-cert-cache')
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }

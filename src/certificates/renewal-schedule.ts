@@ -14,7 +14,7 @@ export class RenewalSchedule {
   renewAt = 0
   renewAtSource: RenewAtSource = 'lifetime'
   /** The CA's wish has been asked for, whether it has one or not. */
-  suggested = false
+  windowFetched = false
   /** After the first attempt to renew; twice as long after each further one, up to `checkEveryMs`. */
   readonly #pauseMs: number
   /** A certificate in use is compared with the store so often. */
@@ -32,7 +32,7 @@ export class RenewalSchedule {
     this.#pausedUntil = isNew && renewal.at <= now ? now + Math.ceil(lifetimeMs / 4) : 0
     // Those that were read in one moment are not checked in one moment.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
-    this.due(renewal)
+    this.setRenewalTime(renewal)
   }
 
   /** When a renewal is attempted next. */
@@ -50,28 +50,28 @@ export class RenewalSchedule {
     return Math.min(this.attemptAt, this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
   }
 
-  due({ at, source }: RenewalTime): void {
+  setRenewalTime({ at, source }: RenewalTime): void {
     this.renewAt = at
     this.renewAtSource = source
   }
 
   /** A renewal is attempted now. */
-  attempted(now: number): void {
-    this.pause(now + Math.min(this.#pauseMs * 2 ** this.#attempts, this.checkEveryMs))
+  markAttempted(now: number): void {
+    this.pauseUntil(now + Math.min(this.#pauseMs * 2 ** this.#attempts, this.checkEveryMs))
     this.#attempts += 1
   }
 
-  pause(until: number): void {
+  pauseUntil(until: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, until)
   }
 
   /** What was planned by a clock that has been set back since would not be done for as long as it was ahead. */
-  clockWasAhead(now: number, byMs: number): void {
+  onClockSetBack(now: number, byMs: number): void {
     this.#pausedUntil = Math.min(this.#pausedUntil, Math.max(this.#pausedUntil - byMs, now + this.#pauseMs))
     this.#checkAt = Math.min(this.#checkAt, now)
   }
 
-  checked(now: number): void {
+  markChecked(now: number): void {
     this.#checkAt = now + this.checkEveryMs * (1 + Math.random() / 5)
   }
 }

@@ -68,7 +68,7 @@ export class SecureContexts {
    * What these bytes are good for, for this host, now; `undefined` if for nothing.
    * @param inMemory what is served now: the same bytes, read again, are the same certificate
    */
-  derive(
+  load(
     data: Uint8Array,
     host: string,
     source: LiveCertificate['source'],
@@ -85,9 +85,9 @@ export class SecureContexts {
   }
 
   /** Takes over the CA's wish; `undefined`: it has none. */
-  suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
-    live.schedule.suggested = true
-    live.schedule.due(this.#renewal(live, window))
+  setRenewalWindow(live: LiveCertificate, window: RenewalWindow | undefined): void {
+    live.schedule.windowFetched = true
+    live.schedule.setRenewalTime(this.#renewal(live, window))
   }
 
   #report(host: string, data: Uint8Array, fault: BundleFault): void {

@@ -6,7 +6,7 @@ import { checkBundle, encodeBundle } from '../certificates/certificate-bundle.js
 import { generateKey } from '../certificates/private-key.js'
 import type { KeyType } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
-import { follow, sharedController, withDeadline } from '../util/deadline.js'
+import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
 import {
   CertCacheError,
   ClosedError,
@@ -16,7 +16,7 @@ import {
   StoreError,
   toError,
 } from '../util/errors.js'
-import { warn } from '../util/safe-call.js'
+import { warnUnhandled } from '../util/safe-call.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
 import type { FailureRecord, FailureRecords, Lifetime } from './failure-records.js'
 
@@ -105,7 +105,9 @@ export class Issuer {
   async close(): Promise<void> {
     const { clock } = this.parts
     const error = () => new DeadlineError(`orders were still under way ${closeMs / 1_000} s after close`)
-    await withDeadline(() => Promise.allSettled(this.#orders), { ms: closeMs, clock, error }).catch(warn)
+    await withDeadline(() => Promise.allSettled(this.#orders), { ms: closeMs, clock, error }).catch(
+      warnUnhandled,
+    )
     this.ca.close()
   }
 
@@ -127,9 +129,9 @@ export class Issuer {
     const key = await generateKey(keyType)
     const order = sharedController()
     const { signal } = order
-    const unlink = follow(order, [deadline])
+    const unlink = linkAbort(order, [deadline])
     // What has been finalized is a certificate: then neither a close nor a lost lock throws it away.
-    const untilCommit = follow(order, [closing, lock?.signal])
+    const untilCommit = linkAbort(order, [closing, lock?.signal])
     const proceed = () => {
       signal.throwIfAborted()
       lock?.signal.throwIfAborted()

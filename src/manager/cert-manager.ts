@@ -13,8 +13,8 @@ import { createHttpHandler, type HttpFallback, type HttpHandler } from '../serve
 import { type TlsCallbacks, tlsCallbacks } from '../server/tls-callbacks.js'
 import { sharedController, withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
-import { callSafely, warn } from '../util/safe-call.js'
-import { listOfText, optional, record } from '../util/validate.js'
+import { callSafely, warnUnhandled } from '../util/safe-call.js'
+import { nonEmptyStrings, optional, plainObject } from '../util/validate.js'
 import type { HostStatus } from './certificate-service.js'
 import { composeManager, type ManagerParts } from './compose.js'
 import type { CertManagerEvents, Report } from './events.js'
@@ -32,7 +32,7 @@ const handshakeMs = 30_000
 export class CertManager extends EventEmitter<CertManagerEvents> {
   static {
     // Node calls this when a listener returns a promise that rejects.
-    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warn })
+    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warnUnhandled })
   }
 
   readonly #settings: ManagerSettings
@@ -67,8 +67,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    *   TLS server the first that the client offers.
    */
   tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
-    const { ALPNProtocols } = record('tlsOptions: options', options)
-    const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, listOfText)
+    const { ALPNProtocols } = plainObject('tlsOptions: options', options)
+    const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, nonEmptyStrings)
     return tlsCallbacks(
       {
         fromMemory: (host) => {
@@ -160,7 +160,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     if (known) this.#defaultCertificateServers.update(toCertificate(known))
     this.#parts.renewals.keep([defaultHost]).then(([error]) => {
       if (error) this.#report('handshakeFailed', { host: defaultHost, error })
-    }, warn)
+    }, warnUnhandled)
   }
 
   /** The hosts with a certificate in memory, and those whose last attempt failed (of these, the latest 1,000 or `memory.max`). */

@@ -123,15 +123,15 @@ export class CertificateService {
   async renew(due: LiveCertificate): Promise<void> {
     const { clock, report } = this.#parts
     const { host, schedule } = due
-    schedule.attempted(clock.now())
+    schedule.markAttempted(clock.now())
     try {
       await this.#obtain(host, due)
     } catch (thrown) {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
       // A host that is not allowed any more is asked for as seldom as it is checked.
-      if (error instanceof HostError) schedule.pause(clock.now() + schedule.checkEveryMs)
-      if (error instanceof IssuanceError && error.retryAt) schedule.pause(error.retryAt.getTime())
+      if (error instanceof HostError) schedule.pauseUntil(clock.now() + schedule.checkEveryMs)
+      if (error instanceof IssuanceError && error.retryAt) schedule.pauseUntil(error.retryAt.getTime())
       this.#errors.set(host, error)
       report('renewalFailed', { host, error })
     }
@@ -139,7 +139,7 @@ export class CertificateService {
 
   /** The CA's wish for when to replace a certificate. */
   suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
-    this.#contexts.suggest(live, window)
+    this.#contexts.setRenewalWindow(live, window)
   }
 
   status(): HostStatus[] {
@@ -226,7 +226,7 @@ export class CertificateService {
     const { issue, report, clock } = this.#parts
     const started = clock.now()
     const data = await issue(wanted, lock)
-    const live = this.#contexts.derive(data, wanted.host, 'acme')
+    const live = this.#contexts.load(data, wanted.host, 'acme')
     if (live) {
       this.#onLive(live)
       const event = wanted.served ? 'renewed' : 'issued'
@@ -237,7 +237,7 @@ export class CertificateService {
 
   /** Whether stored bytes may be served, and are newer than a certificate that there is. */
   #acceptNewer(data: Uint8Array, host: string, than: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.derive(data, host, 'store', this.#inMemory(host))
+    const live = this.#contexts.load(data, host, 'store', this.#inMemory(host))
     if (!live || (than && !isNewer(live, than))) return false
     this.#onLive(live)
     return true

@@ -3,7 +3,7 @@ import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
 import { normalizeHost } from '../certificates/hostname.js'
 import { type KeyType, type StorageLayout, storageLayout } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
-import { mostInMemory, oneOf, optional, positiveInteger, record } from '../util/validate.js'
+import { maxMemoryEntries, oneOf, optional, plainObject, positiveInteger } from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
 
 export interface CertManagerOptions {
@@ -45,11 +45,11 @@ export interface ManagerSettings {
 
 /** @throws {TypeError} naming the option that is wrong */
 export function checkManagerOptions(options: CertManagerOptions): ManagerSettings {
-  const given = record('CertManager: options', options)
+  const given = plainObject('CertManager: options', options)
   assertCertCache(given.cache, 'CertManager: cache')
   const keyType = oneOf('CertManager: keyType', given.keyType ?? 'ecdsa-p256', ['ecdsa-p256', 'rsa-2048'])
-  const { keyPrefix, ...acme } = checkAcmeOptions(record('CertManager: acme', given.acme))
-  const memory = record('CertManager: memory', given.memory ?? {})
+  const { keyPrefix, ...acme } = checkAcmeOptions(plainObject('CertManager: acme', given.acme))
+  const memory = plainObject('CertManager: memory', given.memory ?? {})
   const hostPolicy = hostPolicyFunction(given.hostPolicy)
   const defaultHost = optional('CertManager: defaultHost', given.defaultHost, checkHost)
   // What a function says can change.
@@ -60,7 +60,7 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     hostPolicy,
     acme,
     layout: storageLayout(acme.directoryUrl, keyType, keyPrefix),
-    max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, mostInMemory),
+    max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, maxMemoryEntries),
     keyType,
     // Any duration will do: no timer is set to it.
     renewBeforeMs: optional('CertManager: renewBeforeMs', given.renewBeforeMs, positiveInteger),

@@ -125,7 +125,7 @@ export class RenewalScheduler {
   }
 
   #clockWasAhead(now: number, byMs: number): void {
-    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now, byMs)
+    for (const { schedule } of this.#parts.certificates.live()) schedule.onClockSetBack(now, byMs)
     for (const [host, at] of this.#kept) if (Number.isFinite(at)) this.#kept.set(host, Math.min(at, now))
   }
 
@@ -140,7 +140,7 @@ export class RenewalScheduler {
     const { certificates, clock } = this.#parts
     let current = live
     // A renewal looks at the store, too.
-    live.schedule.checked(clock.now())
+    live.schedule.markChecked(clock.now())
     try {
       if (clock.now() < live.schedule.attemptAt) current = (await certificates.refresh(live.host)) ?? live
       await this.#attend(current)
@@ -156,7 +156,7 @@ export class RenewalScheduler {
     const { schedule } = live
     const isDue = () => clock.now() >= schedule.attemptAt
     // Whoever has just started knows nothing of it; it may be for a later time than this machine's own.
-    const isNews = !isDue() || !schedule.suggested
+    const isNews = !isDue() || !schedule.windowFetched
     try {
       if (isNews) certificates.suggest(live, await suggestion(live))
     } catch (thrown) {

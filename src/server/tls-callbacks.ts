@@ -1,7 +1,7 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
 import { normalizeHost } from '../certificates/hostname.js'
-import { callSafely, warn } from '../util/safe-call.js'
+import { callSafely, warnUnhandled } from '../util/safe-call.js'
 
 /** What `https.createServer`, `http2.createSecureServer` and `tls.createServer` take. */
 export interface TlsCallbacks {
@@ -56,11 +56,11 @@ export function tlsCallbacks(
     try {
       found = contextFor(servername, validations.has(this as object) ? (this as ServerSocket) : undefined)
     } catch (thrown) {
-      warn(thrown)
+      warnUnhandled(thrown)
     }
     if (!(found instanceof Promise)) return callback(null, found)
     const failed = (thrown: unknown) => {
-      warn(thrown)
+      warnUnhandled(thrown)
       return undefined
     }
     found.catch(failed).then((context) => callSafely(() => callback(null, context)))
@@ -87,7 +87,7 @@ export function tlsCallbacks(
       const wanted = alpnProtocols ?? protocolsOf(socket.server)
       return wanted ? wanted.find((protocol) => protocols.includes(protocol)) : protocols[0]
     } catch (thrown) {
-      warn(thrown)
+      warnUnhandled(thrown)
       return undefined
     }
   }

@@ -12,7 +12,7 @@ export function sharedController(): AbortController {
  * Lets a controller abort with the first of `sources`, until the returned function is called. Unlike
  * `AbortSignal.any`, which on Node 20 may lose a source to the garbage collector, it holds them.
  */
-export function follow(
+export function linkAbort(
   controller: AbortController,
   sources: readonly (AbortSignal | undefined)[],
 ): () => void {
@@ -48,7 +48,7 @@ export async function withDeadline<T>(
   bound: { ms: number; clock: Clock; error: () => Error; signal?: AbortSignal | undefined },
 ): Promise<T> {
   const controller = sharedController()
-  const unlink = follow(controller, [bound.signal])
+  const unlink = linkAbort(controller, [bound.signal])
   const cancel = bound.clock.after(bound.ms, () => controller.abort(bound.error()))
   try {
     return await abortable(work(controller.signal), controller.signal)

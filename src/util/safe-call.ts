@@ -7,13 +7,13 @@ import { toError } from './errors.js'
 export function callSafely(call: () => unknown): void {
   try {
     const result = call()
-    if (result instanceof Promise) result.catch(warn)
+    if (result instanceof Promise) result.catch(warnUnhandled)
   } catch (thrown) {
-    warn(thrown)
+    warnUnhandled(thrown)
   }
 }
 
 /** A failure that is nobody's who waits for something. */
-export function warn(thrown: unknown): void {
+export function warnUnhandled(thrown: unknown): void {
   process.emitWarning(`acme-cert-cache: ${toError(thrown).stack}`, 'CertCacheWarning')
 }

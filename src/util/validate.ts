@@ -1,7 +1,7 @@
 // Every option is checked once, at construction, by one of these; each message names the option.
 
 /** The memory's slots are made beforehand: 16 MB for so many. */
-export const mostInMemory = 1_000_000
+export const maxMemoryEntries = 1_000_000
 
 export function positiveInteger(
   name: string,
@@ -23,22 +23,22 @@ export function milliseconds(name: string, value: unknown, longest: number = 2 *
   )
 }
 
-export function text(name: string, value: unknown): string {
+export function nonEmptyString(name: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
   throw new TypeError(`${name} must be a non-empty string, not ${show(value)}`)
 }
 
-export function listOfText(name: string, value: unknown): string[] {
-  if (Array.isArray(value) && value.length > 0) return value.map((item) => text(name, item))
+export function nonEmptyStrings(name: string, value: unknown): string[] {
+  if (Array.isArray(value) && value.length > 0) return value.map((item) => nonEmptyString(name, item))
   throw new TypeError(`${name} must be a non-empty array of strings, not ${show(value)}`)
 }
 
-export function flag(name: string, value: unknown): boolean {
+export function boolean(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value
   throw new TypeError(`${name} must be true or false, not ${show(value)}`)
 }
 
-export function func<T>(name: string, value: unknown): T {
+export function callback<T>(name: string, value: unknown): T {
   if (typeof value === 'function') return value as T
   throw new TypeError(`${name} must be a function, not ${show(value)}`)
 }
@@ -64,7 +64,7 @@ export function keyPrefix(name: string, value: unknown): string {
 }
 
 /** An object of options, as opposed to the string or the nothing that was passed in its place. */
-export function record(name: string, value: unknown): Record<string, unknown> {
+export function plainObject(name: string, value: unknown): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   throw new TypeError(`${name} must be an object, not ${show(value)}`)
 }

@@ -1,5 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { type BundleFault, decodeBundle, isKeyOf, validityOf } from '../../certificates/certificate-bundle.js'
+import {
+  type BundleFault,
+  decodeBundle,
+  keyMatches,
+  parseValidity,
+} from '../../certificates/certificate-bundle.js'
 import { toError } from '../../util/errors.js'
 import { printable } from '../console/arguments.js'
 import { isEncrypted } from './encrypted.js'
@@ -34,7 +39,7 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
       .split(/(?<=-----END CERTIFICATE-----\n)/)
       .map((block) => new X509Certificate(block))
     const leaf = chain[0] as X509Certificate
-    const validity = validityOf(leaf)
+    const validity = parseValidity(leaf)
     if (!validity) return { fault: 'unreadable' }
     const certificate = {
       chain,
@@ -44,7 +49,7 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
       serialNumber: leaf.serialNumber,
       ...validity,
     }
-    if (!isKeyOf(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch', certificate }
+    if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch', certificate }
     return certificate
   } catch (thrown) {
     return { fault: 'unreadable', detail: printable(toError(thrown).message) }

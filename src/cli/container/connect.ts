@@ -6,7 +6,7 @@ import {
   storageLayout,
 } from '../../certificates/storage-layout.js'
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
-import { advice, storeErrorFrom } from '../../stores/azure/errors.js'
+import { advice, toStoreError } from '../../stores/azure/errors.js'
 import {
   type AzureConnectOptions,
   isContainerName,
@@ -148,7 +148,7 @@ async function bounded<T>(ask: (signal: AbortSignal) => Promise<T>, what: string
   } catch (thrown) {
     // An answer without a body has only its status.
     if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
-    const failure = thrown instanceof StoreError ? thrown : storeErrorFrom(thrown, what, container)
+    const failure = thrown instanceof StoreError ? thrown : toStoreError(thrown, what, container)
     if (failure === 'BlobNotFound') return undefined
     throw failure
   }

@@ -7,14 +7,14 @@ import {
   isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
-  largestValue,
+  maxValueBytes,
 } from '../../cache/cert-cache.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
-import { keyPrefix, milliseconds, record } from '../../util/validate.js'
+import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
-import { advice, storeErrorFrom } from './errors.js'
+import { advice, toStoreError } from './errors.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
 import { retrying } from './retry.js'
 
@@ -45,7 +45,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     if (typeof container?.getBlockBlobClient !== 'function') {
       throw new TypeError('AzureBlobCertCache: container must be a ContainerClient of @azure/storage-blob')
     }
-    const { prefix, timeoutMs } = record('AzureBlobCertCache: options', options)
+    const { prefix, timeoutMs } = plainObject('AzureBlobCertCache: options', options)
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
     this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
@@ -143,7 +143,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
       const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
       if (!readableStreamBody) throw new Error('the SDK returned no body')
       // Reading on would keep the connection, and cost what is not wanted.
-      if ((contentLength ?? 0) > largestValue) {
+      if ((contentLength ?? 0) > maxValueBytes) {
         ;(readableStreamBody as Readable).destroy()
         const container = this.#container.containerName
         throw new StoreError(
@@ -211,7 +211,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
       )
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = storeErrorFrom(thrown, what, this.#container.containerName)
+      const error = toStoreError(thrown, what, this.#container.containerName)
       if (error === 'BlobNotFound') return undefined
       throw error
     }

@@ -34,11 +34,7 @@ export const tokenAdvice =
  * The SDK's error as ours, or `'BlobNotFound'`: the one answer that means that a key does not exist.
  * The cause is a copy of the telling fields: the original holds the request with its credentials.
  */
-export function storeErrorFrom(
-  thrown: unknown,
-  what: string,
-  container: string,
-): StoreError | 'BlobNotFound' {
+export function toStoreError(thrown: unknown, what: string, container: string): StoreError | 'BlobNotFound' {
   const error = toError(thrown) as Error & RestErrorLike
   const serviceCode = error.details?.errorCode ?? error.code
   if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'

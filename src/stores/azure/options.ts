@@ -1,4 +1,4 @@
-import { flag, optional, record, text } from '../../util/validate.js'
+import { boolean, nonEmptyString, optional, plainObject } from '../../util/validate.js'
 
 export interface AzureBlobCertCacheOptions {
   /**
@@ -67,16 +67,16 @@ export const wrong = (option: string, what: string): TypeError =>
 
 /** @throws {TypeError} naming the option that is wrong or missing */
 export function checkConnectOptions(options: AzureConnectOptions): CheckedConnectOptions {
-  const given = record('AzureBlobCertCache.connect: options', options)
+  const given = plainObject('AzureBlobCertCache.connect: options', options)
   const of = <T>(name: string, check: (name: string, value: unknown) => T) =>
     optional(`AzureBlobCertCache.connect: ${name}`, given[name], check)
-  const containerName = text('AzureBlobCertCache.connect: containerName', given.containerName)
-  const accountName = of('accountName', text)
-  const accountKey = of('accountKey', text)
-  const connectionString = of('connectionString', text)
-  const endpoint = parseEndpoint(of('endpoint', text))
-  of('createContainer', flag)
-  of('allowAnonymousRead', flag)
+  const containerName = nonEmptyString('AzureBlobCertCache.connect: containerName', given.containerName)
+  const accountName = of('accountName', nonEmptyString)
+  const accountKey = of('accountKey', nonEmptyString)
+  const connectionString = of('connectionString', nonEmptyString)
+  const endpoint = parseEndpoint(of('endpoint', nonEmptyString))
+  of('createContainer', boolean)
+  of('allowAnonymousRead', boolean)
   // Both become parts of a URL, and the key signs what is sent there.
   if (!isContainerName(containerName))
     throw wrong('containerName', 'must be 3 to 63 lower-case letters, digits and single hyphens')

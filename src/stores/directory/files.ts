@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs'
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { largestValue } from '../../cache/cert-cache.js'
+import { maxValueBytes } from '../../cache/cert-cache.js'
 import { StoreError } from '../../util/errors.js'
 import { errnoOf, unless } from './errors.js'
 
@@ -15,7 +15,7 @@ export async function readWhole(file: string, attempt = 1): Promise<Uint8Array |
     try {
       const found = await handle.stat()
       if (!found.isFile()) throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
-      if (found.size > largestValue) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
+      if (found.size > maxValueBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
       return await handle.readFile()
     } finally {
       await handle.close()

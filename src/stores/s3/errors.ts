@@ -30,7 +30,7 @@ const advice: Record<ServiceErrorCode, string> = {
  * The SDK's error as ours, or `'NoSuchKey'`: the one answer that means that an object does not exist.
  * The cause is a copy of the telling fields: the original holds the answer with what was signed.
  */
-export function storeErrorFrom(thrown: unknown, what: string, bucket: string): StoreError | 'NoSuchKey' {
+export function toStoreError(thrown: unknown, what: string, bucket: string): StoreError | 'NoSuchKey' {
   const error = toError(thrown) as Error & ServiceErrorLike
   const statusCode = error.$metadata?.httpStatusCode
   if (statusCode === 404 && error.name === 'NoSuchKey') return 'NoSuchKey'

@@ -7,11 +7,11 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { largestValue } from '../../cache/cert-cache.js'
+import { maxValueBytes } from '../../cache/cert-cache.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
-import { storeErrorFrom } from './errors.js'
+import { toStoreError } from './errors.js'
 
 /** What is used of the SDK's `S3Client`, so that no version of the SDK is required to be the same one. */
 export interface S3ClientLike {
@@ -62,7 +62,7 @@ export class S3Objects {
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
       const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(at), { abortSignal })
       if (!Body) throw new Error('the SDK returned no body')
-      if ((ContentLength ?? 0) > largestValue) {
+      if ((ContentLength ?? 0) > maxValueBytes) {
         ;(Body as Readable).destroy()
         throw new StoreError(
           'ERR_STORE_ENTRY',
@@ -159,7 +159,7 @@ export class S3Objects {
       return await this.inTime(what, signal, operation)
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = storeErrorFrom(thrown, what, this.#bucket)
+      const error = toStoreError(thrown, what, this.#bucket)
       if (error === 'NoSuchKey') return undefined
       throw error
     }

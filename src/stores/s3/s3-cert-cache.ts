@@ -9,7 +9,7 @@ import {
 } from '../../cache/cert-cache.js'
 import { releaseIfLate } from '../../cache/lease.js'
 import type { StoreError } from '../../util/errors.js'
-import { keyPrefix, milliseconds, oneOf, record, text } from '../../util/validate.js'
+import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { conditionsIgnored } from './conditional-writes.js'
 import { S3Locks } from './lock.js'
 import { type S3ClientLike, S3Objects } from './objects.js'
@@ -59,8 +59,8 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     if (typeof client?.send !== 'function') {
       throw new TypeError('S3CertCache: client must be an S3Client of @aws-sdk/client-s3')
     }
-    this.#bucket = text('S3CertCache: bucket', bucket)
-    const { prefix, timeoutMs, serverSideEncryption } = record('S3CertCache: options', options)
+    this.#bucket = nonEmptyString('S3CertCache: bucket', bucket)
+    const { prefix, timeoutMs, serverSideEncryption } = plainObject('S3CertCache: options', options)
     this.#objects = new S3Objects(client, this.#bucket, {
       prefix: keyPrefix('S3CertCache: prefix', prefix ?? ''),
       timeoutMs: milliseconds('S3CertCache: timeoutMs', timeoutMs ?? 5_000, 300_000),

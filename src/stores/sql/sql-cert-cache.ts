@@ -11,7 +11,7 @@ import { holdLease } from '../../cache/lease.js'
 import { systemClock } from '../../util/clock.js'
 import { sleep, withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
-import { milliseconds, record } from '../../util/validate.js'
+import { milliseconds, plainObject } from '../../util/validate.js'
 import { type Database, databaseOf, type SqlDatabase } from './database.js'
 import type { Connection, SqlValue } from './drivers/connection.js'
 import { isConflict, isThereByNow, sqlErrorFrom, sqlTimeout } from './drivers/errors.js'
@@ -56,7 +56,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   constructor(database: SqlDatabase, options: SqlCertCacheOptions = {}) {
     this.#database = databaseOf(database)
-    const { table, timeoutMs } = record('SqlCertCache: options', options)
+    const { table, timeoutMs } = plainObject('SqlCertCache: options', options)
     this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = statementsFor(this.#database.dialect, this.#table)
     this.#timeoutMs = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)

@@ -1,4 +1,4 @@
-import { largestValue } from '../../cache/cert-cache.js'
+import { maxValueBytes } from '../../cache/cert-cache.js'
 import { leaseMs } from '../../cache/lease.js'
 import type { Dialect } from './drivers/connection.js'
 
@@ -88,7 +88,7 @@ export function statementsFor(dialect: Dialect, table: string): Statements {
   const updated = flavour.onDuplicate(key, (inserted) => `data = ${inserted('data')}, updated_at = ${now}`)
   return {
     // What is too large never leaves the database.
-    get: `select case when length(data) <= ${largestValue} then data end as data from ${values} where ${key} = ?`,
+    get: `select case when length(data) <= ${maxValueBytes} then data end as data from ${values} where ${key} = ?`,
     put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${updated}`,
     delete: `delete from ${values} where ${key} = ?`,
     list:
