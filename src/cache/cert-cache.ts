@@ -2,66 +2,82 @@ import { CacheKeyError } from '../util/errors.js'
 
 /** Options of one store operation. */
 export interface CacheOperationOptions {
-  /** Aborting it rejects the operation with the signal's reason; what the store did by then is unknown. */
+  /**
+   * Rejects the operation with the signal's reason when it aborts. Whether the store has carried out the operation is
+   * then unknown.
+   */
   signal?: AbortSignal | undefined
 }
 
 /**
- * Byte store shared by the fleet: Go's `autocert.Cache`, with promises.
+ * A byte store shared by the fleet: Go's `autocert.Cache`, with promises.
  *
- * Keys are printable ASCII without `\ / : * ? " < > |`, not empty, not `.` or `..`; an implementation
- * refuses others with a {@link CacheKeyError} before it does anything. Keys that end in `+lock` are reserved: some stores
- * keep locks there, and a lock destroys what was put under its key. Values are opaque bytes, up to 1 MiB.
+ * Keys are printable ASCII without `\ / : * ? " < > |`, not empty, not `.` or `..`. An implementation rejects any other
+ * key with a {@link CacheKeyError} before it makes a request. Keys that end in `+lock` are reserved: some stores
+ * keep their locks under these keys, and a lock overwrites a value stored there.
+ *
+ * Values are opaque bytes, up to 1 MiB.
  */
 export interface CertCache {
-  /** Resolves with `undefined` when there is no such key; rejects when that could not be told. */
+  /** Returns the value, or `undefined` if the key does not exist. Rejects if the store cannot tell. */
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined>
-  /** Writes the whole value, or rejects; readers see the former value or this one, never a mixture. */
+  /** Writes the whole value atomically: a concurrent reader gets the old value or the new one, never a mixture. */
   put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void>
-  /** Resolves when the key is absent too. */
+  /** Deletes the value. Also resolves if the key does not exist. */
   delete(key: string, options?: CacheOperationOptions): Promise<void>
 }
 
 /**
- * A {@link CertCache} that can also exclude the other machines: an optional capability, looked for at run time.
+ * A {@link CertCache} with locks that exclude other machines. Locking is an optional capability, detected at run time
+ * by the presence of `tryLock`.
  */
 export interface LockingCertCache extends CertCache {
   /**
-   * Takes the lock of this name, a key of the store, for as long as the process lives and can prove it.
-   * Resolves with `undefined` when somebody else holds it; rejects when that could not be told.
+   * Acquires the lock with this name, which has the alphabet of keys. Returns `undefined` if another holder has the
+   * lock. Rejects if the store cannot tell.
    *
-   * A holder that dies loses the lock within a minute. The lock says nothing about what the former holder did:
-   * read again what it was to protect.
+   * The lock is held until it is released, as long as the process is alive and can renew it. If the holder dies, the
+   * lock expires within one minute.
+   *
+   * The lock does not guarantee that a former holder completed its work. After acquiring it, read the protected data
+   * again.
    */
   tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
 }
 
+/** A lock that this process holds. */
 export interface CertCacheLock {
   /**
-   * Aborts as soon as the lock is lost or can no longer be proved held. Read this property anew before each step
-   * that must not be done twice: the process may have been stopped for longer than the lock lasts.
+   * Aborts when the lock is lost or can no longer be proved held. Read this property again before each step that must
+   * not happen twice: the process may have been suspended for longer than the lock lasts.
    */
   readonly signal: AbortSignal
-  /** Gives the lock back. Harmless when it was lost; never takes it from another holder. */
+  /** Releases the lock. If the lock was lost, does nothing: a lock that another holder has acquired is not released. */
   release(): Promise<void>
 }
 
 export const isLocking = (cache: CertCache): cache is LockingCertCache =>
   typeof (cache as Partial<LockingCertCache>).tryLock === 'function'
 
-/** What a listing says of a key. */
+/** One entry of a listing. */
 export interface CertCacheEntry {
-  /** The key. Also those of locks, `<name>+lock`, where the store keeps them so. */
+  /** The key. Includes the locks, `<name>+lock`, where the store keeps them under such keys. */
   readonly name: string
-  /** In bytes. */
+  /** The size of the value in bytes. */
   readonly size: number
-  /** When it was last written. */
+  /** The time of the last write. */
   readonly modified: Date
 }
 
-/** A {@link CertCache} that can say what is in it: an optional capability, for tools and not for handshakes. */
+/**
+ * A {@link CertCache} that can list its entries. Listing is an optional capability, for tools; handshakes do not need
+ * it.
+ */
 export interface ListableCertCache extends CertCache {
-  /** In no particular order, page by page as it is read, so with constant memory; rejects as `get` does. */
+  /**
+   * Iterates over all entries, in no particular order. Pages are requested as they are consumed, so memory use is
+   * constant. Rejects as `get` does.
+   */
   list(options?: CacheOperationOptions): AsyncIterable<CertCacheEntry>
 }
 
@@ -69,8 +85,8 @@ export const isListable = (cache: CertCache): cache is ListableCertCache =>
   typeof (cache as Partial<ListableCertCache>).list === 'function'
 
 /**
- * The largest value that the stores here return, in bytes: far above what is stored, and bounded, since one who can
- * write the store must not fill the memory of all who read it.
+ * The largest value that the stores of this package return: 16 MiB, far above the size of any certificate chain.
+ * Without a bound, anyone with write access to the store could exhaust the memory of every reader.
  */
 export const maxValueBytes: number = 16 * 1024 * 1024
 
@@ -79,7 +95,7 @@ const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
 export const isCacheKey = (key: string): boolean => keyAlphabet.test(key) && key !== '.' && key !== '..'
 
 /**
- * Checks a cache key (or a prefix of one) against the alphabet that every store can represent.
+ * Checks that a cache key, or a prefix of one, is in the alphabet that every store supports.
  * @throws {CacheKeyError} naming the key and the rule
  */
 export function assertCacheKey(key: string): void {
@@ -90,7 +106,10 @@ export function assertCacheKey(key: string): void {
   )
 }
 
-/** Throws a TypeError unless `cache` has the three methods of a {@link CertCache}. */
+/**
+ * Checks that `cache` has the three methods of a {@link CertCache}.
+ * @throws {TypeError} naming the option
+ */
 export function assertCertCache(cache: unknown, name: string): asserts cache is CertCache {
   const candidate = cache as Partial<CertCache> | null | undefined
   const methods = [candidate?.get, candidate?.put, candidate?.delete]

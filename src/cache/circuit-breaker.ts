@@ -1,33 +1,36 @@
 import type { Clock } from '../util/clock.js'
 import { StoreError } from '../util/errors.js'
 
-/** So many failures in a row, of whatever operations, and the store counts as down. */
-const threshold = 5
-/** For so long nothing is asked of it then; twice as long each time that it still fails. */
-const firstPauseMs = 1_000
-const longestPauseMs = 15_000
+/** Consecutive failures, of any operations, after which the breaker opens. */
+const failureThreshold = 5
+/** How long the breaker stays open at first. Doubles each time that the probe fails. */
+const minOpenMs = 1_000
+const maxOpenMs = 15_000
 
-/** An operation of a store, for example `get`, and the key that it is about. */
-interface Asked {
+/** A store operation, such as `get`, and the key it concerns. */
+interface KeyOperation {
   readonly operation: string
   readonly key: string
 }
 
 /**
- * Keeps a store that is down from costing each operation its whole time-out. While it is open, operations fail at once
- * with the store's last error; after a pause one of them is let through, and if that succeeds all are.
+ * Spares callers the full time-out of every operation while the store is down.
  *
- * As long as one key alone has failed, it is open for that key alone: whatever is wrong with it need not be wrong with
+ * After five consecutive failures the breaker opens for 1 s and rejects operations with the last error. Then it lets
+ * one operation through as a probe. If the probe succeeds the breaker closes; otherwise it opens again, for 2 s, 4 s
+ * … 15 s.
+ *
+ * As long as only one key has failed, the breaker opens for that key alone: the fault may lie with the entry instead of
  * the store.
  */
 export class CircuitBreaker {
   #failures = 0
-  /** The key that has failed; `several` if it was not always the same. */
-  #failing: { readonly key: string } | 'several' | undefined
-  #last: StoreError | undefined
-  #pauseMs = firstPauseMs
+  /** The only key that has failed, or `several`. */
+  #failedKey: { readonly key: string } | 'several' | undefined
+  #lastError: StoreError | undefined
+  #openMs = minOpenMs
   #openUntil = 0
-  #probing = false
+  #isProbing = false
 
   private readonly clock: Clock
 
@@ -35,70 +38,74 @@ export class CircuitBreaker {
     this.clock = clock
   }
 
-  /** @throws {StoreError} without calling `call`, while the store counts as down */
-  async run<T>(asked: Asked, call: () => Promise<T>): Promise<T> {
-    const probe = this.#isOpenFor(asked.key)
-    if (probe) this.#admitProbe()
+  /**
+   * Calls `call` and counts its outcome.
+   * @throws {StoreError} without calling `call`, while the breaker is open
+   */
+  async run<T>(request: KeyOperation, call: () => Promise<T>): Promise<T> {
+    const isProbe = this.#isOpenFor(request.key)
+    if (isProbe) this.#startProbe()
     try {
       const result = await call()
-      this.#works()
+      this.#close()
       return result
     } catch (thrown) {
-      if (!(thrown instanceof StoreError)) throw thrown // a caller gave up; says nothing of the store
-      if (isDown(thrown, asked)) this.#fails(thrown, asked.key, probe)
-      else this.#works()
+      if (!(thrown instanceof StoreError)) throw thrown // the caller aborted: no news about the store
+      if (isOutage(thrown, request)) this.#recordFailure(thrown, request.key, isProbe)
+      else this.#close()
       throw thrown
     } finally {
-      if (probe) this.#probing = false
+      if (isProbe) this.#isProbing = false
     }
   }
 
   #isOpenFor(key: string): boolean {
-    if (this.#failures < threshold || this.#failing === undefined) return false
-    return this.#failing === 'several' || this.#failing.key === key
+    if (this.#failures < failureThreshold || this.#failedKey === undefined) return false
+    return this.#failedKey === 'several' || this.#failedKey.key === key
   }
 
-  #admitProbe(): void {
+  /** @throws {StoreError} if it is too early for a probe, or another probe is running */
+  #startProbe(): void {
     const waitMs = this.#openUntil - this.clock.now()
-    const last = this.#last as StoreError
-    // Longer than any pause: the clock was set back.
-    const tooEarly = waitMs > 0 && waitMs <= longestPauseMs
-    if (tooEarly || this.#probing) {
-      const when = tooEarly ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
+    const lastError = this.#lastError as StoreError
+    // More than maxOpenMs means that the clock was set back.
+    const isTooEarly = waitMs > 0 && waitMs <= maxOpenMs
+    if (isTooEarly || this.#isProbing) {
+      const when = isTooEarly ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
       throw new StoreError(
-        last.code,
-        `the store failed ${this.#failures} times in a row, and is asked ${when}: ${last.message}`,
-        { cause: last, statusCode: last.statusCode },
+        lastError.code,
+        `the store failed ${this.#failures} times in a row, and is asked ${when}: ${lastError.message}`,
+        { cause: lastError, statusCode: lastError.statusCode },
       )
     }
-    this.#probing = true
+    this.#isProbing = true
   }
 
-  #works(): void {
+  #close(): void {
     this.#failures = 0
-    this.#failing = undefined
-    this.#pauseMs = firstPauseMs
+    this.#failedKey = undefined
+    this.#openMs = minOpenMs
   }
 
-  #fails(error: StoreError, key: string, probe: boolean): void {
+  #recordFailure(error: StoreError, key: string, isProbe: boolean): void {
     const wasOpen = this.#isOpenFor(key)
-    this.#last = error
+    this.#lastError = error
     this.#failures += 1
-    if (this.#failing === undefined) this.#failing = { key }
-    else if (this.#failing !== 'several' && this.#failing.key !== key) this.#failing = 'several'
-    // Those that were under way when it opened say nothing new.
-    if (probe || (!wasOpen && this.#isOpenFor(key))) {
-      this.#openUntil = this.clock.now() + this.#pauseMs
-      this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs)
+    if (this.#failedKey === undefined) this.#failedKey = { key }
+    else if (this.#failedKey !== 'several' && this.#failedKey.key !== key) this.#failedKey = 'several'
+    // Operations that were already running when the breaker opened do not extend it.
+    if (isProbe || (!wasOpen && this.#isOpenFor(key))) {
+      this.#openUntil = this.clock.now() + this.#openMs
+      this.#openMs = Math.min(this.#openMs * 2, maxOpenMs)
     }
   }
 }
 
 /**
- * As opposed to an answer that concerns one entry alone (a conflict, a value that is too large or that can't be
- * decrypted), and to locks that are not permitted, which can be done without.
+ * Returns false for errors about a single entry (a conflict, an oversized or undecryptable value), and for a missing
+ * permission to lock, because the store works without locks.
  */
-function isDown({ code, statusCode = 500 }: StoreError, { operation }: Asked): boolean {
+function isOutage({ code, statusCode = 500 }: StoreError, { operation }: KeyOperation): boolean {
   if (code === 'ERR_STORE_DECRYPT' || code === 'ERR_STORE_ENTRY') return false
   if (code === 'ERR_STORE_PERMISSION' && operation === 'lock') return false
   return code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429

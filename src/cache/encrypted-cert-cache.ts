@@ -10,57 +10,57 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from './cert-cache.js'
-import { failure, isPlaintext, open, seal } from './envelope.js'
+import { decryptError, isPlaintext, open, seal } from './envelope.js'
 
-/** A key for AES-256. */
+/** An AES-256 key. */
 export interface EncryptionKey {
   /**
-   * Its name: 1 to 32 characters of printable ASCII, unique among the keys. It is stored in the clear with each
-   * value, so that the value is decrypted with the right key. Never give another key the same id.
+   * Identifies the key: 1 to 32 characters of printable ASCII, unique among the keys. The id is stored unencrypted with
+   * each value, to select the key for decryption. Never reuse an id for another key.
    */
   readonly id: string
-  /** 32 random bytes, or a secret `KeyObject` of 32 bytes. Bytes are copied: you may overwrite them afterwards. */
+  /** 32 random bytes, or a secret `KeyObject` of 32 bytes. Bytes are copied: you may overwrite yours afterwards. */
   readonly key: Uint8Array | KeyObject
 }
 
-/** The keys of a fleet, alike on all machines but during a rotation. */
+/** The keys of a fleet: the same on all machines, except during a key rotation. */
 export interface EncryptionKeys {
-  /** What is put is encrypted with it. Change it before 2^32 values (NIST SP 800-38D section 8.3). */
+  /** Encrypts new values. Rotate it before it has encrypted 2^32 values (NIST SP 800-38D section 8.3). */
   readonly current: EncryptionKey
-  /** Further keys that values may be encrypted with. Default: none. */
+  /** Further keys for decryption only. Default: none. */
   readonly previous?: readonly EncryptionKey[]
 }
 
 export interface EncryptedCertCacheOptions {
   readonly keys: EncryptionKeys
   /**
-   * Whether values that are not encrypted are read, too: for the time of a migration. As long as it is `true`,
-   * whoever can write the store can put such values into it. Default: `false`, they are an error.
+   * Whether `get` returns values that are not encrypted. Set this to `true` only during a migration: until you remove
+   * it, anyone with write access to the store can plant unencrypted values. Default: `false`; such values are an error.
    */
   readonly readPlaintext?: boolean
 }
 
 /**
- * Any {@link CertCache} with its values encrypted, each bound to its cache key: AES-256-GCM, from `node:crypto`.
+ * Encrypts the values of any {@link CertCache} with AES-256-GCM (`node:crypto`), and binds each value to its cache key.
  *
- * Hidden: the values. Not hidden: the cache keys, so the hosts, and the values' sizes and times. Not prevented: that
- * whoever can write the store deletes a value or puts back an older one of the same cache key. Go's `autocert` can't
- * read such a store.
+ * The values are confidential. The cache keys are not, and so neither are the host names; nor are the sizes and times
+ * of the values. Anyone with write access to the store can delete a value, or restore an older value of the same cache
+ * key. Go's `autocert` cannot read the store.
  *
- * What can't be decrypted (an unknown key, a wrong one, tampered, truncated, not encrypted) is a `StoreError` with
- * the code `ERR_STORE_DECRYPT`, never a miss.
+ * A value that cannot be decrypted (unknown or wrong key, tampered with, truncated, not encrypted) is a `StoreError`
+ * with the code `ERR_STORE_DECRYPT`, never a miss.
  */
 export class EncryptedCertCache implements CertCache {
-  /** The store's own, if it has locks; no such property otherwise. */
+  /** The store's `tryLock`. The property does not exist if the store has no locks. */
   declare readonly tryLock?: LockingCertCache['tryLock']
-  /** The store's own, if it has one; no such property otherwise. Sizes are those of the encrypted values. */
+  /** The store's `list`, with the sizes of the encrypted values. The property does not exist if the store has no `list`. */
   declare readonly list?: ListableCertCache['list']
   readonly #store: CertCache
   readonly #currentId: string
   readonly #keys: ReadonlyMap<string, KeyObject>
   readonly #readPlaintext: boolean
 
-  /** @throws {TypeError} naming the option that is wrong */
+  /** @throws {TypeError} naming the invalid option */
   constructor(store: CertCache, options: EncryptedCertCacheOptions) {
     assertCertCache(store, 'EncryptedCertCache: store')
     const { keys, readPlaintext = false } = plainObject('EncryptedCertCache: options', options)
@@ -68,19 +68,20 @@ export class EncryptedCertCache implements CertCache {
       throw new TypeError('EncryptedCertCache: readPlaintext must be true or false')
     }
     this.#store = store
-    this.#keys = keyRing(keys)
+    this.#keys = toKeyRing(keys)
     this.#currentId = this.#keys.keys().next().value as string
     this.#readPlaintext = readPlaintext
-    if (isLocking(store)) this.tryLock = (name, bound) => store.tryLock(name, bound)
-    if (isListable(store)) this.list = (bound) => store.list(bound)
+    if (isLocking(store)) this.tryLock = (...args) => store.tryLock(...args)
+    if (isListable(store)) this.list = (...args) => store.list(...args)
   }
 
-  /** @throws {StoreError} `ERR_STORE_DECRYPT` if there is a value that can't be decrypted */
+  /** @throws {StoreError} `ERR_STORE_DECRYPT` if the value exists but cannot be decrypted */
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     assertCacheKey(key)
     const stored = await this.#store.get(key, options)
     if (!stored || (this.#readPlaintext && isPlaintext(stored))) return stored
-    if (isPlaintext(stored)) throw failure(key, 'it is not encrypted; `readPlaintext` is for a migration')
+    if (isPlaintext(stored))
+      throw decryptError(key, 'it is not encrypted; `readPlaintext` is for a migration')
     return open(stored, key, this.#keys)
   }
 
@@ -96,8 +97,8 @@ export class EncryptedCertCache implements CertCache {
   }
 }
 
-/** The keys by their ids, the current one first. */
-function keyRing(value: unknown): ReadonlyMap<string, KeyObject> {
+/** Validates the keys and returns them by id, the current key first. */
+function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
   const { current, previous = [] } = plainObject('EncryptedCertCache: keys', value)
   if (!Array.isArray(previous)) throw new TypeError('EncryptedCertCache: keys.previous must be an array')
   const ring = new Map<string, KeyObject>()
@@ -108,13 +109,13 @@ function keyRing(value: unknown): ReadonlyMap<string, KeyObject> {
       throw new TypeError(`${name}.id must be 1 to 32 characters of printable ASCII`)
     }
     if (ring.has(id)) throw new TypeError(`${name}.id is that of another key`)
-    ring.set(id, secretKey(`${name}.key`, key))
+    ring.set(id, toSecretKey(`${name}.key`, key))
   }
   return ring
 }
 
-/** Its bytes are outside of the JavaScript heap, and no inspection or serialisation shows them. */
-function secretKey(name: string, value: unknown): KeyObject {
+/** Returns a `KeyObject`: it keeps the bytes outside the JavaScript heap, and never shows them when inspected or serialised. */
+function toSecretKey(name: string, value: unknown): KeyObject {
   const key = value instanceof Uint8Array && value.byteLength === 32 ? createSecretKey(value) : value
   if (key instanceof KeyObject && key.type === 'secret' && key.symmetricKeySize === 32) return key
   throw new TypeError(`${name} must be 32 bytes: a Uint8Array, or a secret KeyObject`)

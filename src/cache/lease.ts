@@ -1,130 +1,140 @@
 import { LockLostError, StoreError } from '../util/errors.js'
 import type { CertCacheLock } from './cert-cache.js'
 
-/** How long a lease lasts from the request that took or renewed it, for the store's part. */
+/** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
 const renewEveryMs = 10_000
-/** After a renewal that failed without saying that the lease is lost. */
+/** The delay after a failed renewal that did not tell whether the lease is lost. */
 const retryRenewalMs = 2_000
-/** A lease counts as lost this long before its end: what it protects takes time to arrive, too. */
-const marginMs = 5_000
+/** The holder gives up this long before the lease ends in the store, because the requests it protects take time to arrive. */
+const safetyMarginMs = 5_000
 
-/** Without being renewed. */
-const provenMs = leaseMs - marginMs
+/** How long the holder relies on the lease after the last acquire or renewal. */
+const holdMs = leaseMs - safetyMarginMs
 
-/** The monotonic clock stands still while a machine is suspended; the other one can be set to anything. */
-interface Moment {
+/**
+ * A point in time on both clocks. The monotonic clock stops while the machine is suspended; the system clock can be set
+ * to any time.
+ */
+interface Instant {
   readonly monotonic: number
-  readonly wall: number
+  readonly system: number
 }
-const momentOfNow = (): Moment => ({ monotonic: performance.now(), wall: Date.now() })
-/** What passed since then by either clock, in ms: too much ends a lease early, which harms nobody. */
-const since = ({ monotonic, wall }: Moment): number =>
-  Math.max(performance.now() - monotonic, Date.now() - wall)
+const currentInstant = (): Instant => ({ monotonic: performance.now(), system: Date.now() })
+/** Returns the milliseconds since `instant` by the faster clock. Overestimating is safe: the lease ends early. */
+const elapsedSince = ({ monotonic, system }: Instant): number =>
+  Math.max(performance.now() - monotonic, Date.now() - system)
 
-/** One holder's lease in a store, where it ends by itself after {@link leaseMs}. Each step is bounded by the store. */
+/**
+ * One holder's lease in a store. The store ends the lease {@link leaseMs} after it was acquired or last renewed. The
+ * store bounds the duration of each method.
+ */
 export interface Lease {
-  /** Resolves with `false` if somebody else has it; rejects if that could not be told. */
+  /** Returns false if another holder has the lease. Rejects if the store cannot tell. */
   acquire(): Promise<boolean>
-  /** Resolves with `false` if it is not this holder's any more; rejects if that could not be told. */
+  /** Returns false if this holder has lost the lease. Rejects if the store cannot tell. */
   renew(): Promise<boolean>
-  /** Ends it if it is this holder's; otherwise does nothing. */
+  /** Ends the lease if this holder has it; otherwise does nothing. */
   remove(): Promise<unknown>
 }
 
-/** Takes the lease and renews it until it is released or lost. `undefined` if somebody else has it. */
+/**
+ * Acquires the lease and renews it every 10 s until it is released or lost. Returns `undefined` if another holder has
+ * the lease.
+ */
 export async function holdLease(name: string, lease: Lease): Promise<CertCacheLock | undefined> {
-  const from = momentOfNow()
+  const requestedAt = currentInstant()
   try {
     if (!(await lease.acquire())) return undefined
-    if (since(from) >= provenMs) {
-      const seconds = provenMs / 1_000
+    if (elapsedSince(requestedAt) >= holdMs) {
+      const seconds = holdMs / 1_000
       throw new StoreError(
         'ERR_STORE_TIMEOUT',
         `the lock of ${name} was given after more than ${seconds} s: too late to rely on it`,
       )
     }
   } catch (error) {
-    // What timed out may have been granted all the same, and would keep everybody out until it ends.
-    lease.remove().catch(() => 'it ends by itself')
+    // The store may have granted the lease after the time-out. It would then block every machine until it expires.
+    lease.remove().catch(() => 'the lease expires in the store')
     throw error
   }
-  return new HeldLease(name, lease, from)
+  return new HeldLease(name, lease, requestedAt)
 }
 
-/** Settles as `bounded` lets it. A lock that is given when nobody waits for it any more is given back. */
+/** Bounds the wait for a lock, and releases a lock that is granted after the wait has ended. */
 export async function releaseIfLate(
-  taking: Promise<CertCacheLock | undefined>,
-  bounded: (taking: Promise<CertCacheLock | undefined>) => Promise<CertCacheLock | undefined>,
+  acquisition: Promise<CertCacheLock | undefined>,
+  waitFor: (acquisition: Promise<CertCacheLock | undefined>) => Promise<CertCacheLock | undefined>,
 ): Promise<CertCacheLock | undefined> {
   try {
-    return await bounded(taking)
+    return await waitFor(acquisition)
   } catch (error) {
-    taking.then((lock) => lock?.release()).catch(() => 'it ends by itself')
+    acquisition.then((lock) => lock?.release()).catch(() => 'the lock expires in the store')
     throw error
   }
 }
 
 class HeldLease implements CertCacheLock {
   readonly #lost = new AbortController()
-  /** From before the request that proved it. */
-  #proof: Moment
-  #renewal: NodeJS.Timeout | undefined
-  #expiry: NodeJS.Timeout | undefined
-  #released = false
-  // Not TypeScript's private fields: the store's client has the credentials, and shows them when it is inspected.
+  /** Taken before the request that last acquired or renewed the lease. */
+  #provenAt: Instant
+  #renewalTimer: NodeJS.Timeout | undefined
+  #expiryTimer: NodeJS.Timeout | undefined
+  #isReleased = false
+  // Not TypeScript's `private`: the lease refers to the client with the store's credentials, which inspect() would show.
   readonly #name: string
   readonly #lease: Lease
 
-  constructor(name: string, lease: Lease, from: Moment) {
+  constructor(name: string, lease: Lease, requestedAt: Instant) {
     this.#name = name
     this.#lease = lease
-    this.#proof = from
-    this.#proved(from)
+    this.#provenAt = requestedAt
+    this.#extend(requestedAt)
   }
 
   get signal(): AbortSignal {
-    // Asked after a pause of the process or the machine, before the timer for it had its turn.
-    if (since(this.#proof) >= provenMs) this.#lose('it could not be renewed in time')
+    // After a suspension of the process or the machine, this runs before the expiry timer fires.
+    if (elapsedSince(this.#provenAt) >= holdMs) this.#lose('it could not be renewed in time')
     return this.#lost.signal
   }
 
   async release(): Promise<void> {
-    this.#released = true
-    clearTimeout(this.#renewal)
-    clearTimeout(this.#expiry)
+    this.#isReleased = true
+    clearTimeout(this.#renewalTimer)
+    clearTimeout(this.#expiryTimer)
     await this.#lease.remove()
   }
 
-  #proved(from: Moment): void {
-    this.#proof = from
-    clearTimeout(this.#expiry)
-    const passed = since(from)
-    this.#expiry = setTimeout(() => this.#lose('it could not be renewed in time'), provenMs - passed).unref()
-    this.#renewIn(Math.max(0, renewEveryMs - passed))
+  #extend(requestedAt: Instant): void {
+    this.#provenAt = requestedAt
+    clearTimeout(this.#expiryTimer)
+    const elapsedMs = elapsedSince(requestedAt)
+    const expire = () => this.#lose('it could not be renewed in time')
+    this.#expiryTimer = setTimeout(expire, holdMs - elapsedMs).unref()
+    this.#renewIn(Math.max(0, renewEveryMs - elapsedMs))
   }
 
   #renewIn(ms: number): void {
-    this.#renewal = setTimeout(() => void this.#renew(), ms).unref()
+    this.#renewalTimer = setTimeout(() => void this.#renew(), ms).unref()
   }
 
   async #renew(): Promise<void> {
-    const from = momentOfNow()
+    const requestedAt = currentInstant()
     try {
-      const held = await this.#lease.renew()
-      if (this.#released || this.#lost.signal.aborted) return
-      if (!held) return this.#lose('somebody else has taken it')
-      this.#proved(from)
+      const isHeld = await this.#lease.renew()
+      if (this.#isReleased || this.#lost.signal.aborted) return
+      if (!isHeld) return this.#lose('somebody else has taken it')
+      this.#extend(requestedAt)
     } catch {
-      // The store did not say that it is lost; until it expires there is time to ask again.
-      if (!this.#released && !this.#lost.signal.aborted) this.#renewIn(retryRenewalMs)
+      // The lease may still be held: retry until it expires.
+      if (!this.#isReleased && !this.#lost.signal.aborted) this.#renewIn(retryRenewalMs)
     }
   }
 
-  #lose(why: string): void {
-    clearTimeout(this.#renewal)
-    clearTimeout(this.#expiry)
+  #lose(reason: string): void {
+    clearTimeout(this.#renewalTimer)
+    clearTimeout(this.#expiryTimer)
     if (this.#lost.signal.aborted) return
-    this.#lost.abort(new LockLostError(`the lock of ${this.#name} is lost: ${why}`))
+    this.#lost.abort(new LockLostError(`the lock of ${this.#name} is lost: ${reason}`))
   }
 }

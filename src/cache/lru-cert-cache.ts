@@ -12,113 +12,115 @@ import {
   type CertCacheLock,
 } from './cert-cache.js'
 import type { PendingWrites, PutFailedListener } from './pending-writes.js'
+import { SharedReads } from './shared-reads.js'
 
 export interface LruCertCacheOptions {
   /**
-   * How many values are kept in memory: a whole number from 1 to 1,000,000, default 1,000. A certificate with its key takes
-   * about 3 KiB here; under a `CertManager` its live `SecureContext` adds about 40 KiB, so 1,000 hosts in use
-   * take some 50 MB, and up to 350 MB where many more hosts than that come and go.
+   * Maximum number of values in memory: a whole number from 1 to 1,000,000. Default: 1,000.
+   *
+   * A certificate with its key takes about 3 KiB. Under a `CertManager` its live `SecureContext` adds about 40 KiB: 1,000
+   * hosts in use take about 50 MB, and up to 350 MB if many more than 1,000 hosts come and go.
    */
   max?: number
   /**
-   * Called when the store did not take a value that `getOrPut` produced. The value is served from memory and
-   * the put repeated after `retryInMs`. Default: a Node process warning.
+   * Called when the store rejects a value that `getOrPut` produced. The value is served from memory, and the put is
+   * retried after `retryInMs` milliseconds. Default: emits a Node process warning.
    */
   onPutFailed?: (failure: { key: string; error: Error; retryInMs: number }) => void
-  /** Time, for tests. Default: the system's. */
+  /** The time source, for tests. Default: the system clock. */
   clock?: Clock
 }
 
 export interface GetOrPutOptions extends CacheOperationOptions {
   /**
-   * Whether a value from memory or the store will do. One that it refuses (expired, truncated, …) is a miss;
-   * it stays in the store until the new one replaces it. Default: every value will do.
+   * Returns whether a value from memory or the store is usable. An unusable value (expired, truncated, …) is a miss; it
+   * stays in the store until the new value replaces it. Default: accepts every value.
    */
   accept?: (data: Uint8Array) => boolean
   /**
-   * Called on a miss before the fleet's lock is taken, and now and then while another machine has it; should it reject,
-   * so does `getOrPut`. Default: nothing.
+   * Called on a miss: before the fleet's lock is requested, and repeatedly while another machine holds the lock. If it
+   * rejects, so does `getOrPut`. Default: none.
    */
   beforeLock?: () => Promise<unknown>
 }
 
 /**
- * Makes a value. The lock is the fleet's for the key, if the store has locks: read its `signal` anew before each
- * step that must not be done twice.
+ * Produces a value. `lock` is the fleet's lock for the key, if the store has locks. Read its `signal` again before each
+ * step that must not happen twice.
  */
 export type Produce = (lock?: Pick<CertCacheLock, 'signal'>) => Promise<Uint8Array>
 
-/** How long a close waits for values in production. */
+/** How long `close()` waits for values that are being produced. */
 const closeMs = 15_000
 
-/** A store read that all callers who want the same key share. A write to the key makes it out of date. */
-interface Read {
-  readonly value: Promise<Uint8Array | undefined>
-  outdated: boolean
-}
-
-/** A call of `produce` that all callers who want the same key share. */
+/** A call of `produce` that all callers with the same key share. */
 interface Production {
   readonly result: Promise<Uint8Array>
-  /** The stored value that would not do for the caller who started it. */
+  /** The stored value that the first caller did not accept. */
   readonly refused: Uint8Array | undefined
 }
 
 /**
- * The memory tier: any {@link CertCache} behind a bounded LRU, with one store read per key at a time however
- * many callers there are. Itself a `CertCache`.
+ * Puts a bounded in-memory LRU in front of any {@link CertCache}. Concurrent reads of a key share one store read. Is
+ * itself a `CertCache`.
  *
- * A value in memory is not compared with the store again; what another machine wrote in its place is seen when
- * `getOrPut`'s `accept` refuses the value in memory, or after it was evicted. Values are not copied: do not
- * change the bytes that went in or came out.
+ * A value in memory is not compared with the store again. A value that another machine has written since is seen after
+ * the one in memory is evicted, or not accepted by the `accept` option of `getOrPut`. Values are not copied: do not
+ * modify the bytes that you pass in or receive.
  */
 export class LruCertCache implements CertCache {
   readonly #store: CertCache
   readonly #memory: LRUCache<string, Uint8Array>
   readonly #clock: Clock
   readonly #onPutFailed: PutFailedListener | undefined
-  #unsaved: PendingWrites | undefined
+  #pendingWrites: PendingWrites | undefined
   readonly #closing = sharedController()
-  // Work in flight is not kept in the LRU (as its `fetch` would): an eviction there would abort it or let a
-  // second caller start it again. These maps hold an entry only while its promise is pending.
-  readonly #reads = new Map<string, Read>()
+  // Pending work is not in the LRU, as it would be with LRUCache's `fetch`: an eviction would abort it, or let a second
+  // caller start it again. Reads and productions are kept only while they are pending.
+  readonly #reads: SharedReads
   readonly #productions = new Map<string, Production>()
 
-  /** @throws {TypeError} naming the option that is wrong */
+  /** @throws {TypeError} naming the invalid option */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
     assertCertCache(store, 'LruCertCache: store')
     const { max, onPutFailed, clock } = plainObject('LruCertCache: options', options)
     this.#store = store
-    this.#memory = new LRUCache({ max: positiveInteger('LruCertCache: max', max ?? 1_000, maxMemoryEntries) })
+    this.#reads = new SharedReads(store)
+    this.#memory = new LRUCache({
+      max: positiveInteger('LruCertCache: max', max ?? 1_000, maxMemoryEntries),
+    })
     this.#clock = optional('LruCertCache: clock', clock, checkClock) ?? systemClock
     this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, callback<PutFailedListener>)
   }
 
-  /** The value in memory, without a look at the store. Counts as a use. */
+  /**
+   * Returns the value in memory without reading the store. Counts as a use: the value becomes the most recently used
+   * one.
+   */
   peek(key: string): Uint8Array | undefined {
-    return this.#memory.get(key) ?? this.#unsaved?.get(key)
+    return this.#memory.get(key) ?? this.#pendingWrites?.get(key)
   }
 
-  /** The values in memory, most recently used first. */
+  /** Returns the values in memory, most recently used first. */
   values(): IterableIterator<Uint8Array> {
     return this.#memory.values()
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     assertCacheKey(key)
-    return this.peek(key) ?? (await this.#fromStore(key, () => true, options?.signal))?.data
+    return this.peek(key) ?? (await this.#readStore(key, () => true, options?.signal))?.data
   }
 
   /**
-   * Looks at the store past memory, and keeps what it has now if `accept` wants it in place of the value in
-   * memory; that one stays otherwise, also if the store has none any more.
+   * Reads the store even if the value is in memory. Replaces the value in memory with the stored one if `accept` returns
+   * true for it. Otherwise, and if the key is no longer in the store, memory is unchanged.
    */
   async refresh(
     key: string,
     { accept = () => true, signal }: Pick<GetOrPutOptions, 'accept' | 'signal'> = {},
   ): Promise<void> {
     assertCacheKey(key)
-    if (!this.#unsaved?.get(key)) await this.#fromStore(key, accept, signal)
+    if (!this.#pendingWrites?.get(key)) await this.#readStore(key, accept, signal)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
@@ -133,13 +135,15 @@ export class LruCertCache implements CertCache {
   }
 
   /**
-   * The value in memory, else in the store, else `produce()`: once for any number of concurrent callers, who
-   * share its failure too, and, if the store has locks, once for all machines. What it produced is kept in memory
-   * and put into the store; should the store not take it, it is served all the same, and the put repeated until
-   * it succeeds: see `onPutFailed`. As long as it can, this machine keeps the lock meanwhile.
+   * Returns the value from memory, else from the store, else from `produce()`.
    *
-   * Rejects with the store's error if the store could not tell: `produce` is called only on a certain miss.
-   * Aborting `signal` ends this caller's wait, not the work.
+   * `produce` runs once for any number of concurrent callers, who share its rejection too. If the store has locks, it
+   * runs once for the whole fleet. The produced value is kept in memory and put into the store. If the put fails, the
+   * value is served from memory and the put is retried until it succeeds: see `onPutFailed`. Until then this machine keeps
+   * the fleet's lock as long as it can.
+   *
+   * Rejects with the store's error if the store cannot tell whether the key exists: `produce` runs only after a
+   * definite miss. Aborting `signal` ends this caller's wait, not the work.
    */
   async getOrPut(
     key: string,
@@ -147,65 +151,54 @@ export class LruCertCache implements CertCache {
     { accept = () => true, beforeLock, signal }: GetOrPutOptions = {},
   ): Promise<Uint8Array> {
     assertCacheKey(key)
-    const known = this.peek(key)
-    if (known && accept(known)) return known
+    const inMemory = this.peek(key)
+    if (inMemory && accept(inMemory)) return inMemory
     const running = this.#productions.get(key)
     if (running) return this.#join(running, accept, signal)
-    const stored = await this.#fromStore(key, accept, signal)
-    if (stored?.accepted) return stored.data
-    const make = () => this.#produce(key, produce, accept, beforeLock)
-    const production = this.#productions.get(key) ?? this.#startProduction(key, make, stored?.data)
+    const stored = await this.#readStore(key, accept, signal)
+    if (stored?.isAccepted) return stored.data
+    const start = () => this.#produce(key, produce, accept, beforeLock)
+    const production = this.#productions.get(key) ?? this.#startProduction(key, start, stored?.data)
     return this.#join(production, accept, signal)
   }
 
   /**
-   * Ends the wait for other machines, and tries once more to store what the store would not take so far.
-   * @throws {AggregateError} of the puts that failed again
+   * Stops waiting for other machines, waits up to 15 s for values that are being produced, and retries each failed put
+   * once more.
+   * @throws {AggregateError} with the errors of the puts that failed again
    */
   async close(): Promise<void> {
     this.#closing.abort(new ClosedError('the LruCertCache was closed'))
     const running = [...this.#productions.values()].map(({ result }) => result)
     const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
-    const bound = { ms: closeMs, clock: this.#clock, error }
-    await withDeadline(() => Promise.allSettled(running), bound).catch(warnUnhandled)
-    await this.#unsaved?.close()
+    const deadline = { ms: closeMs, clock: this.#clock, error }
+    await withDeadline(() => Promise.allSettled(running), deadline).catch(warnUnhandled)
+    await this.#pendingWrites?.close()
   }
 
-  /** What the store has now; kept in memory if it is accepted. */
-  async #fromStore(key: string, accept: (data: Uint8Array) => boolean, signal: AbortSignal | undefined) {
-    for (;;) {
-      const read = this.#reads.get(key) ?? this.#startRead(key)
-      const data = await abortable(read.value, signal)
-      if (read.outdated) continue // by a write meanwhile: an old value or an old miss must not win over it
+  /** Reads the store, and keeps the value in memory if it is accepted. */
+  #readStore(key: string, accept: (data: Uint8Array) => boolean, signal: AbortSignal | undefined) {
+    return this.#reads.read(key, signal, (data) => {
       if (!data) return undefined
-      const accepted = accept(data)
-      if (accepted) this.#memory.set(key, data)
-      return { data, accepted }
-    }
-  }
-
-  #startRead(key: string): Read {
-    const value = Promise.resolve(this.#store.get(key)).finally(() => {
-      if (this.#reads.get(key) === read) this.#reads.delete(key)
+      const isAccepted = accept(data)
+      if (isAccepted) this.#memory.set(key, data)
+      return { data, isAccepted }
     })
-    const read: Read = { value, outdated: false }
-    this.#reads.set(key, read)
-    return read
   }
 
   #startProduction(
     key: string,
-    make: () => Promise<Uint8Array>,
+    start: () => Promise<Uint8Array>,
     refused: Uint8Array | undefined,
   ): Production {
-    const result = make().finally(() => this.#productions.delete(key))
-    result.catch(() => undefined) // whoever waits for it handles it; nobody may be left to
+    const result = start().finally(() => this.#productions.delete(key))
+    result.catch(() => undefined) // callers handle the rejection, but all of them may have stopped waiting
     const production: Production = { result, refused }
     this.#productions.set(key, production)
     return production
   }
 
-  /** The result of a production; or what it is to replace, for a caller who is content with that. */
+  /** Returns the stored value if this caller accepts it, unlike the first caller; else the result of the production. */
   #join(
     { result, refused }: Production,
     accept: (data: Uint8Array) => boolean,
@@ -221,13 +214,13 @@ export class LruCertCache implements CertCache {
     beforeLock: (() => Promise<unknown>) | undefined,
   ): Promise<Uint8Array> {
     await beforeLock?.()
-    // Most processes of a fleet never come here.
+    // Loaded on demand: most processes of a fleet never produce a value.
     const [{ runOncePerFleet }, { PendingWrites }] = await Promise.all([
       import('./once-per-fleet.js'),
       import('./pending-writes.js'),
     ])
-    this.#unsaved ??= new PendingWrites(this.#store, this.#clock, this.#onPutFailed)
-    const unsaved = this.#unsaved
+    this.#pendingWrites ??= new PendingWrites(this.#store, this.#clock, this.#onPutFailed)
+    const pendingWrites = this.#pendingWrites
     return runOncePerFleet({
       store: this.#store,
       name: key,
@@ -235,42 +228,35 @@ export class LruCertCache implements CertCache {
       signal: this.#closing.signal,
       ...(beforeLock && { check: beforeLock }),
       find: async () => {
-        // A read that began before the lock was taken tells nothing.
-        this.#outdateReads(key)
-        const stored = await this.#fromStore(key, accept, undefined)
-        return stored?.accepted ? stored.data : undefined
+        // A read that started before the lock was acquired may have missed a peer's write.
+        this.#reads.invalidate(key)
+        const stored = await this.#readStore(key, accept, undefined)
+        return stored?.isAccepted ? stored.data : undefined
       },
       work: async (lock) => {
         const data = await produce(lock)
-        // From here on it is not lost any more, whatever becomes of lock and store.
-        this.#outdateReads(key)
+        // From here on the value is safe in memory, even if the lock is lost or the put fails.
+        this.#reads.invalidate(key)
         this.#memory.set(key, data)
         const onAdopted = (adopted: Uint8Array) => this.#memory.set(key, adopted)
-        const outcome = await unsaved.put(key, data, { lock, accept, onAdopted })
-        this.#outdateReads(key)
-        return { value: data, keepsLock: outcome === 'kept' }
+        const outcome = await pendingWrites.put(key, data, { lock, accept, onAdopted })
+        this.#reads.invalidate(key)
+        return { value: data, keepsLock: outcome === 'pending' }
       },
     })
   }
 
   async #write(key: string, write: () => Promise<void>): Promise<void> {
-    this.#unsaved?.supersede(key)
-    this.#outdateReads(key)
-    // Until the store has answered, and if it fails, nobody knows what it holds.
+    this.#pendingWrites?.supersede(key)
+    this.#reads.invalidate(key)
+    // What the store holds is unknown until it answers, and after a failure.
     this.#memory.delete(key)
     try {
       await write()
     } finally {
-      this.#outdateReads(key)
-      // What was read in the meantime.
+      this.#reads.invalidate(key)
+      // Reads during the write may have put a value back.
       this.#memory.delete(key)
     }
-  }
-
-  #outdateReads(key: string): void {
-    const read = this.#reads.get(key)
-    if (!read) return
-    read.outdated = true
-    this.#reads.delete(key)
   }
 }

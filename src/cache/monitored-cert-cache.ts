@@ -11,14 +11,17 @@ import {
 } from './cert-cache.js'
 import { CircuitBreaker } from './circuit-breaker.js'
 
-/** The bound for stores that keep none of their own; ours end long before. */
-const operationMs = 30_000
+/** The time-out of an operation, for stores without one of their own. The stores of this package time out earlier. */
+const timeoutMs = 30_000
 
 export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
 type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void
 
-/** A manager's view of the user's store: every operation ends, at once while it is down; every failure is reported once. */
+/**
+ * Wraps the user's store for a manager. Every operation has a time-out, fails fast while the store is down (see
+ * {@link CircuitBreaker}), and reports its failure once to `onFailure`. The result has locks if the store has locks.
+ */
 export function monitorCertCache(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
   return isLocking(store)
     ? new MonitoredLockingCertCache(store, clock, onFailure)
@@ -40,9 +43,9 @@ class MonitoredCertCache<S extends CertCache> implements CertCache {
   }
 
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
-    return this.run('get', key, options, async (bounded) => {
-      // What many clients have for a miss is null.
-      const data: unknown = (await this.store.get(key, bounded)) ?? undefined
+    return this.run('get', key, options, async (callOptions) => {
+      // Many client libraries return null for a missing key.
+      const data: unknown = (await this.store.get(key, callOptions)) ?? undefined
       if (data === undefined || isUint8Array(data)) return data
       throw new TypeError(
         `get resolved with a value of type ${typeof data}, and not with a Uint8Array, or undefined for a miss`,
@@ -51,24 +54,25 @@ class MonitoredCertCache<S extends CertCache> implements CertCache {
   }
 
   put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
-    return this.run('put', key, options, (bounded) => this.store.put(key, data, bounded))
+    return this.run('put', key, options, (callOptions) => this.store.put(key, data, callOptions))
   }
 
   delete(key: string, options?: CacheOperationOptions): Promise<void> {
-    return this.run('delete', key, options, (bounded) => this.store.delete(key, bounded))
+    return this.run('delete', key, options, (callOptions) => this.store.delete(key, callOptions))
   }
 
+  /** Runs `call` through the circuit breaker. */
   protected run<T>(
     operation: StoreOperation,
     key: string,
     options: CacheOperationOptions | undefined,
     call: (options: { signal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
-    return this.#breaker.run({ operation, key }, () => this.bounded(operation, key, options, call))
+    return this.#breaker.run({ operation, key }, () => this.runOnce(operation, key, options, call))
   }
 
-  /** Past the breaker. */
-  protected async bounded<T>(
+  /** Runs `call` with the time-out and reports its failure, bypassing the circuit breaker. */
+  protected async runOnce<T>(
     operation: StoreOperation,
     key: string,
     options: CacheOperationOptions | undefined,
@@ -77,18 +81,18 @@ class MonitoredCertCache<S extends CertCache> implements CertCache {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `the store did not ${operation} ${key} within ${operationMs / 1_000} s`,
+        `the store did not ${operation} ${key} within ${timeoutMs / 1_000} s`,
       )
     try {
       return await withDeadline(async (signal) => call({ signal }), {
-        ms: operationMs,
+        ms: timeoutMs,
         clock: this.clock,
         error: timeout,
         signal: options?.signal,
       })
     } catch (thrown) {
       if (options?.signal?.aborted) throw thrown
-      const error = asStoreError(thrown, operation, key)
+      const error = toStoreError(thrown, operation, key)
       this.onFailure({ operation, key, error })
       throw error
     }
@@ -96,16 +100,16 @@ class MonitoredCertCache<S extends CertCache> implements CertCache {
 }
 
 class MonitoredLockingCertCache extends MonitoredCertCache<LockingCertCache> implements LockingCertCache {
-  #warned = false
+  #hasWarned = false
 
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    const lock = await this.#lock(name, options)
+    const lock = await this.#tryLock(name, options)
     if (!lock) return undefined
-    const lost = () => this.onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
-    lock.signal.addEventListener('abort', lost, { once: true })
+    const onLost = () => this.onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
+    lock.signal.addEventListener('abort', onLost, { once: true })
     const release = () => {
-      lock.signal.removeEventListener('abort', lost)
-      return this.bounded('unlock', name, undefined, () => lock.release())
+      lock.signal.removeEventListener('abort', onLost)
+      return this.runOnce('unlock', name, undefined, () => lock.release())
     }
     return {
       get signal() {
@@ -115,34 +119,37 @@ class MonitoredLockingCertCache extends MonitoredCertCache<LockingCertCache> imp
     }
   }
 
-  async #lock(name: string, options: CacheOperationOptions | undefined): Promise<CertCacheLock | undefined> {
+  async #tryLock(
+    name: string,
+    options: CacheOperationOptions | undefined,
+  ): Promise<CertCacheLock | undefined> {
     try {
-      return await this.run('lock', name, options, async (bounded) => {
-        const granted = await this.store.tryLock(name, bounded)
-        if (!bounded.signal.aborted) return granted
-        // Nobody waits for it any more.
-        await granted?.release()
+      return await this.run('lock', name, options, async (callOptions) => {
+        const lock = await this.store.tryLock(name, callOptions)
+        if (!callOptions.signal.aborted) return lock
+        // The caller has timed out or aborted.
+        await lock?.release()
         return undefined
       })
     } catch (thrown) {
-      if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') this.#warn(thrown)
+      if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') this.#warnOnce(thrown)
       throw thrown
     }
   }
 
-  /** Without locks everything works, so that nobody would notice. */
-  #warn({ message }: StoreError): void {
-    if (this.#warned) return
-    this.#warned = true
+  /** Warns about missing locks, which would otherwise go unnoticed: certificates are still ordered, once per machine. */
+  #warnOnce({ message }: StoreError): void {
+    if (this.#hasWarned) return
+    this.#hasWarned = true
     process.emitWarning(`no locks, so each machine orders for itself: ${message}`, 'CertCacheWarning')
   }
 }
 
-/** Stores of other people throw what they like. */
-function asStoreError(thrown: unknown, operation: StoreOperation, key: string): CertCacheError {
+/** Converts whatever a user's store throws. */
+function toStoreError(thrown: unknown, operation: StoreOperation, key: string): CertCacheError {
   if (thrown instanceof CertCacheError) return thrown
   const { message, name, stack } = toError(thrown)
-  // A copy: the original may hold a request with its credentials.
+  // A copy: the original may refer to the request and its credentials.
   const cause = Object.assign(new Error(message), { name, stack })
   return new StoreError('ERR_STORE_FAILED', `the store could not ${operation} ${key}: ${message}`, { cause })
 }

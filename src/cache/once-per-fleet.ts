@@ -3,57 +3,59 @@ import { sleep } from '../util/deadline.js'
 import { DeadlineError, StoreError } from '../util/errors.js'
 import { type CertCache, type CertCacheLock, isLocking } from './cert-cache.js'
 
-/** What a loser of the race for a lock waits between two requests to the store; up to a third more. */
+/** The delay between two store requests while another machine holds the lock. Up to a third is added at random. */
 const pollMs = 1_000
-/** A lock that is lost again and again: something takes it away, and each time something was done for nothing. */
-const mostLost = 3
-/** A holder works for 5 minutes at most, and its lock outlives it by less than one. */
-const waitMs = 7 * 60_000
+/** Attempts whose lock was lost, after which the work is given up: each attempt may have repeated a costly step. */
+const maxLostLocks = 3
+/** Longer than a holder can take: it works for 5 minutes at most, and its lock outlives it by less than 1 minute. */
+const maxWaitMs = 7 * 60_000
 
-/** Work that is to be done once for all machines. */
+/** Work that one machine does for the whole fleet. */
 export interface FleetWork<T> {
   readonly store: CertCache
-  /** The key that the work is for; its lock has the same name. */
+  /** The key that the work concerns, and the name of its lock. */
   readonly name: string
   readonly clock: Clock
+  /** Aborts the wait for other machines. */
   readonly signal: AbortSignal
-  /** What the work leads to, if it is done by now; past any memory. */
+  /** Returns the result if it is already in the store, or `undefined`. Bypasses any memory tier. */
   find(): Promise<T | undefined>
-  /** Rejects if there is no use in waiting, as the work has failed for somebody else. Default: that can't be known. */
+  /** Rejects if waiting is pointless because the work has failed on another machine. Default: waits until the end. */
   check?(): Promise<unknown>
   /**
-   * Does the work; afterwards the lock is given back, unless `keepsLock` says that this will be done later. If it
-   * rejects and the lock is lost, everything begins again. The lock is `undefined` where the store has none: once
-   * per process, then.
+   * Does the work. The lock is released afterwards, unless `keepsLock` is true: then the caller releases it later. If
+   * the work rejects and the lock is lost, starts over. The lock is `undefined` if the store has no locks or does not
+   * permit them; the work is then done once per process.
    */
   work(lock: CertCacheLock | undefined): Promise<{ value: T; keepsLock?: boolean }>
 }
 
 /**
- * Does a piece of work under the fleet's lock, after another look whether it was done meanwhile. Those who don't
- * get the lock poll the store, until the result is there or the lock is free.
+ * Does the work under the fleet's lock, unless the result is in the store after the lock was acquired. A machine that
+ * does not get the lock polls until the result is in the store or the lock is free.
+ * @throws {DeadlineError} after 7 minutes
  */
 export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   const { store, name, clock, signal, find, work, check } = fleetWork
   if (!isLocking(store)) return (await work(undefined)).value
-  const end = clock.now() + waitMs
+  const giveUpAt = clock.now() + maxWaitMs
   const tryLock = () =>
     store.tryLock(name, { signal }).catch((thrown: unknown) => {
-      // To be reported, and mended; until then a certificate ordered twice is better than none.
+      // The store wrapper reports this once. A certificate that is ordered twice is better than none.
       if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION')
-        return 'not allowed' as const
+        return 'not permitted' as const
       throw thrown
     })
-  let lost = 0
-  for (let turn = 0; clock.now() < end; turn++) {
+  let lostLocks = 0
+  for (let turn = 0; clock.now() < giveUpAt; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
-    // One request a turn: whether the lock is free, whether the work has failed, whether it is done.
+    // One request per turn, in rotation: is the lock free, has the work failed, is the result there?
     if (turn % 3 === 0) {
       const lock = await tryLock()
-      if (lock === 'not allowed') return (await find()) ?? (await work(undefined)).value
-      const result = lock && (await underLock(lock, fleetWork))
+      if (lock === 'not permitted') return (await find()) ?? (await work(undefined)).value
+      const result = lock && (await runUnderLock(lock, fleetWork))
       if (result !== undefined) return result
-      if (lock && ++lost === mostLost) throw lock.signal.reason
+      if (lock && ++lostLocks === maxLostLocks) throw lock.signal.reason
     } else if (turn % 3 === 1 && check) {
       await check()
     } else {
@@ -61,11 +63,11 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
       if (found !== undefined) return found
     }
   }
-  throw new DeadlineError(`other machines have been at work on ${name} for ${waitMs / 60_000} minutes`)
+  throw new DeadlineError(`other machines have been at work on ${name} for ${maxWaitMs / 60_000} minutes`)
 }
 
-/** `undefined` if the lock was lost on the way. */
-async function underLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>): Promise<T | undefined> {
+/** Returns `undefined` if the work failed because the lock was lost. */
+async function runUnderLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>): Promise<T | undefined> {
   let keepsLock: boolean | undefined
   try {
     const found = await find()
@@ -77,15 +79,15 @@ async function underLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>): 
     if (lock.signal.aborted) return undefined
     throw error
   } finally {
-    if (!keepsLock) await release(lock)
+    if (!keepsLock) await releaseQuietly(lock)
   }
 }
 
-/** Never rejects: should it fail, the lock ends by itself, and the work is done all the same. */
-export async function release(lock: CertCacheLock): Promise<void> {
+/** Releases a lock and ignores failures: the work is done, and the lock expires by itself. */
+export async function releaseQuietly(lock: CertCacheLock): Promise<void> {
   try {
     if (!lock.signal.aborted) await lock.release()
   } catch {
-    // A guarded store has reported it.
+    // A monitored store has reported it.
   }
 }

@@ -3,112 +3,120 @@ import { sharedController, withDeadline } from '../util/deadline.js'
 import { DeadlineError, toError } from '../util/errors.js'
 import { callSafely } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
-import { release, runOncePerFleet } from './once-per-fleet.js'
+import { releaseQuietly, runOncePerFleet } from './once-per-fleet.js'
 
-const firstRetryMs = 1_000
-const longestRetryMs = 300_000
-/** For the last attempt. */
+const minRetryMs = 1_000
+const maxRetryMs = 300_000
+/** The time-out of each last attempt in `close()`. */
 const closeMs = 10_000
 
-/** A value that was expensive to make, and that is not in the store yet. */
+/** A value that is not in the store yet. */
 interface PendingWrite extends PendingWriteOptions {
   readonly data: Uint8Array
   failures: number
+  /** Cancels the next retry. */
   cancel: () => void
 }
 
 interface PendingWriteOptions {
-  /** Under which it was made. While it can be proved held, nobody else can have stored another value. */
+  /** The lock under which the value was produced. While it is held, no other machine can have stored another value. */
   readonly lock: CertCacheLock | undefined
-  /** Whether a peer's value will do instead, should the lock have been lost. */
+  /** Returns whether a peer's value is usable instead. Called only if the lock was lost. */
   readonly accept: (data: Uint8Array) => boolean
+  /** Called with the peer's value that is used instead. */
   readonly onAdopted: (data: Uint8Array) => void
 }
 
 export type PutFailedListener = (failure: { key: string; error: Error; retryInMs: number }) => void
 
-const warn: PutFailedListener = ({ key, error, retryInMs }) =>
+const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
   process.emitWarning(
     `${key} could not be stored and is served from memory; next try in ${retryInMs} ms: ${error.message}`,
     'CertCacheWarning',
   )
 
 /**
- * Values that were expensive to make and that the store would not take yet: each put is repeated after 1 s,
- * 2 s, 4 s … 5 min until it succeeds or the value is superseded. Holds no more values than there were failures.
+ * Holds values that were expensive to produce and that the store has not accepted yet. Retries each put after 1 s, 2 s,
+ * 4 s … 5 min, until it succeeds or the value is superseded. Holds at most one value per failed put.
  */
 export class PendingWrites {
-  readonly #values = new Map<string, PendingWrite>()
+  readonly #writes = new Map<string, PendingWrite>()
   readonly #closing = sharedController()
 
   private readonly store: CertCache
   private readonly clock: Clock
   private readonly onPutFailed: PutFailedListener
 
-  constructor(store: CertCache, clock: Clock, onPutFailed: PutFailedListener = warn) {
+  constructor(store: CertCache, clock: Clock, onPutFailed: PutFailedListener = warnPutFailed) {
     this.store = store
     this.clock = clock
     this.onPutFailed = onPutFailed
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#values.get(key)?.data
+    return this.#writes.get(key)?.data
   }
 
   /**
-   * Resolves after the first attempt, but does not wait for one that would have to wait for other machines.
-   * `kept`: the value is not stored yet, and the lock is given back with it.
+   * Puts a value. Resolves after the first attempt; does not wait for other machines if the lock was lost.
+   *
+   * Returns `pending` if the value is not stored yet. The lock is then released here, after the last attempt.
    */
-  async put(key: string, data: Uint8Array, options: PendingWriteOptions): Promise<'stored' | 'kept'> {
+  async put(key: string, data: Uint8Array, options: PendingWriteOptions): Promise<'stored' | 'pending'> {
     this.supersede(key)
-    const value: PendingWrite = { ...options, data, failures: 0, cancel: () => {} }
-    this.#values.set(key, value)
-    const attempt = this.#attempt(key, value, this.#closing.signal)
-    if (options.lock?.signal.aborted) return 'kept'
+    const write: PendingWrite = { ...options, data, failures: 0, cancel: () => {} }
+    this.#writes.set(key, write)
+    const attempt = this.#attempt(key, write, this.#closing.signal)
+    if (options.lock?.signal.aborted) return 'pending'
     const error = await attempt
-    return error && this.#values.get(key) === value ? 'kept' : 'stored'
+    return error && this.#writes.get(key) === write ? 'pending' : 'stored'
   }
 
-  /** A newer value, or a deletion, takes the place of this one. */
+  /** Discards the pending value, because the caller is about to write or delete the key. */
   supersede(key: string): void {
-    const value = this.#values.get(key)
-    this.#values.delete(key)
-    value?.cancel()
-    if (value?.lock && value.failures > 0) void release(value.lock)
+    const write = this.#writes.get(key)
+    this.#writes.delete(key)
+    write?.cancel()
+    if (write?.lock && write.failures > 0) void releaseQuietly(write.lock)
   }
 
+  /**
+   * Tries each pending put once more, for at most 10 s, and releases the locks.
+   * @throws {AggregateError} with the errors of the puts that failed
+   */
   async close(): Promise<void> {
     this.#closing.abort()
     const errors: Error[] = []
-    const last = [...this.#values].map(async ([key, value]) => {
-      value.cancel()
+    const lastAttempts = [...this.#writes].map(async ([key, write]) => {
+      write.cancel()
       const timeout = () => new DeadlineError(`${key} could not be stored within ${closeMs / 1_000} s`)
-      const attempt = (signal: AbortSignal) => this.#attempt(key, value, signal)
-      const bound = { ms: closeMs, clock: this.clock, error: timeout }
-      const error = await withDeadline(attempt, bound).catch(toError)
+      const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
+      const deadline = { ms: closeMs, clock: this.clock, error: timeout }
+      const error = await withDeadline(attempt, deadline).catch(toError)
       if (error) errors.push(error)
-      if (value.lock) await release(value.lock)
+      if (write.lock) await releaseQuietly(write.lock)
     })
-    await Promise.all(last)
+    await Promise.all(lastAttempts)
     const values = errors.length === 1 ? '1 value' : `${errors.length} values`
     if (errors.length > 0) throw new AggregateError(errors, `${values} could not be stored`)
   }
 
-  async #attempt(key: string, value: PendingWrite, signal: AbortSignal): Promise<Error | undefined> {
+  /** Returns the error if the put failed; never rejects. */
+  async #attempt(key: string, write: PendingWrite, signal: AbortSignal): Promise<Error | undefined> {
     try {
-      await this.#store(key, value, signal)
+      await this.#store(key, write, signal)
     } catch (thrown) {
       const error = toError(thrown)
-      if (this.#values.get(key) === value && !this.#closing.signal.aborted)
-        this.#retryLater(key, value, error)
+      if (this.#writes.get(key) === write && !this.#closing.signal.aborted)
+        this.#retryLater(key, write, error)
       return error
     }
-    if (this.#values.get(key) === value) this.#values.delete(key)
-    if (value.lock && value.failures > 0) await release(value.lock)
+    if (this.#writes.get(key) === write) this.#writes.delete(key)
+    if (write.lock && write.failures > 0) await releaseQuietly(write.lock)
     return undefined
   }
 
-  /** Without the lock that it was made under, a peer may have been at work meanwhile: its value is not overwritten. */
+  /** Puts the value; if its lock was lost, acquires the lock again and adopts a value that a peer has stored since. */
   async #store(
     key: string,
     { data, lock, accept, onAdopted }: PendingWrite,
@@ -125,18 +133,18 @@ export class PendingWrites {
         const found = await store.get(key)
         return found && accept(found) ? found : undefined
       },
-      async work(next) {
-        await store.put(key, data, { signal: next?.signal })
+      async work(newLock) {
+        await store.put(key, data, { signal: newLock?.signal })
         return { value: data }
       },
     })
     if (stored !== data) onAdopted(stored)
   }
 
-  #retryLater(key: string, value: PendingWrite, error: Error): void {
-    const retryInMs = Math.min(firstRetryMs * 2 ** value.failures, longestRetryMs)
-    value.failures += 1
-    value.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, value, this.#closing.signal))
+  #retryLater(key: string, write: PendingWrite, error: Error): void {
+    const retryInMs = Math.min(minRetryMs * 2 ** write.failures, maxRetryMs)
+    write.failures += 1
+    write.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, write, this.#closing.signal))
     callSafely(() => this.onPutFailed({ key, error, retryInMs }))
   }
 }

@@ -1,18 +1,21 @@
-/** Time as the library sees it, so that tests can pass virtual time. */
+/** The source of time for the whole library. Tests inject virtual time. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Returns the current time in milliseconds since the epoch. */
   now(): number
   /**
-   * Calls `fn` once after `ms` (at most 2^31-1); the returned function cancels.
-   * Only a timer with `keepAlive` keeps the process running.
+   * Calls `fn` once, after `ms` milliseconds (at most 2^31-1). Returns a function that cancels the call.
+   * A timer keeps the process running only with `keepAlive`.
    */
   after(ms: number, fn: () => void, options?: { keepAlive?: boolean }): () => void
 }
 
-/** How much the clocks of a fleet, and of a CA, may differ. One that differs by more is wrong. */
+/** The tolerated difference between the clocks of two machines, or of a machine and a CA: 5 minutes. */
 export const clockSkewMs = 300_000
 
-/** @throws {TypeError} naming the option */
+/**
+ * Returns `value` if it implements {@link Clock}.
+ * @throws {TypeError} naming the option
+ */
 export function checkClock(name: string, value: unknown): Clock {
   const { now, after } = Object(value) as Partial<Clock>
   if (typeof now === 'function' && typeof after === 'function') return value as Clock

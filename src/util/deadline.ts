@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from './clock.js'
 
-/** A controller whose signal any number of operations may listen to at once. */
+/** Returns a controller whose signal takes any number of listeners without Node's leak warning. */
 export function sharedController(): AbortController {
   const controller = new AbortController()
   setMaxListeners(0, controller.signal)
@@ -9,8 +9,10 @@ export function sharedController(): AbortController {
 }
 
 /**
- * Lets a controller abort with the first of `sources`, until the returned function is called. Unlike
- * `AbortSignal.any`, which on Node 20 may lose a source to the garbage collector, it holds them.
+ * Aborts `controller` when the first of `sources` aborts. Returns a function that removes the links.
+ *
+ * Holds strong references to the sources. `AbortSignal.any` does not: on Node 20 a source may be
+ * garbage-collected before it aborts.
  */
 export function linkAbort(
   controller: AbortController,
@@ -28,7 +30,7 @@ export function linkAbort(
   }
 }
 
-/** Rejects with the signal's reason as soon as it aborts; otherwise settles as `promise` does. */
+/** Settles as `promise` does, or rejects with the signal's reason if the signal aborts first. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise
   return new Promise((resolve, reject) => {
@@ -39,26 +41,39 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   })
 }
 
+/** The limits of an operation that {@link withDeadline} runs. */
+interface Deadline {
+  /** Milliseconds until the operation is aborted. */
+  ms: number
+  clock: Clock
+  /** Creates the error to reject with after `ms`. */
+  error: () => Error
+  /** Aborts the operation earlier. */
+  signal?: AbortSignal | undefined
+}
+
 /**
- * Runs `work` with a signal that aborts after `ms`, or with `signal`. It settles then even if `work` ignores
- * its signal: the result of such work is dropped, its late rejection handled.
+ * Runs `operation` with a signal that aborts after `deadline.ms`, or when `deadline.signal` aborts.
+ *
+ * Rejects at that moment even if the operation ignores its signal. The late result is then discarded, and a late
+ * rejection is handled.
  */
 export async function withDeadline<T>(
-  work: (signal: AbortSignal) => Promise<T>,
-  bound: { ms: number; clock: Clock; error: () => Error; signal?: AbortSignal | undefined },
+  operation: (signal: AbortSignal) => Promise<T>,
+  deadline: Deadline,
 ): Promise<T> {
   const controller = sharedController()
-  const unlink = linkAbort(controller, [bound.signal])
-  const cancel = bound.clock.after(bound.ms, () => controller.abort(bound.error()))
+  const unlink = linkAbort(controller, [deadline.signal])
+  const cancel = deadline.clock.after(deadline.ms, () => controller.abort(deadline.error()))
   try {
-    return await abortable(work(controller.signal), controller.signal)
+    return await abortable(operation(controller.signal), controller.signal)
   } finally {
     cancel()
     unlink()
   }
 }
 
-/** Resolves after `ms`, or rejects with the signal's reason. Part of work in progress: keeps the process running. */
+/** Resolves after `ms`, or rejects with the signal's reason. Keeps the process running, because work is in progress. */
 export async function sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
   let cancel = () => {}
   const elapsed = new Promise<void>((resolve) => {

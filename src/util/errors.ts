@@ -1,47 +1,47 @@
-/** What went wrong with a store. */
+/** The reason why a store operation failed. */
 export type StoreErrorCode =
-  /** The credentials are wrong, expired, or signed with a wrong clock. */
+  /** The store rejected the credentials: wrong, expired, or signed by a machine whose clock is wrong. */
   | 'ERR_STORE_CREDENTIALS'
-  /** The credentials are right but lack a permission. */
+  /** The credentials are valid but lack a permission. */
   | 'ERR_STORE_PERMISSION'
   /** The container, bucket, folder or table does not exist. */
   | 'ERR_STORE_CONTAINER'
-  /** DNS, connection or TLS failure: no answer came. */
+  /** The store did not answer: a DNS, connection or TLS failure. */
   | 'ERR_STORE_UNREACHABLE'
-  /** No complete answer came in time. */
+  /** The operation timed out before the answer was complete. */
   | 'ERR_STORE_TIMEOUT'
-  /** Anybody can read it. */
+  /** The store, and with it the private keys, is readable without credentials. */
   | 'ERR_STORE_PUBLIC'
-  /** A value is there, but it can't be decrypted: see `EncryptedCertCache`. */
+  /** The value exists but cannot be decrypted: see `EncryptedCertCache`. */
   | 'ERR_STORE_DECRYPT'
-  /** One entry alone: its name is too long for the store, its value too large, or it is none of the store's. */
+  /** Only this entry is affected: its name is too long, its value is too large, or it is not a regular entry of the store. */
   | 'ERR_STORE_ENTRY'
-  /** Any other answer that is neither a value nor a miss. */
+  /** Any other failure. */
   | 'ERR_STORE_FAILED'
 
-/** Of these, what a store's own failure can mean; the others are found out by looking at what it lets through. */
+/** The codes that a store's own error can map to. This package detects the conditions behind the other codes itself. */
 export type ServiceErrorCode = Exclude<
   StoreErrorCode,
   'ERR_STORE_DECRYPT' | 'ERR_STORE_ENTRY' | 'ERR_STORE_PUBLIC'
 >
 
-/** What went wrong with a server name. */
+/** The reason why a server name was refused. */
 export type HostErrorCode =
-  /** Not a DNS name that a public CA issues for. */
+  /** It is not a DNS name that a public CA issues certificates for. */
   | 'ERR_HOST_NAME'
-  /** `hostPolicy` did not allow it. */
+  /** `hostPolicy` does not allow it. */
   | 'ERR_HOST_POLICY'
 
-/** What went wrong on the way to a certificate. */
+/** The reason why no certificate was issued. */
 export type IssuanceErrorCode =
-  /** The CA refused, could not be reached, or answered with something unusable. */
+  /** The CA refused the order, was unreachable, or returned an unusable answer. */
   | 'ERR_ISSUANCE_FAILED'
-  /** A former attempt failed, and it is too early for the next one: see `retryAt`. */
+  /** An earlier attempt failed, and no new attempt is made before `retryAt`. */
   | 'ERR_ISSUANCE_POSTPONED'
-  /** The CA has no profile of the name in `acme.profile`. */
+  /** The CA does not offer the profile named in `acme.profile`. */
   | 'ERR_ACME_PROFILE'
 
-/** The root of all errors this package makes, `TypeError`s for wrong options apart. */
+/** The base class of all errors of this package, except the `TypeError`s for invalid options. */
 export abstract class CertCacheError extends Error {
   abstract readonly code: string
 
@@ -51,12 +51,12 @@ export abstract class CertCacheError extends Error {
   }
 }
 
-/** A cache key with a character that some store or some peer could not represent. Nothing was requested. */
+/** A cache key is outside the alphabet that every store supports. No request was made. */
 export class CacheKeyError extends CertCacheError {
   readonly code = 'ERR_CACHE_KEY'
 }
 
-/** A store could not tell or do what it was asked. Never a miss. */
+/** A store operation failed. A missing key is not a failure: `get` returns `undefined` for it. */
 export class StoreError extends CertCacheError {
   readonly code: StoreErrorCode
 
@@ -70,11 +70,11 @@ export class StoreError extends CertCacheError {
     if (options?.statusCode !== undefined) this.statusCode = options.statusCode
   }
 
-  /** The HTTP status of the answer, where there was one. */
+  /** The HTTP status of the answer, if the store answered over HTTP. */
   readonly statusCode?: number
 }
 
-/** A server name for which no certificate will be looked up or ordered. */
+/** A server name was refused: no certificate is looked up or ordered for it. */
 export class HostError extends CertCacheError {
   readonly code: HostErrorCode
   readonly host: string
@@ -86,7 +86,7 @@ export class HostError extends CertCacheError {
   }
 }
 
-/** A problem document of an ACME CA (RFC 7807, RFC 8555 section 6.7), reduced to what helps. */
+/** The relevant fields of a problem document from an ACME CA (RFC 7807, RFC 8555 section 6.7). */
 export interface AcmeProblem {
   /** For example `urn:ietf:params:acme:error:rateLimited`. */
   readonly type: string
@@ -94,7 +94,7 @@ export interface AcmeProblem {
   readonly status?: number
 }
 
-/** No certificate could be had from the CA. */
+/** The CA did not issue a certificate. */
 export class IssuanceError extends CertCacheError {
   readonly code: IssuanceErrorCode
 
@@ -109,18 +109,18 @@ export class IssuanceError extends CertCacheError {
     if (options?.retryAt) this.retryAt = options.retryAt
   }
 
-  /** What the CA said, if it said something. */
+  /** The CA's problem document, if it sent one. */
   readonly problem?: AcmeProblem
-  /** Not before this time is another attempt made: the CA's `Retry-After`, or the failure schedule. */
+  /** The earliest time of the next attempt: from the CA's `Retry-After`, or the retry schedule. */
   readonly retryAt?: Date
 }
 
-/** A wait reached its bound. The work goes on behind it. */
+/** A wait timed out. The work continues in the background. */
 export class DeadlineError extends CertCacheError {
   readonly code = 'ERR_DEADLINE'
 }
 
-/** A lock of the fleet was lost, or could not be proved held any more: what it protected was given up. */
+/** A fleet lock was lost, or the holder could no longer prove that it held the lock. The protected work was aborted. */
 export class LockLostError extends CertCacheError {
   readonly code = 'ERR_LOCK_LOST'
 }
@@ -130,7 +130,7 @@ export class ClosedError extends CertCacheError {
   readonly code = 'ERR_CLOSED'
 }
 
-/** Any thrown value as an Error: other people's policies, listeners and stores throw what they like. */
+/** Converts any thrown value to an Error: user-supplied policies, listeners and stores may throw anything. */
 export const toError = (thrown: unknown): Error =>
   thrown instanceof Error
     ? thrown

@@ -1,8 +1,8 @@
 import { toError } from './errors.js'
 
 /**
- * Calls somebody else's code (a listener, a callback) whose failure is not ours: what it throws, or rejects
- * with, becomes a process warning instead of ending the process or the work that reported something.
+ * Calls code of the user's, such as a listener. If it throws, or returns a promise that rejects, emits a process
+ * warning instead of failing the caller.
  */
 export function callSafely(call: () => unknown): void {
   try {
@@ -13,7 +13,7 @@ export function callSafely(call: () => unknown): void {
   }
 }
 
-/** A failure that is nobody's who waits for something. */
+/** Reports an error that no caller is waiting for, as a process warning. */
 export function warnUnhandled(thrown: unknown): void {
   process.emitWarning(`acme-cert-cache: ${toError(thrown).stack}`, 'CertCacheWarning')
 }
