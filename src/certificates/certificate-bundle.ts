@@ -4,13 +4,13 @@ import { clockSkewMs } from '../util/clock.js'
 import { toError } from '../util/errors.js'
 import { exportKey } from './private-key.js'
 
-/** What the store holds for a host: the private key, then the chain, leaf first, all PEM. */
+/** The stored value of a host: the private key, then the chain with the leaf first, all in PEM. */
 export interface CertificateBundle {
   readonly key: string
   readonly chain: string
 }
 
-/** Why stored bytes can't be served for a host. */
+/** The reason why stored bytes cannot be served for a host. */
 export type BundleFault =
   | 'no private key'
   | 'no certificate'
@@ -26,38 +26,40 @@ export type CheckedBundle =
   | {
       readonly fault?: undefined
       readonly bundle: CertificateBundle
-      /** Milliseconds since the epoch. */
+      /** In milliseconds since the epoch. */
       readonly notBefore: number
+      /** In milliseconds since the epoch. */
       readonly notAfter: number
       readonly serialNumber: string
       readonly context: SecureContext
     }
 
-/** No certificate chain comes near it; more is not even looked at. */
-const largestBundle = 256 * 1024
+/** Far above the size of any certificate chain. A larger value is not parsed. */
+const maxBundleBytes = 256 * 1024
 
 /**
- * A bundle exactly as autocert writes it: SEC1 or PKCS#1 key, leaf, intermediates, back to back, LF, one newline
- * at the end. (autocert takes a blank line after the last block for a miss, and would order again.)
+ * Encodes a bundle exactly as autocert does: SEC1 or PKCS#1 key, leaf, intermediates; LF line ends, no blank lines, one
+ * newline at the end. autocert treats a blank line after the last block as a miss, and would order again.
  */
 export function encodeBundle(key: KeyObject, chain: string): Uint8Array {
-  return Buffer.from(exportKey(key) + blocks(chain, 'CERTIFICATE').join(''))
+  return Buffer.from(exportKey(key) + pemBlocks(chain, 'CERTIFICATE').join(''))
 }
 
-/** Reads a bundle, whatever the order and the line ends of its blocks. Checks nothing but that both parts are there. */
+/** Parses a bundle, whatever the order and line ends of its blocks. Checks only that a key and a certificate are present. */
 export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: BundleFault } {
-  if (data.byteLength > largestBundle) return { fault: 'too large' }
+  if (data.byteLength > maxBundleBytes) return { fault: 'too large' }
   const text = Buffer.from(data).toString('latin1')
-  const [key] = blocks(text, '(?:EC |RSA )?PRIVATE KEY')
-  const chain = blocks(text, 'CERTIFICATE')
+  const [key] = pemBlocks(text, '(?:EC |RSA )?PRIVATE KEY')
+  const chain = pemBlocks(text, 'CERTIFICATE')
   if (key === undefined) return { fault: 'no private key' }
   if (chain.length === 0) return { fault: 'no certificate' }
   return { key, chain: chain.join('') }
 }
 
 /**
- * Distrusts what a store returned: the leaf must be for this host, for this key, and valid now, and a TLS server
- * must be able to use it. Whether an issuer that clients trust signed it is theirs to check. Never throws.
+ * Validates stored bytes: the leaf must be for this host, match the key and be valid at `now`, and OpenSSL must accept
+ * the bundle. Does not check whether the issuer is trusted; clients do. Never throws.
+ * @param now in milliseconds since the epoch
  */
 export function checkBundle(data: Uint8Array, host: string, now: number): CheckedBundle {
   const bundle = decodeBundle(data)
@@ -71,7 +73,7 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
     const { notBefore, notAfter } = validity
     if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
     if (now >= notAfter) return { fault: 'expired' }
-    // OpenSSL may refuse what could be parsed: a weak key, a broken intermediate.
+    // OpenSSL may reject a bundle that can be parsed: a weak key, a broken intermediate.
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
     return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber, context }
   } catch (thrown) {
@@ -84,20 +86,23 @@ interface Validity {
   readonly notAfter: number
 }
 
-/** In milliseconds since the epoch; `undefined` if one of them is no date. */
+/** Returns the validity period in milliseconds since the epoch, or `undefined` if a date cannot be parsed. */
 export function parseValidity({ validFrom, validTo }: X509Certificate): Validity | undefined {
   const [notBefore, notAfter] = [Date.parse(validFrom), Date.parse(validTo)]
   return Number.isNaN(notBefore) || Number.isNaN(notAfter) ? undefined : { notBefore, notAfter }
 }
 
-/** By a signature: an EC key has a copy of its public half, which checkPrivateKey would compare with the leaf's. */
+/**
+ * Returns whether the private key belongs to the certificate, by signing and verifying. `checkPrivateKey()` would compare
+ * only the copy of the public key that an EC key file contains.
+ */
 export function keyMatches(leaf: X509Certificate, key: KeyObject): boolean {
   const probe = Buffer.from('acme-cert-cache')
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
-/** The PEM blocks of a type that are not empty, each in autocert's form. What is between them, and encrypted keys, are passed over. */
-function blocks(text: string, type: string): string[] {
+/** Returns the non-empty PEM blocks of a type, each in autocert's format. Skips text between blocks, and encrypted keys. */
+function pemBlocks(text: string, type: string): string[] {
   const pattern = new RegExp(
     `-----BEGIN (${type})-----(\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*)-----END \\1-----`,
     'g',

@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
 import type { CertificateBundle } from './certificate-bundle.js'
 
-/** A certificate that can be served. Its private key shows in no log: it is neither enumerable nor inspected. */
+/** A certificate ready to be served. Logs never show its private key: it is not enumerable, and `inspect()` omits it. */
 export class Certificate {
-  // A computed method name would not pass isolatedDeclarations.
+  // isolatedDeclarations does not allow a computed method name.
   static {
     Object.defineProperty(Certificate.prototype, inspect.custom, {
       value(this: Certificate) {
@@ -33,12 +33,12 @@ export class Certificate {
     this.#bundle = bundle
   }
 
-  /** The chain, leaf first, PEM: the `cert` of `tls.createSecureContext`. */
+  /** The chain in PEM, leaf first: the `cert` option of `tls.createSecureContext()`. */
   get cert(): string {
     return this.#bundle.chain
   }
 
-  /** The private key, PEM: the `key` of `tls.createSecureContext`. */
+  /** The private key in PEM: the `key` option of `tls.createSecureContext()`. */
   get key(): string {
     return this.#bundle.key
   }

@@ -4,7 +4,7 @@ import type { KeyType } from './storage-layout.js'
 
 const generate = promisify(generateKeyPair)
 
-/** A fresh private key, made off the main thread: RSA would block it for some 140 ms. */
+/** Generates a private key in the thread pool: generating an RSA key would block the main thread for about 140 ms. */
 export async function generateKey(type: KeyType): Promise<KeyObject> {
   const { privateKey } =
     type === 'rsa-2048'
@@ -13,7 +13,7 @@ export async function generateKey(type: KeyType): Promise<KeyObject> {
   return privateKey
 }
 
-/** A private key in the form autocert writes: SEC1 for EC, PKCS#1 for RSA. */
+/** Exports a private key as PEM in autocert's format: SEC1 for EC keys, PKCS#1 for RSA keys. */
 export function exportKey(key: KeyObject): string {
   const type = key.asymmetricKeyType === 'rsa' ? 'pkcs1' : 'sec1'
   return key.export({ format: 'pem', type }) as string

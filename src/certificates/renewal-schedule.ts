@@ -2,50 +2,50 @@ import type { RenewAtSource, RenewalTime } from './renewal-time.js'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
-/** How many times as long a certificate that no handshake asks for goes without a check. */
+/** A certificate without handshakes is compared with the store this many times less often. */
 const idleFactor = 6
 
 /**
- * When something is to be done about a certificate in memory. A few numbers, as there are thousands of them.
- * Times are in milliseconds since the epoch.
+ * Schedules the renewal of a certificate in memory, and the checks whether the store has a newer one. Holds only a few
+ * numbers, because there are thousands of schedules. Times are in milliseconds since the epoch.
  */
 export class RenewalSchedule {
-  /** When it is due to be replaced. */
+  /** When the certificate is due for renewal. */
   renewAt = 0
   renewAtSource: RenewAtSource = 'lifetime'
-  /** The CA's wish has been asked for, whether it has one or not. */
+  /** Whether the CA's suggested renewal window has been looked up. Also true if the CA suggests none. */
   windowFetched = false
-  /** After the first attempt to renew; twice as long after each further one, up to `checkEveryMs`. */
-  readonly #pauseMs: number
-  /** A certificate in use is compared with the store so often. */
+  /** The pause after the first renewal attempt. Doubles with each further attempt, up to `checkEveryMs`. */
+  readonly #minPauseMs: number
+  /** The interval between comparisons with the store while handshakes use the certificate: 1/20 of the lifetime, at most 1 hour. */
   readonly checkEveryMs: number
   #attempts = 0
-  /** Not before this time is a renewal attempted. */
+  /** The earliest time of the next renewal attempt. */
   #pausedUntil: number
   #checkAt: number
 
-  /** @param isNew just ordered, as opposed to read from the store */
+  /** @param isNew whether the certificate was just issued, as opposed to read from the store */
   constructor(lifetimeMs: number, renewal: RenewalTime, now: number, isNew: boolean) {
-    this.#pauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
+    this.#minPauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
     this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
-    // One that is due when it is new, by a clock that is wrong, must not be ordered again and again.
+    // A wrong clock can make a new certificate due immediately. It must not be ordered in a loop.
     this.#pausedUntil = isNew && renewal.at <= now ? now + Math.ceil(lifetimeMs / 4) : 0
-    // Those that were read in one moment are not checked in one moment.
+    // Spread the checks of certificates that were read at the same time.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
     this.setRenewalTime(renewal)
   }
 
-  /** When a renewal is attempted next. */
+  /** When the next renewal attempt is due. */
   get attemptAt(): number {
     return Math.max(this.renewAt, this.#pausedUntil)
   }
 
-  /** When a handshake has something to start behind it. */
+  /** When a handshake should start background work: a renewal attempt or a check. */
   get wakeAt(): number {
     return Math.min(this.attemptAt, this.#checkAt)
   }
 
-  /** The same without a handshake. */
+  /** When the work is due if there are no handshakes. */
   get idleWakeAt(): number {
     return Math.min(this.attemptAt, this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
   }
@@ -55,22 +55,27 @@ export class RenewalSchedule {
     this.renewAtSource = source
   }
 
-  /** A renewal is attempted now. */
+  /** Records a renewal attempt and pauses further attempts. */
   markAttempted(now: number): void {
-    this.pauseUntil(now + Math.min(this.#pauseMs * 2 ** this.#attempts, this.checkEveryMs))
+    this.pauseUntil(now + Math.min(this.#minPauseMs * 2 ** this.#attempts, this.checkEveryMs))
     this.#attempts += 1
   }
 
-  pauseUntil(until: number): void {
-    this.#pausedUntil = Math.max(this.#pausedUntil, until)
+  /** Allows no renewal attempt before `time`. Never shortens a pause. */
+  pauseUntil(time: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, time)
   }
 
-  /** What was planned by a clock that has been set back since would not be done for as long as it was ahead. */
+  /** Moves the schedule back after the clock was set back by `byMs`; otherwise it would stand still for that long. */
   onClockSetBack(now: number, byMs: number): void {
-    this.#pausedUntil = Math.min(this.#pausedUntil, Math.max(this.#pausedUntil - byMs, now + this.#pauseMs))
+    this.#pausedUntil = Math.min(
+      this.#pausedUntil,
+      Math.max(this.#pausedUntil - byMs, now + this.#minPauseMs),
+    )
     this.#checkAt = Math.min(this.#checkAt, now)
   }
 
+  /** Records a comparison with the store and schedules the next one. */
   markChecked(now: number): void {
     this.#checkAt = now + this.checkEveryMs * (1 + Math.random() / 5)
   }

@@ -1,50 +1,57 @@
-/** When the CA would have a certificate replaced (RFC 9773 section 4.2). Milliseconds since the epoch. */
+/** The CA's suggested renewal window (RFC 9773 section 4.2), in milliseconds since the epoch. */
 export interface RenewalWindow {
   readonly start: number
   readonly end: number
 }
 
-/** When a certificate should be replaced. Times are in milliseconds since the epoch. */
+/** The inputs of {@link renewalTime}. Times are in milliseconds since the epoch. */
 export interface RenewalInput {
   readonly notBefore: number
   readonly notAfter: number
-  /** The CA's wish, if it has one. */
+  /** The CA's suggested renewal window, if there is one. */
   readonly window?: RenewalWindow | undefined
-  /** This long before the end instead of at 2/3 of the lifetime. */
+  /** Renews this many milliseconds before `notAfter` instead of at 2/3 of the lifetime. */
   readonly renewBeforeMs?: number | undefined
-  /** From 0 up to 1: spreads machines and certificates of one day. */
+  /** At least 0 and less than 1. Spreads renewals over machines, and over certificates issued on the same day. */
   readonly random: number
 }
 
-/** What decided when a certificate is due. */
+/** What determined the renewal time: the CA's window (`ari`), `renewBeforeMs`, or 2/3 of the lifetime. */
 export type RenewAtSource = 'ari' | 'renewBeforeMs' | 'lifetime'
 
+/** When to renew a certificate, in milliseconds since the epoch. */
 export interface RenewalTime {
   readonly at: number
   readonly source: RenewAtSource
 }
 
 /**
- * At a random time in the CA's window, or `renewBeforeMs` before the end if that is sooner. Without a window: at
- * `renewBeforeMs`, else at 2/3 of the lifetime, and up to a 50th of the lifetime later; not before half the
- * lifetime is over, so that a certificate shorter than `renewBeforeMs` is not always due.
+ * Computes when to renew a certificate.
  *
- * In any case while at least 3 % of the lifetime are left. The window alone can say earlier than half of it: the
- * certificate has been revoked, or will be.
+ * - With a window: at a random time in the window, or at the `renewBeforeMs` time if that is earlier.
+ * - Without a window: `renewBeforeMs` before the end, else at 2/3 of the lifetime.
+ *
+ * A time that does not come from the window is delayed at random by up to 1/50 of the lifetime. It is never in the
+ * first half of the lifetime: otherwise a certificate whose lifetime is shorter than `renewBeforeMs` would always be due.
+ * A window can be earlier, because the certificate has been revoked or will be.
+ *
+ * At least 3 % of the lifetime remains at the renewal time.
  */
 export function renewalTime(input: RenewalInput): RenewalTime {
   const { notBefore, notAfter, window, renewBeforeMs, random } = input
   const lifetime = notAfter - notBefore
   const latest = notAfter - lifetime / 20
-  const at = (wanted: number) => {
-    const start = Math.min(Math.max(wanted, notBefore + lifetime / 2), latest)
+  const spread = (time: number) => {
+    const start = Math.min(Math.max(time, notBefore + lifetime / 2), latest)
     return Math.round(start + (random * lifetime) / 50)
   }
-  const own: RenewalTime =
+  const scheduled: RenewalTime =
     renewBeforeMs === undefined
-      ? { at: at(notBefore + (lifetime * 2) / 3), source: 'lifetime' }
-      : { at: at(notAfter - renewBeforeMs), source: 'renewBeforeMs' }
-  if (!window) return own
+      ? { at: spread(notBefore + (lifetime * 2) / 3), source: 'lifetime' }
+      : { at: spread(notAfter - renewBeforeMs), source: 'renewBeforeMs' }
+  if (!window) return scheduled
   const suggested = Math.round(Math.min(window.start + random * (window.end - window.start), latest))
-  return own.source === 'renewBeforeMs' && own.at < suggested ? own : { at: suggested, source: 'ari' }
+  return scheduled.source === 'renewBeforeMs' && scheduled.at < suggested
+    ? scheduled
+    : { at: suggested, source: 'ari' }
 }

@@ -6,13 +6,16 @@ import { type BundleFault, type CertificateBundle, checkBundle, decodeBundle } f
 import { RenewalSchedule } from './renewal-schedule.js'
 import { type RenewalWindow, renewalTime } from './renewal-time.js'
 
-/** Of how many hosts, the latest, it is known what was wrong with the stored bytes. */
-const mostFaults = 1_000
+/** Maximum number of hosts whose last fault is remembered, so that it is reported once. */
+const maxFaults = 1_000
 
-/** Of a 50th of the lifetime: an hour of 90 days, in which one machine has long replaced it for all. */
+/**
+ * The part of the random spread that differs between processes. The spread is 1/50 of the lifetime, so for 90 days this
+ * is about 1 hour: enough for the first machine to renew for all.
+ */
 const processShare = 1 / 40
 
-/** Where a certificate came from. */
+/** Where a certificate was found: in memory, in the store, or issued by the CA. */
 export type CertificateSource = 'memory' | 'store' | 'acme'
 
 /** A certificate ready to be served. Times are in milliseconds since the epoch. */
@@ -23,28 +26,27 @@ export interface LiveCertificate {
   readonly notAfter: number
   readonly source: Exclude<CertificateSource, 'memory'>
   readonly context: SecureContext
-  /** As stored: private key and chain. */
+  /** The stored bytes: private key and chain. */
   readonly data: Uint8Array
-  /** When something is to be done about it. */
   readonly schedule: RenewalSchedule
 }
 
 export interface SecureContextsOptions {
   readonly now: () => number
   readonly renewBeforeMs: number | undefined
-  /** Called once for each stored value that does not, however often it is read. */
+  /** Called when stored bytes cannot be served; once per value, however often it is read. */
   readonly onFault: (host: string, fault: BundleFault) => void
 }
 
 /**
- * The live `SecureContext`s, made once per stored value (0.8 ms and 40 KiB each). They hang off the memory tier's
- * values, and go when the tier lets go of the value: the one bound there governs both.
+ * Creates one `SecureContext` per stored value (0.8 ms and 40 KiB each). The contexts are weakly keyed by the values in
+ * the memory tier: evicting a value frees its context, so the bound of that tier governs both.
  */
 export class SecureContexts {
   readonly #seed = Math.random()
-  readonly #known = new WeakMap<Uint8Array, LiveCertificate | 'faulty'>()
-  /** What was wrong last, by host. */
-  readonly #faults = new LRUCache<string, string>({ max: mostFaults })
+  readonly #loaded = new WeakMap<Uint8Array, LiveCertificate | 'faulty'>()
+  /** The last fault of each host, with the hash of the faulty value. */
+  readonly #faults = new LRUCache<string, string>({ max: maxFaults })
 
   private readonly options: SecureContextsOptions
 
@@ -52,21 +54,22 @@ export class SecureContexts {
     this.options = options
   }
 
-  /** What was made of these bytes before, if it is for this host and has not expired. */
+  /** Returns the certificate already loaded from these bytes, if it is for this host and has not expired. */
   current(data: Uint8Array, host: string): LiveCertificate | undefined {
     const live = this.get(data)
     return live && live.host === host && this.options.now() < live.notAfter ? live : undefined
   }
 
-  /** What was made of these bytes before. */
+  /** Returns the certificate already loaded from these bytes, even if it has expired. */
   get(data: Uint8Array): LiveCertificate | undefined {
-    const known = this.#known.get(data)
-    return known === 'faulty' ? undefined : known
+    const loaded = this.#loaded.get(data)
+    return loaded === 'faulty' ? undefined : loaded
   }
 
   /**
-   * What these bytes are good for, for this host, now; `undefined` if for nothing.
-   * @param inMemory what is served now: the same bytes, read again, are the same certificate
+   * Validates stored bytes and creates their `SecureContext`. Returns `undefined`, and reports the fault, if they cannot
+   * be served for this host now.
+   * @param inMemory the certificate being served; reused if the bytes are equal
    */
   load(
     data: Uint8Array,
@@ -74,62 +77,62 @@ export class SecureContexts {
     source: LiveCertificate['source'],
     inMemory?: LiveCertificate,
   ): LiveCertificate | undefined {
-    const known = this.#known.get(data)
-    if (known !== undefined && known !== 'faulty' && known.host === host) return this.current(data, host)
-    if (known === 'faulty') return undefined
+    const loaded = this.#loaded.get(data)
+    if (loaded !== undefined && loaded !== 'faulty' && loaded.host === host) return this.current(data, host)
+    if (loaded === 'faulty') return undefined
     const isSame = inMemory && Buffer.compare(inMemory.data, data) === 0
-    const made = isSame ? inMemory : this.#make(data, host, source)
-    this.#known.set(data, typeof made === 'string' ? 'faulty' : made)
-    if (typeof made === 'string') this.#report(host, data, made)
+    const result = isSame ? inMemory : this.#create(data, host, source)
+    this.#loaded.set(data, typeof result === 'string' ? 'faulty' : result)
+    if (typeof result === 'string') this.#report(host, data, result)
     return this.current(data, host)
   }
 
-  /** Takes over the CA's wish; `undefined`: it has none. */
+  /** Reschedules the renewal to the CA's suggested window; `undefined` if the CA suggests none. */
   setRenewalWindow(live: LiveCertificate, window: RenewalWindow | undefined): void {
     live.schedule.windowFetched = true
-    live.schedule.setRenewalTime(this.#renewal(live, window))
+    live.schedule.setRenewalTime(this.#renewalTime(live, window))
   }
 
   #report(host: string, data: Uint8Array, fault: BundleFault): void {
-    const seen = `${fault} ${createHash('sha256').update(data).digest('base64')}`
-    if (this.#faults.get(host) !== seen) this.options.onFault(host, fault)
-    this.#faults.set(host, seen)
+    const faultId = `${fault} ${createHash('sha256').update(data).digest('base64')}`
+    if (this.#faults.peek(host) !== faultId) this.options.onFault(host, fault)
+    this.#faults.set(host, faultId)
   }
 
-  #make(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | BundleFault {
+  #create(data: Uint8Array, host: string, source: LiveCertificate['source']): LiveCertificate | BundleFault {
     const checked = checkBundle(data, host, this.options.now())
     if (checked.fault) return checked.fault
     const { notBefore, notAfter, serialNumber, context } = checked
-    const lifetimes = { serialNumber, notBefore, notAfter }
+    const facts = { serialNumber, notBefore, notAfter }
     const schedule = new RenewalSchedule(
       notAfter - notBefore,
-      this.#renewal(lifetimes),
+      this.#renewalTime(facts),
       this.options.now(),
       source === 'acme',
     )
-    return { host, ...lifetimes, source, context, data, schedule }
+    return { host, ...facts, source, context, data, schedule }
   }
 
-  /** The same random number whenever it is asked for: a window that has not changed changes nothing. */
-  #renewal(
+  /** Deterministic per process and certificate: an unchanged window gives an unchanged time. */
+  #renewalTime(
     { serialNumber, notBefore, notAfter }: Pick<LiveCertificate, 'serialNumber' | 'notBefore' | 'notAfter'>,
     window?: RenewalWindow,
   ) {
     const { renewBeforeMs } = this.options
-    return renewalTime({ notBefore, notAfter, renewBeforeMs, window, random: this.#spread(serialNumber) })
+    return renewalTime({ notBefore, notAfter, renewBeforeMs, window, random: this.#spreadFactor(serialNumber) })
   }
 
   /**
-   * From 0 up to 1: by the certificate, and a little by the process. Were it by the process alone, the first of many
-   * machines to be due, and with it the fleet, would always be early.
+   * Returns a number from 0 up to 1 that depends mostly on the certificate and slightly on the process. If it depended on
+   * the process alone, the earliest of many machines would renew every certificate near the start of its window.
    */
-  #spread(serialNumber: string): number {
-    const byCertificate = Number.parseInt(serialNumber.slice(-8), 16) / 2 ** 32
-    return byCertificate * (1 - processShare) + this.#seed * processShare
+  #spreadFactor(serialNumber: string): number {
+    const certificateShare = Number.parseInt(serialNumber.slice(-8), 16) / 2 ** 32
+    return certificateShare * (1 - processShare) + this.#seed * processShare
   }
 }
 
-/** What callers of the public API get. */
+/** Converts to the public class. */
 export function toCertificate({
   host,
   serialNumber,
@@ -137,7 +140,7 @@ export function toCertificate({
   notAfter,
   data,
 }: LiveCertificate): Certificate {
-  // It was decoded before, or it would not be live.
+  // Never a fault: a live certificate has been decoded before.
   const bundle = decodeBundle(data) as CertificateBundle
   return new Certificate(host, serialNumber, new Date(notBefore), new Date(notAfter), bundle)
 }
