@@ -16,20 +16,20 @@ import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { advice, toStoreError } from './errors.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
-import { retrying } from './retry.js'
+import { withRetries } from './retry.js'
 
 const contentType = 'application/x-pem-file'
-/** The longest name of a blob: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
-const longestBlobName = 1_024
-/** The service allows 5,000; parsing the answer takes memory, and the first keys are wanted soon. */
+/** The maximum length of a blob name: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
+const maxBlobNameLength = 1_024
+/** The service allows 5,000. A smaller page takes less memory to parse, and its first keys arrive sooner. */
 const blobsPerPage = 1_000
 
 /**
- * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation.
- * Shares its containers with Go's `azcertcache`.
+ * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation. A container
+ * can be shared with Go's `azcertcache`.
  *
- * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing
- * container, an unreachable endpoint and a time-out apart. Only the service's own `BlobNotFound` is a miss.
+ * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing
+ * container, an unreachable endpoint and a time-out. Only the service's error code `BlobNotFound` is a miss.
  */
 export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
@@ -37,9 +37,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #timeoutMs: number
 
   /**
-   * @param container any `ContainerClient` the SDK can make, with its own retry options: the time-out here
-   *   bounds them all together
-   * @throws {TypeError} naming the option that is wrong
+   * @param container any `ContainerClient` of the SDK. Its own retries are included in `timeoutMs`.
+   * @throws {TypeError} naming the invalid option
    */
   constructor(container: BlobContainerClient, options: AzureBlobCertCacheOptions = {}) {
     if (typeof container?.getBlockBlobClient !== 'function') {
@@ -52,20 +51,20 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Makes the SDK's client and checks it with one request (the read of a key that can't exist), so that wrong
-   * credentials, a missing container and an unreachable endpoint show at start; and with the same without credentials,
-   * which must not be answered.
-   * @throws {TypeError} naming the option that is wrong or missing
-   * @throws {StoreError} telling what to do
+   * Creates the SDK's client and checks it with one read of a blob that cannot exist, so that invalid credentials, a
+   * missing container or an unreachable endpoint fail at start. Then checks that the same read without credentials is
+   * refused, unless `allowAnonymousRead` is `true`.
+   * @throws {TypeError} naming the invalid or missing option
+   * @throws {StoreError} whose message says what to do
    */
   static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
-    // The SDK costs 130 ms and 24 MB to load.
+    // Loaded on demand: the SDK takes 130 ms and 24 MB.
     const { connectContainer } = await import('./connect.js')
     const { container, cacheOptions, createContainer, readAnonymously } = await connectContainer(options)
     const cache = new AzureBlobCertCache(container, cacheOptions)
     if (createContainer) await cache.#run('create the container', undefined, createContainer)
     await cache.#read(impossibleKey)
-    if (readAnonymously) await cache.#refusePublic((signal) => readAnonymously(impossibleKey, signal))
+    if (readAnonymously) await cache.#assertNotPublic((signal) => readAnonymously(impossibleKey, signal))
     return cache
   }
 
@@ -87,30 +86,34 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * A lease on the blob `<name>+lock`, of 30 s, renewed every 10 s. Needs no permission that writing and deleting
-   * don't need.
+   * Acquires a lease of 30 s on the blob `<name>+lock`, and renews it every 10 s. The permissions to write and delete
+   * blobs are sufficient.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    // Not only with the suffix: '' and '..' become legal by it.
+    // Check the name itself: with the suffix, '' and '..' would be legal keys.
     assertCacheKey(name)
-    // The caller's signal is for taking the lock; renewing and giving it back go on.
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./lease.js')
     const { releaseIfLate } = await import('../../cache/lease.js')
     options?.signal?.throwIfAborted()
-    const taking = acquireLease(blob, name, (what, request) => this.#run(what, undefined, request))
-    return releaseIfLate(taking, () => this.#inTime(`lock ${name}`, options?.signal, () => taking))
+    // The caller's signal ends the acquisition only: it must not end later renewals or the release.
+    const acquisition = acquireLease(blob, name, (description, request) =>
+      this.#run(description, undefined, request),
+    )
+    return releaseIfLate(acquisition, () =>
+      this.#withTimeout(`lock ${name}`, options?.signal, () => acquisition),
+    )
   }
 
   /**
-   * One request per thousand blobs, in the order of their names. Blobs outside the prefix, or whose names are no keys,
-   * are left out. Needs the permission to list, which nothing else here does.
+   * Lists the keys in alphabetical order, with one request per 1,000 blobs. Skips blobs outside the prefix, and blobs whose
+   * names are not valid keys. Needs the list permission; no other method does.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
     const signal = options?.signal
     let continuationToken: string | undefined
     do {
-      const page = await this.#page(continuationToken, signal)
+      const page = await this.#readPage(continuationToken, signal)
       for (const { name, properties } of page.segment.blobItems) {
         const key = name.slice(this.#prefix.length)
         if (!isCacheKey(key)) continue
@@ -127,10 +130,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
 
   #blobClient(key: string) {
     const name = this.#prefix + key
-    if (name.length > longestBlobName) {
+    if (name.length > maxBlobNameLength) {
       throw new StoreError(
         'ERR_STORE_ENTRY',
-        `the blob name of ${key} is longer than ${longestBlobName} characters`,
+        `the blob name of ${key} is longer than ${maxBlobNameLength} characters`,
       )
     }
     return this.#container.getBlockBlobClient(name)
@@ -139,10 +142,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   async #read(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const blob = this.#blobClient(key)
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
-      // Not downloadToBuffer(), which asks for the properties first: two requests.
+      // downloadToBuffer() would make two requests: it reads the properties first.
       const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
       if (!readableStreamBody) throw new Error('the SDK returned no body')
-      // Reading on would keep the connection, and cost what is not wanted.
+      // Destroying the stream costs the connection, but reading it would cost more.
       if ((contentLength ?? 0) > maxValueBytes) {
         ;(readableStreamBody as Readable).destroy()
         const container = this.#container.containerName
@@ -155,12 +158,12 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     })
   }
 
-  async #page(continuationToken: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
-    const settings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
+  async #readPage(continuationToken: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
+    const pageSettings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
     const page = await this.#run('list the blobs', signal, async (abortSignal) => {
-      // An iterator of its own for each page: so each has its own time-out.
+      // A new iterator for each page, because each page has its own time-out.
       const blobs = this.#container.listBlobsFlat({ prefix: this.#prefix, abortSignal })
-      const { value, done } = await blobs.byPage(settings).next()
+      const { value, done } = await blobs.byPage(pageSettings).next()
       if (done) throw new Error('the SDK returned no page')
       return value as ListedPage
     })
@@ -168,14 +171,14 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
   }
 
-  /** https://learn.microsoft.com/azure/storage/blobs/anonymous-read-access-configure */
-  async #refusePublic(readAnonymously: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  /** See https://learn.microsoft.com/azure/storage/blobs/anonymous-read-access-configure */
+  async #assertNotPublic(readAnonymously: (signal: AbortSignal) => Promise<void>): Promise<void> {
     try {
-      // To those who may not read, the service does not tell that there is no such blob.
+      // BlobNotFound means that the read was allowed: without access, the service does not tell whether a blob exists.
       await this.#run('read without credentials', undefined, readAnonymously)
     } catch (thrown) {
       const status = thrown instanceof StoreError ? thrown.statusCode : undefined
-      if (status !== undefined && refusals.has(status)) return
+      if (status !== undefined && refusalStatuses.has(status)) return
       throw thrown
     }
     const container = this.#container.containerName
@@ -185,42 +188,43 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     )
   }
 
-  #inTime<T>(
-    what: string,
+  /** Runs `operation` with the time-out. `description` completes "could not …" in messages. */
+  #withTimeout<T>(
+    description: string,
     signal: AbortSignal | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
+    operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${what} in container ${this.#container.containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${this.#container.containerName}. ${advice.ERR_STORE_TIMEOUT}`,
       )
-    return withDeadline(work, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
+    return withDeadline(operation, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
   }
 
-  /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such blob. */
+  /** Runs an operation with the time-out and retries. Converts the SDK's errors; returns `undefined` for BlobNotFound. */
   async #run<T>(
-    what: string,
+    description: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     const timeoutMs = this.#timeoutMs
     try {
-      return await this.#inTime(what, signal, (abortSignal) =>
-        retrying(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
+      return await this.#withTimeout(description, signal, (abortSignal) =>
+        withRetries(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
       )
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = toStoreError(thrown, what, this.#container.containerName)
+      const error = toStoreError(thrown, description, this.#container.containerName)
       if (error === 'BlobNotFound') return undefined
       throw error
     }
   }
 }
 
-/** Without credentials: not allowed, not told that there is such a container, or public access is not permitted. */
-const refusals = new Set([401, 403, 404, 409])
-/** Outside the alphabet of keys, so never written; to Azure a name like any other. */
+/** The statuses with which Azure refuses an anonymous read: no access, a hidden container, or public access disabled. */
+const refusalStatuses = new Set([401, 403, 404, 409])
+/** A valid blob name that never exists, because it is outside the key alphabet. */
 const impossibleKey = 'acme-cert-cache/connect'
 
 async function readAll(stream: NodeJS.ReadableStream): Promise<Uint8Array> {

@@ -14,17 +14,18 @@ import {
   type AzureConnectOptions,
   type CheckedConnectOptions,
   checkConnectOptions,
+  optionError,
   type TokenCredential,
-  wrong,
 } from './options.js'
 
-/** A managed identity takes 10 to 25 s for its first token: fetched here, at start, not in a handshake. */
-const firstTokenMs = 60_000
+/** The time-out of the first token. A managed identity takes 10 to 25 s, so it is fetched at start instead of in a handshake. */
+const firstTokenTimeoutMs = 60_000
 const storageScope = 'https://storage.azure.com/.default'
 
-/** Our own are few and short, as a handshake waits: see azure-retry.ts. The SDK's four tries take 16 s. */
-const pipeline: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
+/** Turns the SDK's retries off: they take 16 s, and a handshake is waiting. See retry.ts. */
+const pipelineOptions: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
 
+/** A client, and the optional steps of `AzureBlobCertCache.connect()`. */
 interface ConnectedContainer {
   readonly container: ContainerClient
   readonly cacheOptions: AzureBlobCertCacheOptions
@@ -32,11 +33,14 @@ interface ConnectedContainer {
   readonly readAnonymously: ((blob: string, abortSignal: AbortSignal) => Promise<void>) | undefined
 }
 
-/** Makes the client that `options` describe, without a request but for the first token. The SDK's only importer. */
+/**
+ * Creates the SDK's client that `options` describe. Makes no request, except for the first token of a `credential`. This
+ * is the only module that imports the SDK.
+ */
 export async function connectContainer(options: AzureConnectOptions): Promise<ConnectedContainer> {
   const checked = checkConnectOptions(options)
   if (options.credential) await fetchFirstToken(options.credential)
-  const container = named(makeClient(checked, options.credential), checked.containerName)
+  const container = withName(createClient(checked, options.credential), checked.containerName)
   const createContainer = options.createContainer
     ? (abortSignal: AbortSignal) => container.createIfNotExists({ abortSignal })
     : undefined
@@ -45,7 +49,7 @@ export async function connectContainer(options: AzureConnectOptions): Promise<Co
     : async (blob: string, abortSignal: AbortSignal) => {
         const url = new URL(container.url)
         url.search = ''
-        await new ContainerClient(url.href, new AnonymousCredential(), pipeline)
+        await new ContainerClient(url.href, new AnonymousCredential(), pipelineOptions)
           .getBlobClient(blob)
           .download(0, undefined, { abortSignal })
       }
@@ -55,29 +59,29 @@ export async function connectContainer(options: AzureConnectOptions): Promise<Co
   return { container, cacheOptions, createContainer, readAnonymously }
 }
 
-function makeClient(
+function createClient(
   { containerName, accountName, accountKey, connectionString, containerUrl }: CheckedConnectOptions,
   credential: TokenCredential | undefined,
 ): ContainerClient {
-  if (connectionString !== undefined) return fromConnectionString(connectionString, containerName)
+  if (connectionString !== undefined) return clientFromConnectionString(connectionString, containerName)
   if (accountKey !== undefined) {
     const sharedKey = new StorageSharedKeyCredential(accountName as string, accountKey)
-    return new ContainerClient(containerUrl, sharedKey, pipeline)
+    return new ContainerClient(containerUrl, sharedKey, pipelineOptions)
   }
-  return new ContainerClient(containerUrl, credential ?? new AnonymousCredential(), pipeline)
+  return new ContainerClient(containerUrl, credential ?? new AnonymousCredential(), pipelineOptions)
 }
 
-/** For messages: the SDK reads it from the URL, and finds another or none where the path is not as it expects. */
-const named = (container: ContainerClient, containerName: string): ContainerClient =>
+/** Sets the name that messages show. The SDK parses it from the URL, wrongly if the path is not what it expects. */
+const withName = (container: ContainerClient, containerName: string): ContainerClient =>
   Object.defineProperty(container, 'containerName', { value: containerName })
 
-function fromConnectionString(connectionString: string, containerName: string): ContainerClient {
+function clientFromConnectionString(connectionString: string, containerName: string): ContainerClient {
   try {
-    const service = BlobServiceClient.fromConnectionString(connectionString, pipeline)
+    const service = BlobServiceClient.fromConnectionString(connectionString, pipelineOptions)
     return service.getContainerClient(containerName)
   } catch {
-    // What the SDK says of it could quote it.
-    throw wrong('connectionString', 'must be a connection string as the portal shows it')
+    // The SDK's message could quote the account key.
+    throw optionError('connectionString', 'must be a connection string as the portal shows it')
   }
 }
 
@@ -85,11 +89,11 @@ async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   const timeout = () =>
     new StoreError(
       'ERR_STORE_TIMEOUT',
-      `the credential gave no token within ${firstTokenMs / 1_000} s. ${tokenAdvice}`,
+      `the credential gave no token within ${firstTokenTimeoutMs / 1_000} s. ${tokenAdvice}`,
     )
   try {
     await withDeadline((abortSignal) => credential.getToken(storageScope, { abortSignal }), {
-      ms: firstTokenMs,
+      ms: firstTokenTimeoutMs,
       clock: systemClock,
       error: timeout,
     })

@@ -1,4 +1,7 @@
-/** What is used of the SDK's `ContainerClient`, so that no version of the SDK is required to be the same one. */
+/**
+ * The part of the SDK's `ContainerClient` that this store uses. A structural type, so that you can pass a client of another
+ * version of the SDK.
+ */
 export interface BlobContainerClient {
   readonly containerName: string
   getBlockBlobClient(name: string): {
@@ -22,6 +25,7 @@ export interface BlobContainerClient {
   }
 }
 
+/** One page of a listing. */
 export interface ListedPage {
   readonly continuationToken?: string
   readonly segment: {
@@ -32,7 +36,7 @@ export interface ListedPage {
   }
 }
 
-/** What is used of the SDK's `BlockBlobClient` for a lock. */
+/** The part of the SDK's `BlockBlobClient` that a lock uses. */
 export interface LeasableBlob {
   upload(
     body: Uint8Array,

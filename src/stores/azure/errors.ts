@@ -1,6 +1,6 @@
 import { type ServiceErrorCode, StoreError, toError } from '../../util/errors.js'
 
-/** The parts of the SDK's `RestError` that are looked at. */
+/** The fields of the SDK's `RestError` that are used. */
 interface RestErrorLike {
   readonly message: string
   readonly code?: string
@@ -11,10 +11,10 @@ interface RestErrorLike {
 // https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
 const credentialCodes =
   /^(AuthenticationFailed|InvalidAuthenticationInfo|NoAuthenticationInformation|KeyBasedAuth)/
-// AuthenticationFailed's text, which Azurite sends with the code AuthorizationFailure.
-const credentialText = /^Server failed to authenticate the request/
+// The message of AuthenticationFailed. Azurite sends it with the code AuthorizationFailure.
+const credentialMessage = /^Server failed to authenticate the request/
 
-/** The last sentence of each message: in the words of the library's options. */
+/** What to do about each error: the last sentence of its message. */
 export const advice: Readonly<Record<ServiceErrorCode, string>> = {
   ERR_STORE_CREDENTIALS:
     'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
@@ -26,29 +26,34 @@ export const advice: Readonly<Record<ServiceErrorCode, string>> = {
   ERR_STORE_FAILED: 'See the cause for the service’s own code.',
 }
 
-/** The same where a credential gave no token. */
+/** What to do if a credential returned no token. */
 export const tokenAdvice =
   'Check that this machine has an identity, or pass accountKey, connectionString or an endpoint with a SAS.'
 
 /**
- * The SDK's error as ours, or `'BlobNotFound'`: the one answer that means that a key does not exist.
- * The cause is a copy of the telling fields: the original holds the request with its credentials.
+ * Converts an error of the SDK. Returns `'BlobNotFound'` for the only response that means that the key does not exist.
+ *
+ * The cause is a copy of the relevant fields: the SDK's error refers to the request and its credentials.
  */
-export function toStoreError(thrown: unknown, what: string, container: string): StoreError | 'BlobNotFound' {
+export function toStoreError(
+  thrown: unknown,
+  description: string,
+  container: string,
+): StoreError | 'BlobNotFound' {
   const error = toError(thrown) as Error & RestErrorLike
   const serviceCode = error.details?.errorCode ?? error.code
   if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'
   const code = classify(error.statusCode, serviceCode, error.message)
-  const answer = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
-  const told = withoutSignatures(`${serviceCode ?? error.name}${answer}`)
-  const cause = Object.assign(new Error(said(error)), {
+  const statusText = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
+  const reason = redactSignatures(`${serviceCode ?? error.name}${statusText}`)
+  const cause = Object.assign(new Error(causeMessage(error)), {
     name: error.name,
-    code: serviceCode && withoutSignatures(serviceCode),
+    code: serviceCode && redactSignatures(serviceCode),
     requestId: error.details?.requestId,
   })
   return new StoreError(
     code,
-    `Azure Blob Storage could not ${what} in container ${container} (${told}). ${advice[code]}`,
+    `Azure Blob Storage could not ${description} in container ${container} (${reason}). ${advice[code]}`,
     { cause, statusCode: error.statusCode },
   )
 }
@@ -61,25 +66,30 @@ function classify(
   if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
   if (status === 401) return 'ERR_STORE_CREDENTIALS'
   if (status === 403) {
-    const credentials = credentialCodes.test(serviceCode ?? '') || credentialText.test(message)
-    return credentials ? 'ERR_STORE_CREDENTIALS' : 'ERR_STORE_PERMISSION'
+    const isCredentialError = credentialCodes.test(serviceCode ?? '') || credentialMessage.test(message)
+    return isCredentialError ? 'ERR_STORE_CREDENTIALS' : 'ERR_STORE_PERMISSION'
   }
   if (serviceCode === 'ContainerNotFound') return 'ERR_STORE_CONTAINER'
   return 'ERR_STORE_FAILED'
 }
 
-/** The SDK quotes an answer that it can't read, whole; and stumbles over one that is XML but not the service's. */
-function said({ name, code, statusCode = 0, message }: Error & RestErrorLike): string {
-  const isStrange =
+/**
+ * Returns the first line of the SDK's message, unless the response was not from Azure: the SDK quotes an unparsable
+ * response in full, and throws a TypeError or RangeError for unexpected XML.
+ */
+function causeMessage({ name, code, statusCode = 0, message }: Error & RestErrorLike): string {
+  const isForeignResponse =
     code === 'PARSE_ERROR' ||
     name === 'TypeError' ||
     name === 'RangeError' ||
     (statusCode >= 200 && statusCode < 300)
-  return isStrange ? 'the answer is not one of Azure Blob Storage' : firstLine(withoutSignatures(message))
+  return isForeignResponse
+    ? 'the answer is not one of Azure Blob Storage'
+    : firstLine(redactSignatures(message))
 }
 
-/** A proxy, or the service, may say the address that was asked for, which has the SAS in it; in a page even escaped. */
-const withoutSignatures = (text: string) =>
+/** Redacts SAS signatures, also URL-encoded or HTML-escaped. The service or a proxy may quote the requested URL. */
+const redactSignatures = (text: string) =>
   text.replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
 
 export const firstLine = (message: string) => message.split('\n', 1)[0] as string

@@ -2,15 +2,15 @@ import { boolean, nonEmptyString, optional, plainObject } from '../../util/valid
 
 export interface AzureBlobCertCacheOptions {
   /**
-   * Put before every key to make the blob's name, for a container shared with something else: for example
-   * `tls/`. Printable ASCII without `\ : * ? " < > |`. Default: none, as azcertcache has it.
+   * Prefix of every blob name, for a container that also holds other data: for example `tls/`. Printable ASCII without
+   * `\ : * ? " < > |`. Default: none, like azcertcache.
    */
   prefix?: string
-  /** Bound of one operation, its answer's body included, in ms: 1 to 300,000, default 5,000. */
+  /** Time-out of one operation in ms, including retries and reading the response body: 1 to 300,000. Default: 5,000. */
   timeoutMs?: number
 }
 
-/** An Azure AD credential, for example `new DefaultAzureCredential()` of `@azure/identity`. */
+/** A Microsoft Entra ID (Azure AD) credential, for example `new DefaultAzureCredential()` from `@azure/identity`. */
 export interface TokenCredential {
   getToken(
     scopes: string | string[],
@@ -19,31 +19,32 @@ export interface TokenCredential {
 }
 
 /**
- * Where the container is and how to be let in. Exactly one of: `accountKey` (with `accountName`),
+ * The location of the container, and the credentials. Pass exactly one of `accountKey` (with `accountName`),
  * `connectionString`, `credential` (with `accountName` or `endpoint`), or an `endpoint` with a SAS in its query.
  */
 export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
-  /** The container's name; it must exist unless `createContainer` is set. */
+  /** The name of the container. It must exist unless `createContainer` is `true`. */
   containerName: string
-  /** The storage account, for shared key or token. */
+  /** The name of the storage account, for `accountKey` or `credential`. */
   accountName?: string
-  /** One of the account's two keys, base64. */
+  /** One of the account's two access keys, base64. */
   accountKey?: string
-  /** As the portal shows it; `UseDevelopmentStorage=true` for Azurite on its default port. */
+  /** The connection string from the Azure portal, or `UseDevelopmentStorage=true` for Azurite on its default port. */
   connectionString?: string
+  /** A token credential. Its first token is requested by `connect()`, with a time-out of 60 s. */
   credential?: TokenCredential
   /**
-   * The Blob service's URL, default `https://<accountName>.blob.core.windows.net`. Or a SAS URL, of the account
-   * or of this container; it needs read, add, create, write and delete.
+   * The URL of the Blob service. Default: `https://<accountName>.blob.core.windows.net`. Or a SAS URL of the account or of
+   * this container, with the permissions read, add, create, write and delete.
    */
   endpoint?: string
-  /** Create the container if it is missing, without anonymous access. Needs more permission. Default false. */
+  /** Creates the container, without anonymous access, if it does not exist. Needs the permission to create containers. Default: `false`. */
   createContainer?: boolean
-  /** Connect even if anybody can read the container, and so its private keys. Default false: `ERR_STORE_PUBLIC`. */
+  /** Connects even if the container, and with it the private keys, is publicly readable. Default: `false`; rejects with `ERR_STORE_PUBLIC`. */
   allowAnonymousRead?: boolean
 }
 
-/** The parts of {@link AzureConnectOptions} that the SDK's client is made of. */
+/** The validated options from which the SDK's client is created. */
 export interface CheckedConnectOptions {
   readonly containerName: string
   readonly accountName: string | undefined
@@ -57,60 +58,65 @@ const accountPattern = /^[a-z0-9]{3,24}$/
 /** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/
 
-/** Also of sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`, `….z01.blob.storage.azure.net`. */
+/** A host of Azure, including sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`, `….z01.blob.storage.azure.net`. */
 const azureHost = /\.blob\.(core|storage)\./
 
 export const isContainerName = (name: string): boolean => containerPattern.test(name)
 
-export const wrong = (option: string, what: string): TypeError =>
-  new TypeError(`AzureBlobCertCache.connect: ${option} ${what}`)
+export const optionError = (option: string, problem: string): TypeError =>
+  new TypeError(`AzureBlobCertCache.connect: ${option} ${problem}`)
 
-/** @throws {TypeError} naming the option that is wrong or missing */
+/** @throws {TypeError} naming the invalid or missing option */
 export function checkConnectOptions(options: AzureConnectOptions): CheckedConnectOptions {
-  const given = plainObject('AzureBlobCertCache.connect: options', options)
-  const of = <T>(name: string, check: (name: string, value: unknown) => T) =>
-    optional(`AzureBlobCertCache.connect: ${name}`, given[name], check)
-  const containerName = nonEmptyString('AzureBlobCertCache.connect: containerName', given.containerName)
-  const accountName = of('accountName', nonEmptyString)
-  const accountKey = of('accountKey', nonEmptyString)
-  const connectionString = of('connectionString', nonEmptyString)
-  const endpoint = parseEndpoint(of('endpoint', nonEmptyString))
-  of('createContainer', boolean)
-  of('allowAnonymousRead', boolean)
-  // Both become parts of a URL, and the key signs what is sent there.
+  const rawOptions = plainObject('AzureBlobCertCache.connect: options', options)
+  const check = <T>(name: string, validate: (name: string, value: unknown) => T) =>
+    optional(`AzureBlobCertCache.connect: ${name}`, rawOptions[name], validate)
+  const containerName = nonEmptyString('AzureBlobCertCache.connect: containerName', rawOptions.containerName)
+  const accountName = check('accountName', nonEmptyString)
+  const accountKey = check('accountKey', nonEmptyString)
+  const connectionString = check('connectionString', nonEmptyString)
+  const endpoint = parseEndpoint(check('endpoint', nonEmptyString))
+  check('createContainer', boolean)
+  check('allowAnonymousRead', boolean)
+  // Both become parts of the URL to which the key's signatures are sent.
   if (!isContainerName(containerName))
-    throw wrong('containerName', 'must be 3 to 63 lower-case letters, digits and single hyphens')
+    throw optionError('containerName', 'must be 3 to 63 lower-case letters, digits and single hyphens')
   if (accountName !== undefined && !accountPattern.test(accountName))
-    throw wrong('accountName', 'must be 3 to 24 lower-case letters and digits')
-  if (given.credential !== undefined && typeof options.credential?.getToken !== 'function')
-    throw wrong('credential', 'must be a TokenCredential, with a method getToken')
-  const sas = endpoint?.searchParams.has('sig') ?? false
-  const ways = [accountKey !== undefined, connectionString !== undefined, given.credential !== undefined, sas]
-  if (ways.filter(Boolean).length !== 1) {
+    throw optionError('accountName', 'must be 3 to 24 lower-case letters and digits')
+  if (rawOptions.credential !== undefined && typeof options.credential?.getToken !== 'function')
+    throw optionError('credential', 'must be a TokenCredential, with a method getToken')
+  const hasSas = endpoint?.searchParams.has('sig') ?? false
+  const credentials = [
+    accountKey !== undefined,
+    connectionString !== undefined,
+    rawOptions.credential !== undefined,
+    hasSas,
+  ]
+  if (credentials.filter(Boolean).length !== 1) {
     throw new TypeError(
       'AzureBlobCertCache.connect: give exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
     )
   }
   if (connectionString !== undefined && (endpoint ?? accountName) !== undefined)
-    throw wrong('connectionString', 'says where the account is: leave endpoint and accountName out')
+    throw optionError('connectionString', 'says where the account is: leave endpoint and accountName out')
   if (accountKey !== undefined && accountName === undefined)
-    throw wrong('accountName', 'is missing: accountKey needs it')
-  if (given.credential !== undefined && accountName === undefined && endpoint === undefined)
-    throw wrong('credential', 'needs accountName or endpoint')
+    throw optionError('accountName', 'is missing: accountKey needs it')
+  if (rawOptions.credential !== undefined && accountName === undefined && endpoint === undefined)
+    throw optionError('credential', 'needs accountName or endpoint')
   const serviceUrl =
     endpoint ?? new URL(`https://${accountName ?? 'connection-string'}.blob.core.windows.net`)
-  const containerUrl = containerUrlOf(serviceUrl, containerName, sas)
+  const containerUrl = toContainerUrl(serviceUrl, containerName, hasSas)
   return { containerName, accountName, accountKey, connectionString, containerUrl }
 }
 
-/** The container's URL; a SAS URL of the container has its name in the path already. */
-function containerUrlOf(serviceUrl: URL, containerName: string, sas: boolean): string {
+/** Returns the container's URL. The path of a container's SAS URL already ends with its name. */
+function toContainerUrl(serviceUrl: URL, containerName: string, hasSas: boolean): string {
   const path = serviceUrl.pathname.split('/').filter(Boolean)
-  // Without a SAS it is the account's, which at an emulator is in the path as well, and may be called the same.
-  if (sas && path.at(-1) === containerName) path.pop()
-  // At Azure what else is in the path would be the container, and the container's name a part of the blobs'.
+  // Without a SAS, a last segment with this name is the account: an emulator has the account in the path.
+  if (hasSas && path.at(-1) === containerName) path.pop()
+  // Azure would take a remaining segment for the container, and the container's name for a part of the blob name.
   if (path.length > 0 && azureHost.test(serviceUrl.hostname))
-    throw wrong(
+    throw optionError(
       'endpoint',
       'must be the Blob service’s URL, or a SAS URL of the account or of containerName’s container: its path leads elsewhere',
     )
@@ -122,6 +128,6 @@ function containerUrlOf(serviceUrl: URL, containerName: string, sas: boolean): s
 function parseEndpoint(endpoint: string | undefined): URL | undefined {
   if (endpoint === undefined) return undefined
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
-  if (!url || !/^https?:$/.test(url.protocol)) throw wrong('endpoint', 'must be an http or https URL')
+  if (!url || !/^https?:$/.test(url.protocol)) throw optionError('endpoint', 'must be an http or https URL')
   return url
 }

@@ -1,47 +1,48 @@
 import { systemClock } from '../../util/clock.js'
 import { sleep } from '../../util/deadline.js'
 
-/** The parts of the SDK's `RestError` that are looked at. */
+/** The fields of the SDK's `RestError` that decide about a retry. */
 interface RestErrorLike {
   readonly statusCode?: number
   readonly code?: string
   readonly response?: { readonly headers: { get(name: string): string | undefined } }
 }
 
-/** Before the second and the third try, in ms; up to half as much more. */
-const pausesMs = [100, 400] as const
-/** A service that wants to be left alone for longer is not asked again in the same operation. */
-const longestRetryAfterMs = 1_000
+/** The delays before the second and third attempt, in ms. Up to half of each is added at random. */
+const retryDelaysMs = [100, 400] as const
+/** A longer `Retry-After` ends the operation: a handshake is waiting. */
+const maxRetryAfterMs = 1_000
 
-/** Throttled, out of order for a moment, or restarting: https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2 */
-const passing = new Set([408, 429, 500, 502, 503, 504])
-/** A connection that broke, often one that was kept alive; Node's codes and the SDK's. */
-const broken = /^(ECONNRESET|EPIPE|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|REQUEST_SEND_ERROR)$/
+/** Throttled, temporarily unavailable, or restarting: https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2 */
+const transientStatuses = new Set([408, 429, 500, 502, 503, 504])
+/** A broken connection, often a reused idle one. These are codes of Node and of the SDK. */
+const transientCodes = /^(ECONNRESET|EPIPE|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|REQUEST_SEND_ERROR)$/
 
 /**
- * A request that failed for a reason that may be gone in a moment is made again, twice at most, in the first half of
- * `timeoutMs`. Requests here may be repeated.
+ * Retries a request after a transient failure: at most twice, and only within the first half of `timeoutMs`. All requests
+ * of this store are idempotent.
  */
-export async function retrying<T>(
+export async function withRetries<T>(
   request: () => Promise<T>,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
 ): Promise<T> {
-  const end = performance.now() + timeoutMs / 2
-  for (const pauseMs of pausesMs) {
+  const retryUntil = performance.now() + timeoutMs / 2
+  for (const delayMs of retryDelaysMs) {
     try {
       return await request()
     } catch (thrown) {
       const error: RestErrorLike = Object(thrown)
-      const waitMs = retryAfterMs(error) ?? pauseMs * (1 + Math.random() / 2)
-      if (!isPassing(error) || waitMs > longestRetryAfterMs || performance.now() + waitMs > end) throw thrown
+      const waitMs = retryAfterMs(error) ?? delayMs * (1 + Math.random() / 2)
+      if (!isTransient(error) || waitMs > maxRetryAfterMs || performance.now() + waitMs > retryUntil)
+        throw thrown
       await sleep(waitMs, systemClock, signal)
     }
   }
   return request()
 }
 
-function isPassing({ statusCode, code }: RestErrorLike): boolean {
-  return statusCode === undefined ? broken.test(code ?? '') : passing.has(statusCode)
+function isTransient({ statusCode, code }: RestErrorLike): boolean {
+  return statusCode === undefined ? transientCodes.test(code ?? '') : transientStatuses.has(statusCode)
 }
 
 function retryAfterMs({ response }: RestErrorLike): number | undefined {
