@@ -14,43 +14,45 @@ import { releaseIfLate } from '../../cache/lease.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
-import { dirErrorFrom, unless } from './errors.js'
+import { ignoreErrno, toStoreError } from './errors.js'
 import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
 import { DirLocks, removePrepared } from './lock.js'
 
-/** Bound of one operation. */
+/** The time-out of one operation. */
 const timeoutMs = 5_000
-/** Not in the alphabet of keys, so no key's file has such a name. */
-const temporaryEnd = ':tmp'
-/** What is older was left behind by a process that died: no write takes so long. */
-const leftOverAfterMs = 3_600_000
+/** The suffix of temporary files. A colon is outside the key alphabet, so no key ends with it. */
+const temporarySuffix = ':tmp'
+/** The age at which a temporary file counts as left behind by a process that died. */
+const leftoverAgeMs = 3_600_000
 
 /**
- * A {@link CertCache} in a folder, of one machine or shared by NFS: one file per key, which is its name. It is the
- * folder of Go's `autocert.DirCache`, with the same modes: 0700 for the folder, 0600 for the files.
+ * A {@link CertCache} in a folder, local or on NFS: one file per key, named like the key. Compatible with the folder of
+ * Go's `autocert.DirCache`, with the same modes: 0700 for the folder, 0600 for the files.
  *
- * The first write makes the folder. Until then a folder that is missing is an empty store; once it has been seen, it
- * is an `ERR_STORE_CONTAINER`, so a file system that is unmounted under a running server orders nothing.
+ * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has been seen, a
+ * missing folder is an `ERR_STORE_CONTAINER`: if its file system is unmounted under a running server, no certificates are
+ * ordered.
  *
- * A write goes to a temporary file, and is on the disk before it takes the place of the former value. Symbolic links
- * inside the folder are never followed: reading one fails, writing and locking replace it. A folder in /tmp, or where
- * else everybody may make one, is an `ERR_STORE_FAILED` if another user has made it. The file system must tell upper from
- * lower case, as those of Linux do, and have rename as POSIX has it; Windows has not. Its names are 255 bytes at most,
- * so keys too, and names of locks 250: what is longer is an `ERR_STORE_ENTRY`.
+ * A write goes to a temporary file, which is flushed to disk before it replaces the old value. Symbolic links inside the
+ * folder are never followed: reading one fails; writing and locking replace it. A folder inside a sticky, world-writable
+ * folder such as /tmp must not belong to another user: `ERR_STORE_FAILED`.
  *
- * Rejects with a {@link StoreError}, for `ERR_STORE_TIMEOUT` after 5 s. A file system that hangs keeps one of the four
- * threads that Node has for all its file operations: on NFS prefer the mount option `softerr`.
+ * The file system must be case-sensitive and have POSIX rename semantics. Windows is not supported. File names are
+ * limited to 255 bytes, so keys are too, and names of locks to 250 bytes: `ERR_STORE_ENTRY`.
+ *
+ * Rejects with a {@link StoreError}. The time-out of an operation is 5 s: `ERR_STORE_TIMEOUT`. A file system that hangs
+ * blocks one of the four threads that Node uses for file operations; on NFS, use the mount option `softerr`.
  */
 export class DirCertCache implements LockingCertCache, ListableCertCache {
   readonly #folder: string
   readonly #locks: DirLocks
-  /** It was there once. */
-  #seen = false
-  #leftOversRemoved = false
+  /** Whether the folder has existed. */
+  #folderSeen = false
+  #leftoversRemoved = false
 
   /**
-   * @param path the folder, absolute or relative to the working directory of now
-   * @throws {TypeError} if it is no path
+   * @param path the folder, absolute or relative to the current working directory, which may change later
+   * @throws {TypeError} if `path` is not a valid path
    */
   constructor(path: string) {
     if (typeof path !== 'string' || path === '' || path.includes('\0')) {
@@ -59,7 +61,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     this.#folder = resolve(path)
     this.#locks = new DirLocks(this.#folder, {
       temporaryPath: () => this.#temporaryPath(),
-      run: (what, operation) => this.#run(what, undefined, operation),
+      run: (description, operation) => this.#run(description, undefined, operation),
     })
   }
 
@@ -67,7 +69,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const file = this.#file(key)
     return this.#run(`read ${key}`, options?.signal, async () => {
       const value = await readWhole(file)
-      if (value === undefined || !this.#seen) await this.#assertFolder()
+      if (value === undefined || !this.#folderSeen) await this.#assertFolder()
       return value
     })
   }
@@ -75,70 +77,71 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
     await this.#run(`write ${key}`, options?.signal, async (signal) => {
-      await this.#makeFolder()
+      await this.#createFolder()
       const temporary = this.#temporaryPath()
       try {
         await writeWhole(temporary, data)
         signal.throwIfAborted()
         await rename(temporary, file)
       } catch (error) {
-        await unlink(temporary).catch(() => 'removed when it is old')
+        await unlink(temporary).catch(() => 'it is removed as a leftover')
         throw error
       }
       await syncFolder(this.#folder)
     })
-    if (this.#leftOversRemoved) return
-    this.#leftOversRemoved = true
-    this.#removeLeftOvers(file).catch(() => 'the next process tries again')
+    if (this.#leftoversRemoved) return
+    this.#leftoversRemoved = true
+    this.#removeLeftovers(file).catch(() => 'the next process tries again')
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
     await this.#run(`delete ${key}`, options?.signal, async () => {
-      const absent = (await unless(['ENOENT'], 'absent', unlink(file))) === 'absent'
-      await (absent ? this.#assertFolder() : syncFolder(this.#folder))
+      const isAbsent = (await ignoreErrno(['ENOENT'], 'absent', unlink(file))) === 'absent'
+      await (isAbsent ? this.#assertFolder() : syncFolder(this.#folder))
     })
   }
 
   /**
-   * The files whose names are keys. Not the locks, which are folders, nor temporary files; those of Go's `DirCache`
-   * have a name like a key, and are listed.
+   * Lists the files whose names are valid keys. Omits locks, which are folders, and temporary files. Temporary files of
+   * Go's `DirCache` have names that are valid keys, and are listed.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
-    const bounded = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
+    const run = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
       this.#run('list', options?.signal, operation)
-    const folder = await bounded(async (signal) => {
-      const opened = await unless(['ENOENT'], undefined, opendir(this.#folder))
-      if (signal.aborted) await opened?.close()
-      if (!opened) await this.#assertFolder()
-      return opened
+    const dir = await run(async (signal) => {
+      const dir = await ignoreErrno(['ENOENT'], undefined, opendir(this.#folder))
+      if (signal.aborted) await dir?.close()
+      if (!dir) await this.#assertFolder()
+      return dir
     })
-    if (!folder) return
+    if (!dir) return
     try {
       for (;;) {
-        const entry = await bounded(() => folder.read())
+        const entry = await run(() => dir.read())
         if (!entry) return
         if (!isCacheKey(entry.name)) continue
-        const found = await bounded(() =>
-          unless(['ENOENT'], undefined, lstat(join(this.#folder, entry.name))),
+        const stats = await run(() =>
+          ignoreErrno(['ENOENT'], undefined, lstat(join(this.#folder, entry.name))),
         )
-        if (found?.isFile()) yield { name: entry.name, size: found.size, modified: found.mtime }
+        if (stats?.isFile()) yield { name: entry.name, size: stats.size, modified: stats.mtime }
       }
     } finally {
-      folder.close().catch(() => 'nobody waits for it')
+      dir.close().catch(() => 'the listing is complete')
     }
   }
 
   /**
-   * A folder `<name>+lock` with a file in it whose name says who holds the lock; it is renamed every 10 s. A lock
-   * whose file has kept its name for 30 s, by the clock of whoever waits for it, is taken over: 30 s after somebody
-   * first asked for the lock of a holder that has died. No two machines' clocks are compared.
+   * Acquires the lock: a folder `<name>+lock` that contains a file named after the holder. The holder renames the file
+   * every 10 s. A waiting machine takes the lock over if the file has kept its name for 30 s by that machine's own clock.
+   * The lock of a dead holder is therefore taken over 30 s after another machine first asked for it. Clocks of different
+   * machines are never compared.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
-    const taking = this.#makeFolder().then(() => this.#locks.take(name))
-    return releaseIfLate(taking, () => this.#run(`lock ${name}`, options?.signal, () => taking))
+    const acquisition = this.#createFolder().then(() => this.#locks.tryLock(name))
+    return releaseIfLate(acquisition, () => this.#run(`lock ${name}`, options?.signal, () => acquisition))
   }
 
   #file(key: string): string {
@@ -146,59 +149,59 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     return join(this.#folder, key)
   }
 
-  #temporaryPath = (): string => join(this.#folder, `${randomUUID()}${temporaryEnd}`)
+  #temporaryPath = (): string => join(this.#folder, `${randomUUID()}${temporarySuffix}`)
 
-  async #makeFolder(): Promise<void> {
-    // Not again: what was there and has gone may be a file system that is not mounted.
-    if (this.#seen) return
+  async #createFolder(): Promise<void> {
+    // Never create it again: if it has vanished, its file system may not be mounted.
+    if (this.#folderSeen) return
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     await this.#assertFolder()
   }
 
-  /** Rejects if the folder has gone, or is not to be trusted. */
+  /** Rejects if the folder has vanished, is not a folder, or belongs to an untrusted user. Allows a folder not yet created. */
   async #assertFolder(): Promise<void> {
-    const found = await unless(this.#seen ? [] : ['ENOENT'], undefined, stat(this.#folder))
-    if (!found) return
-    if (!found.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
-    await assertFolderOwner(this.#folder, found)
-    this.#seen = true
+    const stats = await ignoreErrno(this.#folderSeen ? [] : ['ENOENT'], undefined, stat(this.#folder))
+    if (!stats) return
+    if (!stats.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
+    await assertFolderOwner(this.#folder, stats)
+    this.#folderSeen = true
   }
 
-  /** Of processes that died while they wrote. By the file system's own clock: `newFile` was just written. */
-  async #removeLeftOvers(newFile: string): Promise<void> {
+  /** Removes temporary files of processes that died. Tells the file system's time from `newFile`, which was just written. */
+  async #removeLeftovers(newFile: string): Promise<void> {
     const { mtimeMs: now } = await lstat(newFile)
     for (const name of await readdir(this.#folder)) {
-      if (!name.endsWith(temporaryEnd)) continue
+      if (!name.endsWith(temporarySuffix)) continue
       const path = join(this.#folder, name)
-      // Most are others' writes under way, and have gone by now.
-      const found = await unless(['ENOENT'], undefined, lstat(path))
-      if (!found || now - found.mtimeMs <= leftOverAfterMs) continue
-      await unless(['ENOENT'], undefined, found.isDirectory() ? removePrepared(path) : unlink(path))
+      // Most belong to writes in progress, and may have vanished since.
+      const stats = await ignoreErrno(['ENOENT'], undefined, lstat(path))
+      if (!stats || now - stats.mtimeMs <= leftoverAgeMs) continue
+      await ignoreErrno(['ENOENT'], undefined, stats.isDirectory() ? removePrepared(path) : unlink(path))
     }
   }
 
-  /** Under the time-out, with the system's errors turned into ours. */
+  /** Runs an operation with the time-out and converts errors. `description` completes "could not …" in messages. */
   async #run<T>(
-    what: string,
+    description: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `it took longer than ${timeoutMs} ms to ${what} in the folder ${this.#folder}. Its file system may hang.`,
+        `it took longer than ${timeoutMs} ms to ${description} in the folder ${this.#folder}. Its file system may hang.`,
       )
     try {
       return await withDeadline(
-        (bounded) => {
-          bounded.throwIfAborted()
-          return operation(bounded)
+        (deadlineSignal) => {
+          deadlineSignal.throwIfAborted()
+          return operation(deadlineSignal)
         },
         { ms: timeoutMs, clock: systemClock, error: timeout, signal },
       )
     } catch (thrown) {
       if (signal?.aborted) throw thrown
-      throw dirErrorFrom(thrown, what, this.#folder)
+      throw toStoreError(thrown, description, this.#folder)
     }
   }
 }

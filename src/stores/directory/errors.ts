@@ -1,18 +1,18 @@
 import { StoreError, type StoreErrorCode, toError } from '../../util/errors.js'
 
-/** The system's name of an error, such as `ENOENT`. */
+/** Returns the system's error code, such as `ENOENT`. */
 export const errnoOf = (thrown: unknown): string | undefined => (thrown as NodeJS.ErrnoException | null)?.code
 
-/** Resolves with `otherwise` where `operation` fails with one of these. */
-export async function unless<T, U>(
+/** Settles as `operation` does, but resolves with `fallback` if it fails with one of these error codes. */
+export async function ignoreErrno<T, U>(
   errnos: readonly string[],
-  otherwise: U,
+  fallback: U,
   operation: Promise<T>,
 ): Promise<T | U> {
   try {
     return await operation
   } catch (error) {
-    if (errnos.includes(errnoOf(error) as string)) return otherwise
+    if (errnos.includes(errnoOf(error) as string)) return fallback
     throw error
   }
 }
@@ -37,7 +37,7 @@ type Advice = readonly [StoreErrorCode, string]
 const advice = new Map<string | undefined, Advice>([
   ['EACCES', permission],
   ['EPERM', permission],
-  // Not a lack of permission, which is done without a lock: what can't be written is not to be ordered.
+  // Not ERR_STORE_PERMISSION: without a permission to lock, a certificate is ordered without a lock. It could not be stored here.
   [
     'EROFS',
     ['ERR_STORE_FAILED', 'Its file system is mounted read-only: look why, and mount it for writing.'],
@@ -61,14 +61,15 @@ const advice = new Map<string | undefined, Advice>([
   ['EFBIG', ['ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.']],
 ])
 
-export function dirErrorFrom(thrown: unknown, what: string, folder: string): StoreError {
+/** Converts an error of the file system. Returns a {@link StoreError} unchanged. */
+export function toStoreError(thrown: unknown, description: string, folder: string): StoreError {
   if (thrown instanceof StoreError) return thrown
   const cause = toError(thrown)
   const errno = errnoOf(thrown)
-  const [code, whatToDo] = advice.get(errno) ?? ['ERR_STORE_FAILED', 'See the cause.']
+  const [code, suggestion] = advice.get(errno) ?? ['ERR_STORE_FAILED', 'See the cause.']
   return new StoreError(
     code,
-    `could not ${what} in the folder ${folder} (${errno ?? cause.name}). ${whatToDo}`,
+    `could not ${description} in the folder ${folder} (${errno ?? cause.name}). ${suggestion}`,
     {
       cause,
     },

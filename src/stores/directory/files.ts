@@ -4,18 +4,18 @@ import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { maxValueBytes } from '../../cache/cert-cache.js'
 import { StoreError } from '../../util/errors.js'
-import { errnoOf, unless } from './errors.js'
+import { errnoOf, ignoreErrno } from './errors.js'
 
-/** `undefined` if there is no such file. */
+/** Reads a file. Returns `undefined` if it does not exist; rejects if it is a symbolic link or not a regular file. */
 export async function readWhole(file: string, attempt = 1): Promise<Uint8Array | undefined> {
-  // Non-blocking: to open a pipe without a writer would take for ever.
+  // O_NONBLOCK: without it, opening a pipe that has no writer would hang.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   try {
     const handle = await open(file, flags)
     try {
-      const found = await handle.stat()
-      if (!found.isFile()) throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
-      if (found.size > maxValueBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
+      const stats = await handle.stat()
+      if (!stats.isFile()) throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
+      if (stats.size > maxValueBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
       return await handle.readFile()
     } finally {
       await handle.close()
@@ -23,12 +23,13 @@ export async function readWhole(file: string, attempt = 1): Promise<Uint8Array |
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === 'ENOENT') return undefined
-    // On NFS a file that another machine replaces can go while it is read.
+    // On NFS, a file that another machine replaces can vanish during the read.
     if (errno === 'ESTALE' && attempt < 4) return readWhole(file, attempt + 1)
     throw error
   }
 }
 
+/** Creates a file with mode 0600, and flushes it to disk. Rejects if the file exists. */
 export async function writeWhole(file: string, data: Uint8Array): Promise<void> {
   const handle = await open(file, 'wx', 0o600)
   try {
@@ -39,28 +40,29 @@ export async function writeWhole(file: string, data: Uint8Array): Promise<void> 
   }
 }
 
-/** So that a renamed file keeps its name through a power failure. */
+/** Flushes the folder's entries to disk, so that a rename survives a power failure. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY)
   try {
-    // Some file systems have nothing to do there and say so.
-    await unless(['EINVAL', 'ENOTSUP'], undefined, handle.sync())
+    // Some file systems do not support this, because they do not need it.
+    await ignoreErrno(['EINVAL', 'ENOTSUP'], undefined, handle.sync())
   } finally {
     await handle.close()
   }
 }
 
 const sticky = 0o1000
-const byEverybody = 0o002
+const worldWritable = 0o002
 
 /**
- * Where everybody may make files, as in /tmp, somebody else may have made the folder beforehand, to read and replace
- * the keys in it. The rule is that of Linux for files there, `fs.protected_regular`.
+ * Rejects if the folder is in a sticky, world-writable folder such as /tmp and belongs to another user, who could read
+ * and replace the keys in it. The rule is the one that Linux applies to files (`fs.protected_regular`).
+ * @throws {StoreError} `ERR_STORE_FAILED`
  */
 export async function assertFolderOwner(folder: string, { uid }: Stats): Promise<void> {
-  const above = await stat(dirname(folder))
-  const open = (above.mode & sticky) !== 0 && (above.mode & byEverybody) !== 0
-  if (!open || uid === above.uid || uid === process.geteuid?.()) return
+  const parent = await stat(dirname(folder))
+  const isShared = (parent.mode & sticky) !== 0 && (parent.mode & worldWritable) !== 0
+  if (!isShared || uid === parent.uid || uid === process.geteuid?.()) return
   throw new StoreError(
     'ERR_STORE_FAILED',
     `the folder ${folder} belongs to another user (${uid}), who could read and replace the keys in it. Use a folder outside ${dirname(folder)}, where everybody may make one.`,

@@ -5,92 +5,99 @@ import { LRUCache } from 'lru-cache'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
 import { StoreError } from '../../util/errors.js'
-import { unless } from './errors.js'
+import { ignoreErrno } from './errors.js'
 
-/** Locks of others that are watched at once; of more the oldest is forgotten, and waited for anew. */
-const mostWatched = 1_000
+/** Maximum number of other holders' locks that are watched. If one is forgotten, its 30 s start again. */
+const maxWatchedLocks = 1_000
 
-interface Means {
-  /** A new name in the folder, outside the alphabet of keys. */
+/** What the locks use of their store. */
+interface StoreAccess {
+  /** Returns a new path in the folder, with a name outside the key alphabet. */
   temporaryPath(): string
-  /** Runs an operation under the store's time-out, its errors turned into ours. */
-  run<T>(what: string, operation: () => Promise<T>): Promise<T>
+  /** Runs an operation with the store's time-out and errors. */
+  run<T>(description: string, operation: () => Promise<T>): Promise<T>
 }
 
 /**
- * Locks made of three steps that a file system, NFS too, does for one alone, and whose failure says that somebody
- * else was first. A lock is a folder with one file, whose name is that of the holder and a number.
+ * Locks made of atomic renames, which file systems including NFS support.
  *
- * - To take a free lock, a folder that is made ready is renamed to the lock's name: an empty folder there is replaced,
- *   one with a file in it is not.
- * - To keep it, the holder renames its file to the next number. That fails if somebody has taken it over.
- * - To take it over, the file is renamed from the name that it was seen to keep for the whole of a lease. That fails
- *   if the holder has kept the lock in the meantime, or another was first; however late it is done.
+ * A lock is a folder `<name>+lock` that contains one file, named `<holder id>.<number>`. An empty or missing folder is a
+ * free lock. Every change of a lock is one rename, which fails if another machine was first:
  *
- * So nobody removes what it has not seen, whatever was delayed, and released is a file that is unlinked by its name.
+ * - Acquire: rename a prepared folder to `<name>+lock`. A rename replaces an empty folder, but not one with a file in it.
+ * - Renew: the holder renames its file to the next number. This fails if another machine has taken the lock over.
+ * - Take over: rename the holder's file, whose name was seen unchanged for a whole lease, to one's own name. This fails if
+ *   the holder has renewed the lock meanwhile, or another machine was first, however late the rename is carried out.
+ *
+ * To release a lock, the holder unlinks its file by name. A delayed operation therefore never affects a later holder.
  */
 export class DirLocks {
-  /** What was seen of locks that somebody else has, and when first, by the monotonic clock. */
-  readonly #watched = new LRUCache<string, { file: string; since: number }>({ max: mostWatched })
+  /** The holder's file of each lock that another machine holds, and when it was first seen by the monotonic clock. */
+  readonly #watched = new LRUCache<string, { file: string; since: number }>({ max: maxWatchedLocks })
   readonly #folder: string
-  readonly #means: Means
+  readonly #store: StoreAccess
 
-  constructor(folder: string, means: Means) {
+  constructor(folder: string, store: StoreAccess) {
     this.#folder = folder
-    this.#means = means
+    this.#store = store
   }
 
-  async take(name: string): Promise<CertCacheLock | undefined> {
+  /** Acquires the lock, or returns `undefined` if another holder has it. */
+  async tryLock(name: string): Promise<CertCacheLock | undefined> {
     const lockFolder = join(this.#folder, `${name}+lock`)
-    const files = holderFiles(lockFolder)
+    const ownFiles = createOwnFiles(lockFolder)
     const acquire = async () => {
-      const found = await this.#look(lockFolder)
-      const taken = found
-        ? await this.#takeOver(name, join(lockFolder, found), files(0))
-        : await this.#takeFree(lockFolder, files(0))
-      if (taken) this.#watched.delete(name)
-      return taken
+      const holderFile = await this.#findHolderFile(lockFolder)
+      const isAcquired = holderFile
+        ? await this.#takeOver(name, join(lockFolder, holderFile), ownFiles(0))
+        : await this.#acquireFree(lockFolder, ownFiles(0))
+      if (isAcquired) this.#watched.delete(name)
+      return isAcquired
     }
-    return holdLease(name, new DirLease(name, lockFolder, files, acquire, this.#means.run))
+    return holdLease(name, new DirLease(name, lockFolder, ownFiles, acquire, this.#store.run))
   }
 
-  /** The name of the file in a lock that is not free. */
-  async #look(lockFolder: string): Promise<string | undefined> {
-    const there = await unless(['ENOENT'], undefined, lstat(lockFolder))
-    if (!there?.isDirectory()) {
-      // A link, or a file that somebody copied from another kind of store. If it is a lock by now, this fails.
-      if (there) await unless(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
+  /** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
+  async #findHolderFile(lockFolder: string): Promise<string | undefined> {
+    const stats = await ignoreErrno(['ENOENT'], undefined, lstat(lockFolder))
+    if (!stats?.isDirectory()) {
+      // A link, or a file copied from another kind of store. If it has become a lock meanwhile, unlink() fails.
+      if (stats) await ignoreErrno(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
       return undefined
     }
-    const files = await unless(['ENOENT'], [], readdir(lockFolder))
-    const file = files.find((name) => ofHolder.test(name))
-    if (file !== undefined) return file
-    // What desktops leave in folders would keep the lock from ever being free.
-    for (const name of files) await removeStray(join(lockFolder, name))
+    const names = await ignoreErrno(['ENOENT'], [], readdir(lockFolder))
+    const holderFile = names.find((name) => holderFilePattern.test(name))
+    if (holderFile !== undefined) return holderFile
+    // Files that desktops leave in folders would prevent the lock from ever being free.
+    for (const name of names) await removeStray(join(lockFolder, name))
     return undefined
   }
 
-  async #takeFree(lockFolder: string, ours: string): Promise<boolean> {
-    const prepared = this.#means.temporaryPath()
+  async #acquireFree(lockFolder: string, ownFile: string): Promise<boolean> {
+    const prepared = this.#store.temporaryPath()
     await mkdir(prepared, { mode: 0o700 })
     try {
-      await (await open(join(prepared, basename(ours)), 'wx', 0o600)).close()
-      return await unless(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, moved(prepared, lockFolder, ours))
+      await (await open(join(prepared, basename(ownFile)), 'wx', 0o600)).close()
+      return await ignoreErrno(
+        ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'],
+        false,
+        renameAtomically(prepared, lockFolder, ownFile),
+      )
     } finally {
-      await removePrepared(prepared, [basename(ours)]).catch(
-        () => 'it was taken; or is removed when it is old',
+      await removePrepared(prepared, [basename(ownFile)]).catch(
+        () => 'it has become the lock, or is removed as a leftover',
       )
     }
   }
 
-  async #takeOver(name: string, theirs: string, ours: string): Promise<boolean> {
+  async #takeOver(name: string, holderFile: string, ownFile: string): Promise<boolean> {
     const now = performance.now()
     const watched = this.#watched.get(name)
-    const same = watched?.file === theirs
-    if (same && now - watched.since < leaseMs) return false
+    const isUnchanged = watched?.file === holderFile
+    if (isUnchanged && now - watched.since < leaseMs) return false
     this.#watched.delete(name)
-    if (same) return moved(theirs, ours, ours)
-    this.#watched.set(name, { file: theirs, since: now })
+    if (isUnchanged) return renameAtomically(holderFile, ownFile, ownFile)
+    this.#watched.set(name, { file: holderFile, since: now })
     return false
   }
 }
@@ -100,20 +107,20 @@ class DirLease implements Lease {
 
   private readonly name: string
   private readonly lockFolder: string
-  private readonly files: (number: number) => string
+  private readonly ownFiles: (number: number) => string
   readonly acquire: () => Promise<boolean>
-  private readonly run: Means['run']
+  private readonly run: StoreAccess['run']
 
   constructor(
     name: string,
     lockFolder: string,
-    files: (number: number) => string,
+    ownFiles: (number: number) => string,
     acquire: () => Promise<boolean>,
-    run: Means['run'],
+    run: StoreAccess['run'],
   ) {
     this.name = name
     this.lockFolder = lockFolder
-    this.files = files
+    this.ownFiles = ownFiles
     this.acquire = acquire
     this.run = run
   }
@@ -122,13 +129,13 @@ class DirLease implements Lease {
     return this.run(`keep the lock of ${this.name}`, async () => {
       for (let attempt = 1; attempt <= 3; attempt++) {
         const number = this.#number
-        const next = this.files(number + 1)
-        const done = await unless(['ENOENT'], 'not there', rename(this.files(number), next))
-        if (done === 'not there' && !(await exists(next))) return false
-        // One that timed out may still be under way beside this one.
+        const next = this.ownFiles(number + 1)
+        const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(this.ownFiles(number), next))
+        if (outcome === 'not found' && !(await exists(next))) return false
+        // A renewal that timed out may still be running beside this one.
         this.#number = Math.max(this.#number, number + 1)
-        // Otherwise a former rename, of which no answer came, was done at a time that nobody knows.
-        if (done !== 'not there') return true
+        // Otherwise an earlier rename, whose answer was lost, succeeded at an unknown time: rename once more.
+        if (outcome !== 'not found') return true
       }
       return false
     })
@@ -136,51 +143,55 @@ class DirLease implements Lease {
 
   async remove(): Promise<void> {
     await this.run(`unlock ${this.name}`, async () => {
-      // A rename that is under way, or of which no answer came, is done before the first of these or after it.
-      for (const file of [this.files(this.#number), this.files(this.#number + 1)]) {
-        if ((await unless(['ENOENT'], 'not there', unlink(file))) !== 'not there') break
+      // A rename that is running, or whose answer was lost, takes effect before the first unlink or after it.
+      for (const file of [this.ownFiles(this.#number), this.ownFiles(this.#number + 1)]) {
+        if ((await ignoreErrno(['ENOENT'], 'not found', unlink(file))) !== 'not found') break
       }
-      await rmdir(this.lockFolder).catch(() => 'free all the same; or taken')
+      await rmdir(this.lockFolder).catch(
+        () => 'an empty folder is a free lock, and one with a file in it has a new holder',
+      )
     })
   }
 }
 
-/** What the files of a new holder are called. */
-function holderFiles(lockFolder: string): (number: number) => string {
+/** Returns a function from the number to the path of a new holder's file. */
+function createOwnFiles(lockFolder: string): (number: number) => string {
   const id = randomUUID()
   return (number) => join(lockFolder, `${id}.${number}`)
 }
 
-const ofHolder = /^[\da-f-]{36}\.\d+$/
+const holderFilePattern = /^[\da-f-]{36}\.\d+$/
 
-/** A folder that was made ready to be a lock, and became none. */
+/** Removes a prepared folder that did not become a lock. */
 export async function removePrepared(folder: string, files?: readonly string[]): Promise<void> {
-  const ours = files ?? (await readdir(folder)).filter((name) => ofHolder.test(name))
-  for (const name of ours) await unless(['ENOENT'], undefined, unlink(join(folder, name)))
+  const names = files ?? (await readdir(folder)).filter((name) => holderFilePattern.test(name))
+  for (const name of names) await ignoreErrno(['ENOENT'], undefined, unlink(join(folder, name)))
   await rmdir(folder)
 }
 
-/** Nothing is removed but files, links themselves and empty folders: what is more than that is somebody's. */
+/** Removes a file, a symbolic link or an empty folder. Rejects for a folder with content, which may be valuable. */
 async function removeStray(path: string): Promise<void> {
-  const found = await unless(['ENOENT'], undefined, lstat(path))
-  if (!found) return
-  if (!found.isDirectory()) return unless(['ENOENT'], undefined, unlink(path))
-  const outcome = await unless(
+  const stats = await ignoreErrno(['ENOENT'], undefined, lstat(path))
+  if (!stats) return
+  if (!stats.isDirectory()) return ignoreErrno(['ENOENT'], undefined, unlink(path))
+  const outcome = await ignoreErrno(
     ['ENOTEMPTY', 'EEXIST'],
     'not empty',
-    unless(['ENOENT'], undefined, rmdir(path)),
+    ignoreErrno(['ENOENT'], undefined, rmdir(path)),
   )
   if (outcome !== 'not empty') return
   throw new StoreError('ERR_STORE_FAILED', `the folder ${path} is in the way of a lock: move it elsewhere.`)
 }
 
 /**
- * False if what was to be renamed is not there. Where an answer was lost on the way, NFS may ask again for what it has
- * done already: then there is what the rename makes.
+ * Renames a file or folder. Returns false if `from` does not exist.
+ *
+ * An NFS client whose answer was lost repeats the rename, which then fails although it was carried out. In this case
+ * `proof`, a path that exists only after the rename, exists.
  */
-async function moved(from: string, to: string, proof: string): Promise<boolean> {
-  const outcome = await unless(['ENOENT'], 'not there', rename(from, to))
-  return outcome !== 'not there' || exists(proof)
+async function renameAtomically(from: string, to: string, proof: string): Promise<boolean> {
+  const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(from, to))
+  return outcome !== 'not found' || exists(proof)
 }
 
-const exists = async (path: string) => (await unless(['ENOENT'], undefined, lstat(path))) !== undefined
+const exists = async (path: string) => (await ignoreErrno(['ENOENT'], undefined, lstat(path))) !== undefined

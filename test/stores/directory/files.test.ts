@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { DirCertCache } from '../../../src/index.js'
-import { dirErrorFrom } from '../../../src/stores/directory/errors.js'
+import { toStoreError } from '../../../src/stores/directory/errors.js'
 import { openFolder } from './folder.js'
 
 const key = 'a.example'
@@ -165,7 +165,7 @@ test.each([
   ['ESOMETHING', 'ERR_STORE_FAILED'],
 ])('%s of the system is %s', (errno, code) => {
   const cause = Object.assign(new Error('of the system'), { code: errno })
-  const error = dirErrorFrom(cause, 'read a.example', '/srv/certificates')
+  const error = toStoreError(cause, 'read a.example', '/srv/certificates')
   expect(error).toMatchObject({ code, cause })
   expect(error.message).toContain(`could not read a.example in the folder /srv/certificates (${errno}). `)
 })
