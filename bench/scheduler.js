@@ -55,7 +55,7 @@ const hooks = {
   closing: new AbortController().signal,
   report: () => undefined,
   challengeTypes: () => [],
-  onLive: () => undefined,
+  onNewCertificate: () => undefined,
 }
 const ca = {
   order: () => Promise.reject(new Error('nothing is due')),
@@ -63,7 +63,7 @@ const ca = {
   close() {},
 }
 const { renewals } = composeManager(settings, hooks, async () => /** @type {any} */ (ca))
-await renewals.keep(hosts)
+await renewals.keepRenewed(hosts)
 
 reads = 0
 const started = process.cpuUsage()

@@ -8,40 +8,42 @@ import { AcmeHttp, type PollHint, toProblem } from './http.js'
 import type { AcmeSettings } from './options.js'
 import { certificateId, fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
 import { retryTransient } from './retry-transient.js'
-import { makeTlsAlpnCertificate } from './tls-alpn-certificate.js'
+import { createTlsAlpnCertificate } from './tls-alpn-certificate.js'
 
-/** What an order needs from the rest of the library. */
+/** An order, and the callbacks through which it reaches the rest of the library. */
 export interface OrderContext {
   readonly host: string
-  /** The certificate's own key, fresh for each order. */
+  /** The private key of the certificate, new for each order. */
   readonly key: KeyObject
-  /** The certificate that this order is to replace (RFC 9773 section 5): PEM, the leaf before its issuers. */
-  readonly replaced: Uint8Array | undefined
-  /** Which challenges can be answered, the preferred one first. */
+  /** The certificate that the order replaces (RFC 9773 section 5): PEM, leaf first. */
+  readonly predecessor: Uint8Array | undefined
+  /** The challenge types that can be answered, in order of preference. */
   readonly challengeTypes: readonly ChallengeType[]
-  /** Resolves when every machine can give the answer. */
+  /** Resolves once every machine can give the answer. */
   publish(answer: ChallengeAnswer): Promise<void>
+  /** Removes the answer. Never rejects. */
   withdraw(answer: ChallengeAnswer): Promise<void>
-  /** Ends the order where it is. */
+  /** Cancels the order. */
   readonly signal: AbortSignal
-  /** Throws if the order must not go on: asked before each step that others would see. */
+  /** Called before each step with an effect outside this process. Throws if the order is cancelled. */
   proceed(): void
-  /** The same before the last step that can be given up: then there is a certificate, and it is fetched. */
+  /** Called before the order is finalized. Throws if the order is cancelled; afterwards it is carried to its end. */
   commit(): void
 }
 
-const firstPollMs = 50
-/** Finding or making the account: a few requests. */
-const registrationMs = 60_000
-/** Directory and answer. */
-const suggestionMs = 60_000
-const longestPollMs = 5_000
-/** More than an order has; a timer fires at once for more than it can count. */
-const longestWaitMs = 3_600_000
+/** Time limit for finding or registering the account, which takes a few requests. */
+const registrationTimeoutMs = 60_000
+/** Time limit for renewal information: directory and answer. */
+const renewalInfoTimeoutMs = 60_000
+/** Delay before the first poll of a status. It doubles with each poll, up to the maximum. */
+const firstPollDelayMs = 50
+const maxPollDelayMs = 5_000
+/** Bound for a `Retry-After` while polling: beyond the time limit of an order, and within the range of a timer. */
+const maxRetryAfterMs = 3_600_000
 
 /**
- * An account at a CA (RFC 8555), and orders under it. The only importer of acme-client, which costs 125 ms and
- * 26 MB to load, so it is loaded at the first order.
+ * An account at a CA (RFC 8555): places orders and reads renewal information. acme-client takes 125 ms and 26 MB to
+ * load, so it is loaded at the first order.
  */
 export class AcmeAccount {
   readonly #http: AcmeHttp
@@ -59,12 +61,16 @@ export class AcmeAccount {
     this.#http = new AcmeHttp(settings.directoryUrl, clock, settings.ca)
   }
 
-  /** The certificate chain, PEM. Rejects with an {@link IssuanceError}, a store's error, or the signal's reason. */
+  /**
+   * Places an order and resolves with the certificate chain in PEM.
+   * @throws {IssuanceError} if the CA does not issue the certificate
+   * @throws the signal's reason, or an error of `publish`, `proceed`, `commit` or the account key's store
+   */
   async order(context: OrderContext): Promise<string> {
     try {
       return await this.#order(context)
     } catch (error) {
-      // Deactivated, or the CA lost it: the next order registers the key again.
+      // The CA has lost the account: the next order registers the key again.
       const type = error instanceof IssuanceError ? error.problem?.type : undefined
       if (type === 'urn:ietf:params:acme:error:accountDoesNotExist') this.#account = undefined
       throw error
@@ -82,99 +88,105 @@ export class AcmeAccount {
     proceed()
     const order = await this.#newOrder(client, context)
     const [authorization] = await client.getAuthorizations(order)
-    if (!authorization) throw unusable(host, 'an order without authorization')
+    if (!authorization) throw badOffer(host, 'an order without authorization')
     if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
     const { crypto } = await import('acme-client')
     const [, csr] = await crypto.createCsr({ altNames: [host] }, pkcs8(key))
-    const read = () => client.getOrder(order)
-    const ready = await this.#poll(hint, signal, await read(), read, ['pending'])
-    if (ready.status !== 'ready') throw refused(host, ready.error, `the order is ${ready.status}`)
+    const readOrder = () => client.getOrder(order)
+    const ready = await this.#poll(hint, signal, await readOrder(), readOrder, ['pending'])
+    if (ready.status !== 'ready') throw refusal(host, ready.error, `the order is ${ready.status}`)
     commit()
     const finalized = await this.#retryTransient(signal, async (isFirst) => {
-      // It may be finalized although no answer came.
-      const current = isFirst ? ready : orderOf(host, await read())
-      return current.status === 'ready' ? orderOf(host, await client.finalizeOrder(current, csr)) : current
+      // A finalize request without a response may have succeeded.
+      const current = isFirst ? ready : assertOrder(host, await readOrder())
+      return current.status === 'ready'
+        ? assertOrder(host, await client.finalizeOrder(current, csr))
+        : current
     })
-    const readAgain = () => this.#retryTransient(signal, async () => orderOf(host, await read()))
-    const valid = await this.#poll(hint, signal, finalized, readAgain, ['processing', 'ready'])
-    if (valid.status !== 'valid') throw refused(host, valid.error, `the order is ${valid.status}`)
+    const rereadOrder = () => this.#retryTransient(signal, async () => assertOrder(host, await readOrder()))
+    const valid = await this.#poll(hint, signal, finalized, rereadOrder, ['processing', 'ready'])
+    if (valid.status !== 'valid') throw refusal(host, valid.error, `the order is ${valid.status}`)
     return this.#retryTransient(signal, async () => {
       const chain: unknown = await client.getCertificate(valid, this.settings.preferredChain)
-      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw unusable(host, 'no certificate in PEM')
+      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw badOffer(host, 'no certificate in PEM')
       return chain as string
     })
   }
 
-  /** Until the order's own end, or until the account is closed. */
+  /** Retries until the order is cancelled or the account is closed. */
   #retryTransient<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
-    const ended = sharedController()
-    const unlink = linkAbort(ended, [signal, this.#closing.signal])
-    return retryTransient(step, this.clock, ended.signal).finally(unlink)
+    const controller = sharedController()
+    const unfollow = follow(controller, [signal, this.#closing.signal])
+    return retryTransient(step, this.clock, controller.signal).finally(unfollow)
   }
 
-  /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA has no such profile: before anything is ordered */
-  async #newOrder(client: Client, { host, replaced, signal, proceed }: OrderContext): Promise<Order> {
+  /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA does not have the profile; nothing is ordered then */
+  async #newOrder(client: Client, { host, predecessor, signal, proceed }: OrderContext): Promise<Order> {
     const { profile } = this.settings
     const { profiles, renewalInfo } = await this.#http.directory(signal)
     if (profile !== undefined && !profiles.includes(profile)) throw unknownProfile(profile, profiles)
-    // acme-client's types know neither profile nor replaces; it passes members through.
+    // acme-client's types lack `profile` and `replaces`, but it sends them.
     const order = { identifiers: [{ type: 'dns' as const, value: host }], ...(profile && { profile }) }
-    const replaces = renewalInfo && replaced && (await certificateId(replaced))
+    const replaces = renewalInfo && predecessor && (await certificateId(predecessor))
     if (!replaces) return client.createOrder(order)
     try {
       return await client.createOrder({ ...order, replaces } as typeof order)
     } catch (thrown) {
-      // Replaced already, another account's, one that the CA has forgotten, …: CAs differ in what they call it.
-      if (!isObjection(thrown)) throw thrown
+      // The CA may object to `replaces`, for example because the predecessor is unknown. The error type varies.
+      if (!mayConcernReplaces(thrown)) throw thrown
       proceed()
       return client.createOrder(order)
     }
   }
 
   /**
-   * The URL of the account that the CA has for the stored key (RFC 8555 section 7.3.1). Makes none.
-   * @throws {IssuanceError} `accountDoesNotExist`, or `unauthorized` for an account that was deactivated
+   * Resolves with the URL of the CA's account for the stored key (RFC 8555 section 7.3.1). Does not register one.
+   * @throws {IssuanceError} with the problem `accountDoesNotExist`, or `unauthorized` for a deactivated account
    */
   async find(signal: AbortSignal): Promise<string> {
-    const { client } = await this.#makeClient(signal, await this.accountKey(signal))
+    const { client } = await this.#createClient(signal, await this.accountKey(signal))
     client.updateAccount = async () => ({ status: 'valid', orders: '' })
     await client.createAccount({ onlyReturnExisting: true })
     return client.getAccountUrl()
   }
 
-  /** When the CA would have a certificate replaced: PEM, the leaf before its issuers. */
+  /**
+   * Resolves with the CA's renewal information for a certificate (RFC 9773).
+   * @param certificate PEM, leaf first
+   * @throws {IssuanceError} if the CA answers with an error, or not within 60 s
+   */
   async renewalInfo(certificate: Uint8Array): Promise<RenewalInfo> {
-    const ask = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.clock.now(), signal)
+    const read = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.clock.now(), signal)
     const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA gave no renewal information in time')
-    const bound = { ms: suggestionMs, clock: this.clock, error, signal: this.#closing.signal }
-    return withDeadline(ask, bound)
+    const bound = { ms: renewalInfoTimeoutMs, clock: this.clock, error, signal: this.#closing.signal }
+    return withDeadline(read, bound)
   }
 
-  /** A client of its own for each order, so that each has its own signal; they share account and connections. */
+  /** Creates a client for one order, with the order's signal. All clients share the account and the connections. */
   async #openClient(signal: AbortSignal): Promise<{ client: Client; hint: PollHint }> {
     this.#account ??= this.#startRegistration()
     const { key, url } = await abortable(this.#account, signal)
-    return this.#makeClient(signal, key, url)
+    return this.#createClient(signal, key, url)
   }
 
-  /** Shared by the orders that wait for it, so under no order's signal. */
+  /** Takes no signal of an order: concurrent orders share the registration. */
   #startRegistration() {
     const error = () =>
       new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA took too long to register the account')
     const registration = withDeadline((signal) => this.#register(signal), {
-      ms: registrationMs,
+      ms: registrationTimeoutMs,
       clock: this.clock,
       error,
       signal: this.#closing.signal,
     })
     registration.catch(() => {
-      // A failure is not kept: the next order tries again.
+      // The next order retries.
       if (this.#account === registration) this.#account = undefined
     })
     return registration
   }
 
-  async #makeClient(signal: AbortSignal, accountKey: string, accountUrl?: string) {
+  async #createClient(signal: AbortSignal, accountKey: string, accountUrl?: string) {
     const acme = await import('acme-client')
     const { directoryUrl, externalAccountBinding } = this.settings
     const client = new acme.Client({
@@ -186,12 +198,12 @@ export class AcmeAccount {
     return { client, hint: this.#http.install(client, signal) }
   }
 
-  /** Finds the account of the stored key, or makes it (RFC 8555 section 7.3: the same request). */
+  /** Finds the account of the stored key, or registers it: one request does both (RFC 8555 section 7.3). */
   async #register(signal: AbortSignal): Promise<{ key: string; url: string }> {
     const key = await this.accountKey(signal)
-    const { client } = await this.#makeClient(signal, key)
+    const { client } = await this.#createClient(signal, key)
     const { email } = this.settings
-    // acme-client updates an account that it finds, which some CAs refuse where there is nothing to update.
+    // acme-client updates an account that exists, which some CAs refuse if there is nothing to update.
     if (email === undefined) client.updateAccount = async () => ({ status: 'valid', orders: '' })
     await client.createAccount({
       termsOfServiceAgreed: true,
@@ -212,35 +224,33 @@ export class AcmeAccount {
       .find((offered) => offered !== undefined)
     if (!challenge) {
       const offered = authorization.challenges.map(({ type }) => type).join(', ')
-      throw unusable(
-        host,
-        `only the challenges ${offered}; here ${challengeTypes.join(', ')} can be answered`,
-      )
+      const answerable = challengeTypes.join(', ')
+      throw badOffer(host, `only the challenges ${offered}; here ${answerable} can be answered`)
     }
-    if (!isToken(challenge.token)) throw unusable(host, 'a token that is not base64url')
+    if (!isToken(challenge.token)) throw badOffer(host, 'a token that is not base64url')
     const type = challenge.type as ChallengeType
     const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
     const value =
       type === 'http-01'
         ? Buffer.from(keyAuthorization)
-        : await makeTlsAlpnCertificate(host, keyAuthorization, this.clock.now())
+        : await createTlsAlpnCertificate(host, keyAuthorization, this.clock.now())
     const answer: ChallengeAnswer = { type, host, token: challenge.token, value }
     try {
       await publish(answer)
       proceed()
       await client.completeChallenge(challenge)
       const read = async () => (await client.getAuthorizations(order))[0] ?? authorization
-      const done = await this.#poll(hint, signal, authorization, read, ['pending'])
-      if (done.status !== 'valid') {
-        const failed = done.challenges.find(({ error }) => error !== undefined)
-        throw refused(host, failed?.error, `the ${challenge.type} authorization is ${done.status}`)
+      const { status, challenges } = await this.#poll(hint, signal, authorization, read, ['pending'])
+      if (status !== 'valid') {
+        const failed = challenges.find(({ error }) => error !== undefined)
+        throw refusal(host, failed?.error, `the ${challenge.type} authorization is ${status}`)
       }
     } finally {
       await withdraw(answer)
     }
   }
 
-  /** Reads until the status is another: soon at first, as slowly as the CA wants after that. */
+  /** Polls while the status is one of `unfinished`, with a growing delay, and never before the CA's `Retry-After`. */
   async #poll<T extends { status: string }>(
     hint: PollHint,
     signal: AbortSignal,
@@ -249,19 +259,20 @@ export class AcmeAccount {
     unfinished: readonly string[],
   ): Promise<T> {
     let current = first
-    for (let wait = firstPollMs; unfinished.includes(current.status); wait *= 2) {
-      const asked = (hint.retryAfter ?? 0) - this.clock.now()
-      await sleep(Math.min(Math.max(Math.min(wait, longestPollMs), asked), longestWaitMs), this.clock, signal)
+    for (let delayMs = firstPollDelayMs; unfinished.includes(current.status); delayMs *= 2) {
+      const retryAfterMs = Math.min((hint.retryAfter ?? 0) - this.clock.now(), maxRetryAfterMs)
+      await sleep(Math.max(Math.min(delayMs, maxPollDelayMs), retryAfterMs), this.clock, signal)
       current = await read()
     }
     return current
   }
 }
 
-/** The one form in which acme-client takes a key to sign with. */
+/** The format of signing keys that acme-client accepts. */
 const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
 
-const isObjection = (thrown: unknown) =>
+/** Whether the CA may have rejected newOrder because of `replaces`, and not for a reason that would persist without. */
+const mayConcernReplaces = (thrown: unknown) =>
   thrown instanceof IssuanceError &&
   (thrown.problem?.status ?? 500) < 500 &&
   !/:(rateLimited|accountDoesNotExist)$/.test(thrown.problem?.type ?? '')
@@ -272,17 +283,17 @@ const unknownProfile = (profile: string, profiles: readonly string[]) =>
     `acme.profile: the CA has no profile ${profile}; ${profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'}`,
   )
 
-/** A page of maintenance is none. */
-function orderOf(host: string, answer: Order): Order {
-  if (typeof Object(answer).status === 'string') return answer
-  throw unusable(host, 'something that is no order')
+/** Throws if a response is not an order, such as a maintenance page. */
+function assertOrder(host: string, response: Order): Order {
+  if (typeof Object(response).status === 'string') return response
+  throw badOffer(host, 'something that is no order')
 }
 
-const unusable = (host: string, what: string) =>
-  new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${what}, for ${host}`)
+const badOffer = (host: string, offer: string) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${offer}, for ${host}`)
 
-function refused(host: string, error: unknown, what: string): IssuanceError {
+function refusal(host: string, error: unknown, reason: string): IssuanceError {
   const problem = toProblem(error)
-  const said = problem ? `: ${problem.type}: ${problem.detail ?? 'no detail'}` : ''
-  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused ${host}: ${what}${said}`, { problem })
+  const details = problem ? `: ${problem.type}: ${problem.detail ?? 'no detail'}` : ''
+  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused ${host}: ${reason}${details}`, { problem })
 }

@@ -1,22 +1,22 @@
-/** The challenge types this library answers (RFC 8555 section 8.3, RFC 8737). */
+/** The challenge types that this library answers: http-01 (RFC 8555 section 8.3) and tls-alpn-01 (RFC 8737). */
 export type ChallengeType = 'http-01' | 'tls-alpn-01'
 
-/** The protocol that a CA validating tls-alpn-01 offers, alone (RFC 8737 section 6.2). */
+/** The only ALPN protocol that a CA offers when it validates tls-alpn-01 (RFC 8737 section 6.2). */
 export const acmeTlsProtocol = 'acme-tls/1'
 
 /**
- * Base64url, as RFC 8555 section 8.3 has tokens (22 characters at least, 43 at Let's Encrypt); nothing that could lead
- * to another key of the store, or that is too long a name for one.
+ * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a token
+ * can neither be too long nor be that of another entry.
  */
 const tokenPattern = /^[A-Za-z0-9_-]{1,128}$/
 
 export const isToken = (token: string): boolean => tokenPattern.test(token)
 
-/** What a CA asked for, and the answer it has to find. */
+/** The answer to a challenge. */
 export interface ChallengeAnswer {
   readonly type: ChallengeType
   readonly host: string
   readonly token: string
-  /** The key authorization (http-01) or key and certificate in PEM (tls-alpn-01). */
+  /** http-01: the key authorization. tls-alpn-01: private key and certificate in PEM. */
   readonly value: Uint8Array
 }

@@ -3,18 +3,18 @@ import { decodeBundle } from '../certificates/certificate-bundle.js'
 import type { RenewalWindow } from '../certificates/renewal-time.js'
 import { type AcmeHttp, parseRetryAfter } from './http.js'
 
-/** What a CA says when it is asked about a certificate. */
+/** A CA's renewal information for a certificate (RFC 9773 section 4.2). */
 export interface RenewalInfo {
-  /** `undefined`: it has no opinion. */
+  /** The suggested renewal window. `undefined` if the CA suggests none. */
   readonly window: RenewalWindow | undefined
-  /** When it wants to be asked again, if it says so. Milliseconds since the epoch. */
+  /** The CA's `Retry-After`, in milliseconds since the epoch. `undefined` if it sent none. */
   readonly retryAfter: number | undefined
 }
 
 /**
- * Asks the CA when a certificate should be replaced (ACME Renewal Information, RFC 9773 section 4).
- * @param certificate PEM, the leaf before its issuers
- * @throws {IssuanceError} if the CA does not answer, or with an error
+ * Asks the CA when a certificate should be renewed (ACME Renewal Information, RFC 9773 section 4).
+ * @param certificate PEM, leaf first
+ * @throws {IssuanceError} if the CA does not answer, or answers with an error
  */
 export async function fetchRenewalInfo(
   http: AcmeHttp,
@@ -29,7 +29,7 @@ export async function fetchRenewalInfo(
   return { window: parseWindow(data), retryAfter: parseRetryAfter(headers['retry-after'], now) }
 }
 
-/** A window whose end is not after its start is none (RFC 9773 section 4.2). */
+/** Returns `undefined` for an invalid window, such as one that does not end after its start (RFC 9773 section 4.2). */
 export function parseWindow(data: unknown): RenewalWindow | undefined {
   const { suggestedWindow } = (data ?? {}) as { suggestedWindow?: { start?: unknown; end?: unknown } }
   const time = (value: unknown) => (typeof value === 'string' ? Date.parse(value) : Number.NaN)
@@ -38,9 +38,9 @@ export function parseWindow(data: unknown): RenewalWindow | undefined {
 }
 
 /**
- * What a certificate is called at the CA: its authority key identifier and its serial number, as their bytes in
- * DER, in base64url (RFC 9773 section 4.1). `undefined` without an authority key identifier.
- * @param certificate PEM, the leaf before its issuers
+ * Returns the identifier of a certificate in ACME: its authority key identifier and its serial number, each as DER bytes
+ * in base64url (RFC 9773 section 4.1). `undefined` for a certificate without an authority key identifier.
+ * @param certificate PEM, leaf first
  */
 export async function certificateId(certificate: Uint8Array): Promise<string | undefined> {
   const x509 = await import('@peculiar/x509')
@@ -50,7 +50,7 @@ export async function certificateId(certificate: Uint8Array): Promise<string | u
   const keyId = new x509.X509Certificate(raw).getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId
   if (keyId === undefined) return undefined
   const base64url = (hex: string) => Buffer.from(hex, 'hex').toString('base64url')
-  // In DER a positive number does not begin with a set bit.
+  // In DER the first bit of a positive number is 0.
   const serial = /^[89a-f]/i.test(serialNumber) ? `00${serialNumber}` : serialNumber
   return `${base64url(keyId)}.${base64url(serial)}`
 }

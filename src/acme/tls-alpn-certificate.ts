@@ -1,19 +1,19 @@
 import { createHash, KeyObject, webcrypto } from 'node:crypto'
 import { encodeBundle } from '../certificates/certificate-bundle.js'
 
-/** id-pe-acmeIdentifier (RFC 8737 section 6.1). */
+/** Object identifier of id-pe-acmeIdentifier (RFC 8737 section 6.1). */
 const acmeIdentifier = '1.3.6.1.5.5.7.1.31'
-/** As autocert has it. */
+/** The same as autocert's. */
 const lifetimeMs = 24 * 3_600_000
 
 /**
- * The answer to tls-alpn-01 (RFC 8737 section 3): a self-signed certificate for the host with the digest of the
- * key authorization, in the form of a stored certificate.
+ * Creates the answer to a tls-alpn-01 challenge (RFC 8737 section 3): a self-signed certificate for the host that contains
+ * the digest of the key authorization. Resolves with key and certificate in the form in which certificates are stored.
  *
- * Not acme-client's, which is expired from the start, so that a Go peer would not serve it, and whose key usage
- * TLS 1.2 clients refuse.
+ * Replaces acme-client's, which is expired from the start, so that autocert does not serve it, and has a key usage that
+ * TLS 1.2 clients reject.
  */
-export async function makeTlsAlpnCertificate(
+export async function createTlsAlpnCertificate(
   host: string,
   keyAuthorization: string,
   now: number,
@@ -32,7 +32,7 @@ export async function makeTlsAlpnCertificate(
       new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }]),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      // An OCTET STRING of 32 bytes, in DER.
+      // The digest as a DER OCTET STRING.
       new x509.Extension(acmeIdentifier, true, Buffer.concat([Buffer.of(0x04, digest.length), digest])),
     ],
   })

@@ -5,23 +5,24 @@ import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { IssuanceError, toError } from '../util/errors.js'
 
-/** An answer of the CA, in the form acme-client expects. */
+/** A response of the CA, in the form that acme-client expects. */
 export interface AcmeResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** Parsed if it is JSON, else text. */
+  /** The parsed body if it is JSON, else its text. */
   readonly data: unknown
 }
 
-/** One request, connection to body. The whole order has its own bound. */
-const requestMs = 30_000
-/** A chain is a few KiB. */
-const largestBody = 1024 * 1024
+/** Time limit of a request, from the connection to the end of the body. */
+const requestTimeoutMs = 30_000
+/** Far above the few KiB of a certificate chain. */
+const maxBodyBytes = 1024 * 1024
 
 /**
- * One request to the CA. In place of acme-client's own, which retries five times, sleeps through any
- * `Retry-After`, has no time-out, and makes a TypeError of a refused connection.
- * @throws {IssuanceError} without a complete answer
+ * Sends one request to the CA. Replaces acme-client's own function, which retries five times, waits out any
+ * `Retry-After`, has no timeout, and throws a TypeError when the connection is refused.
+ * @throws {IssuanceError} if no complete response arrives within 30 s
+ * @throws the signal's reason
  */
 export async function send(
   url: string,
@@ -30,18 +31,12 @@ export async function send(
 ): Promise<AcmeResponse> {
   const { body, agent, signal, clock } = options
   signal.throwIfAborted()
-  const error = () => new Error(`nothing for ${requestMs / 1_000} s`)
-  const attempt = () =>
-    withDeadline((bound) => exchange(url, method, body, agent, bound), {
-      ms: requestMs,
-      clock,
-      error,
-      signal,
-    })
+  const error = () => new Error(`nothing for ${requestTimeoutMs / 1_000} s`)
+  const bound = { ms: requestTimeoutMs, clock, error, signal }
+  const attempt = () => withDeadline((deadline) => exchange(url, method, body, agent, deadline), bound)
   try {
     return await attempt().catch((thrown: unknown) => {
-      // The CA has closed a connection that was kept open just when it was used again.
-      if (thrown instanceof StaleConnection) return attempt()
+      if (thrown instanceof StaleConnectionError) return attempt()
       throw thrown
     })
   } catch (thrown) {
@@ -51,7 +46,8 @@ export async function send(
   }
 }
 
-class StaleConnection extends Error {}
+/** The CA closed a kept-alive connection at the moment of its reuse. */
+class StaleConnectionError extends Error {}
 
 async function exchange(
   url: string,
@@ -67,7 +63,7 @@ async function exchange(
       : { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
   }
   const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal })
-  // After the response has come, whoever reads it is told; Node 24 tells the request as well.
+  // An error after the response reaches the reader of the body; Node 24 emits it on the request as well.
   outgoing.on('error', () => undefined)
   outgoing.end(body)
   let incoming: IncomingMessage
@@ -75,19 +71,19 @@ async function exchange(
     ;[incoming] = (await once(outgoing, 'response', { signal })) as [IncomingMessage]
   } catch (thrown) {
     const { code } = toError(thrown) as NodeJS.ErrnoException
-    throw outgoing.reusedSocket && code === 'ECONNRESET' ? new StaleConnection('ECONNRESET') : thrown
+    throw outgoing.reusedSocket && code === 'ECONNRESET' ? new StaleConnectionError('ECONNRESET') : thrown
   }
   const text = await readBody(incoming)
   const status = incoming.statusCode ?? 0
-  const json = method !== 'head' && /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
+  const isJson = method !== 'head' && /[/+]json\b/.test(incoming.headers['content-type'] ?? '')
   return {
     status,
     headers: incoming.headers as AcmeResponse['headers'],
-    data: json ? parseJson(text, status) : text,
+    data: isJson ? parseJson(text, status) : text,
   }
 }
 
-/** Of a refusal status and `Retry-After` count, whatever it says. */
+/** Throws on invalid JSON, except in an error response: its status and `Retry-After` are needed. */
 function parseJson(text: string, status: number): unknown {
   try {
     return JSON.parse(text)
@@ -102,7 +98,7 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
   let size = 0
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     size += chunk.byteLength
-    if (size > largestBody) throw new Error(`its answer is larger than ${largestBody} bytes`)
+    if (size > maxBodyBytes) throw new Error(`its answer is larger than ${maxBodyBytes} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()

@@ -6,8 +6,8 @@ import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { StoreError } from '../util/errors.js'
 
-/** The ACME account's private key, PEM: the one the fleet has in the store, or a new one, stored first. */
-export async function readOrMakeAccountKey(
+/** Resolves with the private key of the fleet's ACME account, in PEM. If the store has none, creates and stores one. */
+export async function readOrCreateAccountKey(
   store: CertCache,
   layout: StorageLayout,
   clock: Clock,
@@ -28,16 +28,16 @@ export async function readOrMakeAccountKey(
       signal,
       find: () => read(name),
       async work(lock) {
-        const made = exportKey(await generateKey('ecdsa-p256'))
+        const accountKey = exportKey(await generateKey('ecdsa-p256'))
         lock?.signal.throwIfAborted()
-        await store.put(name, Buffer.from(made), { signal: lock?.signal ?? signal })
-        return { value: made }
+        await store.put(name, Buffer.from(accountKey), { signal: lock?.signal ?? signal })
+        return { value: accountKey }
       },
     })
   )
 }
 
-/** Rubbish is not replaced: with the key would go the account, and what the CA has granted it. */
+/** Throws on invalid data instead of creating a new key: that would abandon the account and what the CA has granted it. */
 function parseAccountKey(data: Uint8Array, storedAs: string): string {
   try {
     return exportKey(createPrivateKey(Buffer.from(data)))

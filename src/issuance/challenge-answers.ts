@@ -5,22 +5,23 @@ import { decodeBundle } from '../certificates/certificate-bundle.js'
 import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { callSafely } from '../util/safe-call.js'
-import { RateLimitedChallengeReads } from './challenge-rate-limit.js'
+import { RateLimitedChallengeReader } from './challenge-rate-limit.js'
 
-/** Who asked and where the answer was found. */
+/** A challenge that this process has answered. */
 export interface AnsweredChallenge {
   readonly type: ChallengeType
   readonly host: string
+  /** `memory`: the order is in progress in this process; `store`: possibly in another. */
   readonly from: 'memory' | 'store'
 }
 
 /**
- * The answers to challenges: in the store, so that whichever machine the CA reaches can give them, and in memory
- * as long as this process waits for the CA.
+ * Publishes and looks up the answers to challenges. They are in the store, because the CA may connect to any machine of
+ * the fleet, and for the duration of an order in the memory of the process that placed it.
  */
 export class ChallengeAnswers {
   readonly #pending = new Map<string, Uint8Array>()
-  readonly #reads: RateLimitedChallengeReads
+  readonly #reader: RateLimitedChallengeReader
 
   private readonly store: CertCache
   private readonly layout: StorageLayout
@@ -35,10 +36,10 @@ export class ChallengeAnswers {
     this.store = store
     this.layout = layout
     this.onAnswer = onAnswer
-    this.#reads = new RateLimitedChallengeReads(store, clock)
+    this.#reader = new RateLimitedChallengeReader(store, clock)
   }
 
-  /** To be awaited before the CA is told to look. */
+  /** Makes an answer available to all machines. Must resolve before the CA is asked to validate the challenge. */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
     const key = this.#key(answer)
     this.#pending.set(key, answer.value)
@@ -46,8 +47,9 @@ export class ChallengeAnswers {
   }
 
   /**
-   * Whatever became of the order. Under no signal: an order given up must not leave its answer behind.
-   * @param mayBeReplaced somebody else may be at work on the host by now. Only tokens are one order's alone.
+   * Removes an answer once the order has succeeded or failed. Takes no signal: a cancelled order also cleans up.
+   * @param mayBeReplaced another machine may have placed an order for the host. A tls-alpn-01 answer is then left in
+   *   the store, because its key has the host's name; an http-01 key has the token, which belongs to one order.
    */
   async withdraw(answer: ChallengeAnswer, { mayBeReplaced }: { mayBeReplaced: boolean }): Promise<void> {
     const key = this.#key(answer)
@@ -55,37 +57,43 @@ export class ChallengeAnswers {
     if (answer.type === 'http-01' || !mayBeReplaced) await this.store.delete(key)
   }
 
-  /** The http-01 answer that this process itself waits for. */
+  /** Returns the http-01 answer of an order in this process. */
   pendingHttp01(token: string, host: string): Uint8Array | undefined {
     const value = this.#pending.get(this.layout.http01(token))
     if (value) this.#report({ type: 'http-01', host, from: 'memory' })
     return value
   }
 
-  /** Any machine's answer; `client` is the address of whoever asks. Rejects as {@link RateLimitedChallengeReads.get} does. */
-  async http01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
-    const value = await this.#reads.get(this.layout.http01(token), client)
+  /**
+   * Resolves with the http-01 answer of any machine's order. Rejects as {@link RateLimitedChallengeReader.get} does.
+   * @param client the client's IP address
+   */
+  async storedHttp01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
+    const value = await this.#reader.get(this.layout.http01(token), client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
     return value
   }
 
-  /** The tls-alpn-01 answer that this process itself waits for. */
+  /** Returns the tls-alpn-01 answer of an order in this process. */
   pendingTlsAlpn01(host: string): SecureContext | undefined {
     const value = this.#pending.get(this.layout.tlsAlpn01(host))
-    return value && this.#context(value, host, 'memory')
+    return value && this.#createContext(value, host, 'memory')
   }
 
-  /** The same for tls-alpn-01. */
-  async tlsAlpn01(host: string, client: string): Promise<SecureContext | undefined> {
-    const value = await this.#reads.get(this.layout.tlsAlpn01(host), client)
-    return value && this.#context(value, host, 'store')
+  /**
+   * Resolves with the tls-alpn-01 answer of any machine's order. Rejects as {@link RateLimitedChallengeReader.get} does.
+   * @param client the client's IP address
+   */
+  async storedTlsAlpn01(host: string, client: string): Promise<SecureContext | undefined> {
+    const value = await this.#reader.get(this.layout.tlsAlpn01(host), client)
+    return value && this.#createContext(value, host, 'store')
   }
 
   #key(answer: ChallengeAnswer): string {
     return answer.type === 'http-01' ? this.layout.http01(answer.token) : this.layout.tlsAlpn01(answer.host)
   }
 
-  #context(value: Uint8Array, host: string, from: 'memory' | 'store'): SecureContext | undefined {
+  #createContext(value: Uint8Array, host: string, from: 'memory' | 'store'): SecureContext | undefined {
     const bundle = decodeBundle(value)
     if ('fault' in bundle) return undefined
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })

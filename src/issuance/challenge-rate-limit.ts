@@ -3,35 +3,39 @@ import type { CertCache } from '../cache/cert-cache.js'
 import type { Clock } from '../util/clock.js'
 import { RateLimiter } from '../util/rate-limiter.js'
 
-/** Reads of all clients together: so many at once, then one each so many ms. */
-const burst = 150
-const everyMs = 25
-/** The same, set aside for clients that ask for little: what others use up is not theirs. */
-const reserveBurst = 50
-const reserveEveryMs = 100
-/** Of one client: a fleet may have many orders under way. */
+/** Reads for all clients together: 150 at once, then one every 25 ms. */
+const sharedBurst = 150
+const sharedIntervalMs = 25
+/** Further reads, reserved for light clients: 50 at once, then one every 100 ms. */
+const reservedBurst = 50
+const reservedIntervalMs = 100
+/** Reads for one client. A fleet may have many orders in progress, all validated from the same addresses. */
 const clientBurst = 50
-const clientEveryMs = 100
-/** What is little. A CA validates an order from some five places, with one request or two from each. */
-const littleBurst = 10
-const littleEveryMs = 2_000
-/** Of how many clients, the latest, that is remembered. */
-const clients = 1_000
+const clientIntervalMs = 100
+/** Up to this rate a client is light. A CA validates an order from about five addresses, with one or two requests each. */
+const lightBurst = 10
+const lightIntervalMs = 2_000
+/** Number of clients, the most recent, whose rates are tracked. */
+const maxClients = 1_000
 
-/** Somebody asks for more challenge answers than a CA would. */
-export class ChallengeRateExceeded extends Error {}
+/** Challenge answers are requested faster than a CA would. */
+export class ChallengeRateLimitError extends Error {}
+
+interface ClientLimits {
+  readonly all: RateLimiter
+  readonly light: RateLimiter
+}
 
 /**
- * Reads of challenge answers from the store. Anybody can ask for them, and a token that somebody made up can't be told
- * from the CA's: so each key is read once at a time, and at a bounded rate, of which one client gets a part only.
+ * Reads challenge answers from the store. Any client can request them, and an invented token cannot be told from the
+ * CA's before the store is read. Concurrent reads of a key therefore share one request, the rate of all reads is bounded,
+ * and one client can use only part of it.
  */
-export class RateLimitedChallengeReads {
-  readonly #running = new Map<string, Promise<Uint8Array | undefined>>()
-  readonly #byClient = new LRUCache<string, { readonly all: RateLimiter; readonly little: RateLimiter }>({
-    max: clients,
-  })
-  readonly #all: RateLimiter
-  readonly #reserve: RateLimiter
+export class RateLimitedChallengeReader {
+  readonly #pendingReads = new Map<string, Promise<Uint8Array | undefined>>()
+  readonly #clients = new LRUCache<string, ClientLimits>({ max: maxClients })
+  readonly #shared: RateLimiter
+  readonly #reserved: RateLimiter
 
   private readonly store: CertCache
   private readonly clock: Clock
@@ -39,41 +43,42 @@ export class RateLimitedChallengeReads {
   constructor(store: CertCache, clock: Clock) {
     this.store = store
     this.clock = clock
-    this.#all = new RateLimiter(clock, burst, everyMs)
-    this.#reserve = new RateLimiter(clock, reserveBurst, reserveEveryMs)
+    this.#shared = new RateLimiter(clock, sharedBurst, sharedIntervalMs)
+    this.#reserved = new RateLimiter(clock, reservedBurst, reservedIntervalMs)
   }
 
   /**
-   * @param client its address
-   * @throws {ChallengeRateExceeded} without a request
-   * @throws {StoreError} if the store could not tell
+   * Resolves with the stored answer, or `undefined` if there is none.
+   * @param client the client's IP address
+   * @throws {ChallengeRateLimitError} if a rate is exceeded; the store is not read then
+   * @throws {StoreError} if the store operation fails
    */
   async get(key: string, client: string): Promise<Uint8Array | undefined> {
-    const running = this.#running.get(key)
-    if (running) return running
-    if (!this.#admits(client)) throw new ChallengeRateExceeded()
-    const read = this.store.get(key).finally(() => this.#running.delete(key))
-    this.#running.set(key, read)
+    const pending = this.#pendingReads.get(key)
+    if (pending) return pending
+    if (!this.#tryAdmit(client)) throw new ChallengeRateLimitError()
+    const read = this.store.get(key).finally(() => this.#pendingReads.delete(key))
+    this.#pendingReads.set(key, read)
     return read
   }
 
-  #admits(address: string): boolean {
-    const client = neighbourhood(address)
-    const own = this.#byClient.get(client) ?? {
-      all: new RateLimiter(this.clock, clientBurst, clientEveryMs),
-      little: new RateLimiter(this.clock, littleBurst, littleEveryMs),
+  #tryAdmit(address: string): boolean {
+    const client = networkOf(address)
+    const limits = this.#clients.get(client) ?? {
+      all: new RateLimiter(this.clock, clientBurst, clientIntervalMs),
+      light: new RateLimiter(this.clock, lightBurst, lightIntervalMs),
     }
-    this.#byClient.set(client, own)
-    if (own.all.waitMs > 0) return false
-    const asksLittle = own.little.tryAcquire() === 0
-    const admitted = this.#all.tryAcquire() === 0 || (asksLittle && this.#reserve.tryAcquire() === 0)
-    if (admitted) own.all.tryAcquire()
-    return admitted
+    this.#clients.set(client, limits)
+    if (limits.all.waitMs > 0) return false
+    const isLight = limits.light.tryAcquire() === 0
+    const isAdmitted = this.#shared.tryAcquire() === 0 || (isLight && this.#reserved.tryAcquire() === 0)
+    if (isAdmitted) limits.all.tryAcquire()
+    return isAdmitted
   }
 }
 
-/** Of an IPv6 address its first 56 bits, which is what one subscriber gets: each has more addresses than can be counted. */
-function neighbourhood(address: string): string {
+/** Returns the /56 of an IPv6 address, the usual size of one subscriber's network, or an IPv4 address unchanged. */
+function networkOf(address: string): string {
   if (!address.includes(':') || address.includes('.')) return address
   const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
   const before = head.split(':').filter(Boolean)

@@ -4,59 +4,73 @@ import type { StorageLayout } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs } from '../util/clock.js'
 import { IssuanceError } from '../util/errors.js'
 
-const minute = 60_000
-/** Let's Encrypt's own schedule: 1 min, 10 min, 100 min, then daily. */
-const schedule = [minute, 10 * minute, 100 * minute, 1_440 * minute] as const
-/** After the store's first failure in the midst of an order: it may have been for a moment. */
-const firstHoldMs = 10_000
-/** Of how many hosts, the latest, a process remembers what the store did not take. */
-const mostHeld = 1_000
-/** In characters: every machine reads it at every attempt. */
-const longestMessage = 2_000
-/** Beyond what any CA asks for. */
-const latestRetry = Date.parse('9999-01-01')
+const minuteMs = 60_000
+/** Delays after successive failures, as Let's Encrypt recommends: 1 min, 10 min, 100 min, then a day. */
+const retryDelaysMs = [minuteMs, 10 * minuteMs, 100 * minuteMs, 1_440 * minuteMs] as const
+/** Delay after the first local failure of a host, which may be over in a moment. */
+const firstLocalDelayMs = 10_000
+/** Number of hosts, the most recent, with a record in this process alone. */
+const maxLocalRecords = 1_000
+/** In characters. Every machine reads the message at every attempt. */
+const maxMessageLength = 2_000
+/** Latest `retryAt` of a valid record, in ms since the epoch: later than any CA's `Retry-After`. */
+const maxRetryAt = Date.parse('9999-01-01')
 
-/** A certificate that is still served. Milliseconds since the epoch. */
-export interface Lifetime {
+/** The validity period of a certificate. Milliseconds since the epoch. */
+export interface ValidityPeriod {
   readonly notBefore: number
   readonly notAfter: number
 }
 
 /**
- * When to try again after the n-th failure in a row, from 1: never before the CA's `Retry-After`. While there is a
- * certificate to be replaced, sooner the nearer its end is: after an 8th of what is left, down to 15 minutes
- * (Let's Encrypt allows 5 failures per host and hour), or a 50th of a lifetime that is shorter.
+ * Returns the time of the next attempt, in ms since the epoch: after 1, 10, 100 minutes, then a day, plus up to a tenth,
+ * but never before the CA's `Retry-After`.
+ *
+ * While a certificate is still served, an eighth of its remaining time if that is less, but at least 15 minutes
+ * (Let's Encrypt allows 5 failures per host and hour) or a 50th of its lifetime, whichever is less.
+ * @param failures how many in a row, from 1
+ * @param random from 0 up to 1
+ * @param options.retryAfter the CA's `Retry-After`, in ms since the epoch
+ * @param options.served the certificate to be renewed, if it is still served
  */
 export function retryTime(
   failures: number,
   now: number,
   random: number,
-  { retryAfter = 0, served }: { retryAfter?: number | undefined; served?: Lifetime | undefined } = {},
+  options: { retryAfter?: number | undefined; served?: ValidityPeriod | undefined } = {},
 ): number {
-  const usual = schedule[Math.min(failures, schedule.length) - 1] as number
-  const shortest = served ? Math.min(15 * minute, (served.notAfter - served.notBefore) / 50) : usual
-  const wait = served ? Math.min(usual, Math.max((served.notAfter - now) / 8, shortest)) : usual
-  return Math.max(Math.round(now + wait * (1 + random / 10)), retryAfter)
+  const { retryAfter = 0, served } = options
+  const standardMs = retryDelaysMs[Math.min(failures, retryDelaysMs.length) - 1] as number
+  const delayMs = served ? Math.min(standardMs, renewalDelay(served, now)) : standardMs
+  return Math.max(Math.round(now + delayMs * (1 + random / 10)), retryAfter)
 }
 
-/** A host's failed issuances, as stored under `<host>+failure`, in JSON. */
+function renewalDelay({ notBefore, notAfter }: ValidityPeriod, now: number): number {
+  const minMs = Math.min(15 * minuteMs, (notAfter - notBefore) / 50)
+  return Math.max((notAfter - now) / 8, minMs)
+}
+
+/** The failed orders of a host. Stored as JSON under `<host>+failure`. */
 export interface FailureRecord {
   /** How many in a row. */
   readonly failures: number
-  /** Milliseconds since the epoch. */
+  /** No machine places an order before this time. Milliseconds since the epoch. */
   readonly retryAt: number
-  /** When this was written, by the clock of the machine that did. Milliseconds since the epoch. */
+  /** When the record was written, by the writer's clock. Milliseconds since the epoch. */
   readonly at?: number
-  /** There was a certificate to be replaced, which went on to be served. */
+  /** Whether the order was to renew a certificate that is still served. */
   readonly renewal?: boolean
-  /** For whoever reads the container. */
+  /** The error message, for operators who read the store. */
   readonly message: string
 }
 
-/** The fleet's memory of failed issuances: every machine honours it, a success removes it. */
+/**
+ * Records failed orders and postpones the next ones. All machines honour a record in the store; a successful order
+ * removes it. A record that the store does not take, or that concerns this machine alone, stays in this process.
+ */
 export class FailureRecords {
-  /** What is not in the store: a store that takes nothing must not let each handshake order. */
-  readonly #held = new LRUCache<string, FailureRecord>({ max: mostHeld })
+  /** Without these, each handshake would place an order while the store cannot be written. */
+  readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
 
   private readonly store: CertCache
   private readonly layout: StorageLayout
@@ -69,14 +83,15 @@ export class FailureRecords {
   }
 
   /**
-   * The record of a host that may be tried now; `undefined` if there is none, or none that can be read.
-   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` if it is too early
+   * Resolves with the failure record of a host that may be ordered now; `undefined` if it has no valid record.
+   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` before the record's `retryAt`
+   * @throws {StoreError} if the record cannot be read
    */
   async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
     const data = await this.store.get(this.layout.failure(host), { signal })
-    const stored = this.#unlessAhead(data && parseFailureRecord(data))
-    const held = this.#unlessAhead(this.#held.get(host))
-    const record = held && held.retryAt > (stored?.retryAt ?? 0) ? held : stored
+    const stored = this.#ignoreFuture(data && parseFailureRecord(data))
+    const local = this.#ignoreFuture(this.#localRecords.get(host))
+    const record = local && local.retryAt > (stored?.retryAt ?? 0) ? local : stored
     if (record && this.clock.now() < record.retryAt) {
       const retryAt = new Date(record.retryAt)
       throw new IssuanceError(
@@ -88,65 +103,65 @@ export class FailureRecords {
     return record
   }
 
-  /** The clock by which it was written was wrong, and with it the time until which nobody is to try. */
-  #unlessAhead(record: FailureRecord | undefined): FailureRecord | undefined {
+  /** A record from the future was written by a wrong clock, so its `retryAt` is wrong as well. */
+  #ignoreFuture(record: FailureRecord | undefined): FailureRecord | undefined {
     return (record?.at ?? 0) > this.clock.now() + clockSkewMs ? undefined : record
   }
 
   /**
-   * Records one more failure of the CA's; returns when the next attempt may be made. Never rejects: what the store
-   * does not take is remembered here.
-   * @param served what the order was to replace, if that is still served
+   * Records a failure for the whole fleet; resolves with the time of the next attempt. Never rejects: if the store does
+   * not take the record, it stays in this process.
+   * @param previous the record that {@link check} returned
+   * @param served the certificate that the order was to renew, if it is still served
    */
   async add(
     host: string,
-    before: FailureRecord | undefined,
+    previous: FailureRecord | undefined,
     error: IssuanceError,
-    served: Lifetime | undefined,
+    served: ValidityPeriod | undefined,
   ): Promise<Date> {
-    // Without a certificate begins another schedule: the many attempts to replace one in time don't count.
-    const failures = oneMore(before?.renewal && !served ? undefined : before)
+    // Once the certificate has expired, its failed renewals do not count: they were many, at short intervals.
+    const failures = nextCount(previous?.renewal && !served ? undefined : previous)
     const retryAfter = error.retryAt?.getTime()
     const now = this.clock.now()
-    const wanted = retryTime(failures, now, Math.random(), { retryAfter, served })
-    // What would not be read back would postpone nothing.
-    const retryAt = Math.min(wanted, latestRetry)
-    const message = error.message.slice(0, longestMessage)
+    const retryAt = Math.min(retryTime(failures, now, Math.random(), { retryAfter, served }), maxRetryAt)
+    const message = error.message.slice(0, maxMessageLength)
     const record: FailureRecord = { failures, retryAt, at: now, ...(served && { renewal: true }), message }
-    this.#held.set(host, record)
+    this.#localRecords.set(host, record)
     try {
       await this.store.put(this.layout.failure(host), Buffer.from(JSON.stringify(record)))
-      this.#held.delete(host)
+      this.#localRecords.delete(host)
     } catch {
-      // A guarded store has reported it.
+      // The store has reported the error.
     }
     return new Date(retryAt)
   }
 
-  /** Remembers, in this process alone, what says nothing of the CA: a store that failed in the midst of an order, a wrong clock. */
-  hold(host: string, before: FailureRecord | undefined, error: Error): void {
-    const failures = oneMore(before ?? this.#held.get(host))
+  /** Records a failure that the CA did not cause, such as a failed store or a wrong clock, for this process alone. */
+  addLocal(host: string, previous: FailureRecord | undefined, error: Error): void {
+    const failures = nextCount(previous ?? this.#localRecords.get(host))
     const now = this.clock.now()
-    const usual = retryTime(failures, now, Math.random())
-    const retryAt = failures === 1 ? now + firstHoldMs : usual
-    this.#held.set(host, { failures, retryAt, at: now, message: error.message })
+    const scheduledAt = retryTime(failures, now, Math.random())
+    const retryAt = failures === 1 ? now + firstLocalDelayMs : scheduledAt
+    this.#localRecords.set(host, { failures, retryAt, at: now, message: error.message })
   }
 
-  /** What this process remembers alone is over: the host has a certificate. */
-  forget(host: string): void {
-    this.#held.delete(host)
+  /** Removes a host's record in this process, once the host has a certificate. */
+  removeLocal(host: string): void {
+    this.#localRecords.delete(host)
   }
 
+  /** Removes a host's record in this process and in the store. */
   async remove(host: string): Promise<void> {
-    this.forget(host)
+    this.removeLocal(host)
     await this.store.delete(this.layout.failure(host))
   }
 }
 
-const oneMore = (before: FailureRecord | undefined) =>
-  Math.min((before?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
+const nextCount = (previous: FailureRecord | undefined) =>
+  Math.min((previous?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
 
-/** `undefined` for anything else: a half-written record must not block a host. */
+/** Returns `undefined` for an invalid record: a half-written one must not block a host. */
 export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined {
   let value: unknown
   try {
@@ -159,7 +174,7 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
   >
   if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
   if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
-  if ((retryAt as number) < 0 || (retryAt as number) > latestRetry) return undefined
+  if ((retryAt as number) < 0 || (retryAt as number) > maxRetryAt) return undefined
   return {
     failures: failures as number,
     retryAt: retryAt as number,

@@ -18,15 +18,14 @@ import {
 } from '../util/errors.js'
 import { warnUnhandled } from '../util/safe-call.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
-import type { FailureRecord, FailureRecords, Lifetime } from './failure-records.js'
+import type { FailureRecord, FailureRecords, ValidityPeriod } from './failure-records.js'
 
-/** How long a close waits for orders that can't be given up any more. */
-const closeMs = 10_000
+/** Time limit of an order, from its start to the validated chain. */
+const orderTimeoutMs = 5 * 60_000
+/** How long `close` waits for orders that can no longer be cancelled. */
+const closeTimeoutMs = 10_000
 
 type Lock = Pick<CertCacheLock, 'signal'>
-
-/** From the decision to order to the checked chain. */
-const orderMs = 5 * 60_000
 
 export interface IssuerParts {
   readonly answers: ChallengeAnswers
@@ -35,24 +34,26 @@ export interface IssuerParts {
   readonly clock: Clock
   /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
-  /** The challenges that this process has handlers for, the preferred one first. */
+  /** Returns the challenge types that this process can answer, in order of preference. */
   readonly challengeTypes: () => readonly ChallengeType[]
-  /** Called with each failure that is the CA's, this machine's clock's or an option's. */
+  /** Called for each failure caused by the CA, by a wrong clock of this machine, or by an invalid option. */
   readonly onFailed: (failure: { host: string; error: Error }) => void
 }
 
-export interface WantedCertificate {
+export interface CertificateRequest {
   readonly host: string
-  readonly before: FailureRecord | undefined
-  readonly served: (Lifetime & { readonly data: Uint8Array }) | undefined
+  /** The host's failure record as it was before the lock was acquired. */
+  readonly previousFailure: FailureRecord | undefined
+  /** The certificate to be replaced, as stored, if it is still served. */
+  readonly served: (ValidityPeriod & { readonly data: Uint8Array }) | undefined
 }
 
-/** What is asked of a CA; see {@link AcmeAccount}. */
+/** The operations of a CA that are used here; see {@link AcmeAccount}. */
 export type CertificateAuthority = Pick<AcmeAccount, 'order' | 'renewalInfo' | 'close'>
 
-/** Gets certificates from the CA, and remembers for the whole fleet when it could not. */
+/** Orders certificates from the CA, and records failed orders for the whole fleet. */
 export class Issuer {
-  /** Orders whose clean-up may still be under way. */
+  /** Orders in progress, including their clean-up. */
   readonly #orders = new Set<Promise<unknown>>()
 
   private readonly parts: IssuerParts
@@ -63,75 +64,73 @@ export class Issuer {
     this.ca = ca
   }
 
-  /** When the CA would have a certificate replaced. @param data as stored */
-  suggestion(data: Uint8Array): Promise<RenewalInfo> {
+  /** Asks the CA when a certificate should be renewed. @param data as stored */
+  renewalInfo(data: Uint8Array): Promise<RenewalInfo> {
     return this.ca.renewalInfo(data)
   }
 
   /**
-   * A new key and certificate for a host, in the form the store keeps.
-   * @param wanted.before the failure record that was read before the lock was taken; under a lock it is read again
-   * @param wanted.served what it is to replace
-   * @throws {IssuanceError} if the CA would not, or if it is too early to ask it again
-   * @throws {StoreError} if the store could not tell what is needed first; nothing was ordered then
-   * @throws {LockLostError} if the lock was lost on the way
+   * Orders a certificate for a host with a new key. Resolves with both in the form in which they are stored.
+   * @param lock the fleet's lock for the host. With a lock the failure record is read again.
+   * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
+   * @throws {StoreError} if a store operation fails before the CA is asked to validate the challenge
+   * @throws {LockLostError} if the lock is lost before the order is finalized
    */
-  async issue(wanted: WantedCertificate, lock?: Lock): Promise<Uint8Array> {
-    const { host, before } = wanted
+  async issue(request: CertificateRequest, lock?: Lock): Promise<Uint8Array> {
+    const { host } = request
     const { clock, closing, failures } = this.parts
-    const record = lock ? await failures.check(host, closing) : before
-    const timeout = () => new DeadlineError(`no certificate for ${host} within ${orderMs / 60_000} minutes`)
-    const progress = { ordered: false }
+    const previousFailure = lock ? await failures.check(host, closing) : request.previousFailure
+    const error = () =>
+      new DeadlineError(`no certificate for ${host} within ${orderTimeoutMs / 60_000} minutes`)
+    const progress = { hasOrdered: false }
     let bundle: Uint8Array
     try {
       bundle = await withDeadline(
-        (signal) => this.#track(this.#order(wanted, record, progress, signal, lock)),
-        {
-          ms: orderMs,
-          clock,
-          error: timeout,
-        },
+        (signal) => this.#track(this.#order({ ...request, previousFailure }, progress, signal, lock)),
+        { ms: orderTimeoutMs, clock, error },
       )
     } catch (thrown) {
       if (closing.aborted || lock?.signal.aborted) throw thrown
-      throw await this.#remember(wanted, record, progress, thrown)
+      throw await this.#recordFailure({ ...request, previousFailure }, progress, thrown)
     }
-    // Not waited for: first of all the certificate is to be stored.
-    if (record) failures.remove(host).catch(reportedByStore)
+    // Not awaited: storing the certificate comes first.
+    if (previousFailure) failures.remove(host).catch(ignoreReported)
     return bundle
   }
 
-  /** Resolves when no order is under way any more, its challenge answer withdrawn; `closing` ends them. */
+  /**
+   * Waits up to 10 s until the orders that `closing` has cancelled are cleaned up and those already finalized are
+   * complete, then closes the connections to the CA.
+   */
   async close(): Promise<void> {
     const { clock } = this.parts
-    const error = () => new DeadlineError(`orders were still under way ${closeMs / 1_000} s after close`)
-    await withDeadline(() => Promise.allSettled(this.#orders), { ms: closeMs, clock, error }).catch(
-      warnUnhandled,
-    )
+    const error = () =>
+      new DeadlineError(`orders were still under way ${closeTimeoutMs / 1_000} s after close`)
+    const bound = { ms: closeTimeoutMs, clock, error }
+    await withDeadline(() => Promise.allSettled(this.#orders), bound).catch(warn)
     this.ca.close()
   }
 
   #track<T>(order: Promise<T>): Promise<T> {
     this.#orders.add(order)
-    const done = () => this.#orders.delete(order)
-    order.then(done, done)
+    const onSettled = () => this.#orders.delete(order)
+    order.then(onSettled, onSettled)
     return order
   }
 
   async #order(
-    { host, served }: WantedCertificate,
-    record: FailureRecord | undefined,
-    progress: { ordered: boolean },
+    { host, previousFailure, served }: CertificateRequest,
+    progress: { hasOrdered: boolean },
     deadline: AbortSignal,
     lock: Lock | undefined,
   ): Promise<Uint8Array> {
     const { answers, keyType, clock, closing } = this.parts
     const key = await generateKey(keyType)
-    const order = sharedController()
-    const { signal } = order
-    const unlink = linkAbort(order, [deadline])
-    // What has been finalized is a certificate: then neither a close nor a lost lock throws it away.
-    const untilCommit = linkAbort(order, [closing, lock?.signal])
+    const controller = sharedController()
+    const { signal } = controller
+    const unfollowDeadline = follow(controller, [deadline])
+    // Followed until the order is finalized: a certificate that exists is fetched despite a close or a lost lock.
+    const unfollowCancellation = follow(controller, [closing, lock?.signal])
     const proceed = () => {
       signal.throwIfAborted()
       lock?.signal.throwIfAborted()
@@ -140,24 +139,24 @@ export class Issuer {
       .order({
         host,
         key,
-        replaced: served?.data,
-        challengeTypes: rotate(this.parts.challengeTypes(), record?.failures ?? 0),
+        predecessor: served?.data,
+        challengeTypes: rotate(this.parts.challengeTypes(), previousFailure?.failures ?? 0),
         publish: (answer) => {
-          progress.ordered = true
+          progress.hasOrdered = true
           return answers.publish(answer, signal)
         },
         withdraw: (answer) =>
-          answers.withdraw(answer, { mayBeReplaced: lock?.signal.aborted ?? false }).catch(reportedByStore),
+          answers.withdraw(answer, { mayBeReplaced: lock?.signal.aborted ?? false }).catch(ignoreReported),
         signal,
         proceed,
         commit() {
           proceed()
-          untilCommit()
+          unfollowCancellation()
         },
       })
       .finally(() => {
-        unlink()
-        untilCommit()
+        unfollowDeadline()
+        unfollowCancellation()
       })
     const bundle = encodeBundle(key, chain)
     const { fault } = checkBundle(bundle, host, clock.now())
@@ -168,37 +167,31 @@ export class Issuer {
   }
 
   /**
-   * Writes down a failure of the CA's; returns the error to report. A failing store, a lost lock, a close and an
-   * option that is wrong are none; but a store that failed after something was ordered must not cause one order after
-   * the other.
+   * Records a failed order and returns the error to throw. A failure caused by the CA is recorded for the whole fleet.
+   * A wrong clock, or a store that failed after the order was placed, is recorded for this process alone, so that it does
+   * not place one order after another.
    */
-  async #remember(
-    { host, served }: WantedCertificate,
-    before: FailureRecord | undefined,
-    { ordered }: { ordered: boolean },
+  async #recordFailure(
+    { host, previousFailure, served }: CertificateRequest,
+    { hasOrdered }: { hasOrdered: boolean },
     thrown: unknown,
   ): Promise<Error> {
     const { failures, onFailed } = this.parts
-    const isOurs = thrown instanceof WrongClockError || (thrown instanceof StoreError && ordered)
-    if (isOurs) failures.hold(host, before, thrown)
-    if (thrown instanceof WrongClockError || isMisconfigured(thrown)) onFailed({ host, error: thrown })
-    const blameless = [StoreError, LockLostError, ClosedError, WrongClockError].some(
-      (kind) => thrown instanceof kind,
-    )
-    if (blameless || isMisconfigured(thrown)) return thrown as Error
+    const isLocal = thrown instanceof WrongClockError || (thrown instanceof StoreError && hasOrdered)
+    if (isLocal) failures.addLocal(host, previousFailure, thrown)
+    if (thrown instanceof WrongClockError || isMisconfiguration(thrown)) onFailed({ host, error: thrown })
+    if (isMisconfiguration(thrown) || notCausedByCa.some((type) => thrown instanceof type))
+      return thrown as Error
     const error = toIssuanceError(host, thrown)
-    const retryAt = await failures.add(host, before, error, served)
-    const remembered = new IssuanceError(error.code, error.message, {
-      cause: error,
-      problem: error.problem,
-      retryAt,
-    })
-    onFailed({ host, error: remembered })
-    return remembered
+    const retryAt = await failures.add(host, previousFailure, error, served)
+    const options = { cause: error, problem: error.problem, retryAt }
+    const withRetryAt = new IssuanceError(error.code, error.message, options)
+    onFailed({ host, error: withRetryAt })
+    return withRetryAt
   }
 }
 
-/** No other machine needs to suffer from it. */
+/** The CA's certificate is outside its validity period by this machine's clock. Does not affect other machines. */
 class WrongClockError extends IssuanceError {
   constructor(host: string, fault: string) {
     super(
@@ -209,11 +202,13 @@ class WrongClockError extends IssuanceError {
   }
 }
 
-/** Nothing was asked of the CA, and once the option is right nothing should stand in the way. */
-const isMisconfigured = (thrown: unknown): thrown is IssuanceError =>
+const notCausedByCa = [StoreError, LockLostError, ClosedError, WrongClockError]
+
+/** Not recorded: nothing was ordered, and the next attempt may follow as soon as the option is corrected. */
+const isMisconfiguration = (thrown: unknown): thrown is IssuanceError =>
   thrown instanceof IssuanceError && thrown.code === 'ERR_ACME_PROFILE'
 
-/** acme-client throws bare Errors. */
+/** acme-client throws plain Errors. */
 function toIssuanceError(host: string, thrown: unknown): IssuanceError {
   if (thrown instanceof IssuanceError) return thrown
   const error = toError(thrown)
@@ -222,9 +217,9 @@ function toIssuanceError(host: string, thrown: unknown): IssuanceError {
   return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })
 }
 
-/** After a failure another challenge may do better: port 80 blocked, TLS ended elsewhere, … */
+/** Rotates the challenge types after a failure: port 80 may be blocked, or TLS terminated by a proxy. */
 const rotate = <T>(list: readonly T[], by: number): T[] =>
   list.map((_, index) => list[(index + by) % list.length] as T)
 
-/** The store's failures have been reported as events by the time they arrive here. */
-const reportedByStore = () => undefined
+/** Handles a rejection of the store, which has reported it as an event. */
+const ignoreReported = () => undefined

@@ -8,19 +8,19 @@ import type { Clock } from '../util/clock.js'
 import { ClosedError, IssuanceError } from '../util/errors.js'
 
 const hourMs = 3_600_000
-/** Where the CA does not say when to ask again; after an error, too (RFC 9773 section 4.3.3). */
-const defaultMs = 6 * hourMs
-/** RFC 9773 section 4.3.2 recommends these bounds. */
-const shortestMs = 60_000
-const longestMs = 24 * hourMs
+/** Polling interval without a `Retry-After`, and after an error (RFC 9773 section 4.3.3). */
+const defaultIntervalMs = 6 * hourMs
+/** Bounds for a `Retry-After`, as RFC 9773 section 4.3.2 recommends. */
+const minIntervalMs = 60_000
+const maxIntervalMs = 24 * hourMs
 
-/** The CA's wish for a certificate, as stored under `<host>+renewal`, in JSON. Times in ms since the epoch. */
+/** The CA's renewal information for a certificate. Stored as JSON under `<host>+renewal`. Times in ms since the epoch. */
 export interface RenewalInfoRecord {
-  /** Of the certificate that was asked about. */
+  /** The certificate's serial number. */
   readonly serialNumber: string
-  /** `null`: it has no opinion. */
+  /** The suggested renewal window. `null` if the CA suggests none. */
   readonly window: RenewalWindow | null
-  /** When the CA is to be asked again. */
+  /** When to ask the CA again. */
   readonly askAt: number
 }
 
@@ -28,11 +28,13 @@ interface RenewalInfoRecordsParts {
   readonly store: CertCache
   readonly layout: StorageLayout
   readonly clock: Clock
+  /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
-  readonly ask: (certificate: Uint8Array) => Promise<RenewalInfo>
+  /** Asks the CA about a certificate: PEM, leaf first. */
+  readonly fetchInfo: (certificate: Uint8Array) => Promise<RenewalInfo>
 }
 
-/** When the CA would have certificates replaced (RFC 9773): one machine asks, all machines know. */
+/** Reads the CA's suggested renewal windows (RFC 9773). One machine asks the CA and stores the answer for all. */
 export class RenewalInfoRecords {
   private readonly parts: RenewalInfoRecordsParts
 
@@ -41,58 +43,58 @@ export class RenewalInfoRecords {
   }
 
   /**
-   * What the CA said last; asked anew if it is time to.
-   * @throws {StoreError} if the store could not tell what it said
+   * Resolves with the suggested window of a certificate; `undefined` if there is none. Asks the CA if the stored
+   * record is missing or out of date.
+   * @throws {StoreError} if a store operation fails
    */
-  async window(live: LiveCertificate): Promise<RenewalWindow | undefined> {
+  async renewalWindow(live: LiveCertificate): Promise<RenewalWindow | undefined> {
     const { store, layout, clock, closing } = this.parts
     const { notBefore, notAfter } = live
-    // A CA that calls each new certificate overdue must not be ordered from again and again.
-    if (clock.now() < notBefore + Math.min(defaultMs, (notAfter - notBefore) / 50)) return undefined
+    // Prevents an endless series of orders from a CA that suggests a past window for each new certificate.
+    if (clock.now() < notBefore + Math.min(defaultIntervalMs, (notAfter - notBefore) / 50)) return undefined
     const key = layout.renewal(live.host)
-    let former: RenewalInfoRecord | undefined
+    let previous: RenewalInfoRecord | undefined
     const find = async () => {
       const data = await store.get(key, { signal: closing })
-      former = data && parseRenewalInfoRecord(data)
-      if (former?.serialNumber !== live.serialNumber) former = undefined
-      // Later than anybody asks for: the clock of the machine that wrote it was wrong.
+      previous = data && parseRenewalInfoRecord(data)
+      if (previous?.serialNumber !== live.serialNumber) previous = undefined
       const now = clock.now()
-      return former && now < former.askAt && former.askAt <= now + longestMs ? former : undefined
+      // A record beyond the longest interval was written by a wrong clock.
+      return previous && now < previous.askAt && previous.askAt <= now + maxIntervalMs ? previous : undefined
     }
     const work = async () => {
-      const value = await this.#ask(live, former)
+      const value = await this.#askCa(live, previous)
       await store.put(key, Buffer.from(JSON.stringify(value)), { signal: closing })
       return { value }
     }
-    const known = await find()
-    const record = known ?? (await runOncePerFleet({ store, name: key, clock, signal: closing, find, work }))
+    const current = await find()
+    const record =
+      current ?? (await runOncePerFleet({ store, name: key, clock, signal: closing, find, work }))
     return record.window ?? undefined
   }
 
-  async #ask(live: LiveCertificate, former: RenewalInfoRecord | undefined): Promise<RenewalInfoRecord> {
-    const { ask, clock } = this.parts
+  async #askCa(live: LiveCertificate, previous: RenewalInfoRecord | undefined): Promise<RenewalInfoRecord> {
+    const { fetchInfo, clock } = this.parts
     const { serialNumber } = live
-    const again = (retryAfter: number | undefined, usualMs: number) => {
+    const nextAskAt = (retryAfter: number | undefined, intervalMs: number) => {
       const now = clock.now()
-      return Math.min(Math.max(retryAfter ?? now + usualMs, now + shortestMs), now + longestMs)
+      return Math.min(Math.max(retryAfter ?? now + intervalMs, now + minIntervalMs), now + maxIntervalMs)
     }
     try {
-      const { window, retryAfter } = await ask(live.data)
-      return {
-        serialNumber,
-        window: window ?? null,
-        askAt: again(retryAfter, window ? defaultMs : longestMs),
-      }
+      const { window, retryAfter } = await fetchInfo(live.data)
+      const askAt = nextAskAt(retryAfter, window ? defaultIntervalMs : maxIntervalMs)
+      return { serialNumber, window: window ?? null, askAt }
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
-      // What it said before still holds; otherwise the certificate's lifetime decides.
+      // The previous window remains in effect; without one the certificate's lifetime decides.
       const retryAfter = thrown instanceof IssuanceError ? thrown.retryAt?.getTime() : undefined
-      return { serialNumber, window: former?.window ?? null, askAt: again(retryAfter, defaultMs) }
+      const askAt = nextAskAt(retryAfter, defaultIntervalMs)
+      return { serialNumber, window: previous?.window ?? null, askAt }
     }
   }
 }
 
-/** `undefined` for anything that is no such record: then the CA is asked. */
+/** Returns `undefined` for an invalid record, so that the CA is asked. */
 export function parseRenewalInfoRecord(data: Uint8Array): RenewalInfoRecord | undefined {
   try {
     const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as RenewalInfoRecord
@@ -105,5 +107,5 @@ export function parseRenewalInfoRecord(data: Uint8Array): RenewalInfoRecord | un
   }
 }
 
-/** What a Date can hold: with 1e308, a time between start and end may be no number. */
+/** Limited to the range of a Date: between larger numbers, the arithmetic for a random time can give NaN. */
 const isTime = (value: unknown) => typeof value === 'number' && Math.abs(value) <= 8.64e15

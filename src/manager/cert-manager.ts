@@ -7,7 +7,7 @@ import {
   type LiveCertificate,
   toCertificate,
 } from '../certificates/secure-contexts.js'
-import { ChallengeRateExceeded } from '../issuance/challenge-rate-limit.js'
+import { ChallengeRateLimitError } from '../issuance/challenge-rate-limit.js'
 import { DefaultCertificateServers } from '../server/default-certificate.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from '../server/http-handler.js'
 import { type TlsCallbacks, tlsCallbacks } from '../server/tls-callbacks.js'
@@ -20,29 +20,30 @@ import { composeManager, type ManagerParts } from './compose.js'
 import type { CertManagerEvents, Report } from './events.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
-/** How long a handshake, or a caller of `getCertificate`, waits at most. The order goes on behind it. */
-const handshakeMs = 30_000
+/** Longest wait of a handshake, or of a caller of `getCertificate`. The order continues in the background. */
+const handshakeTimeoutMs = 30_000
 
 /**
- * Certificates for TLS servers: from memory, else from the store that the fleet shares, else ordered from an
- * ACME CA (RFC 8555) and stored for all.
+ * Provides certificates to TLS servers: from memory, else from the store that the fleet shares, else ordered from an
+ * ACME CA (RFC 8555) and stored for the whole fleet.
  *
- * Its events are listed in {@link CertManagerEvents}. Its timers keep no process alive, but for orders under way.
+ * Emits the events listed in {@link CertManagerEvents}. Its timers do not keep the process alive, except while an
+ * order is in progress.
  */
 export class CertManager extends EventEmitter<CertManagerEvents> {
   static {
-    // Node calls this when a listener returns a promise that rejects.
-    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warnUnhandled })
+    // Node calls this method when a listener returns a promise that rejects.
+    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warn })
   }
 
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
   readonly #defaultCertificateServers: DefaultCertificateServers
-  #answersHttp01 = false
+  #canAnswerHttp01 = false
   #closed: Promise<void> | undefined
 
-  /** @throws {TypeError} naming the option that is wrong */
+  /** @throws {TypeError} naming the invalid option */
   constructor(options: CertManagerOptions) {
     super({ captureRejections: true })
     const settings = checkManagerOptions(options)
@@ -51,20 +52,22 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     this.#parts = composeManager(settings, {
       closing: this.#closing.signal,
       report: this.#report,
-      // tls-alpn-01 needs only the port that is served anyway; http-01 gets through what ends TLS on the way.
-      challengeTypes: () => (this.#answersHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
-      onLive: (live) => {
+      // http-01 also works behind a proxy that terminates TLS; tls-alpn-01 needs no other port.
+      challengeTypes: () => (this.#canAnswerHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
+      onNewCertificate: (live) => {
         if (live.host === settings.defaultHost) this.#defaultCertificateServers.update(toCertificate(live))
       },
     })
   }
 
   /**
-   * For `https.createServer`, `http2.createSecureServer` or `tls.createServer`: spread it into their options.
+   * Returns options for `https.createServer`, `http2.createSecureServer` or `tls.createServer`. Spread them into the
+   * server's other options.
    *
-   * @param options.ALPNProtocols the protocols to negotiate, the preferred one first. Default: what the server
-   *   does without us: `http/1.1` for https, `h2` and `http/1.1` for http2 (set `allowHTTP1` there), for a plain
-   *   TLS server the first that the client offers.
+   * @param options.ALPNProtocols the protocols to negotiate, in order of preference. Default: those of the server:
+   *   `http/1.1` for https; `h2` and `http/1.1` for http2 (set `allowHTTP1` there); for a plain TLS server the first
+   *   protocol that the client offers.
+   * @throws {TypeError} naming the invalid option
    */
   tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
     const { ALPNProtocols } = plainObject('tlsOptions: options', options)
@@ -76,53 +79,60 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
           if (live && this.listenerCount('served') > 0) this.#reportServed(live, 'memory', 0)
           return live?.context
         },
-        fromElsewhere: (host) => this.#handshake(host),
+        obtain: (host) => this.#obtainContext(host),
         pendingChallenge: (host) => this.#parts.answers.pendingTlsAlpn01(host),
-        challenge: (host, client) => this.#challenge(host, () => this.#parts.answers.tlsAlpn01(host, client)),
-        onIllegalName: (servername) => this.#report('refused', { servername, reason: 'name' }),
+        storedChallenge: (host, client) =>
+          this.#readChallenge(host, () => this.#parts.answers.storedTlsAlpn01(host, client)),
+        onInvalidName: (servername) => this.#report('refused', { servername, reason: 'name' }),
       },
       alpnProtocols,
     )
   }
 
   /**
-   * For the server on port 80, or as middleware: answers http-01 challenges. Other requests go to `fallback`,
-   * else to `next`, else GET and HEAD are redirected to https on port 443, if `Host` is a DNS name, and the rest is
-   * answered with 400. Orders prefer http-01 once this was called.
+   * Returns a request handler for the server on port 80, or a middleware, that answers http-01 challenges (RFC 8555
+   * section 8.3). Other requests go to `fallback`, else to `next`. With neither, a GET or HEAD request whose `Host` is
+   * a DNS name is redirected to https on port 443, and any other request is answered with 400.
+   *
+   * Orders prefer http-01 once this method has been called.
+   * @throws {TypeError} if `fallback` is not a function
    */
   httpHandler(fallback?: HttpFallback): HttpHandler {
     if (fallback !== undefined && typeof fallback !== 'function') {
       throw new TypeError('httpHandler: fallback must be a function of request and response')
     }
-    this.#answersHttp01 = true
-    const fromStore = (host: string, token: string, client: string) =>
-      this.#challenge(host, () => this.#parts.answers.http01(token, host, client), { rethrow: true })
-    const pending = (token: string, host: string) => this.#parts.answers.pendingHttp01(token, host)
-    return createHttpHandler({ pending, fromStore, fallback })
+    this.#canAnswerHttp01 = true
+    const { answers } = this.#parts
+    return createHttpHandler({
+      pendingAnswer: (token, host) => answers.pendingHttp01(token, host),
+      storedAnswer: (token, host, client) =>
+        this.#readChallenge(host, () => answers.storedHttp01(token, host, client), { rethrow: true }),
+      fallback,
+    })
   }
 
   /**
-   * A host's certificate, as a handshake would get it; waits at most 30 s.
-   * @throws {HostError} if `host` is no DNS name, or not allowed
-   * @throws {StoreError} if the store could not tell
-   * @throws {IssuanceError} if it could not be ordered
-   * @throws {DeadlineError} if it took too long; the order goes on, so try again later
-   * @throws {ClosedError} after `close()`, if it is not in memory
+   * Resolves with the certificate that a handshake for `host` would be served, within 30 s.
+   * @throws {HostError} if `host` is not a DNS name, or `hostPolicy` does not allow it
+   * @throws {StoreError} if a store operation failed
+   * @throws {IssuanceError} if the certificate could not be ordered
+   * @throws {DeadlineError} after 30 s; the order continues in the background, so try again later
+   * @throws {ClosedError} after `close()`, if the certificate is not in memory
    */
   async getCertificate(host: string): Promise<Certificate> {
     const name = requireHost(host)
-    const live = this.#parts.certificates.fromMemory(name) ?? (await this.#withinHandshake(name))
+    const live = this.#parts.certificates.fromMemory(name) ?? (await this.#obtain(name))
     return toCertificate(live)
   }
 
   /**
-   * Gets the certificates of all `hosts` ready: call it when the server listens, before traffic. They are kept for
-   * the life of the manager: renewed without traffic, and tried again where they could not be had.
+   * Loads or orders the certificates of all `hosts`. Call it once the server listens, before traffic arrives. The hosts
+   * are kept for the life of the manager: renewed without traffic, and retried if they failed.
    *
-   * Works on 8 hosts at a time. At most 100 orders follow each other at once, then one each 54 s: Let's Encrypt
-   * allows 300 in 3 hours. Waits for orders to the end: 5 minutes each at most, and up to 7 for another machine's.
-   * @throws {AggregateError} of the hosts' errors, after all have been tried
-   * @throws {TypeError} for a single string, or what is no iterable
+   * Processes 8 hosts at a time. Starts at most 100 orders in a row, then one every 54 s: Let's Encrypt allows 300 in
+   * 3 hours. Waits until each order ends: at most 5 minutes, or 7 for an order of another machine.
+   * @throws {AggregateError} of the hosts' errors, once every host has been tried
+   * @throws {TypeError} if `hosts` is a string or not iterable
    */
   async ensure(hosts: Iterable<string>): Promise<void> {
     if (typeof hosts === 'string' || typeof hosts?.[Symbol.iterator] !== 'function')
@@ -136,19 +146,19 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
         errors.push(toError(thrown))
       }
     }
-    errors.push(...(await this.#parts.renewals.keep(names)))
+    errors.push(...(await this.#parts.renewals.keepRenewed(names)))
     if (errors.length > 0) {
       const messages = errors.map(({ message }) => message).join('; ')
-      const hosts = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
-      throw new AggregateError(errors, `${hosts} no certificate: ${messages}`)
+      const subject = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
+      throw new AggregateError(errors, `${subject} no certificate: ${messages}`)
     }
   }
 
   /**
-   * Keeps a server's default context, what a client without SNI gets, on `defaultHost`'s certificate: got now,
-   * renewed as by `ensure`, and taken away should it expire. The server's other options, its ticket keys and sessions
-   * stay as they are. A server that was closed and is to listen again needs another call.
-   * @throws {TypeError} without the option `defaultHost`
+   * Serves the certificate of `defaultHost` to clients without SNI, as the server's default context. The certificate is
+   * obtained now, renewed as by {@link ensure}, and removed from the server if it expires. The server's other options,
+   * ticket keys and sessions are not affected. Call it again for a server that was closed and listens again.
+   * @throws {TypeError} without the option `defaultHost`, or if `server` is not a `tls.Server`
    */
   attach(server: Server): void {
     const { defaultHost } = this.#settings
@@ -156,21 +166,25 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     if (typeof server?.setSecureContext !== 'function')
       throw new TypeError('attach: server must be a tls.Server')
     this.#defaultCertificateServers.add(server)
-    const known = this.#parts.certificates.fromMemory(defaultHost)
-    if (known) this.#defaultCertificateServers.update(toCertificate(known))
-    this.#parts.renewals.keep([defaultHost]).then(([error]) => {
+    const live = this.#parts.certificates.fromMemory(defaultHost)
+    if (live) this.#defaultCertificateServers.update(toCertificate(live))
+    this.#parts.renewals.keepRenewed([defaultHost]).then(([error]) => {
       if (error) this.#report('handshakeFailed', { host: defaultHost, error })
     }, warnUnhandled)
   }
 
-  /** The hosts with a certificate in memory, and those whose last attempt failed (of these, the latest 1,000 or `memory.max`). */
+  /**
+   * Returns the hosts with a certificate in memory, then the hosts without one whose last attempt failed. Of the latter,
+   * only the most recent are known: `memory.max` of them, by default 1,000.
+   */
   status(): HostStatus[] {
     return this.#parts.certificates.status()
   }
 
   /**
-   * Ends orders under way and withdraws their challenge answers, tries once more to store what the store did not
-   * take, and lets go of connections. What is in memory is served on. A second call waits for the first.
+   * Cancels orders in progress and withdraws their challenge answers, tries one last time to store certificates whose
+   * put has failed, and closes the connections to the CA. Certificates in memory continue to be served. A second call
+   * returns the promise of the first.
    * @throws {AggregateError} if a certificate could not be stored
    */
   close(): Promise<void> {
@@ -178,6 +192,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     return this.#closed
   }
 
+  /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
@@ -187,11 +202,11 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     await this.#parts.close()
   }
 
-  async #handshake(host: string): Promise<SecureContext | undefined> {
-    const started = performance.now()
+  async #obtainContext(host: string): Promise<SecureContext | undefined> {
+    const startedAt = performance.now()
     try {
-      const live = await this.#withinHandshake(host)
-      this.#reportServed(live, live.source, performance.now() - started)
+      const live = await this.#obtain(host)
+      this.#reportServed(live, live.source, performance.now() - startedAt)
       return live.context
     } catch (thrown) {
       this.#reportFailure(host, toError(thrown))
@@ -199,32 +214,27 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     }
   }
 
-  #withinHandshake(host: string): Promise<LiveCertificate> {
-    const { clock } = this.#settings
-    const timeout = () => new DeadlineError(`no certificate for ${host} within ${handshakeMs / 1_000} s`)
-    return withDeadline(() => this.#parts.certificates.obtain(host), {
-      ms: handshakeMs,
-      clock,
-      error: timeout,
-    })
+  #obtain(host: string): Promise<LiveCertificate> {
+    const error = () => new DeadlineError(`no certificate for ${host} within ${handshakeTimeoutMs / 1_000} s`)
+    const bound = { ms: handshakeTimeoutMs, clock: this.#settings.clock, error }
+    return withDeadline(() => this.#parts.certificates.obtain(host), bound)
   }
 
-  /** A look for a challenge's answer in the store: after the policy, within a handshake's time. */
-  async #challenge<T>(
+  /** Reads a challenge answer from the store if the policy allows the host. Reports errors. */
+  async #readChallenge<T>(
     host: string,
-    look: () => Promise<T | undefined>,
+    read: () => Promise<T | undefined>,
     options: { rethrow?: boolean } = {},
   ): Promise<T | undefined> {
+    const error = () =>
+      new DeadlineError(`no challenge answer for ${host} within ${handshakeTimeoutMs / 1_000} s`)
     const { clock } = this.#settings
-    const timeout = () => new DeadlineError(`no challenge answer for ${host} within ${handshakeMs / 1_000} s`)
+    const bound = { ms: handshakeTimeoutMs, clock, error, signal: this.#closing.signal }
     try {
-      return await withDeadline(
-        async () => {
-          await this.#parts.policy.check(host)
-          return look()
-        },
-        { ms: handshakeMs, clock, error: timeout, signal: this.#closing.signal },
-      )
+      return await withDeadline(async () => {
+        await this.#parts.policy.check(host)
+        return read()
+      }, bound)
     } catch (thrown) {
       const error = toError(thrown)
       this.#reportFailure(host, error)
@@ -238,9 +248,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   #reportFailure(host: string, error: Error): void {
-    if (error instanceof ChallengeRateExceeded)
+    if (error instanceof ChallengeRateLimitError)
       return this.#report('refused', { servername: host, reason: 'rate' })
-    // A policy that said no, as opposed to one that failed.
+    // With a cause, the policy itself failed.
     if (error instanceof HostError && !error.cause) {
       this.#report('refused', { servername: host, reason: 'policy' })
     } else {
@@ -249,7 +259,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   readonly #report: Report = (event, details) => {
-    // Typed by Report; EventEmitter's own types can't follow the pairing.
+    // EventEmitter's types cannot express that `details` matches `event`; Report does.
     callSafely(() => (this as EventEmitter).emit(event, details))
   }
 }

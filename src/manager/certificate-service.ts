@@ -11,20 +11,24 @@ import { ClosedError, HostError, IssuanceError, LockLostError, toError } from '.
 import type { CertificateEvent, Report } from './events.js'
 import type { PolicyGate } from './host-policy.js'
 
-/** A host that may not be ordered yet is looked for in the store so often, as a peer may have a certificate sooner. */
+/** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
 const postponedMs = 5_000
 
-/** What a manager knows of a host. */
+/** What a manager knows about a host. */
 export interface HostStatus {
   readonly host: string
-  /** Where its certificate in memory came from; absent if there is none in memory. */
+  /** Where the certificate in memory came from. Absent if there is none in memory. */
   readonly source?: 'store' | 'acme'
+  /** When the certificate in memory expires. */
   readonly notAfter?: Date
-  /** When it is due to be replaced. */
+  /** When the certificate in memory is due for renewal. */
   readonly renewAt?: Date
-  /** What decided that: the CA (ACME Renewal Information), the option, or two thirds of the lifetime. */
+  /**
+   * What determined `renewAt`: `ari`, the CA's suggested renewal window (ACME Renewal Information, RFC 9773);
+   * `renewBeforeMs`, the option; `lifetime`, two thirds of the certificate's lifetime.
+   */
   readonly renewAtSource?: RenewAtSource
-  /** What went wrong last, if nothing has gone right since. */
+  /** The last error. Absent if the host has succeeded since. */
   readonly lastError?: Error
 }
 
@@ -37,12 +41,13 @@ interface CertificateServiceParts {
   readonly max: number
   readonly renewBeforeMs: number | undefined
   readonly clock: Clock
+  /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
   readonly report: Report
-  /** A certificate became servable that was not in memory before. */
-  readonly onLive: (live: LiveCertificate) => void
-  /** Something is to be done about a certificate that a handshake was served with. */
-  readonly onWake: (live: LiveCertificate) => void
+  /** Called just before a certificate enters memory that was not in memory before. */
+  readonly onNewCertificate: (live: LiveCertificate) => void
+  /** Called when a handshake uses a certificate that is due for a check or a renewal. */
+  readonly onCheckDue: (live: LiveCertificate) => void
 }
 
 /** Certificates by host: from memory, else from the store, else from the CA. */
@@ -50,17 +55,17 @@ export class CertificateService {
   readonly #parts: CertificateServiceParts
   readonly #memory: LruCertCache
   readonly #contexts: SecureContexts
-  /** Hosts that may not be ordered yet: neither they nor the store are asked at each handshake. */
+  /** Hosts that may not be ordered yet, so that not every handshake reads the store. */
   readonly #postponed: LRUCache<string, { readonly error: IssuanceError; readonly until: number }>
-  /** The last error of the hosts that failed last. */
+  /** The last error of each host, for the hosts that failed most recently. */
   readonly #errors: LRUCache<string, Error>
 
   constructor(parts: CertificateServiceParts) {
     this.#parts = parts
     const { store, layout, max, clock, renewBeforeMs, report } = parts
-    // The guarded store reports a failed put.
+    // `store` reports failed puts itself.
     this.#memory = new LruCertCache(store, { max, clock, onPutFailed: () => {} })
-    // Unlike `max`, `maxSize` allocates no slots beforehand.
+    // Unlike `max`, `maxSize` does not allocate all slots in advance.
     const bound = { maxSize: max, sizeCalculation: () => 1 }
     this.#errors = new LRUCache(bound)
     this.#postponed = new LRUCache(bound)
@@ -71,14 +76,14 @@ export class CertificateService {
     })
   }
 
-  /** In the same tick, without policy, request or new context. */
+  /** Returns the certificate in memory, synchronously: no policy, no request, no new context. */
   fromMemory(host: string): LiveCertificate | undefined {
     const live = this.#inMemory(host)
-    if (live && this.#parts.clock.now() >= live.schedule.wakeAt) this.#parts.onWake(live)
+    if (live && this.#parts.clock.now() >= live.schedule.wakeAt) this.#parts.onCheckDue(live)
     return live
   }
 
-  /** All that are in memory and may be served. */
+  /** Yields the certificates in memory that have not expired. */
   *live(): Generator<LiveCertificate, void> {
     const now = this.#parts.clock.now()
     for (const data of this.#memory.values()) {
@@ -88,38 +93,42 @@ export class CertificateService {
   }
 
   /**
-   * The host's certificate, ordered if neither memory nor the store has it.
-   * @throws {HostError} if the policy does not allow it
+   * Resolves with the host's certificate, which is ordered if neither memory nor the store has one.
+   * @throws {HostError} if the policy does not allow the host
    */
-  obtain(host: string): Promise<LiveCertificate> {
-    return this.#remembering(host, async () => {
+  async obtain(host: string): Promise<LiveCertificate> {
+    try {
       this.#throwIfPostponed(host)
-      return this.#obtain(host)
-    })
+      return await this.#obtain(host)
+    } catch (thrown) {
+      throw this.#recordFailure(host, thrown)
+    }
   }
 
   /**
-   * The same from memory or the store alone; `undefined` if neither has it.
-   * @throws {HostError} if the policy does not allow it
+   * Resolves with the host's certificate from memory or the store, or `undefined` if neither has one.
+   * @throws {HostError} if the policy does not allow the host
    */
-  find(host: string): Promise<LiveCertificate | undefined> {
-    return this.#remembering(host, async () => {
-      const known = this.#inMemory(host)
-      if (known) return known
+  async find(host: string): Promise<LiveCertificate | undefined> {
+    try {
+      const live = this.#inMemory(host)
+      if (live) return live
       this.#throwIfClosed()
       await this.#parts.policy.check(host)
-      return this.refresh(host)
-    })
+      return await this.refresh(host)
+    } catch (thrown) {
+      throw this.#recordFailure(host, thrown)
+    }
   }
 
-  /** What is in memory, after a look whether the store has a newer one: of a peer, then. */
+  /** Reads the store, adopts its certificate if that is newer, and resolves with the certificate in memory. */
   async refresh(host: string): Promise<LiveCertificate | undefined> {
     const accept = (data: Uint8Array) => this.#acceptNewer(data, host, this.#inMemory(host))
     await this.#memory.refresh(this.#parts.layout.certificate(host), { accept })
     return this.#inMemory(host)
   }
 
-  /** Replaces a certificate that is due, by a peer's newer one or by an order. Never rejects. */
+  /** Replaces a certificate that is due: adopts a newer one from the store, or orders one. Never rejects. */
   async renew(due: LiveCertificate): Promise<void> {
     const { clock, report } = this.#parts
     const { host, schedule } = due
@@ -129,58 +138,59 @@ export class CertificateService {
     } catch (thrown) {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
-      // A host that is not allowed any more is asked for as seldom as it is checked.
-      if (error instanceof HostError) schedule.pauseUntil(clock.now() + schedule.checkEveryMs)
-      if (error instanceof IssuanceError && error.retryAt) schedule.pauseUntil(error.retryAt.getTime())
+      // A host that is no longer allowed is retried no more often than it is checked.
+      if (error instanceof HostError) schedule.pause(clock.now() + schedule.checkEveryMs)
+      if (error instanceof IssuanceError && error.retryAt) schedule.pause(error.retryAt.getTime())
       this.#errors.set(host, error)
       report('renewalFailed', { host, error })
     }
   }
 
-  /** The CA's wish for when to replace a certificate. */
-  suggest(live: LiveCertificate, window: RenewalWindow | undefined): void {
-    this.#contexts.setRenewalWindow(live, window)
+  /** Reschedules the renewal by the CA's suggested window; `undefined` if the CA suggests none. */
+  applyRenewalWindow(live: LiveCertificate, window: RenewalWindow | undefined): void {
+    this.#contexts.suggest(live, window)
   }
 
+  /** Returns the hosts in memory, then the hosts without a certificate that failed. */
   status(): HostStatus[] {
     const live = [...this.#memory.values()].flatMap((data) => this.#contexts.get(data) ?? [])
-    const known = live.map(({ host, source, notAfter, schedule }): HostStatus => {
+    const withCertificate = live.map(({ host, source, notAfter, schedule }): HostStatus => {
       const { renewAt, renewAtSource } = schedule
       const lastError = this.#errors.peek(host)
       const times = { notAfter: new Date(notAfter), renewAt: new Date(renewAt), renewAtSource }
       return { host, source, ...times, ...(lastError && { lastError }) }
     })
-    const served = new Set(live.map(({ host }) => host))
-    const failing = [...this.#errors.entries()].reverse().filter(([host]) => !served.has(host))
-    return [...known, ...failing.map(([host, lastError]) => ({ host, lastError }))]
+    const hosts = new Set(live.map(({ host }) => host))
+    const failed = [...this.#errors.entries()].reverse().filter(([host]) => !hosts.has(host))
+    return [...withCertificate, ...failed.map(([host, lastError]) => ({ host, lastError }))]
   }
 
   close(): Promise<void> {
     return this.#memory.close()
   }
 
-  /** @param due a certificate that will not do: it is to be replaced */
+  /** @param due the certificate to replace, if there is one */
   async #obtain(host: string, due?: LiveCertificate): Promise<LiveCertificate> {
     const { closing, layout, failures, clock } = this.#parts
     this.#throwIfClosed()
     await this.#parts.policy.check(host)
     const accept = (data: Uint8Array) => this.#acceptNewer(data, host, due)
-    let record: FailureRecord | undefined
+    let previousFailure: FailureRecord | undefined
     const beforeLock = async () => {
-      record = await failures.check(host, closing)
+      previousFailure = await failures.check(host, closing)
     }
     const data = await this.#memory.getOrPut(
       layout.certificate(host),
       (lock) => {
         const served = due && clock.now() < due.notAfter ? due : this.#inMemory(host)
-        return this.#issue({ host, before: record, served }, lock)
+        return this.#issue({ host, previousFailure, served }, lock)
       },
       { accept, beforeLock },
     )
     const live = this.#contexts.current(data, host)
     if (!live)
       throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
-    failures.forget(host)
+    failures.removeLocal(host)
     return live
   }
 
@@ -193,53 +203,49 @@ export class CertificateService {
     const cause = this.#postponement(host)
     if (!cause) return
     const { code, problem, retryAt } = cause
-    const before = `no certificate for ${host} is ordered before ${retryAt?.toISOString()}`
-    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${before}: ${cause.message}`
+    const prefix = `no certificate for ${host} is ordered before ${retryAt?.toISOString()}`
+    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
     throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
   }
 
   #postponement(host: string): IssuanceError | undefined {
     const { error, until } = this.#postponed.get(host) ?? { until: 0 }
-    const left = until - this.#parts.clock.now()
-    // More than that was written down by a clock that was ahead.
-    return left > 0 && left <= postponedMs ? error : undefined
+    const remainingMs = until - this.#parts.clock.now()
+    // A longer remainder means that the clock has been set back since.
+    return remainingMs > 0 && remainingMs <= postponedMs ? error : undefined
   }
 
-  /** Keeps what goes wrong for whoever asks next. */
-  async #remembering<T>(host: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
-    } catch (thrown) {
-      const error = toError(thrown)
-      if (!(error instanceof HostError)) this.#errors.set(host, error)
-      // Again and again, or it would have begun again: each time something may have been ordered.
-      if (error instanceof LockLostError) this.#parts.failures.hold(host, undefined, error)
-      if (error instanceof IssuanceError && error.retryAt && !this.#postponement(host)) {
-        const until = Math.min(error.retryAt.getTime(), this.#parts.clock.now() + postponedMs)
-        this.#postponed.set(host, { error, until })
-      }
-      throw error
+  /** Records an error for `status()` and for later callers, and returns it. */
+  #recordFailure(host: string, thrown: unknown): Error {
+    const error = toError(thrown)
+    if (!(error instanceof HostError)) this.#errors.set(host, error)
+    // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
+    if (error instanceof LockLostError) this.#parts.failures.addLocal(host, undefined, error)
+    if (error instanceof IssuanceError && error.retryAt && !this.#postponement(host)) {
+      const until = Math.min(error.retryAt.getTime(), this.#parts.clock.now() + postponedMs)
+      this.#postponed.set(host, { error, until })
     }
+    return error
   }
 
-  async #issue(...[wanted, lock]: Parameters<Issuer['issue']>): Promise<Uint8Array> {
+  async #issue(...[request, lock]: Parameters<Issuer['issue']>): Promise<Uint8Array> {
     const { issue, report, clock } = this.#parts
-    const started = clock.now()
-    const data = await issue(wanted, lock)
-    const live = this.#contexts.load(data, wanted.host, 'acme')
+    const startedAt = clock.now()
+    const data = await issue(request, lock)
+    const live = this.#contexts.derive(data, request.host, 'acme')
     if (live) {
-      this.#onLive(live)
-      const event = wanted.served ? 'renewed' : 'issued'
-      report(event, { ...describe(live), durationMs: clock.now() - started })
+      this.#reportNew(live)
+      const event = request.served ? 'renewed' : 'issued'
+      report(event, { ...toEvent(live), durationMs: clock.now() - startedAt })
     }
     return data
   }
 
-  /** Whether stored bytes may be served, and are newer than a certificate that there is. */
-  #acceptNewer(data: Uint8Array, host: string, than: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.load(data, host, 'store', this.#inMemory(host))
-    if (!live || (than && !isNewer(live, than))) return false
-    this.#onLive(live)
+  /** Returns whether stored bytes can be served, and are newer than `current` if that is given. */
+  #acceptNewer(data: Uint8Array, host: string, current: LiveCertificate | undefined): boolean {
+    const live = this.#contexts.derive(data, host, 'store', this.#inMemory(host))
+    if (!live || (current && !isNewer(live, current))) return false
+    this.#reportNew(live)
     return true
   }
 
@@ -248,23 +254,23 @@ export class CertificateService {
     return data && this.#contexts.current(data, host)
   }
 
-  /** Before it goes into memory. */
-  #onLive(live: LiveCertificate): void {
+  /** Called before the certificate enters memory, so that the former one can be compared with it. */
+  #reportNew(live: LiveCertificate): void {
     const former = this.#inMemory(live.host)
     if (former?.serialNumber === live.serialNumber) return
     this.#errors.delete(live.host)
     this.#postponed.delete(live.host)
-    if (live.source === 'store') this.#parts.report(former ? 'adopted' : 'loaded', describe(live))
-    this.#parts.onLive(live)
+    if (live.source === 'store') this.#parts.report(former ? 'adopted' : 'loaded', toEvent(live))
+    this.#parts.onNewCertificate(live)
   }
 }
 
-/** Of two that were made in the same second, what is in the store wins: it is what all machines can agree on. */
-const isNewer = (stored: LiveCertificate, than: LiveCertificate) =>
-  stored.serialNumber !== than.serialNumber &&
-  (stored.notBefore - than.notBefore || stored.notAfter - than.notAfter) >= 0
+/** Of two certificates of the same second, the stored one wins: all machines can agree on that one. */
+const isNewer = (stored: LiveCertificate, current: LiveCertificate) =>
+  stored.serialNumber !== current.serialNumber &&
+  (stored.notBefore - current.notBefore || stored.notAfter - current.notAfter) >= 0
 
-const describe = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
+const toEvent = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
   host,
   serialNumber,
   notAfter: new Date(notAfter),

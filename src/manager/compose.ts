@@ -17,7 +17,7 @@ export interface ManagerParts {
   readonly answers: ChallengeAnswers
   readonly certificates: CertificateService
   readonly renewals: RenewalScheduler
-  /** After `closing` has been aborted: waits for what can't be given up, and lets go of connections. */
+  /** To be called after `closing` has aborted: waits for orders that cannot be cancelled, and closes connections. */
   close(): Promise<void>
 }
 
@@ -25,17 +25,17 @@ interface Hooks {
   /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
   readonly report: Report
-  /** The challenges that this process has handlers for, the preferred one first. */
+  /** Returns the challenge types that this process can answer, in order of preference. */
   readonly challengeTypes: () => readonly ChallengeType[]
-  /** A certificate became servable that was not in memory before. */
-  readonly onLive: (live: LiveCertificate) => void
+  /** Called just before a certificate enters memory that was not in memory before. */
+  readonly onNewCertificate: (live: LiveCertificate) => void
 }
 
-/** Puts together what stands behind a manager; most processes of a fleet never need all of it. */
+/** Creates and connects the parts of a manager. Loads on demand what most processes of a fleet never need. */
 export function composeManager(
   settings: ManagerSettings,
-  { closing, report, challengeTypes, onLive }: Hooks,
-  makeCa: typeof loadAccount = loadAccount,
+  { closing, report, challengeTypes, onNewCertificate }: Hooks,
+  createCa: typeof createAccount = createAccount,
 ): ManagerParts {
   const { layout, clock, keyType, max, hostPolicy, renewBeforeMs } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
@@ -45,45 +45,45 @@ export function composeManager(
   )
   const failures = new FailureRecords(store, layout, clock)
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)
-  let issuance: Promise<Issuer> | undefined
+  let issuer: Promise<Issuer> | undefined
   const loadIssuer = () => {
-    issuance ??= (async () => {
-      const [{ Issuer }, ca] = await Promise.all([import('../issuance/issuer.js'), makeCa(settings, store)])
+    issuer ??= (async () => {
+      const [{ Issuer }, ca] = await Promise.all([import('../issuance/issuer.js'), createCa(settings, store)])
       return new Issuer({ answers, failures, keyType, clock, closing, challengeTypes, onFailed }, ca)
     })().catch((thrown: unknown) => {
-      issuance = undefined // for want of memory or file descriptors: there may be some next time
+      issuer = undefined // a lack of memory or file descriptors may be over at the next attempt
       throw thrown
     })
-    return issuance
+    return issuer
   }
-  let suggestions: Promise<RenewalInfoRecords> | undefined
+  let renewalInfoRecords: Promise<RenewalInfoRecords> | undefined
   const loadRenewalInfoRecords = () => {
-    suggestions ??= import('../issuance/renewal-info-records.js').then(({ RenewalInfoRecords }) => {
-      const ask = async (certificate: Uint8Array) => (await loadIssuer()).suggestion(certificate)
-      return new RenewalInfoRecords({ store, layout, clock, closing, ask })
+    renewalInfoRecords ??= import('../issuance/renewal-info-records.js').then(({ RenewalInfoRecords }) => {
+      const fetchInfo = async (certificate: Uint8Array) => (await loadIssuer()).renewalInfo(certificate)
+      return new RenewalInfoRecords({ store, layout, clock, closing, fetchInfo })
     })
-    return suggestions
+    return renewalInfoRecords
   }
   const certificates = new CertificateService({
     store,
     layout,
     policy,
     failures,
-    issue: async (...order) => (await loadIssuer()).issue(...order),
+    issue: async (...args) => (await loadIssuer()).issue(...args),
     max,
     renewBeforeMs,
     clock,
     closing,
     report,
-    onLive: (live) => {
-      renewals.add(live)
-      onLive(live)
+    onNewCertificate: (live) => {
+      renewals.scheduleCheck(live)
+      onNewCertificate(live)
     },
-    onWake: (live) => renewals.wake(live),
+    onCheckDue: (live) => renewals.startCheck(live),
   })
   const renewals = new RenewalScheduler({
     certificates,
-    suggestion: async (live) => (await loadRenewalInfoRecords()).window(live),
+    renewalWindow: async (live) => (await loadRenewalInfoRecords()).renewalWindow(live),
     clock,
     closing,
   })
@@ -93,19 +93,19 @@ export function composeManager(
     certificates,
     renewals,
     async close() {
-      await (await issuance?.catch(() => undefined))?.close() // if it could not be loaded, nothing was ordered
+      await (await issuer?.catch(() => undefined))?.close() // if the issuer failed to load, nothing was ordered
       await certificates.close()
     },
   }
 }
 
-async function loadAccount(
+async function createAccount(
   { acme, layout, clock }: ManagerSettings,
   store: CertCache,
 ): Promise<CertificateAuthority> {
-  const [{ AcmeAccount }, { readOrMakeAccountKey }] = await Promise.all([
+  const [{ AcmeAccount }, { readOrCreateAccountKey }] = await Promise.all([
     import('../acme/account.js'),
     import('../issuance/account-key.js'),
   ])
-  return new AcmeAccount(acme, (signal) => readOrMakeAccountKey(store, layout, clock, signal), clock)
+  return new AcmeAccount(acme, (signal) => readOrCreateAccountKey(store, layout, clock, signal), clock)
 }

@@ -2,6 +2,7 @@ import type { StoreOperation } from '../cache/monitored-cert-cache.js'
 import type { CertificateSource } from '../certificates/secure-contexts.js'
 import type { AnsweredChallenge } from '../issuance/challenge-answers.js'
 
+/** The certificate that an event is about. */
 export interface CertificateEvent {
   readonly host: string
   readonly serialNumber: string
@@ -9,38 +10,38 @@ export interface CertificateEvent {
 }
 
 /**
- * The events of a `CertManager`. None is called `error`, so none has to be listened to; a listener that throws
- * or rejects becomes a process warning.
+ * The events of a `CertManager`. None is named `error`, so you need not listen to any. A listener that throws or
+ * rejects causes a process warning. Durations are in milliseconds.
  */
 export interface CertManagerEvents {
   /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
   served: [{ host: string; source: CertificateSource; durationMs: number }]
   /**
-   * A handshake, or a challenge request, for a name that is no DNS name or that `hostPolicy` does not allow; or
-   * challenge requests that came too fast. Nothing was read for it.
+   * A handshake or a challenge request was refused. `name`: not a DNS name; `policy`: `hostPolicy` does not allow
+   * the host; `rate`: too many challenge requests. Nothing was read from the store.
    */
   refused: [{ servername: string; reason: 'name' | 'policy' | 'rate' }]
-  /** A handshake, or a challenge request, for an allowed host that could not be answered; `attach()` too. */
+  /** A handshake or a challenge request for an allowed host failed, or `attach()` could not get a certificate. */
   handshakeFailed: [{ host: string; error: Error }]
-  /** A certificate was read from the store into memory. */
+  /** A certificate was read from the store; memory had none for its host. */
   loaded: [CertificateEvent]
-  /** A newer certificate, which another machine has ordered, was read from the store in place of the one in memory. */
+  /** A newer certificate, ordered by another machine, was read from the store and replaces the one in memory. */
   adopted: [CertificateEvent]
-  /** A certificate was ordered from the CA, the first for its host. */
+  /** A certificate was ordered from the CA for a host that had none. */
   issued: [CertificateEvent & { durationMs: number }]
-  /** A certificate was ordered in place of one that was due. */
+  /** A certificate was ordered from the CA to replace the one being served. */
   renewed: [CertificateEvent & { durationMs: number }]
   /** An order failed; see the error's `problem` and `retryAt`. */
   issuanceFailed: [{ host: string; error: Error }]
-  /** A certificate is due and could not be replaced yet; it is served on until it expires. */
+  /** A certificate that is due could not be renewed. It is served until it expires. */
   renewalFailed: [{ host: string; error: Error }]
-  /** Stored bytes that can't be served for their host; treated as a miss. */
+  /** Stored bytes cannot be served for their host, and are treated as a miss. */
   invalid: [{ host: string; key: string; reason: string }]
-  /** A store operation failed, or a lock was lost. A failed `put` of a certificate is repeated. */
+  /** A store operation failed, or a lock was lost. A failed `put` of a certificate is retried. */
   storeFailed: [{ operation: StoreOperation; key: string; error: Error }]
-  /** A challenge of the CA was answered here. */
+  /** This process answered a challenge of the CA. */
   challengeAnswered: [AnsweredChallenge]
 }
 
-/** Tells the listeners; never throws. */
+/** Emits an event. Never throws. */
 export type Report = <E extends keyof CertManagerEvents>(event: E, details: CertManagerEvents[E][0]) => void

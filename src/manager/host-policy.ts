@@ -3,14 +3,17 @@ import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
 
-/** Which hosts may have a certificate: a list of names, or a function of the normalised name. */
+/**
+ * The hosts that may have a certificate: an array of DNS names, or a function that returns or resolves with `true`
+ * for a host that is allowed. The function gets the normalised name: lower case, IDNA in its ASCII form.
+ */
 export type HostPolicy = readonly string[] | ((host: string) => boolean | Promise<boolean>)
 
 export type HostPolicyFunction = (host: string) => boolean | Promise<boolean>
 
 /**
- * The policy as a function. A list is matched exactly: it has no wildcards, which need the dns-01 challenge.
- * @throws {TypeError} for an empty list, or a name in it that can't have a certificate
+ * Returns the policy as a function. An array is matched exactly: wildcards would need the dns-01 challenge.
+ * @throws {TypeError} if the array is empty or contains a name that no public CA issues for
  */
 export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
   if (typeof policy === 'function') return policy as HostPolicyFunction
@@ -34,12 +37,12 @@ export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
   return (host) => hosts.has(host)
 }
 
-/** For a policy that asks a database; a handshake's own bound ends sooner for those who wait. */
-const policyMs = 30_000
-/** A policy that hangs must not collect the names of whoever comes meanwhile. */
-const mostPending = 1_000
+/** Time limit for a policy that returns a promise. */
+const policyTimeoutMs = 30_000
+/** Bounds the memory that a policy which never settles can use. */
+const maxPending = 1_000
 
-/** The user's host policy, whatever it does: asked for a name once at a time, and never waited for without end. */
+/** Guards the user's host policy: concurrent checks of a host share one call, and every check settles. */
 export class PolicyGate {
   readonly #pending = new Map<string, Promise<boolean>>()
 
@@ -53,12 +56,12 @@ export class PolicyGate {
     this.closing = closing
   }
 
-  /** @throws {HostError} without a `cause` if the policy said no, with one if it failed */
+  /** @throws {HostError} if the policy refuses the host; with a `cause` if the policy itself failed */
   async check(host: string): Promise<void> {
     let allowed: boolean
     try {
-      const verdict = this.#pending.get(host) ?? this.#ask(host)
-      allowed = typeof verdict === 'boolean' ? verdict : await verdict
+      const result = this.#pending.get(host) ?? this.#callPolicy(host)
+      allowed = typeof result === 'boolean' ? result : await result
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
       const cause = toError(thrown)
@@ -69,16 +72,16 @@ export class PolicyGate {
     if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
   }
 
-  #ask(host: string): boolean | Promise<boolean> {
-    // Not asked, either: it may be a database that has too much to do.
-    if (this.#pending.size >= mostPending)
-      throw new DeadlineError(`${mostPending} other names wait for hostPolicy`)
-    const verdict = this.policy(host)
-    if (typeof verdict === 'boolean') return verdict
+  #callPolicy(host: string): boolean | Promise<boolean> {
+    // The policy is not called either: it may query a database that is overloaded.
+    if (this.#pending.size >= maxPending)
+      throw new DeadlineError(`${maxPending} other names wait for hostPolicy`)
+    const result = this.policy(host)
+    if (typeof result === 'boolean') return result
     const { clock, closing } = this
-    const error = () => new DeadlineError(`hostPolicy gave no answer within ${policyMs / 1_000} s`)
-    const bound = { ms: policyMs, clock, error, signal: closing }
-    const pending = withDeadline(async () => verdict, bound).finally(() => this.#pending.delete(host))
+    const error = () => new DeadlineError(`hostPolicy gave no answer within ${policyTimeoutMs / 1_000} s`)
+    const bound = { ms: policyTimeoutMs, clock, error, signal: closing }
+    const pending = withDeadline(async () => result, bound).finally(() => this.#pending.delete(host))
     this.#pending.set(host, pending)
     return pending
   }

@@ -6,31 +6,34 @@ import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import { maxMemoryEntries, oneOf, optional, plainObject, positiveInteger } from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
 
+/** Options of {@link CertManager}. */
 export interface CertManagerOptions {
   /** The store that the fleet shares. */
   cache: CertCache
-  /** Which hosts may have a certificate. Asked before anything is read or ordered for a name. Mandatory. */
+  /** The hosts that may have a certificate. Consulted before anything is read or ordered for a host. Required. */
   hostPolicy: HostPolicy
+  /** The CA and the account. Required. */
   acme: AcmeOptions
-  /** The memory tier; `max`: how many certificates are kept ready, 1 to 1,000,000, default 1,000, about 45 KiB each. */
+  /** The memory tier. `max`: number of certificates in memory, 1 to 1,000,000, default 1,000, about 45 KiB each. */
   memory?: { max?: number }
-  /** The kind of key that new certificates get; one per manager. Default `ecdsa-p256`. */
+  /** Key type of new certificates, `ecdsa-p256` or `rsa-2048`; one per manager. Default: `ecdsa-p256`. */
   keyType?: KeyType
   /**
-   * How long before its end a certificate is replaced, in ms from 1; never earlier than half its lifetime.
-   * Default: when a third of the lifetime is left.
+   * How long before expiry a certificate is renewed, in milliseconds, from 1. Never before half of its lifetime has
+   * passed. Default: when a third of the lifetime is left. A renewal window suggested by the CA (RFC 9773) is used
+   * instead if it is earlier, or if this option is not set.
    */
   renewBeforeMs?: number
   /**
-   * What a client without SNI gets, on servers given to `attach()`; Node never calls SNICallback for it. `hostPolicy`
-   * has to allow it. Default: none.
+   * The host whose certificate is served to clients without SNI, on servers passed to `attach()`: Node does not call
+   * SNICallback for such clients. `hostPolicy` must allow it. Default: none.
    */
   defaultHost?: string
-  /** Time, for tests. Default: the system's. */
+  /** Source of time, for tests. Default: the system clock. */
   clock?: Clock
 }
 
-/** The options, checked, with their defaults. */
+/** Validated options, with defaults applied. */
 export interface ManagerSettings {
   readonly cache: CertCache
   readonly hostPolicy: HostPolicyFunction
@@ -43,29 +46,32 @@ export interface ManagerSettings {
   readonly clock: Clock
 }
 
-/** @throws {TypeError} naming the option that is wrong */
+/** @throws {TypeError} naming the invalid option */
 export function checkManagerOptions(options: CertManagerOptions): ManagerSettings {
-  const given = plainObject('CertManager: options', options)
-  assertCertCache(given.cache, 'CertManager: cache')
-  const keyType = oneOf('CertManager: keyType', given.keyType ?? 'ecdsa-p256', ['ecdsa-p256', 'rsa-2048'])
-  const { keyPrefix, ...acme } = checkAcmeOptions(plainObject('CertManager: acme', given.acme))
-  const memory = plainObject('CertManager: memory', given.memory ?? {})
-  const hostPolicy = hostPolicyFunction(given.hostPolicy)
-  const defaultHost = optional('CertManager: defaultHost', given.defaultHost, checkHost)
-  // What a function says can change.
-  if (defaultHost !== undefined && Array.isArray(given.hostPolicy) && !hostPolicy(defaultHost))
+  const rawOptions = record('CertManager: options', options)
+  assertCertCache(rawOptions.cache, 'CertManager: cache')
+  const keyType = oneOf('CertManager: keyType', rawOptions.keyType ?? 'ecdsa-p256', [
+    'ecdsa-p256',
+    'rsa-2048',
+  ])
+  const { keyPrefix, ...acme } = checkAcmeOptions(record('CertManager: acme', rawOptions.acme))
+  const memory = record('CertManager: memory', rawOptions.memory ?? {})
+  const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy)
+  const defaultHost = optional('CertManager: defaultHost', rawOptions.defaultHost, checkHost)
+  // A function is not called here: its result can change.
+  if (defaultHost !== undefined && Array.isArray(rawOptions.hostPolicy) && !hostPolicy(defaultHost))
     throw new TypeError('CertManager: defaultHost must be one of the hosts in hostPolicy')
   return {
-    cache: given.cache,
+    cache: rawOptions.cache,
     hostPolicy,
     acme,
     layout: storageLayout(acme.directoryUrl, keyType, keyPrefix),
     max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, maxMemoryEntries),
     keyType,
-    // Any duration will do: no timer is set to it.
-    renewBeforeMs: optional('CertManager: renewBeforeMs', given.renewBeforeMs, positiveInteger),
+    // Not limited to 2^31-1 ms: no timer runs for it.
+    renewBeforeMs: optional('CertManager: renewBeforeMs', rawOptions.renewBeforeMs, positiveInteger),
     defaultHost,
-    clock: optional('CertManager: clock', given.clock, checkClock) ?? systemClock,
+    clock: optional('CertManager: clock', rawOptions.clock, checkClock) ?? systemClock,
   }
 }
 

@@ -6,223 +6,245 @@ import { HostError, IssuanceError, toError } from '../util/errors.js'
 import { RateLimiter } from '../util/rate-limiter.js'
 import type { CertificateService } from './certificate-service.js'
 
-/** How many hosts are worked on at once, by the scheduler and by `keep` each. */
+/** Hosts processed at the same time: this many by the scheduler, and this many by each call of `keepRenewed`. */
 const concurrency = 8
-/** The scheduler looks around so often at least, so that a clock that was set is noticed. */
-const longestRestMs = 600_000
-/** And at most. */
-const shortestRestMs = 100
-/** A kept host that is not in memory, at the latest, and one that could not be had, without a word of when to try again. */
-const absentMs = 6 * 3_600_000
-const failedMs = 60_000
-/** Let's Encrypt allows an account 300 new orders per 3 hours: at most so many first ones are started in any 3 hours. */
+/** Longest interval between two passes, so that a change of the clock is noticed. */
+const maxIntervalMs = 600_000
+/** Shortest interval between two passes. */
+const minIntervalMs = 100
+/** Longest time until the next lookup of a kept host that is not in memory. */
+const maxLookupDelayMs = 6 * 3_600_000
+/** Delay before a kept host that failed is retried, unless the error has a later `retryAt`. */
+const failureDelayMs = 60_000
+/**
+ * Orders for hosts without a certificate: 100 at once, then one every 54 s. That stays within Let's Encrypt's limit of
+ * 300 new orders per account in any 3 hours.
+ */
 const orderBurst = 100
-const orderEveryMs = 54_000
+const orderIntervalMs = 54_000
 
 interface RenewalSchedulerParts {
   readonly certificates: CertificateService
-  /** The CA's wish for a certificate. */
-  readonly suggestion: (live: LiveCertificate) => Promise<RenewalWindow | undefined>
+  /** Returns the renewal window that the CA suggests for a certificate. */
+  readonly renewalWindow: (live: LiveCertificate) => Promise<RenewalWindow | undefined>
   readonly clock: Clock
+  /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
 }
 
 /**
- * The one scheduler: certificates in memory are compared with the store, so that what a peer has replaced is
- * served here, too, and replaced when they are due; hosts that were asked for are kept.
+ * Compares the certificates in memory with the store, adopts those that another machine has renewed, and renews those
+ * that are due. Also keeps a certificate ready for each host passed to `keepRenewed`, with or without traffic.
  *
- * A timer for all of them, and no order of theirs: each time it looks at everybody's few numbers.
+ * One timer serves all hosts. A pass visits every certificate in memory, which is cheaper than a sorted queue.
  */
 export class RenewalScheduler {
   readonly #parts: RenewalSchedulerParts
   readonly #orderRate: RateLimiter
-  /** The hosts that `keep` was called with, and when to look again for those that are not in memory. */
-  readonly #kept = new Map<string, number>()
-  /** Hosts that are being worked on. */
-  readonly #busy = new Set<string>()
-  /** The latest time by which something was planned. */
-  #latest = 0
+  /** The hosts passed to `keepRenewed`, each with the time of its next lookup if it is not in memory by then. */
+  readonly #keptHosts = new Map<string, number>()
+  readonly #busyHosts = new Set<string>()
+  /** The latest time that the clock has shown. */
+  #latestNow = 0
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
 
   constructor(parts: RenewalSchedulerParts) {
     this.#parts = parts
-    this.#orderRate = new RateLimiter(parts.clock, orderBurst, orderEveryMs)
+    this.#orderRate = new RateLimiter(parts.clock, orderBurst, orderIntervalMs)
     parts.closing.addEventListener('abort', () => this.#timer?.cancel())
   }
 
-  /** A handshake was served with a certificate that something is to be done about. */
-  wake(live: LiveCertificate): void {
-    if (this.#busy.size < concurrency) this.#start(live.host, () => this.#care(live))
+  /**
+   * Starts to check a certificate that a handshake has used. Does nothing if too many hosts are busy: the next
+   * handshake or pass starts the check.
+   */
+  startCheck(live: LiveCertificate): void {
+    if (this.#busyHosts.size < concurrency) this.#start(live.host, () => this.#checkCertificate(live))
   }
 
-  /** A certificate came into memory. */
-  add(live: LiveCertificate): void {
-    this.#arm(live.schedule.idleWakeAt)
+  /** Schedules the first check of a certificate that has entered memory. */
+  scheduleCheck(live: LiveCertificate): void {
+    this.#schedulePass(live.schedule.idleWakeAt)
   }
 
-  /** Gets these hosts' certificates, and keeps them for good. Resolves with the errors when all have been tried. */
-  async keep(hosts: readonly string[]): Promise<Error[]> {
+  /**
+   * Obtains certificates for these hosts, then keeps them renewed until the manager is closed.
+   * Resolves with the errors once every host has been tried; a host that failed is retried later.
+   */
+  async keepRenewed(hosts: readonly string[]): Promise<Error[]> {
     const names = [...new Set(hosts)]
-    for (const host of names) this.#kept.set(host, Number.POSITIVE_INFINITY)
+    // No pass looks them up while this call does.
+    for (const host of names) this.#keptHosts.set(host, Number.POSITIVE_INFINITY)
     const errors: Error[] = []
     const missing: string[] = []
-    const each = (some: string[], whenMissing: (host: string) => Promise<number>) =>
-      inParallel(some, async (host) => {
-        const isDue = ({ schedule }: LiveCertificate) => this.#parts.clock.now() >= schedule.attemptAt
-        const whenFound = async (live: LiveCertificate) => (isDue(live) ? this.#attend(live) : undefined)
-        const error = await this.#bring(host, whenFound, () => whenMissing(host))
+    const loadAll = (batch: string[], onMissing: (host: string) => Promise<number>) =>
+      inParallel(batch, async (host) => {
+        // The window of a certificate that is not due can wait for its first check.
+        const onFound = async (live: LiveCertificate) =>
+          this.#isDue(live) ? this.#renewIfDue(live) : undefined
+        const error = await this.#loadHost(host, onFound, () => onMissing(host))
         if (error) errors.push(error)
       })
-    // Those that are stored don't wait behind those that take their turn to be ordered.
-    await each(names, async (host) => {
+    // Hosts in the store must not wait behind hosts that queue for an order.
+    await loadAll(names, async (host) => {
       missing.push(host)
-      return absentMs
+      return maxLookupDelayMs
     })
-    await each(missing, async (host) => {
+    await loadAll(missing, async (host) => {
       for (let ms = this.#orderRate.tryAcquire(); ms > 0; ms = this.#orderRate.tryAcquire())
-        await this.#wait(ms)
-      return this.#restOf(await this.#parts.certificates.obtain(host))
+        await this.#sleep(ms)
+      return this.#lookupDelay(await this.#parts.certificates.obtain(host))
     })
     return errors
   }
 
-  #arm(wanted: number): void {
+  #schedulePass(requestedAt: number): void {
     const { clock, closing } = this.#parts
     const now = clock.now()
-    this.#latest = Math.max(this.#latest, now)
-    const at = Math.max(Math.min(wanted, now + longestRestMs), now + shortestRestMs)
+    this.#latestNow = Math.max(this.#latestNow, now)
+    const at = Math.max(Math.min(requestedAt, now + maxIntervalMs), now + minIntervalMs)
     if (closing.aborted || (this.#timer && this.#timer.at <= at)) return
     this.#timer?.cancel()
-    const tick = () => {
+    const onTimer = () => {
       this.#timer = undefined
-      this.#arm(this.#tick())
+      this.#schedulePass(this.#runPass())
     }
-    this.#timer = { at, cancel: clock.after(at - now, tick) }
+    this.#timer = { at, cancel: clock.after(at - now, onTimer) }
   }
 
-  /** Starts what is to be done now; returns when to look again. */
-  #tick(): number {
+  /** Starts everything that is due, within the concurrency limit; returns the time of the next pass. */
+  #runPass(): number {
     const { certificates, clock } = this.#parts
     const now = clock.now()
-    if (now < this.#latest - clockSkewMs) this.#clockWasAhead(now, this.#latest - now)
-    this.#latest = now
-    let next = Number.POSITIVE_INFINITY
-    const consider = (host: string, at: number, work: () => Promise<unknown>) => {
-      if (at > now) next = Math.min(next, at)
-      else if (this.#busy.has(host)) return
-      else if (this.#busy.size < concurrency) this.#start(host, work)
-      else next = now
+    if (now < this.#latestNow - clockSkewMs) this.#clockWasSetBack(now, this.#latestNow - now)
+    this.#latestNow = now
+    let nextPassAt = Number.POSITIVE_INFINITY
+    const startIfDue = (host: string, at: number, work: () => Promise<unknown>) => {
+      if (at > now) nextPassAt = Math.min(nextPassAt, at)
+      else if (this.#busyHosts.has(host)) return
+      else if (this.#busyHosts.size < concurrency) this.#start(host, work)
+      else nextPassAt = now
     }
-    const present = new Set<string>()
+    const inMemory = new Set<string>()
     for (const live of certificates.live()) {
-      consider(live.host, live.schedule.idleWakeAt, () => this.#care(live))
-      if (this.#kept.size > 0) present.add(live.host)
+      startIfDue(live.host, live.schedule.idleWakeAt, () => this.#checkCertificate(live))
+      if (this.#keptHosts.size > 0) inMemory.add(live.host)
     }
-    for (const [host, at] of this.#kept) {
-      if (!present.has(host)) consider(host, at, () => this.#bringBack(host))
+    for (const [host, lookupAt] of this.#keptHosts) {
+      if (!inMemory.has(host)) startIfDue(host, lookupAt, () => this.#reloadHost(host))
     }
-    return next
+    return nextPassAt
   }
 
-  #clockWasAhead(now: number, byMs: number): void {
-    for (const { schedule } of this.#parts.certificates.live()) schedule.onClockSetBack(now, byMs)
-    for (const [host, at] of this.#kept) if (Number.isFinite(at)) this.#kept.set(host, Math.min(at, now))
+  /** Brings forward what was scheduled by a clock that was ahead by `byMs`. */
+  #clockWasSetBack(now: number, byMs: number): void {
+    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now, byMs)
+    for (const [host, lookupAt] of this.#keptHosts)
+      if (Number.isFinite(lookupAt)) this.#keptHosts.set(host, Math.min(lookupAt, now))
   }
 
   #start(host: string, work: () => Promise<unknown>): void {
-    if (this.#busy.has(host) || this.#parts.closing.aborted) return
-    this.#busy.add(host)
-    void work().finally(() => this.#busy.delete(host))
+    if (this.#busyHosts.has(host) || this.#parts.closing.aborted) return
+    this.#busyHosts.add(host)
+    void work().finally(() => this.#busyHosts.delete(host))
   }
 
-  /** Compares with the store what is not due, and sees to what is. Never rejects. */
-  async #care(live: LiveCertificate): Promise<void> {
+  /** Compares a certificate with the store, and renews it if it is due. Never rejects. */
+  async #checkCertificate(live: LiveCertificate): Promise<void> {
     const { certificates, clock } = this.#parts
     let current = live
-    // A renewal looks at the store, too.
-    live.schedule.markChecked(clock.now())
+    live.schedule.checked(clock.now())
     try {
-      if (clock.now() < live.schedule.attemptAt) current = (await certificates.refresh(live.host)) ?? live
-      await this.#attend(current)
+      // A renewal reads the store itself.
+      if (!this.#isDue(live)) current = (await certificates.refresh(live.host)) ?? live
+      await this.#renewIfDue(current)
     } catch {
-      // The store has reported it; the next check will tell.
+      // The store has reported the error; the next check retries.
     }
-    this.#arm(current.schedule.idleWakeAt)
+    this.#schedulePass(current.schedule.idleWakeAt)
   }
 
-  /** Takes over the CA's wish, and replaces what is due. Rejects if the store could not tell the wish, and nothing is due. */
-  async #attend(live: LiveCertificate): Promise<void> {
-    const { certificates, clock, suggestion } = this.#parts
-    const { schedule } = live
-    const isDue = () => clock.now() >= schedule.attemptAt
-    // Whoever has just started knows nothing of it; it may be for a later time than this machine's own.
-    const isNews = !isDue() || !schedule.windowFetched
+  /**
+   * Applies the CA's suggested renewal window, then renews the certificate if it is due.
+   * Rejects if the window cannot be read and the certificate is not due without it.
+   */
+  async #renewIfDue(live: LiveCertificate): Promise<void> {
+    const { certificates, renewalWindow } = this.#parts
+    // A process that has just started does not know the window, which may begin later than its own estimate.
+    const needsWindow = !this.#isDue(live) || !live.schedule.suggested
     try {
-      if (isNews) certificates.suggest(live, await suggestion(live))
+      if (needsWindow) certificates.applyRenewalWindow(live, await renewalWindow(live))
     } catch (thrown) {
-      if (!isDue()) throw thrown
+      if (!this.#isDue(live)) throw thrown
     }
-    if (isDue()) await certificates.renew(live)
+    if (this.#isDue(live)) await certificates.renew(live)
   }
 
-  /** A host that is not in memory any more, or could not be had, in its turn. */
-  async #bringBack(host: string): Promise<void> {
+  #isDue({ schedule }: LiveCertificate): boolean {
+    return this.#parts.clock.now() >= schedule.attemptAt
+  }
+
+  /** Loads a kept host that was evicted from memory, or that failed before, subject to the order rate. */
+  async #reloadHost(host: string): Promise<void> {
     const { certificates } = this.#parts
-    if (this.#orderRate.waitMs > 0) return this.#lookAgain(host, this.#orderRate.waitMs)
-    const whenFound = (live: LiveCertificate) => this.#attend(live)
-    await this.#bring(host, whenFound, async () => {
+    if (this.#orderRate.waitMs > 0) return this.#scheduleLookup(host, this.#orderRate.waitMs)
+    const onFound = (live: LiveCertificate) => this.#renewIfDue(live)
+    await this.#loadHost(host, onFound, async () => {
       const ms = this.#orderRate.tryAcquire()
-      return ms > 0 ? ms : this.#restOf(await certificates.obtain(host))
+      return ms > 0 ? ms : this.#lookupDelay(await certificates.obtain(host))
     })
   }
 
-  /** Gets a host from memory or the store, else as `whenMissing` does, and looks again after the time that it says. */
-  async #bring(
+  /**
+   * Loads a kept host from memory or the store, and schedules its next lookup. Returns the error, if any.
+   * @param onMissing called if neither has it; resolves with the delay until the next lookup, in ms
+   */
+  async #loadHost(
     host: string,
-    whenFound: (live: LiveCertificate) => Promise<void>,
-    whenMissing: () => Promise<number>,
+    onFound: (live: LiveCertificate) => Promise<void>,
+    onMissing: () => Promise<number>,
   ): Promise<Error | undefined> {
     const { certificates, clock } = this.#parts
     try {
       const live = await certificates.find(host)
-      if (!live) return this.#lookAgain(host, await whenMissing()) as undefined
-      await whenFound(live)
-      return this.#lookAgain(host, this.#restOf(live)) as undefined
+      if (live) await onFound(live)
+      this.#scheduleLookup(host, live ? this.#lookupDelay(live) : await onMissing())
+      return undefined
     } catch (thrown) {
       const error = toError(thrown)
       const { problem, retryAt } = error instanceof IssuanceError ? error : {}
       if (problem?.type.endsWith(':rateLimited')) this.#orderRate.drain()
-      const forbidden = error instanceof HostError && !error.cause
-      this.#lookAgain(
+      const isRefusedByPolicy = error instanceof HostError && !error.cause
+      const untilRetryMs = (retryAt?.getTime() ?? 0) - clock.now()
+      this.#scheduleLookup(
         host,
-        forbidden ? absentMs : Math.max((retryAt?.getTime() ?? 0) - clock.now(), failedMs),
+        isRefusedByPolicy ? maxLookupDelayMs : Math.max(untilRetryMs, failureDelayMs),
       )
       return error
     }
   }
 
-  /** How long a kept host can do without a look, should memory have no room for it. */
-  #restOf({ schedule }: LiveCertificate): number {
-    return Math.min(schedule.idleWakeAt - this.#parts.clock.now(), absentMs)
+  /** How long a kept host can go without a lookup, should memory evict its certificate. In ms. */
+  #lookupDelay({ schedule }: LiveCertificate): number {
+    return Math.min(schedule.idleWakeAt - this.#parts.clock.now(), maxLookupDelayMs)
   }
 
-  /** For a host that is not in memory then. */
-  #lookAgain(host: string, ms: number): void {
-    const at = this.#parts.clock.now() + ms
-    this.#kept.set(host, at)
-    this.#arm(at)
+  #scheduleLookup(host: string, delayMs: number): void {
+    const at = this.#parts.clock.now() + delayMs
+    this.#keptHosts.set(host, at)
+    this.#schedulePass(at)
   }
 
-  #wait(ms: number): Promise<void> {
+  #sleep(ms: number): Promise<void> {
     const { clock, closing } = this.#parts
     return sleep(ms, clock, closing)
   }
 }
 
 async function inParallel(hosts: readonly string[], work: (host: string) => Promise<void>): Promise<void> {
-  const waiting = hosts.values()
+  const queue = hosts.values()
   const worker = async () => {
-    for (const host of waiting) await work(host)
+    for (const host of queue) await work(host)
   }
   await Promise.all(Array.from({ length: concurrency }, worker))
 }

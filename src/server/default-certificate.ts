@@ -3,25 +3,25 @@ import type { Certificate } from '../certificates/certificate.js'
 import type { Clock } from '../util/clock.js'
 import { callSafely } from '../util/safe-call.js'
 
-/** The clock is looked at so often at least, so that one that was set is noticed. */
-const longestWaitMs = 600_000
+/** Longest interval between two checks for expiry, so that a change of the clock is noticed. */
+const maxCheckIntervalMs = 600_000
 
-/** What `setSecureContext` would put back to Node's defaults: for all handshakes, those with SNI too. */
-const carried = [
+/** Options that `setSecureContext` resets to Node's defaults unless they are passed again, also for handshakes with SNI. */
+const preservedOptions = [
   ...['ca', 'certificateCompression', 'ciphers', 'crl', 'dhparam', 'ecdhCurve', 'honorCipherOrder'],
   ...['maxVersion', 'minVersion', 'secureOptions', 'secureProtocol', 'sessionIdContext', 'sessionTimeout'],
   'sigalgs',
 ] as const
 
 /**
- * Servers whose default context, what a client without SNI gets, is kept on one host's certificate; without one from
- * when that has expired.
+ * Servers whose default context, which clients without SNI get, has one host's certificate. The certificate is removed
+ * from the servers when it expires.
  */
 export class DefaultCertificateServers {
   readonly #servers = new Set<Server>()
-  /** Whether the servers have it. */
-  #isShown: boolean | undefined
-  #stopWatch = () => {}
+  /** Whether the servers have the current certificate. `undefined`: not decided yet. */
+  #isInstalled: boolean | undefined
+  #cancelTimer = () => {}
 
   private readonly clock: Clock
   private readonly closing: AbortSignal
@@ -29,7 +29,7 @@ export class DefaultCertificateServers {
   constructor(clock: Clock, closing: AbortSignal) {
     this.clock = clock
     this.closing = closing
-    closing.addEventListener('abort', () => this.#stopWatch())
+    closing.addEventListener('abort', () => this.#cancelTimer())
   }
 
   add(server: Server): void {
@@ -37,35 +37,36 @@ export class DefaultCertificateServers {
     server.once('close', () => this.#servers.delete(server))
   }
 
+  /** Installs the certificate on all servers, until it expires or the next call. */
   update(certificate: Certificate): void {
-    this.#isShown = undefined
-    this.#watch(certificate)
+    this.#isInstalled = undefined
+    this.#installUntilExpiry(certificate)
   }
 
-  /** An expired one is watched on: it may have expired by a clock that is set right again. */
-  #watch(certificate: Certificate): void {
+  #installUntilExpiry(certificate: Certificate): void {
     const { key, cert, notAfter } = certificate
-    this.#stopWatch()
-    const left = notAfter.getTime() - this.clock.now()
-    const isValid = left > 0
-    if (isValid !== this.#isShown) this.#replace(isValid ? { key, cert } : {})
-    this.#isShown = isValid
+    this.#cancelTimer()
+    const remainingMs = notAfter.getTime() - this.clock.now()
+    const isValid = remainingMs > 0
+    if (isValid !== this.#isInstalled) this.#setCredentials(isValid ? { key, cert } : {})
+    this.#isInstalled = isValid
     if (this.closing.aborted) return
-    const waitMs = isValid ? Math.min(left, longestWaitMs) : longestWaitMs
-    this.#stopWatch = this.clock.after(waitMs, () => this.#watch(certificate))
+    // An expired certificate becomes valid again if a clock that was ahead is corrected.
+    const intervalMs = isValid ? Math.min(remainingMs, maxCheckIntervalMs) : maxCheckIntervalMs
+    this.#cancelTimer = this.clock.after(intervalMs, () => this.#installUntilExpiry(certificate))
   }
 
-  #replace(credentials: { key?: string; cert?: string }): void {
-    for (const server of this.#servers) callSafely(() => replaceCredentials(server, credentials))
+  #setCredentials(credentials: { key?: string; cert?: string }): void {
+    for (const server of this.#servers) callSafely(() => setCredentials(server, credentials))
   }
 }
 
-/** Connections and sessions that exist go on. */
-function replaceCredentials(server: Server, credentials: { key?: string; cert?: string }): void {
-  // Node keeps the options of a server as its properties.
+/** Replaces the certificate of the default context. Does not affect existing connections and sessions. */
+function setCredentials(server: Server, credentials: { key?: string; cert?: string }): void {
+  // A Node server has its options as properties.
   const options = server as unknown as Record<string, unknown>
-  const kept = Object.fromEntries(carried.map((name) => [name, options[name]]))
-  server.setSecureContext({ ...kept, ...credentials, ticketKeys: server.getTicketKeys() })
-  // It is in the context, and would be in whatever shows the server.
+  const preserved = Object.fromEntries(preservedOptions.map((name) => [name, options[name]]))
+  server.setSecureContext({ ...preserved, ...credentials, ticketKeys: server.getTicketKeys() })
+  // The context has the key; as a property it would appear wherever the server is logged.
   options.key = undefined
 }

@@ -3,75 +3,93 @@ import { acmeTlsProtocol } from '../acme/challenges.js'
 import { normalizeHost } from '../certificates/hostname.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
 
-/** What `https.createServer`, `http2.createSecureServer` and `tls.createServer` take. */
+/** Options for `https.createServer`, `http2.createSecureServer` and `tls.createServer`. */
 export interface TlsCallbacks {
   SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void
   ALPNCallback(offer: { servername: string; protocols: string[] }): string | undefined
 }
 
-/** Where the contexts come from, on the way of a handshake. */
+/** Provides the contexts for handshakes. The promises settle within the time limit of a handshake. */
 export interface ContextSource {
-  /** The host's live context, in the same tick; `undefined` if memory has none that may be served. */
+  /** Returns the host's context synchronously; `undefined` if memory has no certificate that may be served. */
   fromMemory(host: string): SecureContext | undefined
-  /** By way of policy, store and CA, within the handshake's budget; `undefined` if it can't be had. */
-  fromElsewhere(host: string): Promise<SecureContext | undefined>
-  /** The answer to a tls-alpn-01 challenge that this process waits for. */
+  /** Resolves with a context from the store or the CA; with `undefined` if that fails. Subject to the host policy. */
+  obtain(host: string): Promise<SecureContext | undefined>
+  /** Returns the answer to a tls-alpn-01 challenge of an order in this process. */
   pendingChallenge(host: string): SecureContext | undefined
-  /** Any machine's answer to a tls-alpn-01 challenge, within the handshake's budget. `client`: an address. */
-  challenge(host: string, client: string): Promise<SecureContext | undefined>
-  /** The name in a ClientHello is none that could have a certificate. */
-  onIllegalName(servername: string): void
+  /**
+   * Resolves with the answer to a tls-alpn-01 challenge of any machine's order.
+   * @param client the client's IP address
+   */
+  storedChallenge(host: string, client: string): Promise<SecureContext | undefined>
+  /** Called for a server name that no public CA issues a certificate for. */
+  onInvalidName(servername: string): void
 }
 
-/** Not in Node's documentation: the server of a socket, and whether it asks for client certificates. */
+/** Properties that Node does not document: a socket's server, and whether the server requests client certificates. */
 type ServerSocket = TLSSocket & { readonly server?: { readonly requestCert?: boolean } }
 
-// Node verifies clients against the SNI context's CAs, so against its default roots instead of the server's `ca`:
-// it would let in whoever has a certificate of any public CA.
+// Node verifies client certificates against the CAs of the SNI context, here its default roots, and ignores the
+// server's `ca`: it would authorise the holder of any publicly trusted certificate.
 const noClientCertificates =
   'acme-cert-cache: a server with requestCert can not use tlsOptions(): client certificates would be verified against the wrong CAs'
 
 /**
- * The two callbacks of a TLS server. Both are plain functions that never throw, and SNICallback calls back
- * exactly once, whatever happens behind it: without a context where there is none for the name. The server's
- * default context then decides: with a certificate it serves that, else it sends the alert handshake_failure.
+ * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. If the name has no
+ * certificate it passes no context, and Node uses the server's default context: its certificate, or if it has none the
+ * TLS alert handshake_failure.
  *
- * Under TLS 1.3 OpenSSL asks for ALPN before SNI, so ALPNCallback marks the sockets of a CA that validates
- * tls-alpn-01. Under TLS 1.2 it asks after it, and only an answer that is in memory can still be given.
+ * Under TLS 1.3 OpenSSL calls ALPNCallback before SNICallback, so ALPNCallback marks the sockets of tls-alpn-01
+ * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, so only challenges
+ * of orders in this process can be answered.
  */
 export function tlsCallbacks(
   source: ContextSource,
   alpnProtocols: readonly string[] | undefined,
 ): TlsCallbacks {
-  const validations = new WeakSet<object>()
+  /** Sockets on which a CA validates a tls-alpn-01 challenge. */
+  const validationSockets = new WeakSet<object>()
 
   function SNICallback(
     this: unknown,
     servername: string,
     callback: (error: Error | null, context?: SecureContext) => void,
   ): void {
-    let found: SecureContext | undefined | Promise<SecureContext | undefined>
+    let result: SecureContext | undefined | Promise<SecureContext | undefined>
     if ((this as ServerSocket | undefined)?.server?.requestCert)
       return callback(new TypeError(noClientCertificates))
     try {
-      found = contextFor(servername, validations.has(this as object) ? (this as ServerSocket) : undefined)
+      result = isValidation(this) ? findChallenge(servername, this) : findContext(servername)
     } catch (thrown) {
       warnUnhandled(thrown)
     }
-    if (!(found instanceof Promise)) return callback(null, found)
-    const failed = (thrown: unknown) => {
-      warnUnhandled(thrown)
+    if (!(result instanceof Promise)) return callback(null, result)
+    const onRejected = (thrown: unknown) => {
+      warn(thrown)
       return undefined
     }
-    found.catch(failed).then((context) => callSafely(() => callback(null, context)))
+    result.catch(onRejected).then((context) => callSafely(() => callback(null, context)))
   }
 
-  function contextFor(servername: string, validation: ServerSocket | undefined) {
+  function isValidation(socket: unknown): socket is TLSSocket {
+    return validationSockets.has(socket as object)
+  }
+
+  function findContext(servername: string) {
+    const host = validHost(servername)
+    return host === undefined ? undefined : (source.fromMemory(host) ?? source.obtain(host))
+  }
+
+  function findChallenge(servername: string, { remoteAddress = '' }: TLSSocket) {
+    const host = validHost(servername)
+    if (host === undefined) return undefined
+    return source.pendingChallenge(host) ?? source.storedChallenge(host, remoteAddress)
+  }
+
+  function validHost(servername: string): string | undefined {
     const host = normalizeHost(servername)
-    if (host === undefined) return source.onIllegalName(servername) as undefined
-    if (validation)
-      return source.pendingChallenge(host) ?? source.challenge(host, validation.remoteAddress ?? '')
-    return source.fromMemory(host) ?? source.fromElsewhere(host)
+    if (host === undefined) source.onInvalidName(servername)
+    return host
   }
 
   function ALPNCallback(
@@ -81,19 +99,20 @@ export function tlsCallbacks(
     try {
       const socket = this as ServerSocket
       if (protocols.length === 1 && protocols[0] === acmeTlsProtocol) {
-        answerValidation(socket, servername)
+        prepareValidation(socket, servername)
         return acmeTlsProtocol
       }
-      const wanted = alpnProtocols ?? protocolsOf(socket.server)
-      return wanted ? wanted.find((protocol) => protocols.includes(protocol)) : protocols[0]
+      const preferred = alpnProtocols ?? defaultProtocols(socket.server)
+      return preferred ? preferred.find((protocol) => protocols.includes(protocol)) : protocols[0]
     } catch (thrown) {
       warnUnhandled(thrown)
       return undefined
     }
   }
 
-  function answerValidation(socket: TLSSocket, servername: string): void {
-    if (socket.getProtocol() === 'TLSv1.3') return void validations.add(socket)
+  /** Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. */
+  function prepareValidation(socket: TLSSocket, servername: string): void {
+    if (socket.getProtocol() === 'TLSv1.3') return void validationSockets.add(socket)
     const host = normalizeHost(servername)
     const context = host === undefined ? undefined : source.pendingChallenge(host)
     if (context) socket.setKeyCert(context)
@@ -102,8 +121,8 @@ export function tlsCallbacks(
   return { SNICallback, ALPNCallback }
 }
 
-/** What the server would negotiate without an ALPNCallback; a plain `tls.Server` has no wish of its own. */
-function protocolsOf(server: object | undefined): readonly string[] | undefined {
+/** Returns what the server negotiates without an ALPNCallback. A plain `tls.Server` has no default. */
+function defaultProtocols(server: object | undefined): readonly string[] | undefined {
   if (!server) return undefined
   if ('updateSettings' in server) return ['h2', 'http/1.1'] // http2.createSecureServer
   if ('closeAllConnections' in server) return ['http/1.1'] // https.createServer

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
-import { readOrMakeAccountKey } from '../../src/issuance/account-key.js'
+import { readOrCreateAccountKey } from '../../src/issuance/account-key.js'
 import { makeKey } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -14,7 +14,7 @@ const theirs = exportKey(makeKey())
 function machine() {
   const store = new LockingStore()
   const clock = new VirtualClock()
-  const key = readOrMakeAccountKey(store, layout, clock, new AbortController().signal)
+  const key = readOrCreateAccountKey(store, layout, clock, new AbortController().signal)
   const beginAgain = async () => {
     await expect.poll(() => clock.pending).toBe(1)
     store.values.set(name, Buffer.from(theirs))

@@ -1,18 +1,21 @@
 import { expect, test } from 'vitest'
-import { ChallengeRateExceeded, RateLimitedChallengeReads } from '../../src/issuance/challenge-rate-limit.js'
+import {
+  ChallengeRateLimitError,
+  RateLimitedChallengeReader,
+} from '../../src/issuance/challenge-rate-limit.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 function setup() {
   const store = new MemoryStore()
   const clock = new VirtualClock()
-  const reads = new RateLimitedChallengeReads(store, clock)
+  const reads = new RateLimitedChallengeReader(store, clock)
   /** How many of so many reads of different tokens reach the store. */
   const flood = async (times: number, client: (index: number) => string) => {
     const all = Array.from({ length: times }, (_, index) => reads.get(`t${index}+http-01`, client(index)))
     const results = await Promise.allSettled(all)
     for (const result of results) {
-      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ChallengeRateExceeded)
+      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ChallengeRateLimitError)
     }
     return store.take().length
   }

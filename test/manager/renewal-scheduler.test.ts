@@ -31,24 +31,26 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
     stored.set(host, live)
     return keep(live)
   }
-  const certificates: Pick<CertificateService, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> =
-    {
-      *live() {
-        yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
-      },
-      async find(host) {
-        reads.push(host)
-        const live = memory.get(host) ?? stored.get(host)
-        return live && clock.now() < live.notAfter ? keep(live) : undefined
-      },
-      obtain: async (host) => order(host),
-      refresh: async (host) => memory.get(host),
-      renew: async ({ host }) => void order(host),
-      suggest: () => {},
-    }
+  const certificates: Pick<
+    CertificateService,
+    'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'applyRenewalWindow'
+  > = {
+    *live() {
+      yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
+    },
+    async find(host) {
+      reads.push(host)
+      const live = memory.get(host) ?? stored.get(host)
+      return live && clock.now() < live.notAfter ? keep(live) : undefined
+    },
+    obtain: async (host) => order(host),
+    refresh: async (host) => memory.get(host),
+    renew: async ({ host }) => void order(host),
+    applyRenewalWindow: () => {},
+  }
   const renewals = new RenewalScheduler({
     certificates: certificates as CertificateService,
-    suggestion: async () => undefined,
+    renewalWindow: async () => undefined,
     clock,
     closing: new AbortController().signal,
   })
@@ -65,7 +67,7 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
 test('short certificates of hosts that memory has no room for are renewed before they end', async () => {
   const { renewals, orders, pass } = world({ lifetimeMs: hour, max: 1 })
   const hosts = ['a.example', 'b.example', 'c.example']
-  expect(await renewals.keep(hosts)).toEqual([])
+  expect(await renewals.keepRenewed(hosts)).toEqual([])
   await pass(24 * hour)
   for (const host of hosts) {
     const renewed = orders.filter((order) => order.host === host).slice(1)
@@ -76,7 +78,7 @@ test('short certificates of hosts that memory has no room for are renewed before
 
 test('hosts that wait for their turn to be ordered are not looked for in the store meanwhile', async () => {
   const { renewals, reads, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
-  const kept = renewals.keep(Array.from({ length: 500 }, (_, index) => `h${index}.example`))
+  const kept = renewals.keepRenewed(Array.from({ length: 500 }, (_, index) => `h${index}.example`))
   await pass(hour)
   expect(orders.length).toBeGreaterThan(160)
   expect(reads.length).toBeLessThan(500 + 3 * orders.length)

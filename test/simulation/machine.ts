@@ -79,7 +79,7 @@ export class Machine {
           events[event] = (events[event] ?? 0) + 1
         },
         challengeTypes: () => ['tls-alpn-01'],
-        onLive: ({ host }) => this.#had.add(host),
+        onNewCertificate: ({ host }) => this.#had.add(host),
       },
       async () => ca.for(this),
     )
@@ -87,9 +87,9 @@ export class Machine {
     const [old, young] = [true, false].map((isOld) =>
       hosts.filter(({ isKept, appears }) => isKept && appears <= time.now === isOld),
     )
-    void renewals.keep(old!.map(({ name }) => name))
+    void renewals.keepRenewed(old!.map(({ name }) => name))
     for (const { name, appears } of young!) {
-      time.at(appears, () => this.#isServing && void renewals.keep([name]))
+      time.at(appears, () => this.#isServing && void renewals.keepRenewed([name]))
     }
     for (const { name, appears, hasHandshakes } of hosts) {
       if (!hasHandshakes) continue
