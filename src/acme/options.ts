@@ -15,7 +15,7 @@ export interface AcmeOptions {
    * Default: none.
    */
   externalAccountBinding?: { kid: string; hmacKey: string }
-  /** Selects, if the CA offers several chains, the one with an issuer of this common name. Default: the CA's default. */
+  /** If the CA offers several chains, selects the one with an issuer of this common name. Default: the CA's default. */
   preferredChain?: string
   /** One of the directory's `meta.profiles`, for example `tlsserver`. Default: the CA's default. */
   profile?: string

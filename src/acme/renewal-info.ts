@@ -29,7 +29,7 @@ export async function fetchRenewalInfo(
   return { window: parseWindow(data), retryAfter: parseRetryAfter(headers['retry-after'], now) }
 }
 
-/** Returns `undefined` for an invalid window, such as one that does not end after its start (RFC 9773 section 4.2). */
+/** Returns `undefined` for an invalid window, as one whose end is not after its start (RFC 9773 section 4.2). */
 export function parseWindow(data: unknown): RenewalWindow | undefined {
   const { suggestedWindow } = (data ?? {}) as { suggestedWindow?: { start?: unknown; end?: unknown } }
   const time = (value: unknown) => (typeof value === 'string' ? Date.parse(value) : Number.NaN)
@@ -38,8 +38,8 @@ export function parseWindow(data: unknown): RenewalWindow | undefined {
 }
 
 /**
- * Returns the identifier of a certificate in ACME: its authority key identifier and its serial number, each as DER bytes
- * in base64url (RFC 9773 section 4.1). `undefined` for a certificate without an authority key identifier.
+ * Returns the identifier of a certificate in ACME: its authority key identifier and its serial number, each as DER
+ * bytes in base64url (RFC 9773 section 4.1). `undefined` for a certificate without an authority key identifier.
  * @param certificate PEM, leaf first
  */
 export async function certificateId(certificate: Uint8Array): Promise<string | undefined> {

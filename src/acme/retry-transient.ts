@@ -8,8 +8,8 @@ const delaysMs = [1_000, 2_000, 4_000, 8_000, 16_000]
 const maxRetryAfterMs = 30_000
 
 /**
- * Runs a step of an order that may already have produced a certificate. Retries transient errors (no response, an invalid
- * response, status 429 or 5xx), because a new order would produce a second certificate.
+ * Runs a step of an order that may already have produced a certificate. Retries after transient errors (no response,
+ * an invalid response, status 429 or 5xx), because a new order would produce a second certificate.
  * @throws the error of the last attempt, or the first that is not transient; the signal's reason
  */
 export async function retryTransient<T>(

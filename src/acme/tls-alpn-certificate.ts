@@ -7,8 +7,8 @@ const acmeIdentifier = '1.3.6.1.5.5.7.1.31'
 const lifetimeMs = 24 * 3_600_000
 
 /**
- * Creates the answer to a tls-alpn-01 challenge (RFC 8737 section 3): a self-signed certificate for the host that contains
- * the digest of the key authorization. Resolves with key and certificate in the form in which certificates are stored.
+ * Creates the answer to a tls-alpn-01 challenge (RFC 8737 section 3): a self-signed certificate for the host that
+ * contains the digest of the key authorization. Resolves with key and certificate, encoded as certificates are stored.
  *
  * Replaces acme-client's, which is expired from the start, so that autocert does not serve it, and has a key usage that
  * TLS 1.2 clients reject.

@@ -37,7 +37,7 @@ export async function readOrCreateAccountKey(
   )
 }
 
-/** Throws on invalid data instead of creating a new key: that would abandon the account and what the CA has granted it. */
+/** Throws on invalid data: a new key in its place would abandon the account and what the CA has granted it. */
 function parseAccountKey(data: Uint8Array, storedAs: string): string {
   try {
     return exportKey(createPrivateKey(Buffer.from(data)))

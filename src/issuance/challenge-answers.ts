@@ -39,7 +39,7 @@ export class ChallengeAnswers {
     this.#reader = new RateLimitedChallengeReader(store, clock)
   }
 
-  /** Makes an answer available to all machines. Must resolve before the CA is asked to validate the challenge. */
+  /** Makes an answer available to all machines. Await it before you ask the CA to validate the challenge. */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
     const key = this.#key(answer)
     this.#pending.set(key, answer.value)
@@ -65,7 +65,7 @@ export class ChallengeAnswers {
   }
 
   /**
-   * Resolves with the http-01 answer of any machine's order. Rejects as {@link RateLimitedChallengeReader.get} does.
+   * Resolves with the http-01 answer of any machine's order. Throws as `RateLimitedChallengeReader.get`.
    * @param client the client's IP address
    */
   async storedHttp01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
@@ -81,7 +81,7 @@ export class ChallengeAnswers {
   }
 
   /**
-   * Resolves with the tls-alpn-01 answer of any machine's order. Rejects as {@link RateLimitedChallengeReader.get} does.
+   * Resolves with the tls-alpn-01 answer of any machine's order. Throws as `RateLimitedChallengeReader.get`.
    * @param client the client's IP address
    */
   async storedTlsAlpn01(host: string, client: string): Promise<SecureContext | undefined> {

@@ -12,7 +12,7 @@ const reservedIntervalMs = 100
 /** Reads for one client. A fleet may have many orders in progress, all validated from the same addresses. */
 const clientBurst = 50
 const clientIntervalMs = 100
-/** Up to this rate a client is light. A CA validates an order from about five addresses, with one or two requests each. */
+/** Rate of a light client. A CA validates an order from about five addresses, with one or two requests each. */
 const lightBurst = 10
 const lightIntervalMs = 2_000
 /** Number of clients, the most recent, whose rates are tracked. */
@@ -27,9 +27,9 @@ interface ClientLimits {
 }
 
 /**
- * Reads challenge answers from the store. Any client can request them, and an invented token cannot be told from the
- * CA's before the store is read. Concurrent reads of a key therefore share one request, the rate of all reads is bounded,
- * and one client can use only part of it.
+ * Reads challenge answers from the store. Anyone can request an answer, and only the store shows whether a token is
+ * valid. Concurrent reads of a key therefore share one request, the rate of all reads is bounded, and one client can
+ * use only part of it.
  */
 export class RateLimitedChallengeReader {
   readonly #pendingReads = new Map<string, Promise<Uint8Array | undefined>>()

@@ -23,10 +23,10 @@ export interface ValidityPeriod {
 }
 
 /**
- * Returns the time of the next attempt, in ms since the epoch: after 1, 10, 100 minutes, then a day, plus up to a tenth,
- * but never before the CA's `Retry-After`.
+ * Returns the time of the next attempt, in ms since the epoch: after 1, 10, 100 minutes, then a day, plus up to a
+ * tenth, but never before the CA's `Retry-After`.
  *
- * While a certificate is still served, an eighth of its remaining time if that is less, but at least 15 minutes
+ * While a certificate is still served, the delay is at most an eighth of its remaining time, but at least 15 minutes
  * (Let's Encrypt allows 5 failures per host and hour) or a 50th of its lifetime, whichever is less.
  * @param failures how many in a row, from 1
  * @param random from 0 up to 1
@@ -111,7 +111,7 @@ export class FailureRecords {
   /**
    * Records a failure for the whole fleet; resolves with the time of the next attempt. Never rejects: if the store does
    * not take the record, it stays in this process.
-   * @param previous the record that {@link check} returned
+   * @param previous the record that `check` returned
    * @param served the certificate that the order was to renew, if it is still served
    */
   async add(

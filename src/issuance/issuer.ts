@@ -73,7 +73,7 @@ export class Issuer {
    * Orders a certificate for a host with a new key. Resolves with both in the form in which they are stored.
    * @param lock the fleet's lock for the host. With a lock the failure record is read again.
    * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
-   * @throws {StoreError} if a store operation fails before the CA is asked to validate the challenge
+   * @throws {StoreError} if the store fails before the challenge answer is published; no certificate is issued then
    * @throws {LockLostError} if the lock is lost before the order is finalized
    */
   async issue(request: CertificateRequest, lock?: Lock): Promise<Uint8Array> {
@@ -168,8 +168,8 @@ export class Issuer {
 
   /**
    * Records a failed order and returns the error to throw. A failure caused by the CA is recorded for the whole fleet.
-   * A wrong clock, or a store that failed after the order was placed, is recorded for this process alone, so that it does
-   * not place one order after another.
+   * A wrong clock, or a store that failed after the order was placed, is recorded for this process alone, so that it
+   * does not place one order after another.
    */
   async #recordFailure(
     { host, previousFailure, served }: CertificateRequest,

@@ -10,11 +10,11 @@ import { ClosedError, IssuanceError } from '../util/errors.js'
 const hourMs = 3_600_000
 /** Polling interval without a `Retry-After`, and after an error (RFC 9773 section 4.3.3). */
 const defaultIntervalMs = 6 * hourMs
-/** Bounds for a `Retry-After`, as RFC 9773 section 4.3.2 recommends. */
+/** Bounds of the polling interval, as RFC 9773 section 4.3.2 recommends. */
 const minIntervalMs = 60_000
 const maxIntervalMs = 24 * hourMs
 
-/** The CA's renewal information for a certificate. Stored as JSON under `<host>+renewal`. Times in ms since the epoch. */
+/** The CA's renewal information, stored as JSON under `<host>+renewal`. Times are in ms since the epoch. */
 export interface RenewalInfoRecord {
   /** The certificate's serial number. */
   readonly serialNumber: string
@@ -94,7 +94,7 @@ export class RenewalInfoRecords {
   }
 }
 
-/** Returns `undefined` for an invalid record, so that the CA is asked. */
+/** Returns `undefined` for an invalid record. */
 export function parseRenewalInfoRecord(data: Uint8Array): RenewalInfoRecord | undefined {
   try {
     const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as RenewalInfoRecord

@@ -155,9 +155,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   /**
-   * Serves the certificate of `defaultHost` to clients without SNI, as the server's default context. The certificate is
-   * obtained now, renewed as by {@link ensure}, and removed from the server if it expires. The server's other options,
-   * ticket keys and sessions are not affected. Call it again for a server that was closed and listens again.
+   * Serves the certificate of `defaultHost` to clients without SNI, through the server's default context. The
+   * certificate is obtained now, renewed as by `ensure()`, and removed from the server if it expires. Other options of
+   * the server, its ticket keys and sessions do not change. Call it again for a server that was closed and listens again.
    * @throws {TypeError} without the option `defaultHost`, or if `server` is not a `tls.Server`
    */
   attach(server: Server): void {
@@ -174,8 +174,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   /**
-   * Returns the hosts with a certificate in memory, then the hosts without one whose last attempt failed. Of the latter,
-   * only the most recent are known: `memory.max` of them, by default 1,000.
+   * Returns the hosts with a certificate in memory, then the hosts without one whose last attempt failed. Of the
+   * latter, only the most recent are known: `memory.max` of them, by default 1,000.
    */
   status(): HostStatus[] {
     return this.#parts.certificates.status()
@@ -226,10 +226,10 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     read: () => Promise<T | undefined>,
     options: { rethrow?: boolean } = {},
   ): Promise<T | undefined> {
-    const error = () =>
+    const timeout = () =>
       new DeadlineError(`no challenge answer for ${host} within ${handshakeTimeoutMs / 1_000} s`)
     const { clock } = this.#settings
-    const bound = { ms: handshakeTimeoutMs, clock, error, signal: this.#closing.signal }
+    const bound = { ms: handshakeTimeoutMs, clock, error: timeout, signal: this.#closing.signal }
     try {
       return await withDeadline(async () => {
         await this.#parts.policy.check(host)

@@ -6,7 +6,7 @@ import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import { maxMemoryEntries, oneOf, optional, plainObject, positiveInteger } from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
 
-/** Options of {@link CertManager}. */
+/** Options of `CertManager`. */
 export interface CertManagerOptions {
   /** The store that the fleet shares. */
   cache: CertCache

@@ -36,7 +36,7 @@ interface RenewalSchedulerParts {
  * Compares the certificates in memory with the store, adopts those that another machine has renewed, and renews those
  * that are due. Also keeps a certificate ready for each host passed to `keepRenewed`, with or without traffic.
  *
- * One timer serves all hosts. A pass visits every certificate in memory, which is cheaper than a sorted queue.
+ * One timer serves all hosts. Each pass visits every certificate in memory; there is no sorted queue.
  */
 export class RenewalScheduler {
   readonly #parts: RenewalSchedulerParts
@@ -170,7 +170,7 @@ export class RenewalScheduler {
    */
   async #renewIfDue(live: LiveCertificate): Promise<void> {
     const { certificates, renewalWindow } = this.#parts
-    // A process that has just started does not know the window, which may begin later than its own estimate.
+    // After a restart the window is unknown, and may begin later than the time computed from the lifetime.
     const needsWindow = !this.#isDue(live) || !live.schedule.suggested
     try {
       if (needsWindow) certificates.applyRenewalWindow(live, await renewalWindow(live))

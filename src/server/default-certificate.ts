@@ -6,7 +6,7 @@ import { callSafely } from '../util/safe-call.js'
 /** Longest interval between two checks for expiry, so that a change of the clock is noticed. */
 const maxCheckIntervalMs = 600_000
 
-/** Options that `setSecureContext` resets to Node's defaults unless they are passed again, also for handshakes with SNI. */
+/** Options that `setSecureContext` resets, for handshakes with SNI as well, unless they are passed again. */
 const preservedOptions = [
   ...['ca', 'certificateCompression', 'ciphers', 'crl', 'dhparam', 'ecdhCurve', 'honorCipherOrder'],
   ...['maxVersion', 'minVersion', 'secureOptions', 'secureProtocol', 'sessionIdContext', 'sessionTimeout'],
@@ -14,8 +14,8 @@ const preservedOptions = [
 ] as const
 
 /**
- * Servers whose default context, which clients without SNI get, has one host's certificate. The certificate is removed
- * from the servers when it expires.
+ * Installs one host's certificate in the default contexts of servers, for clients without SNI, and removes it when it
+ * expires.
  */
 export class DefaultCertificateServers {
   readonly #servers = new Set<Server>()

@@ -26,7 +26,7 @@ export interface ContextSource {
   onInvalidName(servername: string): void
 }
 
-/** Properties that Node does not document: a socket's server, and whether the server requests client certificates. */
+/** Undocumented in Node: a socket's server, and whether the server requests client certificates. */
 type ServerSocket = TLSSocket & { readonly server?: { readonly requestCert?: boolean } }
 
 // Node verifies client certificates against the CAs of the SNI context, here its default roots, and ignores the
@@ -35,9 +35,9 @@ const noClientCertificates =
   'acme-cert-cache: a server with requestCert can not use tlsOptions(): client certificates would be verified against the wrong CAs'
 
 /**
- * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. If the name has no
- * certificate it passes no context, and Node uses the server's default context: its certificate, or if it has none the
- * TLS alert handshake_failure.
+ * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. For a name
+ * without a certificate it passes no context. Node then uses the server's default context, and sends the TLS alert
+ * handshake_failure if that has no certificate either.
  *
  * Under TLS 1.3 OpenSSL calls ALPNCallback before SNICallback, so ALPNCallback marks the sockets of tls-alpn-01
  * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, so only challenges
