@@ -116,7 +116,7 @@ export class AcmeAccount {
   /** Retries until the order is cancelled or the account is closed. */
   #retryTransient<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
     const controller = sharedController()
-    const unfollow = follow(controller, [signal, this.#closing.signal])
+    const unfollow = linkAbort(controller, [signal, this.#closing.signal])
     return retryTransient(step, this.clock, controller.signal).finally(unfollow)
   }
 

@@ -70,12 +70,12 @@ export function checkAcmeOptions(rawOptions: Record<string, unknown>): AcmeSetti
       'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty',
     )
   }
-  optional('CertManager: acme.preferredChain', rawOptions.preferredChain, text)
-  optional('CertManager: acme.profile', rawOptions.profile, text)
+  optional('CertManager: acme.preferredChain', rawOptions.preferredChain, nonEmptyString)
+  optional('CertManager: acme.profile', rawOptions.profile, nonEmptyString)
   if (rawOptions.externalAccountBinding !== undefined) {
-    const binding = record('CertManager: acme.externalAccountBinding', rawOptions.externalAccountBinding)
-    text('CertManager: acme.externalAccountBinding.kid', binding.kid)
-    const hmacKey = text('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
+    const binding = plainObject('CertManager: acme.externalAccountBinding', rawOptions.externalAccountBinding)
+    nonEmptyString('CertManager: acme.externalAccountBinding.kid', binding.kid)
+    const hmacKey = nonEmptyString('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
     if (!/^[\w+/\s-]+=*\s*$/.test(hmacKey))
       throw new TypeError('CertManager: acme.externalAccountBinding.hmacKey must be base64url')
   }

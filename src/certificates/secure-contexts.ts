@@ -119,7 +119,13 @@ export class SecureContexts {
     window?: RenewalWindow,
   ) {
     const { renewBeforeMs } = this.options
-    return renewalTime({ notBefore, notAfter, renewBeforeMs, window, random: this.#spreadFactor(serialNumber) })
+    return renewalTime({
+      notBefore,
+      notAfter,
+      renewBeforeMs,
+      window,
+      random: this.#spreadFactor(serialNumber),
+    })
   }
 
   /**

@@ -107,7 +107,7 @@ export class Issuer {
     const error = () =>
       new DeadlineError(`orders were still under way ${closeTimeoutMs / 1_000} s after close`)
     const bound = { ms: closeTimeoutMs, clock, error }
-    await withDeadline(() => Promise.allSettled(this.#orders), bound).catch(warn)
+    await withDeadline(() => Promise.allSettled(this.#orders), bound).catch(warnUnhandled)
     this.ca.close()
   }
 
@@ -128,9 +128,9 @@ export class Issuer {
     const key = await generateKey(keyType)
     const controller = sharedController()
     const { signal } = controller
-    const unfollowDeadline = follow(controller, [deadline])
+    const unfollowDeadline = linkAbort(controller, [deadline])
     // Followed until the order is finalized: a certificate that exists is fetched despite a close or a lost lock.
-    const unfollowCancellation = follow(controller, [closing, lock?.signal])
+    const unfollowCancellation = linkAbort(controller, [closing, lock?.signal])
     const proceed = () => {
       signal.throwIfAborted()
       lock?.signal.throwIfAborted()

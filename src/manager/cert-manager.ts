@@ -33,7 +33,7 @@ const handshakeTimeoutMs = 30_000
 export class CertManager extends EventEmitter<CertManagerEvents> {
   static {
     // Node calls this method when a listener returns a promise that rejects.
-    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warn })
+    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warnUnhandled })
   }
 
   readonly #settings: ManagerSettings

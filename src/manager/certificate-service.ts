@@ -139,8 +139,8 @@ export class CertificateService {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
       // A host that is no longer allowed is retried no more often than it is checked.
-      if (error instanceof HostError) schedule.pause(clock.now() + schedule.checkEveryMs)
-      if (error instanceof IssuanceError && error.retryAt) schedule.pause(error.retryAt.getTime())
+      if (error instanceof HostError) schedule.pauseUntil(clock.now() + schedule.checkEveryMs)
+      if (error instanceof IssuanceError && error.retryAt) schedule.pauseUntil(error.retryAt.getTime())
       this.#errors.set(host, error)
       report('renewalFailed', { host, error })
     }
@@ -148,7 +148,7 @@ export class CertificateService {
 
   /** Reschedules the renewal by the CA's suggested window; `undefined` if the CA suggests none. */
   applyRenewalWindow(live: LiveCertificate, window: RenewalWindow | undefined): void {
-    this.#contexts.suggest(live, window)
+    this.#contexts.setRenewalWindow(live, window)
   }
 
   /** Returns the hosts in memory, then the hosts without a certificate that failed. */
@@ -232,7 +232,7 @@ export class CertificateService {
     const { issue, report, clock } = this.#parts
     const startedAt = clock.now()
     const data = await issue(request, lock)
-    const live = this.#contexts.derive(data, request.host, 'acme')
+    const live = this.#contexts.load(data, request.host, 'acme')
     if (live) {
       this.#reportNew(live)
       const event = request.served ? 'renewed' : 'issued'
@@ -243,7 +243,7 @@ export class CertificateService {
 
   /** Returns whether stored bytes can be served, and are newer than `current` if that is given. */
   #acceptNewer(data: Uint8Array, host: string, current: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.derive(data, host, 'store', this.#inMemory(host))
+    const live = this.#contexts.load(data, host, 'store', this.#inMemory(host))
     if (!live || (current && !isNewer(live, current))) return false
     this.#reportNew(live)
     return true

@@ -48,14 +48,14 @@ export interface ManagerSettings {
 
 /** @throws {TypeError} naming the invalid option */
 export function checkManagerOptions(options: CertManagerOptions): ManagerSettings {
-  const rawOptions = record('CertManager: options', options)
+  const rawOptions = plainObject('CertManager: options', options)
   assertCertCache(rawOptions.cache, 'CertManager: cache')
   const keyType = oneOf('CertManager: keyType', rawOptions.keyType ?? 'ecdsa-p256', [
     'ecdsa-p256',
     'rsa-2048',
   ])
-  const { keyPrefix, ...acme } = checkAcmeOptions(record('CertManager: acme', rawOptions.acme))
-  const memory = record('CertManager: memory', rawOptions.memory ?? {})
+  const { keyPrefix, ...acme } = checkAcmeOptions(plainObject('CertManager: acme', rawOptions.acme))
+  const memory = plainObject('CertManager: memory', rawOptions.memory ?? {})
   const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy)
   const defaultHost = optional('CertManager: defaultHost', rawOptions.defaultHost, checkHost)
   // A function is not called here: its result can change.

@@ -138,7 +138,7 @@ export class RenewalScheduler {
 
   /** Brings forward what was scheduled by a clock that was ahead by `byMs`. */
   #clockWasSetBack(now: number, byMs: number): void {
-    for (const { schedule } of this.#parts.certificates.live()) schedule.clockWasAhead(now, byMs)
+    for (const { schedule } of this.#parts.certificates.live()) schedule.onClockSetBack(now, byMs)
     for (const [host, lookupAt] of this.#keptHosts)
       if (Number.isFinite(lookupAt)) this.#keptHosts.set(host, Math.min(lookupAt, now))
   }
@@ -153,7 +153,7 @@ export class RenewalScheduler {
   async #checkCertificate(live: LiveCertificate): Promise<void> {
     const { certificates, clock } = this.#parts
     let current = live
-    live.schedule.checked(clock.now())
+    live.schedule.markChecked(clock.now())
     try {
       // A renewal reads the store itself.
       if (!this.#isDue(live)) current = (await certificates.refresh(live.host)) ?? live
@@ -171,7 +171,7 @@ export class RenewalScheduler {
   async #renewIfDue(live: LiveCertificate): Promise<void> {
     const { certificates, renewalWindow } = this.#parts
     // After a restart the window is unknown, and may begin later than the time computed from the lifetime.
-    const needsWindow = !this.#isDue(live) || !live.schedule.suggested
+    const needsWindow = !this.#isDue(live) || !live.schedule.windowFetched
     try {
       if (needsWindow) certificates.applyRenewalWindow(live, await renewalWindow(live))
     } catch (thrown) {

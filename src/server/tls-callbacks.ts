@@ -65,7 +65,7 @@ export function tlsCallbacks(
     }
     if (!(result instanceof Promise)) return callback(null, result)
     const onRejected = (thrown: unknown) => {
-      warn(thrown)
+      warnUnhandled(thrown)
       return undefined
     }
     result.catch(onRejected).then((context) => callSafely(() => callback(null, context)))
