@@ -10,7 +10,7 @@ import { ls } from './commands/ls.js'
 import { rm } from './commands/rm.js'
 import { show } from './commands/show.js'
 import { type Command, CommandError, type Flags, parse, printable, UsageError } from './console/arguments.js'
-import { messageOf } from './console/messages.js'
+import { messageOf } from './console/error-message.js'
 import { Terminal } from './console/terminal.js'
 import { exit } from './console/with-cleanup.js'
 

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
 import { type Command, textOf, UsageError } from '../console/arguments.js'
 import { writePrivate } from '../console/files.js'
-import { minuteOf } from '../console/times.js'
-import { coversHost } from '../container/certificate-facts.js'
-import { connect } from '../container/connect.js'
-import { targetFlags, targetOf } from '../container/target.js'
+import { minuteOf } from '../console/format.js'
+import { coversHost } from '../container/certificate-details.js'
+import { connect } from '../container/connection.js'
+import { targetFlags, targetOf } from '../flags/target.js'
 import { requireCertificate } from './show.js'
 
 export const exportCertificate: Command = {

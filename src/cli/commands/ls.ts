@@ -1,10 +1,10 @@
 import { type Command, duration, type Flags, textOf, UsageError } from '../console/arguments.js'
 import { type Cell, Table } from '../console/table.js'
 import type { Terminal } from '../console/terminal.js'
-import { left, minuteOf } from '../console/times.js'
-import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from '../container/connect.js'
+import { left, minuteOf } from '../console/format.js'
+import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from '../container/connection.js'
 import { groups, type Kind, mapInOrder } from '../container/entries.js'
-import { pack, type Row, rowsOf, unpack } from '../container/rows.js'
+import { pack, type Row, rowsOf, unpack } from '../ls/rows.js'
 
 const readsAtOnce = 16
 const dayMs = 86_400_000

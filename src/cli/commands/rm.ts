@@ -1,8 +1,8 @@
 import { type Command, CommandError, UsageError } from '../console/arguments.js'
 import type { Terminal } from '../console/terminal.js'
-import { connect } from '../container/connect.js'
-import { targetFlags, targetOf } from '../container/target.js'
-import { unreadable } from '../container/unreadable.js'
+import { connect } from '../container/connection.js'
+import { targetFlags, targetOf } from '../flags/target.js'
+import { unreadable } from '../container/unreadable-blob.js'
 
 export const rm: Command = {
   usage: 'rm HOST [flags]',

@@ -3,18 +3,18 @@ import { type FailureRecord, parseFailureRecord } from '../../issuance/failure-r
 import { type Command, CommandError, printable, textOf } from '../console/arguments.js'
 import { writePrivate } from '../console/files.js'
 import type { Terminal } from '../console/terminal.js'
-import { left, minuteOf } from '../console/times.js'
+import { left, minuteOf } from '../console/format.js'
 import {
   type CertificateFacts,
   coversHost,
   factsOf,
   nameOf,
   type Unreadable,
-} from '../container/certificate-facts.js'
-import { type Connection, connect } from '../container/connect.js'
-import { isEncrypted } from '../container/encrypted.js'
-import { failureFacts } from '../container/rows.js'
-import { type Target, targetFlags, targetOf } from '../container/target.js'
+} from '../container/certificate-details.js'
+import { type Connection, connect } from '../container/connection.js'
+import { isEncrypted } from '../container/encryption.js'
+import { failureFacts } from '../ls/rows.js'
+import { type Target, targetFlags, targetOf } from '../flags/target.js'
 
 export const show: Command = {
   usage: 'show HOST [flags]',

@@ -2,7 +2,7 @@ import { isToken } from '../../acme/challenges.js'
 import type { CertCacheEntry } from '../../cache/cert-cache.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import type { KeyType } from '../../certificates/storage-layout.js'
-import { isScratch } from './scratch-keys.js'
+import { isScratch } from './probe-keys.js'
 
 /** What a key of the container stands for. */
 export type Meaning =

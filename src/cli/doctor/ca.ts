@@ -5,7 +5,7 @@ import type { StorageLayout } from '../../certificates/storage-layout.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { DeadlineError, IssuanceError } from '../../util/errors.js'
-import { isEncrypted } from '../container/encrypted.js'
+import { isEncrypted } from '../container/encryption.js'
 import { type Check, failed, ok, warning } from './finding.js'
 
 const requestMs = 30_000

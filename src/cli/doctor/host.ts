@@ -7,7 +7,7 @@ import type { CertCache } from '../../cache/cert-cache.js'
 import type { StorageLayout } from '../../certificates/storage-layout.js'
 import { toError } from '../../util/errors.js'
 import { UsageError } from '../console/arguments.js'
-import { serversEncrypt } from '../container/encrypted.js'
+import { serversEncrypt } from '../container/encryption.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
 const answerMs = 10_000

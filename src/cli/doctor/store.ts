@@ -1,8 +1,8 @@
 import { clockSkewMs } from '../../util/clock.js'
 import { StoreError } from '../../util/errors.js'
-import { messageOf } from '../console/messages.js'
-import type { AnonymousAnswer, Connection } from '../container/connect.js'
-import { newScratch } from '../container/scratch-keys.js'
+import { messageOf } from '../console/error-message.js'
+import type { AnonymousAnswer, Connection } from '../container/connection.js'
+import { newScratch } from '../container/probe-keys.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
 /** Handshakes that miss memory wait for reads, orders for all the rest. */

@@ -7,7 +7,7 @@ import {
 } from '../../certificates/certificate-bundle.js'
 import { toError } from '../../util/errors.js'
 import { printable } from '../console/arguments.js'
-import { isEncrypted } from './encrypted.js'
+import { isEncrypted } from './encryption.js'
 
 /** What a stored certificate says, its private key apart. Times in milliseconds since the epoch. */
 export interface CertificateFacts {

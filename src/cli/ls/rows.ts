@@ -4,11 +4,11 @@ import type { KeyType } from '../../certificates/storage-layout.js'
 import { type FailureRecord, parseFailureRecord } from '../../issuance/failure-records.js'
 import { parseRenewalInfoRecord } from '../../issuance/renewal-info-records.js'
 import { printable } from '../console/arguments.js'
-import { type CertificateFacts, coversHost, factsOf } from './certificate-facts.js'
-import type { Connection } from './connect.js'
-import { isEncrypted } from './encrypted.js'
-import type { Group } from './entries.js'
-import { unreadable } from './unreadable.js'
+import { type CertificateFacts, coversHost, factsOf } from '../container/certificate-details.js'
+import type { Connection } from '../container/connection.js'
+import { isEncrypted } from '../container/encryption.js'
+import type { Group } from '../container/entries.js'
+import { unreadable } from '../container/unreadable-blob.js'
 
 /** What is known of a host and a type of key. Also a line of `--json`, where times are in ISO 8601. */
 export interface Row {

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { type BundleFault, decodeBundle } from '../../certificates/certificate-bundle.js'
-import { type CertificateFacts, factsOf } from '../container/certificate-facts.js'
+import { type CertificateFacts, factsOf } from '../container/certificate-details.js'
 
 /** What can be stored, or why it can't, in words that help to mend it. */
 export type Usable =

@@ -1,7 +1,7 @@
 import { normalizeHost } from '../../certificates/hostname.js'
 import type { KeyType, StorageLayout } from '../../certificates/storage-layout.js'
 import { type Flags, type Given, printable, UsageError } from '../console/arguments.js'
-import { caFlags, connectionFlags, layoutOf } from './connect.js'
+import { caFlags, connectionFlags, layoutOf } from '../container/connection.js'
 
 /** Of the commands about one certificate. */
 export const targetFlags: Flags = {

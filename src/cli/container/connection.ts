@@ -16,7 +16,7 @@ import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { StoreError, toError } from '../../util/errors.js'
 import { CommandError, type Flags, type Given, textOf, UsageError } from '../console/arguments.js'
-import { messageOf } from '../console/messages.js'
+import { messageOf } from '../console/error-message.js'
 
 export const connectionFlags: Flags = {
   container: { value: 'NAME', help: 'the container; required' },
