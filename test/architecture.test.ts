@@ -22,7 +22,7 @@ const entries = ['cli', 'testing', 'stores/s3', 'stores/sql']
 /** The files that may import a dependency; the others go through them. */
 const importers: Record<string, string[]> = {
   '@aws-sdk/client-s3': ['stores/s3/objects.ts'],
-  '@azure/identity': ['cli/container/connection.ts'],
+  '@azure/identity': ['cli/flags/connection.ts'],
   '@azure/storage-blob': ['stores/azure/connect.ts'],
   '@peculiar/x509': [
     'acme/renewal-info.ts',

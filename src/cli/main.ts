@@ -9,8 +9,10 @@ import { importCertificates } from './commands/import.js'
 import { ls } from './commands/ls.js'
 import { rm } from './commands/rm.js'
 import { show } from './commands/show.js'
-import { type Command, CommandError, type Flags, parse, printable, UsageError } from './console/arguments.js'
-import { messageOf } from './console/error-message.js'
+import { type Command, type Flags, parseArguments } from './console/arguments.js'
+import { formatError } from './console/error-message.js'
+import { CommandError, UsageError } from './console/errors.js'
+import { replaceControlCharacters } from './console/format.js'
 import { Terminal } from './console/terminal.js'
 import { exit } from './console/with-cleanup.js'
 
@@ -25,81 +27,83 @@ const commands: Readonly<Record<string, Command>> = {
   doctor,
 }
 
-const environment = `Credentials come from the environment, never from flags: AZURE_STORAGE_CONNECTION_STRING, or with --account or
+const environmentHelp = `Credentials come from the environment, never from flags: AZURE_STORAGE_CONNECTION_STRING, or with --account or
 AZURE_STORAGE_ACCOUNT one of AZURE_STORAGE_KEY and AZURE_STORAGE_SAS_TOKEN; else DefaultAzureCredential, if
 @azure/identity is installed. --account or --endpoint go before a connection string.
 
 Exit codes: 0 done; 1 failed, refused, or something is wrong in the container; 2 wrong usage.`
 
-// Without it V8 lets garbage grow to 100 MB and more before it collects it, on containers with many blobs.
+// By default, V8 lets more than 100 MB of garbage pile up when a container has many blobs.
 setFlagsFromString('--optimize-for-size')
 
 const terminal = new Terminal()
 
-// Whoever reads the output has enough of it, such as head.
+// EPIPE: the reader of a pipe, such as head, has closed it.
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => exit(code === 'EPIPE' ? 0 : 1))
 process.exitCode = await main(process.argv.slice(2))
 
-async function main([name, ...args]: string[]): Promise<number> {
-  if (name === '--version' || name === '-v') return say(version())
-  if (name === 'help' && args[0] !== undefined) return main([args[0], '--help'])
+/** Runs the command line and resolves with the exit code. */
+async function main([name, ...argv]: string[]): Promise<number> {
+  if (name === '--version' || name === '-v') return print(version())
+  if (name === 'help' && argv[0] !== undefined) return main([argv[0], '--help'])
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    await say(overview())
+    await print(overview())
     return name === undefined ? 2 : 0
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   try {
-    if (!command) throw new UsageError(`there is no command ${printable(name.slice(0, 80))}`)
-    const given = parse(command, args)
-    if (given.flags.help === true) return say(helpOf(command))
-    return await command.run(given, terminal)
+    if (!command) throw new UsageError(`there is no command ${replaceControlCharacters(name.slice(0, 80))}`)
+    const args = parseArguments(command, argv)
+    if (args.flags.help === true) return print(formatHelp(command))
+    return await command.run(args, terminal)
   } catch (thrown) {
     const { exitCode, message } = toExitStatus(thrown)
     const help = `; see ${program} ${command ? `${name} ` : ''}--help`
-    terminal.note(`${program}: ${exitCode === 2 ? `${message.replace(/\.$/, '')}${help}` : message}`)
+    terminal.printNote(`${program}: ${exitCode === 2 ? `${message.replace(/\.$/, '')}${help}` : message}`)
     return exitCode
   }
 }
 
-/** One line, whatever it was. */
+/** Converts any thrown value to an exit code and a message of one line. */
 function toExitStatus(thrown: unknown): { exitCode: number; message: string } {
   const error = toError(thrown)
-  const message = messageOf(thrown)
+  const message = formatError(thrown)
   if (error instanceof UsageError) return { exitCode: 2, message }
   if (error instanceof CertCacheError || error instanceof CommandError) return { exitCode: 1, message }
   return { exitCode: 1, message: `unexpected ${error.name}: ${message}` }
 }
 
-async function say(text: string): Promise<number> {
-  await terminal.line(text)
+/** Resolves with the exit code 0. */
+async function print(text: string): Promise<number> {
+  await terminal.printLine(text)
   return 0
 }
 
 function overview(): string {
-  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`)
+  const commandList = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`)
   return `Usage: ${program} COMMAND [flags]
 
 Certificates in an Azure Blob container, for the operator.
 
-${list.join('\n')}
+${commandList.join('\n')}
 
 ${program} COMMAND --help tells its flags.
 
-${environment}`
+${environmentHelp}`
 }
 
-function helpOf({ usage, summary, details, flags }: Command): string {
-  const parts = [`Usage: ${program} ${usage}`, `${summary[0]?.toUpperCase()}${summary.slice(1)}.`]
-  if (details) parts.push(details)
-  parts.push(listOf(flags), environment)
-  return parts.join('\n\n')
+function formatHelp({ usage, summary, details, flags }: Command): string {
+  const paragraphs = [`Usage: ${program} ${usage}`, `${summary[0]?.toUpperCase()}${summary.slice(1)}.`]
+  if (details) paragraphs.push(details)
+  paragraphs.push(formatFlags(flags), environmentHelp)
+  return paragraphs.join('\n\n')
 }
 
-function listOf(flags: Flags): string {
-  const left = (name: string) => `  --${name} ${flags[name]?.value ?? ''}`
-  const width = Math.max(...Object.keys(flags).map((name) => left(name).length)) + 2
+function formatFlags(flags: Flags): string {
+  const label = (name: string) => `  --${name} ${flags[name]?.value ?? ''}`
+  const width = Math.max(...Object.keys(flags).map((name) => label(name).length)) + 2
   return Object.entries(flags)
-    .map(([name, { help }]) => left(name).padEnd(width) + help)
+    .map(([name, { help }]) => label(name).padEnd(width) + help)
     .join('\n')
 }
 

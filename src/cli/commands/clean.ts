@@ -1,22 +1,26 @@
 import { StoreError } from '../../util/errors.js'
 import type { Command } from '../console/arguments.js'
+import { confirmRemoval } from '../console/confirm-removal.js'
+import { formatCount, formatMinute } from '../console/format.js'
 import type { Terminal } from '../console/terminal.js'
-import { minuteOf } from '../console/format.js'
-import { factsOf } from '../container/certificate-details.js'
-import { anyCaFlags, type Connection, chosenPrefix, connect, connectionFlags } from '../container/connection.js'
-import { classifyEntry, type Entry, mapInOrder } from '../container/entries.js'
-import { unreadable } from '../container/unreadable-blob.js'
-import { counted } from './ls.js'
-import { confirm } from './rm.js'
+import { parseCertificate } from '../container/certificate-details.js'
+import { type Connection, connect } from '../container/connection.js'
+import { type ClassifiedEntry, classifyEntry } from '../container/entries.js'
+import { mapInOrder } from '../container/map-in-order.js'
+import { unreadableReason } from '../container/unreadable-blob.js'
+import { optionalCaFlags, selectedPrefix } from '../flags/ca.js'
+import { connectionFlags } from '../flags/connection.js'
 
-const checksAtOnce = 16
-const staleAnswerMs = 86_400_000
-const staleLockMs = 60_000
-const staleScratchMs = 3_600_000
+/** How many blobs are checked at once. */
+const concurrency = 16
+/** Younger blobs may be in use. */
+const minChallengeAgeMs = 86_400_000
+const minLockAgeMs = 60_000
+const minProbeAgeMs = 3_600_000
 
-interface Litter {
-  readonly item: Entry
-  readonly why: string
+interface StaleBlob {
+  readonly item: ClassifiedEntry
+  readonly reason: string
 }
 
 export const clean: Command = {
@@ -29,97 +33,101 @@ Without --directory or --key-prefix: those of all CAs.`,
   operands: [0, 0],
   flags: {
     ...connectionFlags,
-    ...anyCaFlags,
+    ...optionalCaFlags,
     yes: { help: 'don’t ask' },
     'dry-run': { help: 'show, and remove nothing' },
   },
-  async run(given, terminal) {
-    const chosen = chosenPrefix(given)
-    const connection = await connect(given)
-    const staleBlobs = await find(connection, terminal, chosen)
-    for (const { item, why } of staleBlobs) await terminal.line(`${item.entry.name}  ${why}`)
-    if (staleBlobs.length === 0) terminal.note('there is nothing to remove')
-    if (staleBlobs.length === 0 || given.flags['dry-run'] === true) return 0
-    const question = `Remove ${counted(staleBlobs.length, 'blob')} from container ${connection.containerName}?`
-    if (!(await confirm(given.flags.yes === true, question, terminal))) return 1
+  async run(args, terminal) {
+    const prefix = selectedPrefix(args)
+    const connection = await connect(args)
+    const staleBlobs = await findStaleBlobs(connection, terminal, prefix)
+    for (const { item, reason } of staleBlobs) await terminal.printLine(`${item.entry.name}  ${reason}`)
+    if (staleBlobs.length === 0) terminal.printNote('there is nothing to remove')
+    if (staleBlobs.length === 0 || args.flags['dry-run'] === true) return 0
+    const question = `Remove ${formatCount(staleBlobs.length, 'blob')} from container ${connection.containerName}?`
+    if (!(await confirmRemoval(question, args.flags.yes === true, terminal))) return 1
     let removed = 0
     for (const { item } of staleBlobs) {
-      if (await remove(item, connection)) removed += 1
-      else terminal.note(`${item.entry.name} is in use again: kept`)
+      if (await removeIfStale(item, connection)) removed += 1
+      else terminal.printNote(`${item.entry.name} is in use again: kept`)
     }
-    terminal.note(`removed ${counted(removed, 'blob')}`)
+    terminal.printNote(`removed ${formatCount(removed, 'blob')}`)
     return 0
   },
 }
 
-async function find(
+async function findStaleBlobs(
   connection: Connection,
   terminal: Terminal,
-  chosen: string | undefined,
-): Promise<Litter[]> {
-  const found: Litter[] = []
+  prefix: string | undefined,
+): Promise<StaleBlob[]> {
+  const staleBlobs: StaleBlob[] = []
   let blobs = 0
-  const check = async (item: Entry) => ({
+  const check = async (item: ClassifiedEntry) => ({
     item,
-    why: await reason(item, item.entry.modified, connection).catch((thrown: unknown) => {
-      const code = unreadable(thrown)
+    reason: await staleReason(item, item.entry.modified, connection).catch((thrown: unknown) => {
+      const code = unreadableReason(thrown)
       if (code === undefined) throw thrown
-      terminal.note(`${item.entry.name} is kept: the service does not give it out (${code})`)
+      terminal.printNote(`${item.entry.name} is kept: the service does not give it out (${code})`)
       return undefined
     }),
   })
-  for await (const { item, why } of mapInOrder(understood(connection, chosen), checksAtOnce, check)) {
+  for await (const { item, reason } of mapInOrder(listEntries(connection, prefix), concurrency, check)) {
     blobs += 1
-    terminal.progress(() => `${counted(blobs, 'blob')} looked at …`)
-    if (why !== undefined) found.push({ item, why })
+    terminal.showProgress(() => `${formatCount(blobs, 'blob')} looked at …`)
+    if (reason !== undefined) staleBlobs.push({ item, reason })
   }
-  return found
+  return staleBlobs
 }
 
-async function* understood({ store }: Connection, chosen: string | undefined): AsyncGenerator<Entry> {
-  for await (const listed of store.list()) {
-    const item = classifyEntry(listed, chosen)
-    if (chosen === undefined || item.prefix === chosen) yield item
+async function* listEntries(
+  { store }: Connection,
+  prefix: string | undefined,
+): AsyncGenerator<ClassifiedEntry> {
+  for await (const entry of store.list()) {
+    const item = classifyEntry(entry, prefix)
+    if (prefix === undefined || item.prefix === prefix) yield item
   }
 }
 
-/** Why it can go; `undefined` if it can't. */
-async function reason(
-  { entry, meaning }: Entry,
+/** Returns why the blob can be removed, for the user; `undefined` if it must stay. */
+async function staleReason(
+  { entry, content }: ClassifiedEntry,
   modified: Date,
-  { store, look }: Connection,
+  { store, getBlobState }: Connection,
 ): Promise<string | undefined> {
-  const age = Date.now() - modified.getTime()
-  switch (meaning.kind) {
+  const ageMs = Date.now() - modified.getTime()
+  switch (content.kind) {
     case 'certificate': {
       const data = await store.get(entry.name)
-      const facts = data && factsOf(data)
-      if (!facts || facts.fault !== undefined || facts.notAfter > Date.now()) return undefined
-      return `certificate, expired ${minuteOf(new Date(facts.notAfter))}`
+      const certificate = data && parseCertificate(data)
+      if (!certificate || certificate.fault !== undefined) return undefined
+      if (certificate.notAfter > Date.now()) return undefined
+      return `certificate, expired ${formatMinute(new Date(certificate.notAfter))}`
     }
     case 'http-01':
     case 'tls-alpn-01':
-      return age > staleAnswerMs ? `${meaning.kind} answer, of ${minuteOf(modified)}` : undefined
+      return ageMs > minChallengeAgeMs ? `${content.kind} answer, of ${formatMinute(modified)}` : undefined
     case 'lock':
-      if (age <= staleLockMs || (await look(entry.name))?.isLeased !== false) return undefined
-      return `lock that nobody holds, of ${minuteOf(modified)}`
-    case 'scratch':
-      return age > staleScratchMs ? `of doctor, left behind ${minuteOf(modified)}` : undefined
+      if (ageMs <= minLockAgeMs || (await getBlobState(entry.name))?.isLeased !== false) return undefined
+      return `lock that nobody holds, of ${formatMinute(modified)}`
+    case 'probe':
+      return ageMs > minProbeAgeMs ? `of doctor, left behind ${formatMinute(modified)}` : undefined
     default:
       return undefined
   }
 }
 
-/** False if the blob is not stale any more: a machine may have been at work since it was shown. */
-async function remove(item: Entry, connection: Connection): Promise<boolean> {
+/** Returns false if the blob is no longer stale: a machine may have used it while the user was asked. */
+async function removeIfStale(item: ClassifiedEntry, connection: Connection): Promise<boolean> {
   const { name } = item.entry
-  const state = await connection.look(name)
-  if (!state || (await reason(item, state.modified, connection)) === undefined) return false
+  const state = await connection.getBlobState(name)
+  if (!state || (await staleReason(item, state.modified, connection)) === undefined) return false
   try {
-    await connection.deleteUnchanged(name, state)
+    await connection.deleteIfUnchanged(name, state)
     return true
   } catch (thrown) {
-    // Written or leased a moment ago.
+    // Written (412) or leased (409) since its state was read.
     if (thrown instanceof StoreError && (thrown.statusCode === 412 || thrown.statusCode === 409)) return false
     throw thrown
   }

@@ -1,15 +1,19 @@
 import { readFile } from 'node:fs/promises'
-import { type Command, type Flags, printable, textOf, UsageError } from '../console/arguments.js'
-import { fileError } from '../console/files.js'
-import { messageOf } from '../console/error-message.js'
+import { type Command, type Flags, stringFlag } from '../console/arguments.js'
+import { formatError } from '../console/error-message.js'
+import { UsageError } from '../console/errors.js'
+import { toFileError } from '../console/files.js'
+import { replaceControlCharacters } from '../console/format.js'
 import type { Terminal } from '../console/terminal.js'
 import { withCleanup } from '../console/with-cleanup.js'
-import { caFlags, connect, connectionFlags, directoryUrl, layoutOf } from '../container/connection.js'
-import { hostOf } from '../flags/target.js'
+import { connect } from '../container/connection.js'
 import { checkCa } from '../doctor/ca.js'
 import { type Check, type Finding, failed } from '../doctor/finding.js'
-import { checkHost, resolverOf } from '../doctor/host.js'
+import { checkHost, createResolver } from '../doctor/host.js'
 import { checkStore } from '../doctor/store.js'
+import { caFlags, directoryUrl, selectLayout } from '../flags/ca.js'
+import { connectionFlags } from '../flags/connection.js'
+import { parseHost } from '../flags/target.js'
 
 const flags: Flags = {
   ...connectionFlags,
@@ -30,29 +34,29 @@ export const doctor: Command = {
 account. Each line is ok, warning or failed, with what to do. The exit code is 1 if one failed.`,
   operands: [0, 1],
   flags,
-  async run(given, terminal) {
-    const host = given.operands.length > 0 ? hostOf(given) : undefined
-    const layout = layoutOf(given, 'ecdsa-p256')
-    const url = directoryUrl(given)
-    const httpPort = portOf(textOf(given, 'http-port') ?? '80')
-    const resolver = resolverOf(textOf(given, 'dns'))
-    const caFile = textOf(given, 'ca')
-    const ca = caFile === undefined ? undefined : await readCa(caFile)
-    const connection = await connect(given)
+  async run(args, terminal) {
+    const host = args.operands.length > 0 ? parseHost(args) : undefined
+    const layout = selectLayout(args, 'ecdsa-p256')
+    const url = directoryUrl(args)
+    const httpPort = parsePort(stringFlag(args, 'http-port') ?? '80')
+    const resolver = createResolver(stringFlag(args, 'dns'))
+    const caFile = stringFlag(args, 'ca')
+    const ca = caFile === undefined ? undefined : await readCaFile(caFile)
+    const connection = await connect(args)
     let failures = 0
-    await withCleanup(async (stopped) => {
-      const check: Check = async (name, work) => {
-        stopped.throwIfAborted()
-        const finding = await work().catch((thrown: unknown) => failed(messageOf(thrown)))
+    await withCleanup(async (signal) => {
+      const check: Check = async (name, run) => {
+        signal.throwIfAborted()
+        const finding = await run().catch((thrown: unknown) => failed(formatError(thrown)))
         if (finding.status === 'failed') failures += 1
-        stopped.throwIfAborted()
-        await show(terminal, given.flags.json === true, name, finding)
+        signal.throwIfAborted()
+        await printFinding(terminal, args.flags.json === true, name, finding)
         return finding
       }
-      const writable = await checkStore(check, connection)
+      const isWritable = await checkStore(check, connection)
       const caaIdentities = await checkCa(check, { url, ca, layout, store: connection.store })
       if (host === undefined) return
-      const store = writable ? connection.store : undefined
+      const store = isWritable ? connection.store : undefined
       await checkHost(check, { host, httpPort, resolver, caaIdentities, layout, store })
     })
     return failures === 0 ? 0 : 1
@@ -61,22 +65,22 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
 
 const colours = { ok: 'green', warning: 'yellow', failed: 'red' } as const
 
-async function show(terminal: Terminal, json: boolean, check: string, { status, text }: Finding) {
-  const line = printable(text.split('\n', 1)[0] as string)
-  if (json) return terminal.json({ check, status, text: line })
-  await terminal.line(`${terminal.colour(colours[status], status.padEnd(7))}  ${check}: ${line}`)
+async function printFinding(terminal: Terminal, json: boolean, check: string, { status, text }: Finding) {
+  const line = replaceControlCharacters(text.split('\n', 1)[0] as string)
+  if (json) return terminal.printJson({ check, status, text: line })
+  await terminal.printLine(`${terminal.colourise(colours[status], status.padEnd(7))}  ${check}: ${line}`)
 }
 
-function portOf(value: string): number {
+function parsePort(value: string): number {
   const port = Number(value)
   if (/^\d{1,5}$/.test(value) && port >= 1 && port <= 65_535) return port
   throw new UsageError('--http-port takes a port from 1 to 65535')
 }
 
-async function readCa(file: string): Promise<Buffer> {
+async function readCaFile(file: string): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (thrown) {
-    throw fileError(thrown, 'read', file)
+    throw toFileError(thrown, 'read', file)
   }
 }

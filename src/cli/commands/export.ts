@@ -1,11 +1,12 @@
 import { resolve } from 'node:path'
-import { type Command, textOf, UsageError } from '../console/arguments.js'
-import { writePrivate } from '../console/files.js'
-import { minuteOf } from '../console/format.js'
-import { coversHost } from '../container/certificate-details.js'
+import { type Command, stringFlag } from '../console/arguments.js'
+import { UsageError } from '../console/errors.js'
+import { writePrivateFiles } from '../console/files.js'
+import { formatMinute } from '../console/format.js'
+import { matchesHost } from '../container/certificate-details.js'
 import { connect } from '../container/connection.js'
-import { targetFlags, targetOf } from '../flags/target.js'
-import { requireCertificate } from './show.js'
+import { requireCertificate } from '../container/stored-certificate.js'
+import { parseTarget, targetFlags } from '../flags/target.js'
 
 export const exportCertificate: Command = {
   usage: 'export HOST --key FILE --chain FILE [flags]',
@@ -18,21 +19,25 @@ same, with a note; one whose key does not match, or that can't be read, is refus
     key: { value: 'FILE', help: 'where the private key goes; required' },
     chain: { value: 'FILE', help: 'where the chain goes, leaf first; required' },
   },
-  async run(given, terminal) {
-    const target = targetOf(given)
-    const [keyFile, chainFile] = [textOf(given, 'key'), textOf(given, 'chain')]
+  async run(args, terminal) {
+    const target = parseTarget(args)
+    const [keyFile, chainFile] = [stringFlag(args, 'key'), stringFlag(args, 'chain')]
     if (keyFile === undefined || chainFile === undefined) throw new UsageError('--key and --chain are needed')
     if (resolve(keyFile) === resolve(chainFile)) {
       throw new UsageError('--key and --chain are one file: show --with-key writes both into one')
     }
-    const { bundle, facts } = await requireCertificate(await connect(given), target)
-    await writePrivate({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
-    terminal.note(`${keyFile}: private key\n${chainFile}: chain`)
-    if (!coversHost(facts, target.host)) {
-      terminal.note(`not for ${target.host}: the certificate is for ${facts.names.join(', ') || 'no name'}`)
+    const { bundle, certificate } = await requireCertificate(await connect(args), target)
+    await writePrivateFiles({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
+    terminal.printNote(`${keyFile}: private key\n${chainFile}: chain`)
+    if (!matchesHost(certificate, target.host)) {
+      terminal.printNote(
+        `not for ${target.host}: the certificate is for ${certificate.names.join(', ') || 'no name'}`,
+      )
     }
-    if (facts.notAfter <= Date.now()) terminal.note(`expired ${minuteOf(new Date(facts.notAfter))}`)
-    if (facts.notBefore > Date.now()) terminal.note(`not valid before ${minuteOf(new Date(facts.notBefore))}`)
+    if (certificate.notAfter <= Date.now())
+      terminal.printNote(`expired ${formatMinute(new Date(certificate.notAfter))}`)
+    if (certificate.notBefore > Date.now())
+      terminal.printNote(`not valid before ${formatMinute(new Date(certificate.notBefore))}`)
     return 0
   },
 }

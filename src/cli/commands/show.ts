@@ -1,20 +1,21 @@
-import { type CertificateBundle, decodeBundle } from '../../certificates/certificate-bundle.js'
-import { type FailureRecord, parseFailureRecord } from '../../issuance/failure-records.js'
-import { type Command, CommandError, printable, textOf } from '../console/arguments.js'
-import { writePrivate } from '../console/files.js'
+import { type Command, stringFlag } from '../console/arguments.js'
+import { writePrivateFiles } from '../console/files.js'
+import { formatMinute, replaceControlCharacters, timeLeft } from '../console/format.js'
 import type { Terminal } from '../console/terminal.js'
-import { left, minuteOf } from '../console/format.js'
 import {
-  type CertificateFacts,
-  coversHost,
-  factsOf,
-  nameOf,
-  type Unreadable,
+  type CertificateDetails,
+  formatDistinguishedName,
+  matchesHost,
 } from '../container/certificate-details.js'
-import { type Connection, connect } from '../container/connection.js'
-import { isEncrypted } from '../container/encryption.js'
-import { failureFacts } from '../ls/rows.js'
-import { type Target, targetFlags, targetOf } from '../flags/target.js'
+import { connect } from '../container/connection.js'
+import { summariseFailure } from '../container/failure-summary.js'
+import {
+  notFoundError,
+  readCertificate,
+  type StoredCertificate,
+  unusableError,
+} from '../container/stored-certificate.js'
+import { parseTarget, type Target, targetFlags } from '../flags/target.js'
 
 export const show: Command = {
   usage: 'show HOST [flags]',
@@ -26,150 +27,99 @@ export const show: Command = {
     'with-key': { value: 'FILE', help: 'write key and chain, as stored, to this file, with mode 0600' },
     json: { help: 'one JSON object' },
   },
-  async run(given, terminal) {
-    const target = targetOf(given)
-    const connection = await connect(given)
-    const found = await readCertificate(connection, target)
-    const { data, facts } = found
-    const key = target.layout.certificate(target.host)
-    if (given.flags.json === true) await terminal.json(describe(target, found))
-    else await print(terminal, target, found)
-    if (!facts || !data) throw missing(target, connection)
-    const file = textOf(given, 'with-key')
-    if (facts.fault === 'encrypted' && file === undefined) return 0
-    if (facts.fault !== undefined) throw unusable(key, facts.fault)
+  async run(args, terminal) {
+    const target = parseTarget(args)
+    const connection = await connect(args)
+    const stored = await readCertificate(connection, target)
+    const { data, certificate } = stored
+    if (args.flags.json === true) await terminal.printJson(toJson(target, stored))
+    else await print(terminal, target, stored)
+    if (!certificate || !data) throw notFoundError(target, connection)
+    const file = stringFlag(args, 'with-key')
+    if (certificate.fault === 'encrypted' && file === undefined) return 0
+    if (certificate.fault !== undefined) throw unusableError(target, certificate.fault)
     if (file !== undefined) {
-      await writePrivate({ file, data: Buffer.from(data).toString('latin1') })
-      terminal.note(`${file}: private key and chain`)
+      await writePrivateFiles({ file, data: Buffer.from(data).toString('latin1') })
+      terminal.printNote(`${file}: private key and chain`)
     }
-    if (!coversHost(facts, target.host)) throw unusable(key, 'another host')
+    if (!matchesHost(certificate, target.host)) throw unusableError(target, 'another host')
     return 0
   },
 }
 
-interface StoredCertificate {
-  readonly data: Uint8Array | undefined
-  readonly facts: CertificateFacts | Unreadable | undefined
-  readonly failure: FailureRecord | undefined
-  readonly isFailureEncrypted: boolean
-}
+/** Returns the certificate's details, also of an invalid bundle if they could be parsed. */
+const detailsOf = ({ certificate }: StoredCertificate): CertificateDetails | undefined =>
+  certificate?.fault === undefined ? certificate : certificate.certificate
 
-/** Of a host: what is stored, and what failed. */
-export async function readCertificate(
-  { store }: Connection,
-  { host, layout }: Target,
-): Promise<StoredCertificate> {
-  const [data, failureData] = await Promise.all([
-    store.get(layout.certificate(host)),
-    store.get(layout.failure(host)),
-  ])
-  const facts = data && factsOf(data)
-  return {
-    data,
-    facts,
-    failure: failureData && parseFailureRecord(failureData),
-    isFailureEncrypted: isEncrypted(failureData),
-  }
-}
-
-/** Of a host for which there must be a sound certificate. */
-export async function requireCertificate(
-  connection: Connection,
-  target: Target,
-): Promise<{ bundle: CertificateBundle; facts: CertificateFacts }> {
-  const { data, facts } = await readCertificate(connection, target)
-  if (!data || !facts) throw missing(target, connection)
-  const bundle = decodeBundle(data)
-  if (facts.fault !== undefined || 'fault' in bundle) {
-    throw unusable(target.layout.certificate(target.host), facts.fault ?? 'unreadable')
-  }
-  return { bundle, facts }
-}
-
-const missing = ({ host, layout }: Target, { containerName }: Connection) =>
-  new CommandError(
-    `there is no ${layout.certificate(host)} in container ${containerName}: see what there is with ls; --rsa, --directory and --key-prefix choose another`,
-  )
-
-const unusable = (key: string, fault: string) =>
-  new CommandError(
-    fault === 'encrypted'
-      ? `${key} is encrypted: get it through an EncryptedCertCache, in a program that has the key`
-      : `${key} can’t be served: ${fault}; remove it with rm, so that a new one is ordered`,
-  )
-
-type Found = Awaited<ReturnType<typeof readCertificate>>
-
-/** What is known of it, whatever is the matter with it. */
-const certificateOf = ({ facts }: Found): CertificateFacts | undefined =>
-  facts?.fault === undefined ? facts : facts.certificate
-
-function describe({ host, layout }: Target, found: Found) {
-  const { facts, failure } = found
-  const certificate = certificateOf(found)
-  const encrypted = facts?.fault === 'encrypted'
-  const fault = facts?.fault ?? (certificate && !coversHost(certificate, host) ? 'another host' : null)
+function toJson({ host, layout }: Target, stored: StoredCertificate) {
+  const { certificate, failure } = stored
+  const details = detailsOf(stored)
+  const encrypted = certificate?.fault === 'encrypted'
+  const fault = certificate?.fault ?? (details && !matchesHost(details, host) ? 'another host' : null)
   return {
     host,
     key: layout.certificate(host),
     encrypted,
     fault: encrypted ? null : fault,
-    names: certificate?.names ?? null,
-    keyType: certificate?.keyType ?? null,
-    keyMatches: certificate ? facts?.fault === undefined : null,
-    serialNumber: certificate?.serialNumber ?? null,
-    notBefore: certificate ? new Date(certificate.notBefore) : null,
-    notAfter: certificate ? new Date(certificate.notAfter) : null,
+    names: details?.names ?? null,
+    keyType: details?.keyType ?? null,
+    keyMatches: details ? certificate?.fault === undefined : null,
+    serialNumber: details?.serialNumber ?? null,
+    notBefore: details ? new Date(details.notBefore) : null,
+    notAfter: details ? new Date(details.notAfter) : null,
     chain:
-      certificate?.chain.map((link, index) => ({
-        subject: subjectOf(certificate, index),
-        issuer: nameOf(link.issuer),
+      details?.chain.map((link, index) => ({
+        subject: formatSubject(details, index),
+        issuer: formatDistinguishedName(link.issuer),
         notAfter: new Date(link.validTo),
         fingerprint256: link.fingerprint256,
       })) ?? null,
-    failure: failure ? failureFacts(failure) : null,
+    failure: failure ? summariseFailure(failure) : null,
   }
 }
 
-/** A leaf has its names elsewhere. */
-const subjectOf = ({ names, chain }: CertificateFacts, index: number): string =>
-  index === 0 ? (names[0] ?? 'no name') : nameOf(chain[index]?.subject)
+/** Returns the subject of a certificate in the chain. A leaf's subject may be empty; its first DNS name stands for it. */
+const formatSubject = ({ names, chain }: CertificateDetails, index: number): string =>
+  index === 0 ? (names[0] ?? 'no name') : formatDistinguishedName(chain[index]?.subject)
 
-async function print(terminal: Terminal, target: Target, found: Found) {
-  const { facts, failure, isFailureEncrypted } = found
-  const certificate = certificateOf(found)
+async function print(terminal: Terminal, target: Target, stored: StoredCertificate) {
+  const { certificate, failure, isFailureEncrypted } = stored
+  const details = detailsOf(stored)
   const lines: [string, string][] = [
     ['host', target.host],
     ['stored as', target.layout.certificate(target.host)],
   ]
-  if (facts?.fault === 'encrypted') lines.push(['encrypted', 'only servers that have the key can read it'])
-  if (certificate) lines.push(...certificateLines(certificate, facts?.fault === undefined))
+  if (certificate?.fault === 'encrypted') {
+    lines.push(['encrypted', 'only servers that have the key can read it'])
+  }
+  if (details) lines.push(...certificateLines(details, certificate?.fault === undefined))
   if (isFailureEncrypted) lines.push(['failures', 'encrypted'])
   if (failure) {
     lines.push([
       'failures',
-      `${failure.failures} in a row; not tried before ${minuteOf(new Date(failure.retryAt))}`,
+      `${failure.failures} in a row; not tried before ${formatMinute(new Date(failure.retryAt))}`,
     ])
-    lines.push(['', printable(failure.message)])
+    lines.push(['', replaceControlCharacters(failure.message)])
   }
   if (lines.length === 2) return
-  for (const [title, text] of lines) await terminal.line(`${title.padEnd(12)}  ${text}`)
+  for (const [title, text] of lines) await terminal.printLine(`${title.padEnd(12)}  ${text}`)
 }
 
-function certificateLines(facts: CertificateFacts, keyMatches: boolean): [string, string][] {
-  const { names, keyType, serialNumber, notBefore, notAfter, chain } = facts
-  const valid = `${minuteOf(new Date(notBefore))} to ${minuteOf(new Date(notAfter))}, ${left(new Date(notAfter), Date.now())} left`
+function certificateLines(details: CertificateDetails, keyMatches: boolean): [string, string][] {
+  const { names, keyType, serialNumber, chain } = details
+  const [notBefore, notAfter] = [new Date(details.notBefore), new Date(details.notAfter)]
+  const validity = `${formatMinute(notBefore)} to ${formatMinute(notAfter)}, ${timeLeft(notAfter, Date.now())} left`
   return [
     ['names', names.join(', ')],
     ['key', `${keyType}, ${keyMatches ? 'matches the certificate' : 'stored with another’s private key'}`],
     ['serial', serialNumber],
-    ['valid', valid],
-    ...chain.flatMap((certificate, index): [string, string][] => [
+    ['valid', validity],
+    ...chain.flatMap((link, index): [string, string][] => [
       [
         index === 0 ? 'chain' : '',
-        `${subjectOf(facts, index)}, by ${nameOf(certificate.issuer)}, until ${minuteOf(new Date(certificate.validTo))}`,
+        `${formatSubject(details, index)}, by ${formatDistinguishedName(link.issuer)}, until ${formatMinute(new Date(link.validTo))}`,
       ],
-      ['', `SHA-256 ${certificate.fingerprint256}`],
+      ['', `SHA-256 ${link.fingerprint256}`],
     ]),
   ]
 }

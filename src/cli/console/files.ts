@@ -1,57 +1,60 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, rename, rm, writeFile } from 'node:fs/promises'
-import { CommandError } from './arguments.js'
+import { CommandError } from './errors.js'
 
-export interface PrivateFile {
+export interface FileContent {
   readonly file: string
   readonly data: string
 }
 
 /**
- * Only for their owner, also where they replace files that others could read; each whole or not at all. What can fail
- * comes before the first one is replaced: a key without its chain is of no use.
+ * Writes files with mode 0600, replacing existing regular files and their modes. Each file is replaced atomically.
+ *
+ * What is likely to fail comes before the first replacement: a private key without its chain is useless.
+ * @throws {CommandError} if a file cannot be written, or exists and is not a regular file
  */
-export async function writePrivate(...files: readonly PrivateFile[]): Promise<void> {
-  const written = files.map(({ file, data }) => ({ file, data, unfinished: `${file}.${randomUUID()}` }))
-  const each = async (step: (one: (typeof written)[number]) => Promise<void>) => {
-    for (const one of written) {
-      await step(one).catch((thrown: unknown) => {
-        throw thrown instanceof CommandError ? thrown : fileError(thrown, 'written', one.file)
+export async function writePrivateFiles(...files: readonly FileContent[]): Promise<void> {
+  const writes = files.map(({ file, data }) => ({ file, data, temporary: `${file}.${randomUUID()}` }))
+  const forEachFile = async (step: (write: (typeof writes)[number]) => Promise<void>) => {
+    for (const write of writes) {
+      await step(write).catch((thrown: unknown) => {
+        throw thrown instanceof CommandError ? thrown : toFileError(thrown, 'written', write.file)
       })
     }
   }
   try {
-    await each(({ file }) => checkReplaceable(file))
-    await each(({ data, unfinished }) => writeFile(unfinished, data, { mode: 0o600, flag: 'wx' }))
-    await each(({ file, unfinished }) => rename(unfinished, file))
+    await forEachFile(({ file }) => assertReplaceable(file))
+    await forEachFile(({ data, temporary }) => writeFile(temporary, data, { mode: 0o600, flag: 'wx' }))
+    await forEachFile(({ file, temporary }) => rename(temporary, file))
   } catch (thrown) {
-    for (const { unfinished } of written) await rm(unfinished, { force: true }).catch(() => undefined)
+    for (const { temporary } of writes) await rm(temporary, { force: true }).catch(() => undefined)
     throw thrown
   }
 }
 
-/** A rename takes the place of everything but folders: of /dev/stdout, too. */
-async function checkReplaceable(file: string): Promise<void> {
-  const present = await lstat(file).catch((thrown: unknown) => {
+/** Rejects anything but a regular file: a rename would replace a device such as /dev/stdout. */
+async function assertReplaceable(file: string): Promise<void> {
+  const stats = await lstat(file).catch((thrown: unknown) => {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw thrown
   })
-  if (!present || present.isFile()) return
-  const why = present.isDirectory()
+  if (!stats || stats.isFile()) return
+  const reason = stats.isDirectory()
     ? 'it is a folder'
-    : present.isSymbolicLink()
+    : stats.isSymbolicLink()
       ? 'it is a symbolic link; give the file that it leads to'
       : 'there is something that is no regular file; give another name'
-  throw new CommandError(`${file} could not be written: ${why}`)
+  throw new CommandError(`${file} could not be written: ${reason}`)
 }
 
-export function fileError(thrown: unknown, what: string, file: string): CommandError {
+/** Converts an error of `node:fs` to one that says what is wrong with the file. */
+export function toFileError(thrown: unknown, operation: 'read' | 'written', file: string): CommandError {
   const { code } = thrown as NodeJS.ErrnoException
-  const why = {
+  const reason = {
     ENOENT: 'no such file or folder',
     EACCES: 'permission denied',
     EISDIR: 'it is a folder',
     ENOTDIR: 'it is no folder',
   }[code ?? '']
-  return new CommandError(`${file} could not be ${what}: ${why ?? code ?? (thrown as Error).message}`)
+  return new CommandError(`${file} could not be ${operation}: ${reason ?? code ?? (thrown as Error).message}`)
 }

@@ -1,11 +1,22 @@
 const hourMs = 3_600_000
 
-/** `2026-07-01 12:30`, UTC. */
-export const minuteOf = (time: Date): string =>
+/** Returns the time in UTC to the minute, such as `2026-07-01 12:30`; `never` for an invalid date. */
+export const formatMinute = (time: Date): string =>
   Number.isNaN(time.getTime()) ? 'never' : time.toISOString().slice(0, 16).replace('T', ' ')
 
-/** What is left until then: `61 d`, in hours below two days, negative afterwards. */
-export function left(until: Date, now: number): string {
+/** Returns the time from `now` to `until`, such as `61 d`; in hours below two days, negative once it has passed. */
+export function timeLeft(until: Date, now: number): string {
   const hours = (until.getTime() - now) / hourMs
   return Math.abs(hours) < 48 ? `${Math.trunc(hours)} h` : `${Math.trunc(hours / 24)} d`
 }
+
+/** Returns the number with its noun, such as `1 blob` or `1,234 blobs`. */
+export const formatCount = (count: number, noun: string): string =>
+  `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+
+/**
+ * Replaces control, format and line-separator characters with U+FFFD. Text from a certificate, a CA or the command line
+ * could otherwise control the terminal.
+ */
+export const replaceControlCharacters = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '�')

@@ -4,72 +4,73 @@ import { styleText } from 'node:util'
 
 type Colour = Parameters<typeof styleText>[0]
 
-const progressEveryMs = 200
-/** What is done sooner needs none. */
-const progressAfterMs = 1_000
+const progressIntervalMs = 200
+/** A command that ends sooner shows no progress. */
+const progressDelayMs = 1_000
 const clearLine = '\r\u001b[K'
 
-/** Standard output for what was asked for, standard error for words about it. */
+/** Writes results to standard output, and notes, progress and questions to standard error. */
 export class Terminal {
   readonly #stdout = process.stdout
   readonly #stderr = process.stderr
-  readonly #colours = this.#stdout.isTTY && this.#stdout.hasColors()
-  /** Not on a terminal that can't take a line back. */
-  readonly #hasProgress = this.#stderr.isTTY && process.env.TERM !== 'dumb'
-  #progressAt: number | undefined
-  #progressShown = false
+  readonly #hasColours = this.#stdout.isTTY && this.#stdout.hasColors()
+  /** A dumb terminal cannot clear a line. */
+  readonly #canClearLine = this.#stderr.isTTY && process.env.TERM !== 'dumb'
+  #nextProgressAt: number | undefined
+  #isProgressShown = false
 
-  /** Waits while the reader of a pipe is slow: what it has not taken would pile up. */
-  async line(text: string): Promise<void> {
+  /** Waits while a pipe is full, so that lines do not pile up in memory. */
+  async printLine(text: string): Promise<void> {
     this.#clearProgress()
     if (!this.#stdout.write(`${text}\n`)) await once(this.#stdout, 'drain')
   }
 
-  async json(value: unknown): Promise<void> {
-    await this.line(JSON.stringify(value))
+  async printJson(value: unknown): Promise<void> {
+    await this.printLine(JSON.stringify(value))
   }
 
-  note(text: string): void {
+  printNote(text: string): void {
     this.#clearProgress()
     this.#stderr.write(`${text}\n`)
   }
 
-  /** One line that is written over, for somebody who looks. */
-  progress(text: () => string): void {
+  /** Replaces the line that shows progress, at most five times a second. Does nothing where the line cannot be cleared. */
+  showProgress(formatText: () => string): void {
     const now = performance.now()
-    this.#progressAt ??= now + progressAfterMs
-    if (!this.#hasProgress || now < this.#progressAt) return
-    this.#progressAt = now + progressEveryMs
-    this.#stderr.write(`${clearLine}${text()}`)
-    this.#progressShown = true
+    this.#nextProgressAt ??= now + progressDelayMs
+    if (!this.#canClearLine || now < this.#nextProgressAt) return
+    this.#nextProgressAt = now + progressIntervalMs
+    this.#stderr.write(`${clearLine}${formatText()}`)
+    this.#isProgressShown = true
   }
 
-  /** How many characters a line may have; a pipe takes any number. */
+  /** The characters that fit on a line; infinite for a pipe or a file. */
   get width(): number {
     return this.#stdout.isTTY ? this.#stdout.columns : Number.POSITIVE_INFINITY
   }
 
-  colour(colour: Colour, text: string): string {
-    return this.#colours ? styleText(colour, text) : text
+  colourise(colour: Colour, text: string): string {
+    return this.#hasColours ? styleText(colour, text) : text
   }
 
-  /** `undefined` where nobody can be asked. */
+  /** Asks a yes-or-no question. Resolves with `undefined` if there is no terminal to ask on. */
   async confirm(question: string): Promise<boolean | undefined> {
     if (!process.stdin.isTTY || !this.#stderr.isTTY) return undefined
     this.#clearProgress()
-    const ask = createInterface({ input: process.stdin, output: this.#stderr })
+    const prompt = createInterface({ input: process.stdin, output: this.#stderr })
     const answer = await new Promise<string | undefined>((resolve) => {
-      ask.question(`${question} [y/N] `, resolve)
-      // Ctrl+C, and the end of the input, Ctrl+D; the cursor is behind the question.
-      ask.once('close', () => resolve(undefined))
+      prompt.question(`${question} [y/N] `, resolve)
+      // Ctrl+C, or the end of the input.
+      prompt.once('close', () => resolve(undefined))
     })
+    // Without an answer, the cursor is still on the question's line.
     if (answer === undefined) this.#stderr.write('\n')
-    ask.close()
+    prompt.close()
     return /^y(es)?$/i.test(answer?.trim() ?? '')
   }
 
   #clearProgress(): void {
-    if (this.#progressShown) this.#stderr.write(clearLine)
-    this.#progressShown = false
+    if (this.#isProgressShown) this.#stderr.write(clearLine)
+    this.#isProgressShown = false
   }
 }

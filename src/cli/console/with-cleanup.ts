@@ -1,35 +1,35 @@
-/** Work that has something to put away, told to stop: each resolves when that is done. */
-const stops = new Set<() => Promise<unknown>>()
-let leaving: Promise<void> | undefined
+/** Aborts the work of each running `withCleanup` call; resolves when its cleanup is done. */
+const abortFunctions = new Set<() => Promise<unknown>>()
+let exiting: Promise<void> | undefined
 
-const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 /**
- * Work that ends soon when its signal aborts, and puts away then what it has made: it is waited for when the user stops
- * the command, or has read enough of it. A second Ctrl+C waits no longer.
+ * Runs `work`, which must clean up and settle soon after its signal aborts. If the user stops the command, or closes the
+ * pipe that reads its output, the process waits for that cleanup before it exits. A second Ctrl+C ends it at once.
  */
 export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const result = work(controller.signal)
-  const stop = () => {
+  const abort = () => {
     controller.abort()
     return result.catch(() => undefined)
   }
-  const handlers = Object.entries(signals).map(([name, code]) => [name, () => exit(code)] as const)
+  const handlers = Object.entries(exitCodes).map(([name, code]) => [name, () => exit(code)] as const)
   for (const [name, handler] of handlers) process.once(name, handler)
-  stops.add(stop)
+  abortFunctions.add(abort)
   try {
     return await result
   } finally {
-    stops.delete(stop)
+    abortFunctions.delete(abort)
     for (const [name, handler] of handlers) process.removeListener(name, handler)
-    // What it threw because it was stopped is not to be told.
-    await leaving
+    // Never settles: the process exits before the error of the aborted work is reported.
+    await exiting
   }
 }
 
-/** Ends the process, as soon as everything is put away. */
+/** Ends the process when all cleanup is done. */
 export function exit(code: number): void {
-  if (stops.size === 0) process.exit(code)
-  leaving ??= Promise.all([...stops].map((stop) => stop())).then(() => process.exit(code))
+  if (abortFunctions.size === 0) process.exit(code)
+  exiting ??= Promise.all([...abortFunctions].map((abort) => abort())).then(() => process.exit(code))
 }

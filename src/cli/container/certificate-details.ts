@@ -6,31 +6,37 @@ import {
   parseValidity,
 } from '../../certificates/certificate-bundle.js'
 import { toError } from '../../util/errors.js'
-import { printable } from '../console/arguments.js'
+import { replaceControlCharacters } from '../console/format.js'
 import { isEncrypted } from './encryption.js'
 
-/** What a stored certificate says, its private key apart. Times in milliseconds since the epoch. */
-export interface CertificateFacts {
+/** The contents of a stored certificate, without its private key. Text is safe to print on a terminal. */
+export interface CertificateDetails {
   readonly fault?: undefined
+  /** Leaf first. */
   readonly chain: readonly X509Certificate[]
-  /** The DNS names in it. */
+  /** The leaf's DNS names. */
   readonly names: readonly string[]
   readonly issuer: string
+  /** For example `EC P-256` or `RSA 2048`. */
   readonly keyType: string
   readonly serialNumber: string
+  /** Milliseconds since the epoch, as `notAfter`. */
   readonly notBefore: number
   readonly notAfter: number
 }
 
-export interface Unreadable {
+export interface InvalidBundle {
   readonly fault: BundleFault | 'encrypted'
   readonly detail?: string
-  /** What the certificate says all the same. */
-  readonly certificate?: CertificateFacts
+  /** The certificate, if it could be parsed although the bundle is invalid. */
+  readonly certificate?: CertificateDetails
 }
 
-/** What is not a certificate and its own key. Whether it is valid now, and for which host, is another question. */
-export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
+/**
+ * Parses a stored value and checks that the private key matches the leaf. Does not check the validity period or the
+ * host.
+ */
+export function parseCertificate(data: Uint8Array): CertificateDetails | InvalidBundle {
   if (isEncrypted(data)) return { fault: 'encrypted' }
   const bundle = decodeBundle(data)
   if ('fault' in bundle) return bundle
@@ -44,32 +50,37 @@ export function factsOf(data: Uint8Array): CertificateFacts | Unreadable {
     const certificate = {
       chain,
       names: dnsNames(leaf),
-      issuer: nameOf(leaf.issuer),
-      keyType: keyTypeOf(leaf),
+      issuer: formatDistinguishedName(leaf.issuer),
+      keyType: formatKeyType(leaf),
       serialNumber: leaf.serialNumber,
       ...validity,
     }
     if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch', certificate }
     return certificate
   } catch (thrown) {
-    return { fault: 'unreadable', detail: printable(toError(thrown).message) }
+    return { fault: 'unreadable', detail: replaceControlCharacters(toError(thrown).message) }
   }
 }
 
-export const coversHost = ({ chain }: CertificateFacts, host: string): boolean =>
+export const matchesHost = ({ chain }: CertificateDetails, host: string): boolean =>
   chain[0]?.checkHost(host, { subject: 'never' }) !== undefined
 
-/** `Let's Encrypt R11` of a distinguished name as Node shows it, a line for each part. */
-export function nameOf(distinguishedName: string | undefined): string {
-  const part = (type: string) => new RegExp(`^${type}=(.*)$`, 'm').exec(distinguishedName ?? '')?.[1]
-  const name = [part('O'), part('CN')].filter((value) => value !== undefined).join(' ')
-  return printable(name || 'unnamed')
+/**
+ * Returns organisation and common name, such as `Let's Encrypt R11`.
+ * @param distinguishedName as in `X509Certificate.issuer`: one attribute a line
+ */
+export function formatDistinguishedName(distinguishedName: string | undefined): string {
+  const attribute = (type: string) => new RegExp(`^${type}=(.*)$`, 'm').exec(distinguishedName ?? '')?.[1]
+  const name = [attribute('O'), attribute('CN')].filter((value) => value !== undefined).join(' ')
+  return replaceControlCharacters(name || 'unnamed')
 }
 
 const dnsNames = (leaf: X509Certificate): string[] =>
-  [...(leaf.subjectAltName ?? '').matchAll(/DNS:([^,"\s]+)/g)].map(([, name]) => printable(name as string))
+  [...(leaf.subjectAltName ?? '').matchAll(/DNS:([^,"\s]+)/g)].map(([, name]) =>
+    replaceControlCharacters(name as string),
+  )
 
-function keyTypeOf(leaf: X509Certificate): string {
+function formatKeyType(leaf: X509Certificate): string {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = leaf.publicKey
   if (type === 'rsa') return `RSA ${details?.modulusLength}`
   if (type !== 'ec') return type ?? 'unknown'

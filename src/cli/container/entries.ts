@@ -2,92 +2,77 @@ import { isToken } from '../../acme/challenges.js'
 import type { CertCacheEntry } from '../../cache/cert-cache.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import type { KeyType } from '../../certificates/storage-layout.js'
-import { isScratch } from './probe-keys.js'
+import { isProbeKey } from './probe-keys.js'
 
-/** What a key of the container stands for. */
-export type Meaning =
+/** What a key stores, and for which host. */
+export type KeyContent =
   | { readonly kind: 'certificate' | 'failure' | 'renewal'; readonly host: string; readonly keyType: KeyType }
   | { readonly kind: 'tls-alpn-01'; readonly host: string }
-  | { readonly kind: 'http-01' | 'account key' | 'lock' | 'scratch' | 'unknown' }
+  | { readonly kind: 'http-01' | 'account key' | 'lock' | 'probe' | 'unknown' }
 
-export type Kind = Meaning['kind']
+export type EntryKind = KeyContent['kind']
 
-/** A blob, and what it means. */
-export interface Entry {
+export interface ClassifiedEntry {
   readonly entry: CertCacheEntry
-  /** What the keys of its CA begin with. */
+  /** The prefix of its CA's keys. */
   readonly prefix: string
-  readonly meaning: Meaning
+  readonly content: KeyContent
 }
 
-/** What keys are about one name: a host, an account, a token. */
-export interface Group {
+/** All entries of one CA for one name: a host, an account or a token. */
+export interface EntryGroup {
   readonly prefix: string
   readonly name: string
-  readonly entries: Entry[]
+  readonly entries: ClassifiedEntry[]
 }
 
 /**
- * What a key means, by autocert's layout and ours (see storageLayout).
- * @param chosen the prefix of a CA that does not end with `~`
+ * Classifies an entry by its key. See `storageLayout` for the layout, which extends that of Go's autocert.
+ * @param selectedPrefix the selected CA's key prefix; needed if it does not end with `~`
  */
-export function classifyEntry(entry: CertCacheEntry, chosen?: string): Entry {
+export function classifyEntry(entry: CertCacheEntry, selectedPrefix?: string): ClassifiedEntry {
   const prefix =
-    chosen && entry.name.startsWith(chosen) ? chosen : entry.name.slice(0, entry.name.lastIndexOf('~') + 1)
-  return { entry, prefix, meaning: meaningOf(entry.name.slice(prefix.length)) }
+    selectedPrefix && entry.name.startsWith(selectedPrefix)
+      ? selectedPrefix
+      : entry.name.slice(0, entry.name.lastIndexOf('~') + 1)
+  return { entry, prefix, content: classifyKey(entry.name.slice(prefix.length)) }
 }
 
-function meaningOf(key: string): Meaning {
+function classifyKey(key: string): KeyContent {
   if (key.endsWith('+lock')) return { kind: 'lock' }
   if (key === 'acme_account+key' || key === 'acme_account.key') return { kind: 'account key' }
-  if (isScratch(key)) return { kind: 'scratch' }
-  const [name, ...marks] = key.split('+') as [string, ...string[]]
-  if (marks.length === 1 && marks[0] === 'http-01' && isToken(name)) return { kind: 'http-01' }
+  if (isProbeKey(key)) return { kind: 'probe' }
+  const [name, ...suffixes] = key.split('+') as [string, ...string[]]
+  if (suffixes.length === 1 && suffixes[0] === 'http-01' && isToken(name)) return { kind: 'http-01' }
   if (normalizeHost(name) !== name) return { kind: 'unknown' }
-  if (marks.length === 1 && marks[0] === 'token') return { kind: 'tls-alpn-01', host: name }
-  const keyType: KeyType = marks[0] === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
-  const kind = marks.slice(keyType === 'rsa-2048' ? 1 : 0).join('+') || 'certificate'
+  if (suffixes.length === 1 && suffixes[0] === 'token') return { kind: 'tls-alpn-01', host: name }
+  const keyType: KeyType = suffixes[0] === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
+  const kind = suffixes.slice(keyType === 'rsa-2048' ? 1 : 0).join('+') || 'certificate'
   if (kind !== 'certificate' && kind !== 'failure' && kind !== 'renewal') return { kind: 'unknown' }
   return { kind, host: name, keyType }
 }
 
 /**
- * Brings together what is about one name. In a listing by name these follow one another: nothing else that is kept
- * here sorts before `+`. From a store with another order a name may come more than once.
+ * Groups consecutive entries of the same CA and name. A listing sorted by key yields one group per name, because
+ * hosts and tokens contain no character that sorts before `+`. A listing in another order may yield several.
+ * @param selectedPrefix the key prefix of the only CA to list; `undefined` for all CAs
  */
-export async function* groups(
+export async function* groupEntries(
   entries: AsyncIterable<CertCacheEntry>,
-  chosen: string | undefined,
-): AsyncGenerator<Group, void, undefined> {
-  let group: Group | undefined
-  for await (const listed of entries) {
-    const understood = classifyEntry(listed, chosen)
-    const { prefix } = understood
-    if (chosen !== undefined && prefix !== chosen) continue
-    const name = listed.name.slice(prefix.length).split('+', 1)[0] as string
+  selectedPrefix: string | undefined,
+): AsyncGenerator<EntryGroup, void, undefined> {
+  let group: EntryGroup | undefined
+  for await (const entry of entries) {
+    const classified = classifyEntry(entry, selectedPrefix)
+    const { prefix } = classified
+    if (selectedPrefix !== undefined && prefix !== selectedPrefix) continue
+    const name = entry.name.slice(prefix.length).split('+', 1)[0] as string
     if (group && group.prefix === prefix && group.name === name) {
-      group.entries.push(understood)
+      group.entries.push(classified)
       continue
     }
     if (group) yield group
-    group = { prefix, name, entries: [understood] }
+    group = { prefix, name, entries: [classified] }
   }
   if (group) yield group
-}
-
-/** Does `work` for so many items at once; what comes of it comes in the order of the items. */
-export async function* mapInOrder<T, R>(
-  items: AsyncIterable<T>,
-  concurrency: number,
-  work: (item: T) => Promise<R>,
-): AsyncGenerator<R, void, undefined> {
-  const underWay: Promise<R>[] = []
-  for await (const item of items) {
-    const result = work(item)
-    // It is reported when its turn comes, if an earlier one has not failed.
-    result.catch(() => undefined)
-    underWay.push(result)
-    if (underWay.length >= concurrency) yield await (underWay.shift() as Promise<R>)
-  }
-  for (const result of underWay) yield await result
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
-/** A key to try the store with: no host's, since it has no dot. */
-export const newScratch = (): string => `doctor-${randomUUID()}`
+/** Returns a new key for a blob that doctor writes. It has no dot, so it cannot be a host's key. */
+export const newProbeKey = (): string => `doctor-${randomUUID()}`
 
-export const isScratch = (key: string): boolean =>
+export const isProbeKey = (key: string): boolean =>
   /^doctor-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key)

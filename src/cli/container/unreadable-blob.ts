@@ -1,10 +1,10 @@
 import { StoreError } from '../../util/errors.js'
 
 /**
- * Why the service does not give out this blob, while it gives out others: `BlobArchived`, say. `undefined` for anything
- * else that was thrown.
+ * Returns why the service does not return this one blob, for example `BlobArchived`; `undefined` for an error that is
+ * not about the blob.
  */
-export function unreadable(thrown: unknown): string | undefined {
+export function unreadableReason(thrown: unknown): string | undefined {
   if (!(thrown instanceof StoreError) || thrown.statusCode !== 409) return undefined
   const { code } = Object(thrown.cause) as { code?: unknown }
   return typeof code === 'string' ? code : 'status 409'

@@ -6,40 +6,45 @@ import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { DeadlineError, IssuanceError } from '../../util/errors.js'
 import { isEncrypted } from '../container/encryption.js'
-import { type Check, failed, ok, warning } from './finding.js'
+import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
 const requestMs = 30_000
 
-interface Ca {
+interface CaSettings {
+  /** The ACME directory. */
   readonly url: string
+  /** PEM certificates to trust when connecting to a private CA. */
   readonly ca: Buffer | undefined
   readonly layout: StorageLayout
   readonly store: CertCache
 }
 
-/** Resolves with what the CA is called in CAA records, if it says so; `undefined` if it does not answer. */
-export async function checkCa(check: Check, ca: Ca): Promise<readonly string[] | undefined> {
+/**
+ * Checks that the CA answers and knows the stored account. Resolves with the CA's names in CAA records (RFC 8555 section
+ * 7.1.1, `caaIdentities`), an empty list if it publishes none, or `undefined` if it does not answer.
+ */
+export async function checkCa(check: Check, settings: CaSettings): Promise<readonly string[] | undefined> {
   let identities: readonly string[] | undefined
-  const reached = await check('CA', async () => {
+  const finding = await check('CA', async () => {
     const started = performance.now()
-    identities = await readDirectory(ca)
-    return ok(`${ca.url} answers, ${Math.round(performance.now() - started)} ms`)
+    identities = await readCaaIdentities(settings)
+    return ok(`${settings.url} answers, ${Math.round(performance.now() - started)} ms`)
   })
-  if (reached.status !== 'failed') await check('account', () => checkAccount(ca))
+  if (finding.status !== 'failed') await check('account', () => checkAccount(settings))
   return identities
 }
 
-const bounded = <T>(work: (signal: AbortSignal) => Promise<T>) =>
-  withDeadline(work, {
+const withTimeout = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
+  withDeadline(operation, {
     ms: requestMs,
     clock: systemClock,
     error: () => new DeadlineError('the CA took too long to answer: try again'),
   })
 
-async function readDirectory({ url, ca }: Ca): Promise<readonly string[]> {
+async function readCaaIdentities({ url, ca }: CaSettings): Promise<readonly string[]> {
   const http = new AcmeHttp(url, systemClock, ca)
   try {
-    const { data } = await bounded((signal) => http.get(url, signal))
+    const { data } = await withTimeout((signal) => http.get(url, signal))
     const { meta } = data as { meta?: { caaIdentities?: unknown } }
     const identities = meta?.caaIdentities
     return Array.isArray(identities) ? identities.filter((name) => typeof name === 'string') : []
@@ -53,16 +58,19 @@ async function readDirectory({ url, ca }: Ca): Promise<readonly string[]> {
   }
 }
 
-async function checkAccount({ url, ca, layout, store }: Ca) {
-  const stored =
-    (await store.get(layout.accountKey).then((data) => data && { data, key: layout.accountKey })) ??
-    (await store.get(layout.legacyAccountKey).then((data) => data && { data, key: layout.legacyAccountKey }))
+async function checkAccount({ url, ca, layout, store }: CaSettings): Promise<Finding> {
+  const read = (key: string) => store.get(key).then((data) => data && { data, key })
+  const stored = (await read(layout.accountKey)) ?? (await read(layout.legacyAccountKey))
   if (!stored) return ok('none yet: the first order makes one')
   if (isEncrypted(stored.data)) return ok(`its key, ${stored.key}, is encrypted: only servers can use it`)
-  const settings = { termsOfServiceAgreed: true as const, directoryUrl: url, ...(ca && { ca }) }
-  const account = new AcmeAccount(settings, async () => Buffer.from(stored.data).toString(), systemClock)
+  const accountOptions = { termsOfServiceAgreed: true as const, directoryUrl: url, ...(ca && { ca }) }
+  const account = new AcmeAccount(
+    accountOptions,
+    async () => Buffer.from(stored.data).toString(),
+    systemClock,
+  )
   try {
-    return ok(`${await bounded((signal) => account.find(signal))}, its key is ${stored.key}`)
+    return ok(`${await withTimeout((signal) => account.find(signal))}, its key is ${stored.key}`)
   } catch (thrown) {
     if (!(thrown instanceof IssuanceError)) {
       if (thrown instanceof DeadlineError) throw thrown

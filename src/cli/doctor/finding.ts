@@ -1,4 +1,4 @@
-/** What a check found; a warning or a failure says what to do. */
+/** The result of a check. The text of a warning or failure says what to do. */
 export interface Finding {
   readonly status: 'ok' | 'warning' | 'failed'
   readonly text: string
@@ -8,5 +8,5 @@ export const ok = (text: string): Finding => ({ status: 'ok', text })
 export const warning = (text: string): Finding => ({ status: 'warning', text })
 export const failed = (text: string): Finding => ({ status: 'failed', text })
 
-/** Makes a check and shows what it found; what it throws is a failure. */
-export type Check = (name: string, work: () => Promise<Finding>) => Promise<Finding>
+/** Runs a check and prints its finding. An error that `run` throws becomes a failure. */
+export type Check = (name: string, run: () => Promise<Finding>) => Promise<Finding>

@@ -1,96 +1,99 @@
 import { clockSkewMs } from '../../util/clock.js'
 import { StoreError } from '../../util/errors.js'
-import { messageOf } from '../console/error-message.js'
-import type { AnonymousAnswer, Connection } from '../container/connection.js'
-import { newScratch } from '../container/probe-keys.js'
+import { formatError } from '../console/error-message.js'
+import type { AnonymousResponse, Connection } from '../container/connection.js'
+import { newProbeKey } from '../container/probe-keys.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
-/** Handshakes that miss memory wait for reads, orders for all the rest. */
+/** A slower store is a warning: uncached handshakes wait for reads, and orders for all other operations. */
 const slowMs = 1_000
-const skewMs = 30_000
+/** A larger clock error is a warning; one above `clockSkewMs` is a failure. */
+const clockWarningMs = 30_000
 
 /**
- * Each permission, tried on a blob that is there for nothing else, whichever others there are. False if challenge answers
- * can't be written.
+ * Checks the clock, anonymous access and each permission, with a blob written for this purpose. A missing permission does
+ * not stop the checks of the others. Returns whether challenge answers can be written.
  */
 export async function checkStore(check: Check, connection: Connection): Promise<boolean> {
   const { store, containerName } = connection
-  const scratch = newScratch()
-  const value = Buffer.from(scratch)
-  let anonymous: AnonymousAnswer | undefined
+  const key = newProbeKey()
+  const value = Buffer.from(key)
+  let anonymous: AnonymousResponse | undefined
   await check('clock', async () => {
-    const asked = Date.now()
-    anonymous = await connection.readAnonymously(scratch)
-    return clockFinding(asked, anonymous.date, Date.now())
+    const sentAt = Date.now()
+    anonymous = await connection.readAnonymously(key)
+    return clockFinding(sentAt, anonymous.date, Date.now())
   })
-  let isForbidden = false
-  const entered = await check('container', () =>
+  let isReadForbidden = false
+  const containerFinding = await check('container', () =>
     timed(async () => {
-      const present = await store.get(scratch).catch((thrown: unknown) => {
-        isForbidden = lacksPermission(thrown)
+      const data = await store.get(key).catch((thrown: unknown) => {
+        isReadForbidden = lacksPermission(thrown)
         throw thrown
       })
-      if (present) throw new Error('a blob that nobody can have written is there')
+      if (data) throw new Error('a blob that nobody can have written is there')
       return `${containerName} answers, a key that is not there`
     }),
   )
-  if (entered.status === 'failed' && !isForbidden) return false
-  if (anonymous) await check('private', async () => privateFinding(anonymous as AnonymousAnswer))
-  let isThere = false
+  if (containerFinding.status === 'failed' && !isReadForbidden) return false
+  if (anonymous) await check('private', async () => privateFinding(anonymous as AnonymousResponse))
+  let mayExist = false
   try {
-    const written = await check('write', () =>
+    const writeFinding = await check('write', () =>
       timed(async () => {
-        isThere = true
-        await store.put(scratch, value)
+        mayExist = true
+        await store.put(key, value)
         return 'a blob was written'
       }),
     )
-    if (written.status !== 'failed' && !isForbidden) {
+    const canWrite = writeFinding.status !== 'failed'
+    if (canWrite && !isReadForbidden) {
       await check('read', () =>
         timed(async () => {
-          const data = await store.get(scratch)
+          const data = await store.get(key)
           if (!data || Buffer.compare(data, value) !== 0)
             throw new Error('a blob comes back as something else')
           return 'it comes back as written'
         }),
       )
     }
-    await check('lock', () => timed(() => tryLock(connection, scratch)))
-    const stays = written.status === 'failed' ? '' : `; ${scratch} stays until clean removes it`
+    await check('lock', () => timed(() => checkLock(connection, key)))
+    const leftoverNote = canWrite ? `; ${key} stays until clean removes it` : ''
     await check('delete', async () => {
       const finding = await timed(async () => {
-        await store.delete(scratch)
+        await store.delete(key)
         return 'the blob was deleted'
-      }).catch((thrown: unknown) => failed(`${messageOf(thrown)}${stays}`))
-      isThere = false
+      }).catch((thrown: unknown) => failed(`${formatError(thrown)}${leftoverNote}`))
+      mayExist = false
       return finding
     })
     await check('list', () => checkList(connection))
-    return written.status !== 'failed'
+    return canWrite
   } finally {
-    // Stopped in between.
-    if (isThere) await store.delete(scratch)
+    // The user stopped the command before the delete check.
+    if (mayExist) await store.delete(key)
   }
 }
 
 const lacksPermission = (thrown: unknown): boolean =>
   thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION'
 
-async function timed(work: () => Promise<string>): Promise<Finding> {
-  const started = performance.now()
-  const text = await work()
-  const ms = Math.round(performance.now() - started)
-  const shown = `${text}, ${ms} ms`
+/** Runs an operation that resolves with a description; adds its duration, and warns if it is slow. */
+async function timed(operation: () => Promise<string>): Promise<Finding> {
+  const startedAt = performance.now()
+  const description = await operation()
+  const ms = Math.round(performance.now() - startedAt)
+  const text = `${description}, ${ms} ms`
   return ms > slowMs
-    ? warning(`${shown}: servers wait as long for this store; choose a region nearer to them`)
-    : ok(shown)
+    ? warning(`${text}: servers wait as long for this store; choose a region nearer to them`)
+    : ok(text)
 }
 
-async function tryLock({ store }: Connection, scratch: string): Promise<string> {
-  const lock = await store.tryLock(scratch)
+async function checkLock({ store }: Connection, key: string): Promise<string> {
+  const lock = await store.tryLock(key)
   if (!lock) throw new Error('somebody else holds the lock of a new blob: try again')
   try {
-    if (await store.tryLock(scratch))
+    if (await store.tryLock(key))
       throw new Error('a lock was given twice: this service has no working leases')
   } finally {
     await lock.release()
@@ -112,18 +115,27 @@ async function checkList({ store }: Connection): Promise<Finding> {
   }
 }
 
-function clockFinding(asked: number, date: number, answered: number): Finding {
+/**
+ * Compares this machine's clock with the service's.
+ * @param sentAt when the request was sent, in milliseconds since the epoch, by this machine's clock
+ * @param date the response's `Date` header in milliseconds since the epoch; its resolution is one second
+ * @param receivedAt when the response arrived, by this machine's clock
+ */
+function clockFinding(sentAt: number, date: number, receivedAt: number): Finding {
   if (Number.isNaN(date)) return warning('the service does not say what time it has')
-  // It was read between the two, and has whole seconds.
-  const ahead = asked > date + 1_000 ? asked - date - 1_000 : answered < date ? answered - date : 0
-  const seconds = Math.round(Math.abs(ahead) / 1_000)
-  if (Math.abs(ahead) <= skewMs) return ok(`within ${Math.max(seconds, 1)} s of the service’s`)
-  const text = `${seconds} s ${ahead > 0 ? 'ahead of' : 'behind'} the service’s: synchronise this machine’s clock (NTP)`
-  return Math.abs(ahead) > clockSkewMs ? failed(text) : warning(text)
+  // The service read its clock between `sentAt` and `receivedAt`, so only a difference outside that range is certain.
+  const aheadMs = sentAt > date + 1_000 ? sentAt - date - 1_000 : receivedAt < date ? receivedAt - date : 0
+  const seconds = Math.round(Math.abs(aheadMs) / 1_000)
+  if (Math.abs(aheadMs) <= clockWarningMs) return ok(`within ${Math.max(seconds, 1)} s of the service’s`)
+  const text = `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service’s: synchronise this machine’s clock (NTP)`
+  return Math.abs(aheadMs) > clockSkewMs ? failed(text) : warning(text)
 }
 
-/** As AzureBlobCertCache.connect has it: those who may not read are not told that there is no such blob. */
-function privateFinding({ status, code }: AnonymousAnswer): Finding {
+/**
+ * Judges an anonymous read of a blob that does not exist, as AzureBlobCertCache.connect does. The service answers
+ * `BlobNotFound` only if anonymous reads are allowed.
+ */
+function privateFinding({ status, code }: AnonymousResponse): Finding {
   if (status < 300 || code === 'BlobNotFound') {
     return failed(
       'anybody can read the private keys in this container: set its anonymous access level to private now, and replace the certificates',

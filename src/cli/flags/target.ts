@@ -1,29 +1,38 @@
 import { normalizeHost } from '../../certificates/hostname.js'
 import type { KeyType, StorageLayout } from '../../certificates/storage-layout.js'
-import { type Flags, type Given, printable, UsageError } from '../console/arguments.js'
-import { caFlags, connectionFlags, layoutOf } from '../container/connection.js'
+import type { Flags, ParsedArguments } from '../console/arguments.js'
+import { UsageError } from '../console/errors.js'
+import { replaceControlCharacters } from '../console/format.js'
+import { caFlags, selectLayout } from './ca.js'
+import { connectionFlags } from './connection.js'
 
-/** Of the commands about one certificate. */
+/** The flags of commands about one certificate. */
 export const targetFlags: Flags = {
   ...connectionFlags,
   ...caFlags,
   rsa: { help: 'the host’s RSA certificate, stored as HOST+rsa, in place of the ECDSA one' },
 }
 
+/** The certificate that a command is about. */
 export interface Target {
   readonly host: string
   readonly keyType: KeyType
   readonly layout: StorageLayout
 }
 
-export function targetOf(given: Given): Target {
-  const keyType = given.flags.rsa === true ? 'rsa-2048' : 'ecdsa-p256'
-  return { host: hostOf(given), keyType, layout: layoutOf(given, keyType) }
+/** @throws {UsageError} for an invalid host, URL or prefix */
+export function parseTarget(args: ParsedArguments): Target {
+  const keyType = args.flags.rsa === true ? 'rsa-2048' : 'ecdsa-p256'
+  return { host: parseHost(args), keyType, layout: selectLayout(args, keyType) }
 }
 
-/** The first operand, as certificates and keys have it. */
-export function hostOf({ operands: [name = ''] }: Given): string {
-  const host = normalizeHost(name)
+/**
+ * Returns the first operand, normalised as in certificates and keys.
+ * @throws {UsageError} unless it is a DNS name that a public CA issues for
+ */
+export function parseHost({ operands: [operand = ''] }: ParsedArguments): string {
+  const host = normalizeHost(operand)
   if (host !== undefined) return host
-  throw new UsageError(`${printable(name.slice(0, 80))} is no DNS name that a CA would issue for`)
+  const shown = replaceControlCharacters(operand.slice(0, 80))
+  throw new UsageError(`${shown} is no DNS name that a CA would issue for`)
 }

@@ -1,67 +1,69 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CommandError } from '../console/arguments.js'
-import { fileError } from '../console/files.js'
+import { CommandError } from '../console/errors.js'
+import { toFileError } from '../console/files.js'
 import { classifyEntry } from '../container/entries.js'
 
-/** What a source has: a private key with its chain, or the key of an ACME account. */
-export type Found = { readonly from: string } & (
-  | { readonly pem: string }
+/** A key and its chain, or an account key, read from a file or folder called `source`. */
+export type ImportItem = { readonly source: string } & (
+  | {
+      /** A private key and its chain. */
+      readonly pem: string
+    }
   | { readonly accountKey: string }
-  /** Why it could not be read. */
-  | { readonly unreadable: string }
+  | {
+      /** Why the files cannot be read. */
+      readonly readError: string
+    }
 )
 
-/** The files of Go's `autocert.DirCache` are called as the keys of its cache, so as ours. */
-export async function* fromAutocert(folder: string): AsyncGenerator<Found> {
-  const listed = (await list(folder)).filter((file) => file.isFile())
-  for (const { name } of listed) {
-    const { kind } = classifyEntry({ name, size: 0, modified: new Date(0) }).meaning
-    if (kind === 'account key') yield { from: name, accountKey: await read(join(folder, name)) }
-    if (kind === 'certificate') yield { from: name, pem: await read(join(folder, name)) }
+/** Reads the folder of Go's `autocert.DirCache`. Its file names are autocert's cache keys, which this library shares. */
+export async function* readAutocertFolder(folder: string): AsyncGenerator<ImportItem> {
+  const files = (await listFolder(folder)).filter((entry) => entry.isFile())
+  for (const { name } of files) {
+    const { kind } = classifyEntry({ name, size: 0, modified: new Date(0) }).content
+    if (kind === 'account key') yield { source: name, accountKey: await readText(join(folder, name)) }
+    if (kind === 'certificate') yield { source: name, pem: await readText(join(folder, name)) }
   }
 }
 
-/** A folder for each certificate, which certbot calls its lineage; beside them there is a README. */
-export async function* fromCertbot(folder: string): AsyncGenerator<Found> {
-  for (const { name } of (await list(folder)).filter((entry) => entry.isDirectory())) {
-    const file = (called: string) => join(folder, name, called)
-    // One that is incomplete, as certbot leaves them behind, keeps no others back.
-    const found = await pair(file('privkey.pem'), file('fullchain.pem')).then(
-      (pem) => ({ pem }),
-      whyUnreadable,
-    )
-    yield { from: name, ...found }
+/** Reads certbot's `live` folder, which has one subfolder per certificate. */
+export async function* readCertbotFolder(folder: string): AsyncGenerator<ImportItem> {
+  for (const { name } of (await listFolder(folder)).filter((entry) => entry.isDirectory())) {
+    const keyFile = join(folder, name, 'privkey.pem')
+    const chainFile = join(folder, name, 'fullchain.pem')
+    // Certbot may leave incomplete subfolders. They must not prevent the import of the others.
+    const content = await readKeyAndChain(keyFile, chainFile).then((pem) => ({ pem }), toReadError)
+    yield { source: name, ...content }
   }
 }
 
-export async function* fromFiles(keyFile: string, chainFile: string): AsyncGenerator<Found> {
-  yield { from: chainFile, pem: await pair(keyFile, chainFile) }
+export async function* readKeyAndChainFiles(keyFile: string, chainFile: string): AsyncGenerator<ImportItem> {
+  yield { source: chainFile, pem: await readKeyAndChain(keyFile, chainFile) }
 }
 
-function whyUnreadable(thrown: unknown): { unreadable: string } {
-  if (thrown instanceof CommandError) return { unreadable: thrown.message }
+function toReadError(thrown: unknown): { readError: string } {
+  if (thrown instanceof CommandError) return { readError: thrown.message }
   throw thrown
 }
 
-/** The first key of the one file and the certificates of the other. */
-async function pair(keyFile: string, chainFile: string): Promise<string> {
-  return `${(await read(keyFile)).trimEnd()}\n${await read(chainFile)}`
+async function readKeyAndChain(keyFile: string, chainFile: string): Promise<string> {
+  return `${(await readText(keyFile)).trimEnd()}\n${await readText(chainFile)}`
 }
 
-async function list(folder: string) {
+async function listFolder(folder: string) {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
   } catch (thrown) {
-    throw fileError(thrown, 'read', folder)
+    throw toFileError(thrown, 'read', folder)
   }
 }
 
-async function read(file: string): Promise<string> {
+async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'latin1')
   } catch (thrown) {
-    throw fileError(thrown, 'read', file)
+    throw toFileError(thrown, 'read', file)
   }
 }

@@ -1,0 +1,16 @@
+/** Maps items with up to `concurrency` calls of `map` at once. Yields the results in the order of the items. */
+export async function* mapInOrder<T, R>(
+  items: AsyncIterable<T>,
+  concurrency: number,
+  map: (item: T) => Promise<R>,
+): AsyncGenerator<R, void, undefined> {
+  const pending: Promise<R>[] = []
+  for await (const item of items) {
+    const result = map(item)
+    // Awaited only in turn: until then, a rejection must not count as unhandled.
+    result.catch(() => undefined)
+    pending.push(result)
+    if (pending.length >= concurrency) yield await (pending.shift() as Promise<R>)
+  }
+  for (const result of pending) yield await result
+}
