@@ -15,12 +15,12 @@ await benchScheduler()
 
 async function benchScheduler() {
   const child = fork(new URL('scheduler.js', import.meta.url), { execArgv: ['--expose-gc'] })
-  const [{ share, reads, schedule, kept }] = await once(child, 'message')
+  const [{ cpuShare, readsPerSecond, scheduleBytes, keptHostBytes }] = await once(child, 'message')
   await once(child, 'exit')
   console.log('10,000 certificates in memory, kept, without handshakes, over 8 hours of virtual time')
-  console.log(`  CPU: ${(100 * share).toFixed(3)} % of one core (at most 1), the store's client apart`)
-  console.log(`  reads of the store: ${reads.toFixed(2)} a second`)
+  console.log(`  CPU: ${(100 * cpuShare).toFixed(3)} % of one core (at most 1), the store's client apart`)
+  console.log(`  reads of the store: ${readsPerSecond.toFixed(2)} a second`)
   console.log(
-    `  memory of the scheduler: ${schedule.toFixed(0)} bytes per host, ${kept.toFixed(0)} more for a kept one (at most 200)`,
+    `  memory of the scheduler: ${scheduleBytes.toFixed(0)} bytes per host, ${keptHostBytes.toFixed(0)} more for a kept one (at most 200)`,
   )
 }

@@ -1,4 +1,4 @@
-// The test CA in a process of its own, for benchmarks.
+// Runs the test CA in a child process, so that its CPU time is not measured.
 import { TestCa } from '#testing'
 
 process.once('message', async (/** @type {{ tlsPort: number }} */ { tlsPort }) => {

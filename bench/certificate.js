@@ -1,7 +1,7 @@
 import { KeyObject, webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 
-/** A P-256 key and self-signed certificate for a host, PEM. @param {string} host */
+/** Creates a P-256 key and a self-signed certificate, both PEM. @param {string} host */
 export async function makeCertificate(host) {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])

@@ -1,13 +1,13 @@
-// Makes full TLS 1.3 handshakes when told to, in a process of its own.
+// Performs full TLS 1.3 handshakes, eight at once, in a child process. Each message requests a number of handshakes.
 import { once } from 'node:events'
 import { connect } from 'node:tls'
 
 process.on(
   'message',
   async (/** @type {{ port: number, host: string, count: number }} */ { port, host, count }) => {
-    let left = count
-    const work = async () => {
-      while (left-- > 0) {
+    let remaining = count
+    const worker = async () => {
+      while (remaining-- > 0) {
         const socket = connect({
           host: '127.0.0.1',
           port,
@@ -21,7 +21,7 @@ process.on(
         await once(socket, 'close')
       }
     }
-    await Promise.all(Array.from({ length: 8 }, work))
+    await Promise.all(Array.from({ length: 8 }, worker))
     process.send?.('done')
   },
 )

@@ -1,4 +1,5 @@
-// Warm full TLS 1.3 handshakes: our callbacks against the least that callbacks could do, and against none.
+// Measures full TLS 1.3 handshakes with a cached certificate. Compares the manager's callbacks with minimal callbacks and
+// with a server that has none.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import https from 'node:https'
@@ -9,16 +10,16 @@ import { makeCertificate } from './certificate.js'
 import { median, quartiles } from './measure.js'
 
 const host = 'bench.example.com'
-const slice = 200
+const handshakesPerRound = 200
 const rounds = 32
-const warmUp = 1_000
+const warmUpHandshakes = 1_000
 
 export async function benchHandshakes() {
   const { key, cert } = await makeCertificate(host)
-  let requests = 0
+  let storeRequests = 0
   const store = {
     async get() {
-      requests += 1
+      storeRequests += 1
       return Buffer.from(key + cert)
     },
     async put() {},
@@ -35,14 +36,14 @@ export async function benchHandshakes() {
   const servers = {
     manager: https.createServer(manager.tlsOptions()),
     minimal: https.createServer(minimal),
-    // The same again: what the ratio of two equal servers is on this machine.
+    // A second copy: the ratio of two equal servers is the noise of this machine.
     again: https.createServer(minimal),
     static: https.createServer({ key, cert }),
   }
   const ports = Object.fromEntries(
     await Promise.all(
       Object.entries(servers).map(async ([name, server]) => {
-        // Clients hang up at once, on purpose.
+        // The client closes each connection right after the handshake.
         server.on('tlsClientError', () => undefined)
         server.listen(0, '127.0.0.1')
         await once(server, 'listening')
@@ -53,44 +54,48 @@ export async function benchHandshakes() {
   const client = fork(fileURLToPath(new URL('client.js', import.meta.url)))
 
   const run = async (/** @type {string} */ name, /** @type {number} */ count) => {
-    const cpu = process.cpuUsage()
-    const started = performance.now()
+    const cpuBefore = process.cpuUsage()
+    const startedAt = performance.now()
     client.send({ port: ports[name], host, count })
     await once(client, 'message')
-    const wall = performance.now() - started
-    const { user, system } = process.cpuUsage(cpu)
-    return { cpu: (user + system) / count, rate: (count / wall) * 1000 }
+    const wallMs = performance.now() - startedAt
+    const { user, system } = process.cpuUsage(cpuBefore)
+    return { cpu: (user + system) / count, rate: (count / wallMs) * 1000 }
   }
 
   const names = /** @type {const} */ (['manager', 'minimal', 'again', 'static'])
-  for (const name of names) await run(name, warmUp)
+  for (const name of names) await run(name, warmUpHandshakes)
   /** @type {Record<string, { cpu: number, rate: number }[]>} */
   const results = { manager: [], minimal: [], again: [], static: [] }
   for (let round = 0; round < rounds; round++) {
-    // Each in turn is first, so that none has the advantage of its place.
+    // A different server goes first in each round, so that the order favours none.
     for (let i = 0; i < names.length; i++) {
       const name = /** @type {string} */ (names[(round + i) % names.length])
-      results[name]?.push(await run(name, slice))
+      results[name]?.push(await run(name, handshakesPerRound))
     }
   }
   client.disconnect()
   for (const server of Object.values(servers)) server.close()
   await manager.close()
 
-  /** Of each round by itself: what slows the machine down slows both. */
-  const ratio = (/** @type {string} */ of, /** @type {string} */ to, /** @type {'cpu' | 'rate'} */ unit) => {
-    const all = (results[of] ?? []).map(
-      (mine, round) => mine[unit] / (results[to]?.[round]?.[unit] ?? Number.NaN),
+  /** Compares two servers round by round: whatever slows the machine down slows both. */
+  const ratio = (
+    /** @type {string} */ name,
+    /** @type {string} */ baseline,
+    /** @type {'cpu' | 'rate'} */ metric,
+  ) => {
+    const ratios = (results[name] ?? []).map(
+      (result, round) => result[metric] / (results[baseline]?.[round]?.[metric] ?? Number.NaN),
     )
-    return `${median(all).toFixed(3)} (quartiles ${quartiles(all)})`
+    return `${median(ratios).toFixed(3)} (quartiles ${quartiles(ratios)})`
   }
   console.log(
-    `Warm full TLS 1.3 handshakes, ${rounds} rounds of ${slice} each in alternation, client in another process`,
+    `Warm full TLS 1.3 handshakes, ${rounds} rounds of ${handshakesPerRound} each in alternation, client in another process`,
   )
   for (const name of names) {
-    const all = results[name] ?? []
-    const cpu = median(all.map((result) => result.cpu))
-    const rate = median(all.map((result) => result.rate))
+    const serverResults = results[name] ?? []
+    const cpu = median(serverResults.map((result) => result.cpu))
+    const rate = median(serverResults.map((result) => result.rate))
     console.log(
       `  ${name.padEnd(8)} ${cpu.toFixed(0)} µs server CPU per handshake, ${rate.toFixed(0)} handshakes/s`,
     )
@@ -100,5 +105,5 @@ export async function benchHandshakes() {
   console.log(`  CPU, manager / static:  ${ratio('manager', 'static', 'cpu')}`)
   console.log(`  rate, manager / minimal: ${ratio('manager', 'minimal', 'rate')}`)
   console.log(`  rate, manager / static:  ${ratio('manager', 'static', 'rate')}`)
-  console.log(`  store requests during all of it: ${requests - 1} (0)`)
+  console.log(`  store requests during all of it: ${storeRequests - 1} (0)`)
 }

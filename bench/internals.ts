@@ -1,4 +1,4 @@
-/** What the package does not export. */
+// Internal modules that the benchmarks measure.
 
 export { RenewalSchedule } from '../src/certificates/renewal-schedule.js'
 export { composeManager } from '../src/manager/compose.js'

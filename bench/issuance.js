@@ -1,4 +1,4 @@
-// From the first handshake for a host to its certificate, with the test CA in another process.
+// Measures the time from the first handshake for a host to its certificate, with the test CA in another process.
 import { fork } from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
@@ -10,15 +10,15 @@ import { median } from './measure.js'
 
 const orders = 15
 
-/** Milliseconds during which a request to the CA was under way. */
-let waited = 0
-let pending = 0
-let since = 0
+/** The time in which at least one request to the CA was pending. */
+let caMs = 0
+let pendingRequests = 0
+let pendingSince = 0
 subscribe('http.client.request.start', () => {
-  if (pending++ === 0) since = performance.now()
+  if (pendingRequests++ === 0) pendingSince = performance.now()
 })
 subscribe('http.client.response.finish', () => {
-  if (--pending === 0) waited += performance.now() - since
+  if (--pendingRequests === 0) caMs += performance.now() - pendingSince
 })
 
 export async function benchIssuance() {
@@ -29,7 +29,7 @@ export async function benchIssuance() {
     put: async (/** @type {string} */ key, /** @type {Uint8Array} */ data) => void values.set(key, data),
     delete: async (/** @type {string} */ key) => void values.delete(key),
   }
-  // The server listens first, for the CA has to know its port, and the manager has to know the CA.
+  // The CA needs the server's port, and the manager needs the CA's URL, so the server listens before both exist.
   const server = https.createServer({
     SNICallback(name, callback) {
       options.SNICallback.call(this, name, callback)
@@ -53,29 +53,29 @@ export async function benchIssuance() {
   })
   const options = manager.tlsOptions()
 
-  const order = async (/** @type {string} */ host) => {
-    waited = 0
-    const started = performance.now()
+  const measureOrder = async (/** @type {string} */ host) => {
+    caMs = 0
+    const startedAt = performance.now()
     const socket = connect({ host: '127.0.0.1', port, servername: host, rejectUnauthorized: false })
     await once(socket, 'secureConnect')
-    const total = performance.now() - started
+    const totalMs = performance.now() - startedAt
     socket.destroy()
-    return { total, own: total - waited }
+    return { totalMs, ownMs: totalMs - caMs }
   }
-  const first = await order('first.example.com')
-  const later = []
-  for (let i = 0; i < orders; i++) later.push(await order(`h${i}.example.com`))
+  const first = await measureOrder('first.example.com')
+  const laterOrders = []
+  for (let i = 0; i < orders; i++) laterOrders.push(await measureOrder(`h${i}.example.com`))
   child.disconnect()
   server.close()
   await manager.close()
 
-  const total = median(later.map((result) => result.total))
-  const own = median(later.map((result) => result.own))
+  const totalMs = median(laterOrders.map((order) => order.totalMs))
+  const ownMs = median(laterOrders.map((order) => order.ownMs))
   console.log('From the first handshake of a host to its certificate, test CA in another process')
   console.log(
-    `  the process's first order (loads acme-client, makes the account): ${first.total.toFixed(0)} ms, CA requests taken off ${first.own.toFixed(0)} ms`,
+    `  the process's first order (loads acme-client, makes the account): ${first.totalMs.toFixed(0)} ms, CA requests taken off ${first.ownMs.toFixed(0)} ms`,
   )
   console.log(
-    `  later orders, median of ${orders}: ${total.toFixed(0)} ms, CA requests taken off ${own.toFixed(0)} ms (at most 150)`,
+    `  later orders, median of ${orders}: ${totalMs.toFixed(0)} ms, CA requests taken off ${ownMs.toFixed(0)} ms (at most 150)`,
   )
 }

@@ -6,9 +6,10 @@ export function median(values) {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** The spread beside a median: from the lower to the upper quartile. @param {number[]} values */
+/** Formats the lower and the upper quartile. @param {number[]} values */
 export function quartiles(values) {
   const sorted = [...values].sort((a, b) => a - b)
-  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN
-  return `${at(0.25).toFixed(3)}–${at(0.75).toFixed(3)}`
+  const quantile = (/** @type {number} */ fraction) =>
+    sorted[Math.round(fraction * (sorted.length - 1))] ?? Number.NaN
+  return `${quantile(0.25).toFixed(3)}–${quantile(0.75).toFixed(3)}`
 }

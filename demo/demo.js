@@ -1,6 +1,6 @@
-// Three server processes, one container, one CA: who gets which certificate from where.
-//   npm run demo             stays up, to be tried with curl
-//   npm run demo -- --once   ends, with status 0 only if every claim held
+// Three server processes share one container and one CA. Shows where each server gets its certificates from.
+//   npm run demo             keeps running, to try it with curl
+//   npm run demo -- --once   ends, with exit code 0 only if every claim holds
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,37 +13,37 @@ import { startBalancer, startServer } from './fleet.js'
 
 const { values: options } = parseArgs({ options: { once: { type: 'boolean', default: false } } })
 const hosts = ['shop.example.com', 'blog.example.com', 'news.example.com']
-const outsider = 'evil.example.com'
+const disallowedHost = 'evil.example.com'
 
 /** @type {(() => Promise<unknown>)[]} */
 const cleanUps = []
 /** @type {{ host: string, server: string, from: string, ms: number }[]} */
 const rows = []
-let broken = 0
+let brokenClaims = 0
 
 /** @type {Record<string, string>} */
-const story = {
+const descriptions = {
   acme: 'memory miss, store miss, ordered from the CA',
   store: 'memory miss, store hit',
   memory: 'memory hit',
   refused: 'refused by the policy',
 }
 
-function claim(/** @type {boolean} */ held, /** @type {string} */ what) {
-  if (!held) broken += 1
-  console.log(`${held ? paint('green', '  ✓') : paint('red', '  ✗')} ${what}`)
+function claim(/** @type {boolean} */ holds, /** @type {string} */ text) {
+  if (!holds) brokenClaims += 1
+  console.log(`${holds ? paint('green', '  ✓') : paint('red', '  ✗')} ${text}`)
 }
 
 const paint = (/** @type {any} */ style, /** @type {string} */ text) =>
   process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
 
 const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
-let status = 1
+let exitCode = 1
 try {
-  status = await Promise.race([run(), interrupted.then(() => 130)])
+  exitCode = await Promise.race([run(), interrupted.then(() => 130)])
 } finally {
   for (const cleanUp of cleanUps.reverse()) await cleanUp()
-  process.exit(status)
+  process.exit(exitCode)
 }
 
 async function run() {
@@ -60,7 +60,7 @@ async function run() {
   const https = await startBalancer(() => servers.map(({ tlsPort }) => tlsPort))
   cleanUps.push(http.close, https.close)
 
-  // The CA validates through the load balancers, as a real one would: any server may be asked.
+  // The CA validates through the load balancers, so any server may receive its request.
   const ca = await TestCa.start({ httpPort: http.port, tlsPort: https.port })
   cleanUps.push(() => ca.close())
   const root = join(folder, 'root.pem')
@@ -87,79 +87,80 @@ async function run() {
     return server
   }
   for (const number of [1, 2, 3]) await start(number)
-  const [one, two, three] = /** @type {[typeof servers[0], typeof servers[0], typeof servers[0]]} */ (servers)
+  const [server1, server2, server3] =
+    /** @type {[typeof servers[0], typeof servers[0], typeof servers[0]]} */ (servers)
 
-  const ask = async (
-    /** @type {typeof one} */ server,
+  const request = async (
+    /** @type {typeof server1} */ server,
     /** @type {string} */ host,
     /** @type {string} */ expected,
   ) => {
-    const started = performance.now()
+    const startedAt = performance.now()
     const serialNumber = await handshake(server.tlsPort, host, ca.rootCertificate)
-    const ms = performance.now() - started
-    const { served, failed } = await server.outcome()
+    const ms = performance.now() - startedAt
+    const { served, failed } = await server.nextOutcome()
     const from = served ? served.source : failed ? `failed, ${failed}` : 'refused'
     rows.push({ host, server: server.name, from, ms })
-    claim(from === expected, `${host} at ${server.name}: ${story[from] ?? from}, ${ms.toFixed(1)} ms`)
+    claim(from === expected, `${host} at ${server.name}: ${descriptions[from] ?? from}, ${ms.toFixed(1)} ms`)
     return serialNumber
   }
 
   const [shop, blog, news] = /** @type {[string, string, string]} */ (hosts)
   console.log('\nThe first request orders, for all servers:')
-  const serial = await ask(one, shop, 'acme')
-  const serials = [await ask(two, shop, 'store'), await ask(three, shop, 'store')]
+  const serial = await request(server1, shop, 'acme')
+  const serials = [await request(server2, shop, 'store'), await request(server3, shop, 'store')]
   claim(
     serials.every((other) => other === serial) && serial !== undefined,
     `all three serve certificate ${serial}`,
   )
   console.log('\nAgain:')
-  for (const server of [one, two, three]) await ask(server, shop, 'memory')
+  for (const server of [server1, server2, server3]) await request(server, shop, 'memory')
   console.log('\nAnother host, first at another server:')
-  await ask(two, blog, 'acme')
-  await ask(three, blog, 'store')
+  await request(server2, blog, 'acme')
+  await request(server3, blog, 'store')
   console.log('\nServer 1 is killed and started again:')
-  await one.kill()
+  await server1.kill()
   const restarted = await start(1)
-  await ask(restarted, shop, 'store')
-  await ask(restarted, shop, 'memory')
+  await request(restarted, shop, 'store')
+  await request(restarted, shop, 'memory')
   console.log('\nThree cold servers, 50 handshakes each at once:')
-  const before = ca.counts.orders
-  const storm = servers.flatMap(({ tlsPort }) =>
+  const ordersBefore = ca.counts.orders
+  const handshakes = servers.flatMap(({ tlsPort }) =>
     Array.from({ length: 50 }, () => handshake(tlsPort, news, ca.rootCertificate)),
   )
-  const serialNumbers = new Set(await Promise.all(storm))
-  for (const server of servers) for (let i = 0; i < 50; i++) await server.outcome()
-  const ordered = ca.counts.orders - before
+  const serialNumbers = new Set(await Promise.all(handshakes))
+  for (const server of servers) for (let i = 0; i < 50; i++) await server.nextOutcome()
+  const newOrders = ca.counts.orders - ordersBefore
   claim(
-    ordered === 1 && serialNumbers.size === 1 && !serialNumbers.has(undefined),
-    `${news}: ${storm.length} handshakes, ${serialNumbers.size} certificate, orders: ${ordered}`,
+    newOrders === 1 && serialNumbers.size === 1 && !serialNumbers.has(undefined),
+    `${news}: ${handshakes.length} handshakes, ${serialNumbers.size} certificate, orders: ${newOrders}`,
   )
   console.log('\nA host that the policy does not allow:')
-  await ask(restarted, outsider, 'refused')
+  await request(restarted, disallowedHost, 'refused')
 
   const { orders, accounts } = ca.counts
-  console.log(`\n${table()}\n`)
+  console.log(`\n${formatTable()}\n`)
   claim(orders === hosts.length, `orders at the CA: ${orders}, for ${hosts.length} hosts on 3 servers`)
   claim(accounts === 1, `accounts at the CA: ${accounts}`)
-  console.log(broken === 0 ? '\nEvery claim held.' : `\n${broken} claims did not hold.`)
-  if (options.once) return broken === 0 ? 0 : 1
+  console.log(brokenClaims === 0 ? '\nEvery claim held.' : `\n${brokenClaims} claims did not hold.`)
+  if (options.once) return brokenClaims === 0 ? 0 : 1
 
   console.log(
     `\nTry it:\n  curl --cacert ${root} --resolve ${shop}:${https.port}:127.0.0.1 https://${shop}:${https.port}/`,
   )
-  const at = `--container ${azure.containerName} --endpoint ${azure.endpoint}`
+  const flags = `--container ${azure.containerName} --endpoint ${azure.endpoint}`
   console.log(
     `\nThe command for the operator, with Azurite's account, which was made for this run:
   export AZURE_STORAGE_ACCOUNT=${azure.accountName} AZURE_STORAGE_KEY=${azure.accountKey}
-  node dist/cli/main.js ls ${at}
-  node dist/cli/main.js doctor ${at} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
+  node dist/cli/main.js ls ${flags}
+  node dist/cli/main.js doctor ${flags} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
   )
   console.log('\nCtrl+C ends it.')
   await interrupted
   return 0
 }
 
-/** One new TLS connection, checked as a browser would; the certificate's serial number, if there was one. */
+/** Opens a TLS connection and verifies the certificate. Resolves with its serial number; `undefined` on failure. */
 async function handshake(
   /** @type {number} */ port,
   /** @type {string} */ servername,
@@ -170,23 +171,23 @@ async function handshake(
     await once(socket, 'secureConnect')
     return socket.getPeerCertificate().serialNumber
   } catch {
-    return undefined // the server's own word for it follows
+    return undefined // The server reports the reason.
   } finally {
     socket.destroy()
   }
 }
 
-function table() {
+function formatTable() {
   const cells = [
     ['host', 'server', 'from', 'ms'],
     ...rows.map(({ host, server, from, ms }) => [host, server, from, ms.toFixed(1)]),
   ]
   const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => String(row[column]).length)))
-  const line = (/** @type {string[]} */ row) =>
+  const formatRow = (/** @type {string[]} */ row) =>
     row
       .map((cell, column) =>
         column === 3 ? cell.padStart(widths[3] ?? 0) : cell.padEnd(widths[column] ?? 0),
       )
       .join('  ')
-  return cells.map(line).join('\n')
+  return cells.map(formatRow).join('\n')
 }

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
  * @property {{ directoryUrl: string, ca: string }} acme
  */
 
-/** Starts a server process and waits until it listens. */
+/** Starts a server process. Resolves when it listens. */
 export async function startServer(/** @type {ServerSettings} */ settings) {
   const child = fork(fileURLToPath(new URL('server.js', import.meta.url)))
   /** @type {{ served?: { source: string }, refused?: object, failed?: string }[]} */
@@ -24,18 +24,18 @@ export async function startServer(/** @type {ServerSettings} */ settings) {
     wake()
   })
   child.send(settings)
-  const ended = once(child, 'exit').then(([code, signal]) => {
+  const exitedEarly = once(child, 'exit').then(([code, signal]) => {
     throw new Error(`${settings.name} ended with ${code ?? signal} before it listened`)
   })
-  const [{ listening }] = await Promise.race([once(child, 'message'), ended])
-  ended.catch(() => {})
+  const [{ listening }] = await Promise.race([once(child, 'message'), exitedEarly])
+  exitedEarly.catch(() => {})
   return {
     name: settings.name,
     pid: /** @type {number} */ (child.pid),
     tlsPort: /** @type {number} */ (listening.tlsPort),
     httpPort: /** @type {number} */ (listening.httpPort),
-    /** What the server made of a handshake: the one after those asked for before. */
-    async outcome() {
+    /** Waits for the outcome of the next handshake. Each call returns a later one. */
+    async nextOutcome() {
       while (outcomes.length === 0) {
         if (child.exitCode !== null || child.signalCode !== null)
           throw new Error(`${settings.name} has ended`)
@@ -55,13 +55,13 @@ export async function startServer(/** @type {ServerSettings} */ settings) {
   }
 }
 
-/** A TCP load balancer: each connection goes to the next of the ports that `targets` names at that time. */
-export async function startBalancer(/** @type {() => number[]} */ targets) {
-  let next = 0
+/** Starts a round-robin TCP load balancer. It calls `getPorts` for each connection. */
+export async function startBalancer(/** @type {() => number[]} */ getPorts) {
+  let connections = 0
   const sockets = new Set()
   const server = createServer((client) => {
-    const ports = targets()
-    const port = ports[next++ % ports.length]
+    const ports = getPorts()
+    const port = ports[connections++ % ports.length]
     if (port === undefined) return void client.destroy()
     const upstream = connect(port, '127.0.0.1')
     for (const [from, to] of /** @type {const} */ ([

@@ -1,9 +1,9 @@
-// One server of the fleet, as a program of its own. What a user writes is between the two lines.
+// One server of the fleet, in its own process. The code between the two lines is what a user writes.
 import http from 'node:http'
 import https from 'node:https'
 import { AzureBlobCertCache, CertManager } from 'acme-cert-cache'
 
-const tell = (/** @type {object} */ message) => process.send?.(message)
+const send = (/** @type {object} */ message) => process.send?.(message)
 
 process.on('disconnect', () => process.exit())
 process.once(
@@ -23,15 +23,15 @@ process.once(
     const httpServer = http.createServer(manager.httpHandler())
     // ---------------------------------------------------------------------------------------------------------
 
-    manager.on('served', (served) => tell({ served }))
-    manager.on('refused', (refused) => tell({ refused }))
-    manager.on('handshakeFailed', ({ host, error }) => tell({ failed: `${host}: ${error.message}` }))
+    manager.on('served', (served) => send({ served }))
+    manager.on('refused', (refused) => send({ refused }))
+    manager.on('handshakeFailed', ({ host, error }) => send({ failed: `${host}: ${error.message}` }))
     const port = (/** @type {http.Server} */ server) =>
       new Promise((resolve) => {
         server.listen(0, '127.0.0.1', () =>
           resolve(/** @type {import('node:net').AddressInfo} */ (server.address()).port),
         )
       })
-    tell({ listening: { tlsPort: await port(tlsServer), httpPort: await port(httpServer) } })
+    send({ listening: { tlsPort: await port(tlsServer), httpPort: await port(httpServer) } })
   },
 )
