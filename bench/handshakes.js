@@ -1,5 +1,5 @@
-// Measures full TLS 1.3 handshakes with a cached certificate. Compares the manager's callbacks with minimal callbacks and
-// with a server that has none.
+// Measures full TLS 1.3 handshakes with a cached certificate. Compares the manager's callbacks with minimal callbacks
+// and with a server that has none.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import https from 'node:https'

@@ -10,7 +10,7 @@ import { median } from './measure.js'
 
 const orders = 15
 
-/** The time in which at least one request to the CA was pending. */
+/** The time during which at least one request to the CA was pending, in ms. */
 let caMs = 0
 let pendingRequests = 0
 let pendingSince = 0
@@ -29,7 +29,7 @@ export async function benchIssuance() {
     put: async (/** @type {string} */ key, /** @type {Uint8Array} */ data) => void values.set(key, data),
     delete: async (/** @type {string} */ key) => void values.delete(key),
   }
-  // The CA needs the server's port, and the manager needs the CA's URL, so the server listens before both exist.
+  // The CA needs the server's port, and the manager needs the CA's URL, so the server listens before either is created.
   const server = https.createServer({
     SNICallback(name, callback) {
       options.SNICallback.call(this, name, callback)

@@ -1,5 +1,5 @@
-// Measures the CPU time, store reads and memory of 10,000 cached certificates that no handshake uses. bench.js runs it in
-// a child process with --expose-gc.
+// Measures the CPU time, store reads and memory of 10,000 cached certificates that no handshake uses. bench.js runs it
+// in a child process with --expose-gc.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -78,7 +78,10 @@ for (;;) {
 }
 const { user, system } = process.cpuUsage(cpuBefore)
 
-/** Returns the mean heap size in bytes of the values that `create` returns. @param {(index: number) => unknown} create */
+/**
+ * Returns the mean heap size of the values that `create` returns, in bytes.
+ * @param {(index: number) => unknown} create
+ */
 function meanHeapBytes(create) {
   const count = 200_000
   const created = new Array(count).fill(undefined)

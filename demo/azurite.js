@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 const azuriteMain = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js')
 
 /**
- * Starts Azurite, Microsoft's emulator of Azure Blob Storage, in a child process. It stores blobs in memory, listens on a
- * free port of the loopback interface, and has one account with a random key.
+ * Starts Azurite, Microsoft's emulator of Azure Blob Storage, in a child process. It stores blobs in memory, listens on
+ * a free port of the loopback interface, and has one account with a random key.
  * @param extraArgs further command-line arguments of Azurite
  */
 export async function startAzurite(/** @type {readonly string[]} */ extraArgs = []) {
@@ -43,7 +43,10 @@ export async function startAzurite(/** @type {readonly string[]} */ extraArgs = 
   }
 }
 
-/** Resolves with the URL that Azurite listens on. @param {import('node:child_process').ChildProcessByStdio<null, import('node:stream').Readable, import('node:stream').Readable>} child */
+/**
+ * Resolves with the origin that Azurite listens on.
+ * @param {import('node:child_process').ChildProcessByStdio<null, import('node:stream').Readable, import('node:stream').Readable>} child
+ */
 function waitForOrigin(child) {
   let output = ''
   return new Promise((resolve, reject) => {

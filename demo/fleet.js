@@ -34,7 +34,7 @@ export async function startServer(/** @type {ServerSettings} */ settings) {
     pid: /** @type {number} */ (child.pid),
     tlsPort: /** @type {number} */ (listening.tlsPort),
     httpPort: /** @type {number} */ (listening.httpPort),
-    /** Waits for the outcome of the next handshake. Each call returns a later one. */
+    /** Resolves with the outcomes of the server's handshakes, one per call, in their order. */
     async nextOutcome() {
       while (outcomes.length === 0) {
         if (child.exitCode !== null || child.signalCode !== null)

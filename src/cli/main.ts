@@ -33,7 +33,7 @@ AZURE_STORAGE_ACCOUNT one of AZURE_STORAGE_KEY and AZURE_STORAGE_SAS_TOKEN; else
 
 Exit codes: 0 done; 1 failed, refused, or something is wrong in the container; 2 wrong usage.`
 
-// By default, V8 lets more than 100 MB of garbage pile up when a container has many blobs.
+// By default, V8 lets more than 100 MB of garbage accumulate when a container has many blobs.
 setFlagsFromString('--optimize-for-size')
 
 const terminal = new Terminal()

@@ -94,7 +94,8 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
   },
 }
 
-const expiresBy = ({ notAfter }: Row, time: number): boolean => notAfter !== null && notAfter.getTime() <= time
+const expiresBy = ({ notAfter }: Row, time: number): boolean =>
+  notAfter !== null && notAfter.getTime() <= time
 
 /** Reads the certificates of all hosts, and counts all blobs by kind in `counts`. */
 async function* readContainer(

@@ -78,7 +78,7 @@ function toJson({ host, layout }: Target, stored: StoredCertificate) {
   }
 }
 
-/** Returns the subject of a certificate in the chain. A leaf's subject may be empty; its first DNS name stands for it. */
+/** Returns a certificate's subject; for the leaf, whose subject may be empty, its first DNS name. */
 const formatSubject = ({ names, chain }: CertificateDetails, index: number): string =>
   index === 0 ? (names[0] ?? 'no name') : formatDistinguishedName(chain[index]?.subject)
 

@@ -10,7 +10,7 @@ export interface FileContent {
 /**
  * Writes files with mode 0600, replacing existing regular files and their modes. Each file is replaced atomically.
  *
- * What is likely to fail comes before the first replacement: a private key without its chain is useless.
+ * Checks and writes all files before it replaces the first one: a private key without its chain is useless.
  * @throws {CommandError} if a file cannot be written, or exists and is not a regular file
  */
 export async function writePrivateFiles(...files: readonly FileContent[]): Promise<void> {

@@ -34,7 +34,7 @@ export class Terminal {
     this.#stderr.write(`${text}\n`)
   }
 
-  /** Replaces the line that shows progress, at most five times a second. Does nothing where the line cannot be cleared. */
+  /** Updates the progress line, at most five times a second. Does nothing if the terminal cannot clear a line. */
   showProgress(formatText: () => string): void {
     const now = performance.now()
     this.#nextProgressAt ??= now + progressDelayMs

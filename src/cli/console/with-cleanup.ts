@@ -5,8 +5,8 @@ let exiting: Promise<void> | undefined
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 /**
- * Runs `work`, which must clean up and settle soon after its signal aborts. If the user stops the command, or closes the
- * pipe that reads its output, the process waits for that cleanup before it exits. A second Ctrl+C ends it at once.
+ * Runs `work`, which must clean up and settle soon after its signal aborts. If the user stops the command, or its output
+ * pipe is closed, the process waits for that cleanup before it exits. A second Ctrl+C ends it at once.
  */
 export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
@@ -23,7 +23,7 @@ export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>):
   } finally {
     abortFunctions.delete(abort)
     for (const [name, handler] of handlers) process.removeListener(name, handler)
-    // Never settles: the process exits before the error of the aborted work is reported.
+    // While the process exits, this never settles, so the error of the aborted work is not reported.
     await exiting
   }
 }

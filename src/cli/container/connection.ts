@@ -18,9 +18,9 @@ export interface Connection {
   readonly containerName: string
   /** Reads a blob without credentials. Resolves with the response, an error response included. */
   readAnonymously(key: string): Promise<AnonymousResponse>
-  /** Resolves with `undefined` if the blob does not exist. */
+  /** Reads a blob's properties. Resolves with `undefined` if the blob does not exist. */
   getBlobState(key: string): Promise<BlobState | undefined>
-  /** Rejects with status 412 if the blob was written after `state` was read. */
+  /** Deletes a blob. Rejects with a StoreError of status 412 if the blob was written after `state` was read. */
   deleteIfUnchanged(key: string, state: BlobState): Promise<void>
 }
 

@@ -6,7 +6,7 @@ import type { StorageLayout } from '../../certificates/storage-layout.js'
 export const isEncrypted = (data: Uint8Array | undefined): boolean =>
   data !== undefined && data.byteLength > 0 && !isPlaintext(data)
 
-/** Returns whether the servers encrypt what they store. The account key tells: servers write it before anything else. */
+/** Returns whether the servers encrypt what they store. Checks the account key, which servers write first. */
 export async function isStoreEncrypted(store: CertCache, { accountKey }: StorageLayout): Promise<boolean> {
   return isEncrypted(await store.get(accountKey))
 }

@@ -7,7 +7,7 @@ export async function* mapInOrder<T, R>(
   const pending: Promise<R>[] = []
   for await (const item of items) {
     const result = map(item)
-    // Awaited only in turn: until then, a rejection must not count as unhandled.
+    // Results are awaited in turn. A rejection before its turn must not count as unhandled.
     result.catch(() => undefined)
     pending.push(result)
     if (pending.length >= concurrency) yield await (pending.shift() as Promise<R>)

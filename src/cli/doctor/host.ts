@@ -11,7 +11,7 @@ import { isStoreEncrypted } from '../container/encryption.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
 const requestMs = 10_000
-/** In characters: longer than any http-01 answer. */
+/** Longer than any http-01 answer, in characters. */
 const maxAnswerLength = 4_096
 
 interface HostSettings {
@@ -88,7 +88,10 @@ async function resolveAddresses(host: string, resolver: Resolver): Promise<strin
 const errorCode = (thrown: unknown): string => String((thrown as NodeJS.ErrnoException).code)
 const isMissingRecord = (code: string) => code === 'ENODATA' || code === 'ENOTFOUND'
 
-/** Checks that CAA records allow the CA. Those of the host or its closest ancestor that has any apply (RFC 8659 section 3). */
+/**
+ * Checks that CAA records allow the CA to issue. The host's own records apply, or else those of its closest ancestor
+ * that has any (RFC 8659 section 3).
+ */
 async function checkCaa(
   host: string,
   resolver: Resolver,

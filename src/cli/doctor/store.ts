@@ -11,8 +11,8 @@ const slowMs = 1_000
 const clockWarningMs = 30_000
 
 /**
- * Checks the clock, anonymous access and each permission, with a blob written for this purpose. A missing permission does
- * not stop the checks of the others. Returns whether challenge answers can be written.
+ * Checks the clock, anonymous access and each permission, with a blob written for this purpose. If a permission is
+ * missing, the others are still checked. Returns whether challenge answers can be written.
  */
 export async function checkStore(check: Check, connection: Connection): Promise<boolean> {
   const { store, containerName } = connection

@@ -17,7 +17,7 @@ export type ImportItem = { readonly source: string } & (
     }
 )
 
-/** Reads the folder of Go's `autocert.DirCache`. Its file names are autocert's cache keys, which this library shares. */
+/** Reads the folder of Go's `autocert.DirCache`. Its file names are autocert's cache keys. */
 export async function* readAutocertFolder(folder: string): AsyncGenerator<ImportItem> {
   const files = (await listFolder(folder)).filter((entry) => entry.isFile())
   for (const { name } of files) {

@@ -10,8 +10,8 @@ export interface ValidCertificate {
 }
 
 /**
- * Checks that a private key and its chain can be stored, except for their host and validity period. Otherwise returns
- * the reason, with how to correct it.
+ * Parses a private key and its chain, and checks that they match and that servers can use them. Does not check the
+ * hosts or the validity period. If a check fails, returns the reason and how to fix it.
  * @param pem the private key and the chain; of several keys, the first counts
  */
 export function validateCertificate(pem: string): ValidCertificate | { readonly reason: string } {

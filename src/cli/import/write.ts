@@ -20,7 +20,7 @@ export type Write = (key: string, value: Uint8Array) => Promise<void>
 
 export const refuse = (reason: string): Outcome => ({ verdict: 'refused', text: `(${reason})` })
 
-/** Stores a certificate under each of its names, unless the stored one is as new. */
+/** Stores a certificate under each of its names, unless the store already has one that is as new or newer. */
 export async function importCertificate(
   pem: string,
   keyOf: (host: string, isRsa: boolean) => string,
