@@ -27,8 +27,8 @@ const importers: Record<string, string[]> = {
   '@peculiar/x509': [
     'acme/renewal-info.ts',
     'acme/tls-alpn-certificate.ts',
-    'testing/ca/authority/authority.ts',
-    'testing/ca/authority/validation.ts',
+    'testing/ca/authority/operations.ts',
+    'testing/ca/authority/validators.ts',
     'testing/ca/certificates/csr.ts',
     'testing/ca/certificates/issuer.ts',
     'testing/ca/certificates/self-signed.ts',

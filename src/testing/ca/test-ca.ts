@@ -1,56 +1,57 @@
 import type { Authority } from './authority/authority.js'
-import { Background } from './authority/background.js'
-import type { IssuedCertificate, RenewalWindow } from './certificates/issued.js'
+import { BackgroundTasks } from './authority/background-tasks.js'
 import { Issuer } from './certificates/issuer.js'
 import { selfSignedCertificate } from './certificates/self-signed.js'
+import type { IssuedCertificate, RenewalWindow } from './certificates/types.js'
 import { type HttpServer, listen } from './http/http-server.js'
-import { answer } from './http/protocol.js'
+import { handleRequest } from './http/request-handler.js'
 import { Nonces } from './messages/nonces.js'
 import { type ActiveFault, type Fault, Faults } from './resources/faults.js'
-import { Urls } from './resources/representation.js'
 import { Resources } from './resources/resources.js'
-import { type ChallengeType, checkedSettings, type TestCaSettings } from './resources/settings.js'
+import { type ChallengeType, resolveSettings, type TestCaSettings } from './resources/settings.js'
+import { Urls } from './resources/urls.js'
 
-/** How a CA starts. What is in TestCaSettings can be changed later, too. */
+/** Options of a CA. You can change those of {@link TestCaSettings} while it runs. */
 export interface TestCaOptions extends Partial<TestCaSettings> {
-  /** TCP port on 127.0.0.1 for the CA itself. Default 0: a free one. */
+  /** TCP port on 127.0.0.1 that the CA listens on. Default 0: a free one. */
   readonly port?: number
-  /** The clock of certificates, orders and validations: milliseconds since the epoch. Default Date.now. */
+  /** Returns the time for certificates, orders and validations, in milliseconds since the epoch. Default Date.now. */
   readonly now?: () => number
   /**
-   * HMAC keys, base64url, by key identifier. When given, a new account must be bound to one of these.
-   * Default: no binding is asked for. RFC 8555 §7.3.4.
+   * HMAC keys in base64url, by key identifier. When set, a new account must be bound to one of them.
+   * Default: accounts need no external binding. RFC 8555 §7.3.4.
    */
   readonly externalAccounts?: Readonly<Record<string, string>>
 }
 
-/** How often things have happened since the start. */
+/** Counts since the CA started. */
 export interface TestCaCounts {
   readonly accounts: number
   readonly orders: number
   readonly authorizations: number
-  /** Started, whatever came of them. */
+  /** Validations started, with any outcome. */
   readonly validations: number
   readonly certificates: number
-  /** How often somebody asked when to renew. RFC 9773. */
+  /** Requests for renewalInfo. RFC 9773. */
   readonly renewalInfos: number
-  /** HTTP requests to the CA of any kind. */
+  /** HTTP requests of any kind. */
   readonly requests: number
 }
 
-/** An order as it stands. */
+/** The state of an order. */
 export interface TestCaOrder {
   readonly hosts: readonly string[]
   readonly status: 'pending' | 'ready' | 'processing' | 'valid' | 'invalid'
   readonly profile: string | undefined
-  /** RFC 9773 §5. */
+  /** The identifier of the certificate that the order replaces. RFC 9773 §5. */
   readonly replaces: string | undefined
 }
 
 /**
- * An ACME CA (RFC 8555) for tests: it speaks HTTPS on 127.0.0.1, validates http-01 (§8.3) and tls-alpn-01
- * (RFC 8737) for real, signs real certificates, keeps everything in memory, and can be told to fail.
- * It has no key change, no revocation, no wildcards and no CAA, and connects to 127.0.0.1 for every name.
+ * An ACME CA (RFC 8555) for tests. It serves HTTPS on 127.0.0.1, validates http-01 (RFC 8555 §8.3) and tls-alpn-01
+ * (RFC 8737) against real servers, signs real certificates, keeps all state in memory, and fails on request
+ * ({@link TestCa.fault}). Validations connect to 127.0.0.1 for every name. Key change, revocation, wildcards and CAA
+ * are not supported.
  */
 export class TestCa implements TestCaSettings, AsyncDisposable {
   httpPort: number
@@ -66,11 +67,11 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
   renewalRetryAfter: number
   profiles: Readonly<Record<string, string>> | undefined
 
-  /** Where clients begin. RFC 8555 §7.1.1. */
+  /** The directory URL to give to ACME clients. RFC 8555 §7.1.1. */
   readonly directoryUrl: string
-  /** PEM. To be trusted by whoever speaks to the CA. */
+  /** PEM. ACME clients must trust it to connect to the CA. */
   readonly endpointCertificate: string
-  /** PEM. To be trusted by whoever meets an issued certificate. */
+  /** PEM. TLS clients must trust it to accept issued certificates. */
   readonly rootCertificate: string
 
   readonly #authority: Authority
@@ -82,11 +83,13 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
    * @throws RangeError when an option is outside its range
    */
   static async start(options: TestCaOptions = {}): Promise<TestCa> {
-    const settings = checkedSettings(options)
+    const settings = resolveSettings(options)
     const [endpoint, issuer] = await Promise.all([selfSignedCertificate(), Issuer.create()])
-    // The CA is made from its port, and no request comes before it is there.
+    // The CA needs the port of its server. No request arrives before the assignment.
     let ca: TestCa
-    const server = await listen(options.port ?? 0, endpoint, (request) => answer(ca.#authority, request))
+    const server = await listen(options.port ?? 0, endpoint, (request) =>
+      handleRequest(ca.#authority, request),
+    )
     ca = new TestCa(settings, options, server, endpoint.certificate, issuer)
     return ca
   }
@@ -124,7 +127,7 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
       faults: new Faults(),
       resources: new Resources(now),
       issuer,
-      background: new Background(),
+      tasks: new BackgroundTasks(),
       issued: [],
       windows: new Map(),
       requests: 0,
@@ -133,7 +136,7 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     }
   }
 
-  /** A snapshot. */
+  /** A snapshot of the counts. */
   get counts(): TestCaCounts {
     const { resources, validations, issued, requests, renewalInfos } = this.#authority
     return {
@@ -147,12 +150,12 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     }
   }
 
-  /** How many orders had this name among their identifiers. */
+  /** Returns the number of orders that include this DNS name, in upper or lower case. */
   ordersFor(host: string): number {
     return this.orders.filter(({ hosts }) => hosts.includes(host.toLowerCase())).length
   }
 
-  /** Every order there was, oldest first. A snapshot. */
+  /** A snapshot of all orders, oldest first. */
   get orders(): readonly TestCaOrder[] {
     return [...this.#authority.resources.orders.values()].map(({ hosts, status, profile, replaces }) => ({
       hosts,
@@ -162,30 +165,30 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     }))
   }
 
-  /** Every certificate there was, oldest first. A snapshot. */
+  /** A snapshot of all issued certificates, oldest first. */
   get issued(): readonly IssuedCertificate[] {
     return [...this.#authority.issued]
   }
 
   /**
-   * Sets a fault. A request meets it after its JWS has been verified (so its nonce is used up) and before it
-   * has any effect; of several that fit, the one that was set first.
-   * @throws RangeError when the fault cannot be
+   * Sets a fault. It applies to a request after the JWS has been verified, so the nonce is used, and before the request
+   * has any effect. When several faults match, the one set first applies.
+   * @throws RangeError when a value is outside its range
    */
   fault(fault: Fault): ActiveFault {
     return this.#authority.faults.add(fault)
   }
 
   /**
-   * Suggests another window for a certificate than the 45th of its lifetime that begins at two thirds: one in
-   * the past says that it is revoked. RFC 9773 §4.2.
-   * @param serialNumber as in `issued`
+   * Sets the suggested renewal window of a certificate. Default: it starts at two thirds of the lifetime and lasts 1/45
+   * of it. A window in the past asks for immediate replacement, as after a revocation. RFC 9773 §4.2.
+   * @param serialNumber as in {@link TestCa.issued}
    */
   suggestRenewal(serialNumber: string, window: RenewalWindow): void {
     this.#authority.windows.set(serialNumber, window)
   }
 
-  /** Ends every connection, validation and issuance. A second call returns the same promise. */
+  /** Ends all connections, validations and issuances. A second call returns the same promise. */
   close(): Promise<void> {
     this.#closed ??= this.#shutDown()
     return this.#closed
@@ -196,6 +199,6 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
   }
 
   async #shutDown(): Promise<void> {
-    await Promise.all([this.#authority.background.close(), this.#server.close()])
+    await Promise.all([this.#authority.tasks.close(), this.#server.close()])
   }
 }

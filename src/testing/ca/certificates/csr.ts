@@ -1,14 +1,14 @@
 import type { KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
-import { fromBase64url, messageOf } from '../messages/jws.js'
-import { Problem } from '../messages/problem.js'
+import { fromBase64url } from '../messages/jws.js'
+import { messageOf, Problem } from '../messages/problem.js'
 
 /**
- * The public key a certificate is asked for. RFC 8555 §7.4.
+ * Checks a CSR and returns its public key. RFC 8555 §7.4.
  * @param csr base64url of the DER
- * @param hosts the identifiers of the order, which the CSR has to ask for exactly
- * @param accountKey the key that must not be used for a certificate (RFC 8555 §11.1)
- * @throws Problem badCSR
+ * @param hosts the identifiers of the order; the CSR must name exactly these
+ * @param accountKey the account's key, which a certificate must not use (RFC 8555 §11.1)
+ * @throws Problem badCSR or malformed
  */
 export async function checkCsr(
   csr: unknown,
@@ -17,7 +17,8 @@ export async function checkCsr(
 ): Promise<x509.PublicKey> {
   if (typeof csr !== 'string') throw new Problem('malformed', 'finalize needs a csr')
   const request = parse(fromBase64url(csr))
-  if (!(await verifies(request))) throw new Problem('badCSR', 'The signature of the CSR does not verify')
+  if (!(await hasValidSignature(request)))
+    throw new Problem('badCSR', 'The signature of the CSR does not verify')
   const requested = requestedNames(request)
   const missing = hosts.filter((host) => !requested.has(host))
   const excess = [...requested].filter((name) => !hosts.includes(name))
@@ -40,7 +41,7 @@ function parse(der: Buffer): x509.Pkcs10CertificateRequest {
   }
 }
 
-async function verifies(request: x509.Pkcs10CertificateRequest): Promise<boolean> {
+async function hasValidSignature(request: x509.Pkcs10CertificateRequest): Promise<boolean> {
   try {
     return await request.verify()
   } catch (error) {
@@ -48,14 +49,14 @@ async function verifies(request: x509.Pkcs10CertificateRequest): Promise<boolean
   }
 }
 
-/** The SAN and the common name together, lower case. */
+/** Returns the names of the SAN and the common name, in lower case. */
 function requestedNames(request: x509.Pkcs10CertificateRequest): Set<string> {
   const san = request.extensions.find(
     (extension) => extension instanceof x509.SubjectAlternativeNameExtension,
   )
   const names = san?.names.items ?? []
-  const foreign = names.find(({ type }) => type !== 'dns')
-  if (foreign) throw new Problem('badCSR', `The CSR asks for a name of type ${foreign.type}`)
+  const unsupported = names.find(({ type }) => type !== 'dns')
+  if (unsupported) throw new Problem('badCSR', `The CSR asks for a name of type ${unsupported.type}`)
   const values = [...names.map(({ value }) => value), ...request.subjectName.getField('CN')]
   return new Set(values.map((value) => value.toLowerCase()))
 }

@@ -1,19 +1,19 @@
 import { randomBytes, type webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
-import type { SignedLeaf } from './issued.js'
+import type { SignedLeaf } from './types.js'
 
-export const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+export const ecdsaP256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
-// The CA's own certificates must be valid at any time that an injected clock can show.
-export const ALWAYS: { readonly notBefore: Date; readonly notAfter: Date } = {
+// The CA's own certificates must be valid at any time of an injected clock.
+export const alwaysValid: { readonly notBefore: Date; readonly notAfter: Date } = {
   notBefore: new Date('2000-01-01T00:00:00Z'),
   notAfter: new Date('2099-12-31T23:59:59Z'),
 }
 
-/** A root, an intermediate below it, and the leaves that the intermediate signs. */
+/** Signs leaves with an intermediate whose issuer is a root of its own. */
 export class Issuer {
   readonly rootCertificate: string
-  /** Of the key that signs the leaves, hexadecimal, upper case: the leaves' authority key identifier. */
+  /** The authority key identifier of the leaves, in upper-case hexadecimal. */
   readonly keyIdentifier: string
   readonly #intermediate: x509.X509Certificate
   readonly #keys: webcrypto.CryptoKeyPair
@@ -31,7 +31,7 @@ export class Issuer {
 
   static async create(): Promise<Issuer> {
     const [rootKeys, keys] = await Promise.all([generateKeys(), generateKeys()])
-    // Two CAs in one trust store must not be taken for each other.
+    // A trust store may hold the roots of two CAs, whose names must differ.
     const id = randomBytes(3).toString('hex')
     const rootName = [{ CN: [`ACME test root ${id}`] }]
     const root = await signCa(rootKeys, rootName, rootKeys, rootName, 1)
@@ -41,8 +41,8 @@ export class Issuer {
 
   /**
    * Signs a leaf for these hosts. The subject is empty, so the SAN is critical (RFC 5280 §4.2.1.6).
-   * @param notBefore milliseconds since the epoch, cut to whole seconds
-   * @param lifetimeMs milliseconds, cut to whole seconds
+   * @param notBefore milliseconds since the epoch, rounded down to a second
+   * @param lifetimeMs milliseconds, rounded down to a second
    */
   async sign(
     hosts: readonly string[],
@@ -50,19 +50,19 @@ export class Issuer {
     notBefore: number,
     lifetimeMs: number,
   ): Promise<SignedLeaf> {
-    const from = wholeSeconds(notBefore)
-    const notAfter = from + wholeSeconds(lifetimeMs)
+    const startMs = wholeSeconds(notBefore)
+    const notAfter = startMs + wholeSeconds(lifetimeMs)
     const { digitalSignature, keyEncipherment } = x509.KeyUsageFlags
     const isRsa = publicKey.algorithm.name.startsWith('RSA')
     const leaf = await x509.X509CertificateGenerator.create({
       serialNumber: randomSerial(),
       subject: [],
       issuer: this.#intermediate.subjectName,
-      notBefore: new Date(from),
+      notBefore: new Date(startMs),
       notAfter: new Date(notAfter),
       publicKey,
       signingKey: this.#keys.privateKey,
-      signingAlgorithm: ECDSA,
+      signingAlgorithm: ecdsaP256,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(isRsa ? digitalSignature | keyEncipherment : digitalSignature, true),
@@ -76,7 +76,7 @@ export class Issuer {
     })
     return {
       serialNumber: leaf.serialNumber.toUpperCase(),
-      notBefore: from,
+      notBefore: startMs,
       notAfter,
       pem: pem(leaf) + pem(this.#intermediate),
     }
@@ -92,13 +92,13 @@ async function signCa(
 ): Promise<x509.X509Certificate> {
   const { keyCertSign, cRLSign } = x509.KeyUsageFlags
   return x509.X509CertificateGenerator.create({
-    ...ALWAYS,
+    ...alwaysValid,
     serialNumber: randomSerial(),
     subject,
     issuer,
     publicKey: keys.publicKey,
     signingKey: issuerKeys.privateKey,
-    signingAlgorithm: ECDSA,
+    signingAlgorithm: ecdsaP256,
     extensions: [
       new x509.BasicConstraintsExtension(true, pathLength, true),
       new x509.KeyUsagesExtension(keyCertSign | cRLSign, true),
@@ -118,10 +118,10 @@ function keyIdentifiers(
 }
 
 export function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return crypto.subtle.generateKey(ECDSA, true, ['sign', 'verify'])
+  return crypto.subtle.generateKey(ecdsaP256, true, ['sign', 'verify'])
 }
 
-/** 16 bytes whose first is from 0x40 to 0x7f: positive, and never shorter in DER. */
+/** Returns 16 random bytes in hexadecimal; the first is 0x40 to 0x7f, so the DER is positive and 16 bytes long. */
 export function randomSerial(): string {
   const bytes = randomBytes(16)
   bytes[0] = (bytes[0]! & 0x3f) | 0x40

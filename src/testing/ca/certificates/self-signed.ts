@@ -1,21 +1,21 @@
 import * as x509 from '@peculiar/x509'
-import type { ServerCertificate } from './issued.js'
-import { ALWAYS, ECDSA, generateKeys, pem, randomSerial } from './issuer.js'
+import { alwaysValid, ecdsaP256, generateKeys, pem, randomSerial } from './issuer.js'
+import type { ServerCertificate } from './types.js'
 
 /**
- * A self-signed P-256 server certificate, valid from 2000 to 2099.
- * @param hosts DNS names and IPv4 or IPv6 addresses. Default `localhost` and `127.0.0.1`.
+ * Creates a self-signed P-256 server certificate, valid from 2000 to 2099.
+ * @param hosts DNS names and IPv4 or IPv6 addresses. Default: `localhost` and `127.0.0.1`.
  */
 export async function selfSignedCertificate(
   hosts: readonly string[] = ['localhost', '127.0.0.1'],
 ): Promise<ServerCertificate> {
   const keys = await generateKeys()
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    ...ALWAYS,
+    ...alwaysValid,
     serialNumber: randomSerial(),
     name: [{ CN: ['ACME test endpoint'] }],
     keys,
-    signingAlgorithm: ECDSA,
+    signingAlgorithm: ecdsaP256,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

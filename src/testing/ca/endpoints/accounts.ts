@@ -1,12 +1,13 @@
 import type { Authority } from '../authority/authority.js'
 import { type Json, verifyBinding } from '../messages/jws.js'
 import { Problem } from '../messages/problem.js'
+import { accountJson } from '../resources/json.js'
 import type { Account } from '../resources/resources.js'
-import { type Call, ok, type Reply, requireOwner } from './call.js'
+import { ok, type Reply, requireOwner, type SignedRequest } from './request.js'
 
-/** RFC 8555 §7.3. */
-export function newAccount(ca: Authority, { key, url, payload = {} }: Call): Reply {
-  const existing = ca.resources.accountOf(key)
+/** Creates an account, or returns the existing one of the key. RFC 8555 §7.3. */
+export function newAccount(ca: Authority, { key, url, payload = {} }: SignedRequest): Reply {
+  const existing = ca.resources.findAccount(key)
   if (existing) {
     if (existing.status !== 'valid') {
       throw new Problem('unauthorized', `The account of this key is ${existing.status}`)
@@ -33,12 +34,12 @@ export function newAccount(ca: Authority, { key, url, payload = {} }: Call): Rep
   return accountReply(ca, ca.resources.addAccount(key, contact, ca.externalAccounts && binding), 201)
 }
 
-/** Reading, changing and deactivating an account. RFC 8555 §7.3.2 and §7.3.6. */
-export function updateAccount(ca: Authority, call: Call): Reply {
-  requireOwner(call.id, call)
-  const account = call.account!
-  const { payload = {} } = call
-  if (call.payload && payload.contact === undefined && payload.status === undefined) {
+/** Reads, updates or deactivates an account. RFC 8555 §7.3.2 and §7.3.6. */
+export function updateAccount(ca: Authority, request: SignedRequest): Reply {
+  requireOwner(request.id, request)
+  const account = request.account!
+  const { payload = {} } = request
+  if (request.payload && payload.contact === undefined && payload.status === undefined) {
     throw new Problem('malformed', 'There is nothing to update; POST-as-GET reads an account')
   }
   if (payload.contact !== undefined) account.contact = parseContact(payload)
@@ -48,7 +49,7 @@ export function updateAccount(ca: Authority, call: Call): Reply {
 }
 
 function accountReply(ca: Authority, account: Account, status: number): Reply {
-  return ok(ca.urls.account(account), { location: ca.urls.of('account', account.id) }, status)
+  return ok(accountJson(ca.urls, account), { location: ca.urls.of('account', account.id) }, status)
 }
 
 function parseContact({ contact = [] }: Json): string[] {

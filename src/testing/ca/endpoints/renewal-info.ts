@@ -1,20 +1,27 @@
 import type { Authority } from '../authority/authority.js'
 import { Problem } from '../messages/problem.js'
+import { renewalInfoJson } from '../resources/json.js'
 import type { Account, Order } from '../resources/resources.js'
-import { ok, type Reply } from './call.js'
+import { ok, type Reply } from './request.js'
 
-/** The answer to a GET of `renewalInfo/<certificate identifier>`. RFC 9773 §4.1. */
+type IssuedOrder = Order & Required<Pick<Order, 'leaf'>>
+
+/** Replies to a GET of `renewalInfo/<certificate identifier>`. RFC 9773 §4.1. */
 export function renewalInfo(ca: Authority, certificateId: string): Reply {
   if (!ca.settings.renewalInfo) throw new Problem('malformed', 'There is no renewalInfo', { status: 404 })
   ca.renewalInfos += 1
-  const { leaf } = find(ca, certificateId)
+  const { leaf } = findIssuedOrder(ca, certificateId)
   const lifetime = leaf.notAfter - leaf.notBefore
   const start = leaf.notBefore + (lifetime * 2) / 3
   const window = ca.windows.get(leaf.serialNumber) ?? { start, end: start + lifetime / 45 }
-  return ok(ca.urls.renewalInfo(window), { 'retry-after': String(ca.settings.renewalRetryAfter) })
+  return ok(renewalInfoJson(window), { 'retry-after': String(ca.settings.renewalRetryAfter) })
 }
 
-/** Whether a certificate may be replaced: ordered by this account, for one of these names, and not replaced yet. RFC 9773 §5. */
+/**
+ * Checks that an order may replace a certificate: the account ordered it, it shares a name with the order, and no other
+ * order replaces it. RFC 9773 §5.
+ * @throws Problem unauthorized, malformed or alreadyReplaced
+ */
 export function checkReplaces(
   ca: Authority,
   account: Account,
@@ -22,25 +29,25 @@ export function checkReplaces(
   replaces: string | undefined,
 ): void {
   if (replaces === undefined) return
-  const former = find(ca, replaces)
-  if (former.account !== account)
+  const replacedOrder = findIssuedOrder(ca, replaces)
+  if (replacedOrder.account !== account)
     throw new Problem('unauthorized', 'That is the certificate of another account')
-  if (!former.hosts.some((host) => hosts.includes(host))) {
+  if (!replacedOrder.hosts.some((host) => hosts.includes(host))) {
     throw new Problem('malformed', 'That certificate has none of these names')
   }
-  const others = [...ca.resources.orders.values()]
-  if (others.some((order) => order.replaces === replaces && order.status !== 'invalid')) {
+  const orders = [...ca.resources.orders.values()]
+  if (orders.some((order) => order.replaces === replaces && order.status !== 'invalid')) {
     throw new Problem('alreadyReplaced', 'Another order replaces that certificate')
   }
 }
 
-function find(ca: Authority, certificateId: string): Order & Required<Pick<Order, 'leaf'>> {
+function findIssuedOrder(ca: Authority, certificateId: string): IssuedOrder {
   const [keyIdentifier = '', serialNumber = '', ...rest] = certificateId.split('.')
   const hex = (base64url: string) => Buffer.from(base64url, 'base64url').toString('hex').toUpperCase()
-  const isOurs = rest.length === 0 && hex(keyIdentifier) === ca.issuer.keyIdentifier
+  const isFromThisCa = rest.length === 0 && hex(keyIdentifier) === ca.issuer.keyIdentifier
   const order = [...ca.resources.orders.values()].find(({ leaf }) => leaf?.serialNumber === hex(serialNumber))
-  if (!isOurs || !order?.leaf) {
+  if (!isFromThisCa || !order?.leaf) {
     throw new Problem('malformed', `${certificateId} is no certificate of this CA`, { status: 404 })
   }
-  return order as Order & Required<Pick<Order, 'leaf'>>
+  return order as IssuedOrder
 }

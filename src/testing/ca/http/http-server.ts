@@ -2,34 +2,33 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { documentOf } from '../authority/background.js'
-import type { ServerCertificate } from '../certificates/issued.js'
-import type { Reply } from '../endpoints/call.js'
-import { Problem } from '../messages/problem.js'
-import type { AcmeRequest } from './protocol.js'
+import type { ServerCertificate } from '../certificates/types.js'
+import type { Reply } from '../endpoints/request.js'
+import { Problem, toProblemDocument } from '../messages/problem.js'
+import type { AcmeRequest } from './request-handler.js'
 
-const MAX_BODY_BYTES = 64 * 1024
+const maxBodyBytes = 64 * 1024
 
-/** An HTTPS server that is listening. */
+/** A listening HTTPS server. */
 export interface HttpServer {
   readonly port: number
-  /** Ends every connection, also one in the middle of its TLS handshake. */
+  /** Destroys every connection, even during its TLS handshake, and stops listening. */
   close(): Promise<void>
 }
 
 /**
- * Listens on 127.0.0.1.
- * @param port TCP port; 0 for a free one
+ * Starts an HTTPS server on 127.0.0.1.
+ * @param port TCP port; 0 selects a free one
  */
 export async function listen(
   port: number,
   { certificate, privateKey }: ServerCertificate,
-  answer: (request: AcmeRequest) => Promise<Reply>,
+  handle: (request: AcmeRequest) => Promise<Reply>,
 ): Promise<HttpServer> {
   const server = createServer({ cert: certificate, key: privateKey }, (incoming, outgoing) => {
-    respond(incoming, answer).then(
-      (reply) => send(outgoing, reply, () => ofClient(outgoing.socket?.remotePort)),
-      // The request could not be read to its end, so there is nobody to answer.
+    readAndHandle(incoming, handle).then(
+      (reply) => send(outgoing, reply, () => tcpSocketOf(outgoing.socket?.remotePort)),
+      // The client broke off its request.
       (error) => outgoing.destroy(error),
     )
   })
@@ -38,8 +37,8 @@ export async function listen(
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
-  /** Below TLS, which has no reset. */
-  const ofClient = (remotePort: number | undefined) =>
+  /** Finds the TCP socket under a TLS connection: only TCP can be reset. */
+  const tcpSocketOf = (remotePort: number | undefined) =>
     [...sockets].find((socket) => socket.remotePort === remotePort)
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
@@ -54,21 +53,21 @@ export async function listen(
   }
 }
 
-async function respond(
+async function readAndHandle(
   incoming: IncomingMessage,
-  answer: (request: AcmeRequest) => Promise<Reply>,
+  handle: (request: AcmeRequest) => Promise<Reply>,
 ): Promise<Reply> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of incoming) {
     size += chunk.length
-    if (size <= MAX_BODY_BYTES) chunks.push(chunk)
+    if (size <= maxBodyBytes) chunks.push(chunk)
   }
-  if (size > MAX_BODY_BYTES) {
-    const body = documentOf(new Problem('malformed', 'The request is too long', { status: 413 }))
+  if (size > maxBodyBytes) {
+    const body = toProblemDocument(new Problem('malformed', 'The request is too long', { status: 413 }))
     return { status: 413, contentType: 'application/problem+json', body }
   }
-  return answer({
+  return handle({
     method: incoming.method ?? '',
     path: incoming.url ?? '',
     contentType: incoming.headers['content-type'],
@@ -79,7 +78,7 @@ async function respond(
 function send(
   outgoing: ServerResponse,
   { status, headers, contentType, body, breakOff }: Reply,
-  connection: () => Socket | undefined,
+  tcpSocket: () => Socket | undefined,
 ): void {
   const text = typeof body === 'object' ? JSON.stringify(body) : body
   if (text !== undefined) outgoing.setHeader('content-type', contentType ?? 'application/json')
@@ -87,11 +86,11 @@ function send(
     outgoing.writeHead(status, headers).end(text)
     return
   }
-  // One byte more than there is, so that something is missing of an empty body, too.
+  // Announce one byte too many, so that even an empty body is incomplete.
   const bytes = Buffer.from(text ?? '')
   outgoing.writeHead(status, { ...headers, 'content-length': bytes.length + 1 })
   outgoing.write(bytes.subarray(0, bytes.length / 2), () => {
     if (breakOff === 'end') outgoing.socket?.end()
-    if (breakOff === 'reset') connection()?.resetAndDestroy()
+    if (breakOff === 'reset') tcpSocket()?.resetAndDestroy()
   })
 }

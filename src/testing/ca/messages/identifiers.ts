@@ -1,10 +1,10 @@
 import type { Json } from './jws.js'
 import { Problem } from './problem.js'
 
-const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+const labelPattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /**
- * The names of a newOrder payload: lower case, each once. RFC 8555 §7.1.3.
+ * Returns the DNS names of a newOrder payload in lower case, without duplicates. RFC 8555 §7.1.3.
  * @throws Problem malformed, unsupportedIdentifier or rejectedIdentifier
  */
 export function parseIdentifiers({ identifiers }: Json): string[] {
@@ -23,9 +23,10 @@ function parseIdentifier(identifier: unknown): string {
     throw new Problem('unsupportedIdentifier', `Identifiers of type ${type} are not offered`)
   const name = value.toLowerCase()
   const labels = name.split('.')
-  // The last label must not be a number, or the name could be an IPv4 address.
-  const legal = name.length <= 253 && labels.length > 1 && labels.every((label) => LABEL.test(label))
-  if (!legal || /^\d+$/.test(labels.at(-1)!)) {
+  const isDnsName =
+    name.length <= 253 && labels.length > 1 && labels.every((label) => labelPattern.test(label))
+  // A numeric last label would make it an IPv4 address.
+  if (!isDnsName || /^\d+$/.test(labels.at(-1)!)) {
     throw new Problem('rejectedIdentifier', `No certificate can be issued for ${JSON.stringify(value)}`)
   }
   return name

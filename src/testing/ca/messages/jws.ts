@@ -6,25 +6,25 @@ import {
   timingSafeEqual,
   verify as verifySignature,
 } from 'node:crypto'
-import { Problem } from './problem.js'
+import { messageOf, Problem } from './problem.js'
 
-/** The algorithms a request may be signed with, and the key each one takes. RFC 7518 §3.1. */
-const ALGORITHMS = {
+/** The accepted signature algorithms and the key type of each. RFC 7518 §3.1. */
+const algorithms = {
   ES256: { hash: 'sha256', kty: 'EC', crv: 'P-256' },
   ES384: { hash: 'sha384', kty: 'EC', crv: 'P-384' },
   ES512: { hash: 'sha512', kty: 'EC', crv: 'P-521' },
   RS256: { hash: 'sha256', kty: 'RSA', crv: undefined },
 } as const
 
-const JWK_MEMBERS = { EC: ['crv', 'kty', 'x', 'y'], RSA: ['e', 'kty', 'n'] } as const
+const jwkMembers = { EC: ['crv', 'kty', 'x', 'y'], RSA: ['e', 'kty', 'n'] } as const
 
-/** A JSON object of unknown content. */
+/** A JSON object with unchecked members. */
 export type Json = Record<string, unknown>
 
-/** A JWS taken apart, not verified. RFC 7515 §7.2.2. */
+/** A parsed, unverified JWS. RFC 7515 §7.2.2. */
 export interface Jws {
   readonly header: Json
-  /** The payload's text; empty for POST-as-GET (RFC 8555 §6.3). */
+  /** Decoded; empty for POST-as-GET (RFC 8555 §6.3). */
   readonly payload: string
   readonly signingInput: Buffer
   readonly signature: Buffer
@@ -40,37 +40,37 @@ export interface AccountKey {
 }
 
 /**
- * A flattened JWS from a JSON value.
+ * Parses a flattened JWS.
  * @throws Problem malformed
  */
 export function parseJws(value: unknown): Jws {
   if (!isJson(value)) throw new Problem('malformed', 'The JWS must be a JSON object')
-  const { protected: head, payload, signature } = value
-  if (typeof head !== 'string' || typeof payload !== 'string' || typeof signature !== 'string') {
+  const { protected: protectedHeader, payload, signature } = value
+  if (typeof protectedHeader !== 'string' || typeof payload !== 'string' || typeof signature !== 'string') {
     throw new Problem('malformed', 'A flattened JWS has the strings protected, payload and signature')
   }
   if ('header' in value || 'signatures' in value) {
     throw new Problem('malformed', 'The JWS must have no unprotected header and one signature only')
   }
-  const header = parseJson(fromBase64url(head).toString(), 'The protected header')
+  const header = parseJson(fromBase64url(protectedHeader).toString(), 'The protected header')
   if ('crit' in header || 'b64' in header) throw new Problem('malformed', 'crit and b64 are not supported')
   return {
     header,
     payload: fromBase64url(payload).toString(),
-    signingInput: Buffer.from(`${head}.${payload}`),
+    signingInput: Buffer.from(`${protectedHeader}.${payload}`),
     signature: fromBase64url(signature),
   }
 }
 
 /**
- * The public key in a JWK. Members that are not part of the public key are ignored.
+ * Parses the public key of a JWK. Other members are ignored.
  * @throws Problem badPublicKey
  */
 export function parseJwk(jwk: unknown): AccountKey {
   if (!isJson(jwk) || (jwk.kty !== 'EC' && jwk.kty !== 'RSA')) {
     throw new Problem('badPublicKey', 'The account key must be an EC or RSA key')
   }
-  const canonical = Object.fromEntries(JWK_MEMBERS[jwk.kty].map((member) => [member, jwk[member]]))
+  const canonical = Object.fromEntries(jwkMembers[jwk.kty].map((member) => [member, jwk[member]]))
   let key: KeyObject
   try {
     key = createPublicKey({ key: canonical, format: 'jwk' })
@@ -90,10 +90,10 @@ export function parseJwk(jwk: unknown): AccountKey {
  */
 export function verifyJws(jws: Jws, { key, kty, crv }: AccountKey): void {
   const alg = jws.header.alg
-  const algorithm = Object.entries(ALGORITHMS).find(([name]) => name === alg)?.[1]
+  const algorithm = Object.entries(algorithms).find(([name]) => name === alg)?.[1]
   if (algorithm === undefined || algorithm.kty !== kty || (kty === 'EC' && algorithm.crv !== crv)) {
     throw new Problem('badSignatureAlgorithm', `${String(alg)} is not accepted with this account key`, {
-      members: { algorithms: Object.keys(ALGORITHMS) },
+      members: { algorithms: Object.keys(algorithms) },
     })
   }
   const verified = verifySignature(
@@ -108,7 +108,7 @@ export function verifyJws(jws: Jws, { key, kty, crv }: AccountKey): void {
 /**
  * Checks an external account binding and returns its kid. RFC 8555 §7.3.4.
  * @param macKeys base64url MAC keys by kid
- * @throws Problem malformed or unauthorized
+ * @throws Problem malformed, badPublicKey or unauthorized
  */
 export function verifyBinding(
   binding: unknown,
@@ -124,8 +124,8 @@ export function verifyBinding(
       'A binding is signed with HS256, for the URL of the request, without nonce',
     )
   }
-  const bound = parseJwk(parseJson(jws.payload, 'The payload of the binding'))
-  if (bound.thumbprint !== accountKey.thumbprint) {
+  const boundKey = parseJwk(parseJson(jws.payload, 'The payload of the binding'))
+  if (boundKey.thumbprint !== accountKey.thumbprint) {
     throw new Problem('malformed', 'The binding is for another account key')
   }
   if (typeof kid !== 'string' || !Object.hasOwn(macKeys, kid)) {
@@ -139,35 +139,31 @@ export function verifyBinding(
 }
 
 /**
- * A JSON object from text.
- * @throws Problem malformed, beginning with `what`
+ * Parses a JSON object.
+ * @param subject what the text is; the error message starts with it
+ * @throws Problem malformed
  */
-export function parseJson(text: string, what: string): Json {
+export function parseJson(text: string, subject: string): Json {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new Problem('malformed', `${what} is not JSON: ${messageOf(error)}`)
+    throw new Problem('malformed', `${subject} is not JSON: ${messageOf(error)}`)
   }
-  if (!isJson(value)) throw new Problem('malformed', `${what} is not a JSON object`)
+  if (!isJson(value)) throw new Problem('malformed', `${subject} is not a JSON object`)
   return value
 }
 
 /**
- * Bytes from unpadded base64url.
+ * Decodes unpadded base64url.
  * @throws Problem malformed
  */
 export function fromBase64url(text: string): Buffer {
-  // Buffer.from skips what it does not know.
+  // Buffer.from would skip invalid characters.
   if (!/^[\w-]*$/.test(text)) throw new Problem('malformed', 'Padded or broken base64url')
   return Buffer.from(text, 'base64url')
 }
 
 function isJson(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** What an error says, whatever was thrown. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { Problem } from './problem.js'
 
-/** The oldest nonces are forgotten above this many, so an endless stream of requests takes no more memory. */
-const KEPT = 10_000
+/** Bounds the memory that requests can use; beyond it the oldest nonce expires. */
+const maxOpenNonces = 10_000
 
-/** Single-use anti-replay nonces. RFC 8555 §6.5. */
+/** Issues and redeems single-use nonces. RFC 8555 §6.5. */
 export class Nonces {
   readonly #open = new Set<string>()
   #refusalsDue = 0
@@ -12,7 +12,7 @@ export class Nonces {
   issue(): string {
     const nonce = randomBytes(16).toString('base64url')
     this.#open.add(nonce)
-    if (this.#open.size > KEPT) {
+    if (this.#open.size > maxOpenNonces) {
       const [oldest] = this.#open
       if (oldest !== undefined) this.#open.delete(oldest)
     }
@@ -20,8 +20,8 @@ export class Nonces {
   }
 
   /**
-   * Uses the nonce up.
-   * @param refusalRate share of valid nonces to refuse, from 0 to 1: at 0.5 every second one
+   * Redeems a nonce, which is then no longer valid.
+   * @param refusalRate share of valid nonces to refuse, from 0 to 1; 0.5 refuses every second one
    * @throws Problem badNonce
    */
   redeem(nonce: unknown, refusalRate: number): void {
@@ -29,7 +29,7 @@ export class Nonces {
       throw new Problem('badNonce', 'This nonce was not issued here or was used already')
     }
     this.#refusalsDue += refusalRate
-    // Ten times 0.1 is a little less than 1.
+    // In floating point, ten times 0.1 is slightly less than 1.
     if (this.#refusalsDue > 1 - 1e-9) {
       this.#refusalsDue -= 1
       throw new Problem('badNonce', 'This nonce is refused on purpose, as badNonceRate asks')

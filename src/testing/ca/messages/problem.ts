@@ -1,8 +1,8 @@
 /**
- * HTTP status of each problem type this CA reports. RFC 8555 §6.7 names the types; alreadyReplaced is from
+ * The HTTP status of each problem type that the CA reports. The types are from RFC 8555 §6.7; alreadyReplaced is from
  * RFC 9773 §7.4, invalidProfile from draft-ietf-acme-profiles.
  */
-const STATUS = {
+const statusByType = {
   accountDoesNotExist: 400,
   alreadyReplaced: 409,
   badCSR: 400,
@@ -27,10 +27,10 @@ const STATUS = {
   userActionRequired: 403,
 } as const
 
-/** The problem types this CA reports by itself, without their URN prefix. RFC 8555 §6.7. */
-export type ProblemType = keyof typeof STATUS
+/** A problem type that the CA reports, without the URN prefix. RFC 8555 §6.7. */
+export type ProblemType = keyof typeof statusByType
 
-/** A problem document as it goes over the wire. RFC 7807, RFC 8555 §6.7. */
+/** A problem document as sent. RFC 7807, RFC 8555 §6.7. */
 export interface ProblemDocument {
   readonly type: string
   readonly detail: string
@@ -38,20 +38,20 @@ export interface ProblemDocument {
   readonly [member: string]: unknown
 }
 
-const URN = 'urn:ietf:params:acme:error:'
+const urnPrefix = 'urn:ietf:params:acme:error:'
 
-/** `rateLimited` to `urn:ietf:params:acme:error:rateLimited`; a type that is a URI already stays as it is. */
+/** Returns the URI of a type: `rateLimited` becomes `urn:ietf:params:acme:error:rateLimited`; a URI stays unchanged. */
 export function problemUri(type: string): string {
-  return type.includes(':') ? type : URN + type
+  return type.includes(':') ? type : urnPrefix + type
 }
 
-/** The HTTP status that goes with a type, in either spelling; 500 for a type that is not in the table. */
+/** Returns the HTTP status of a type, given with or without the URN prefix; 500 for an unknown type. */
 export function problemStatus(type: string): number {
-  const name = type.startsWith(URN) ? type.slice(URN.length) : type
-  return Object.hasOwn(STATUS, name) ? STATUS[name as ProblemType] : 500
+  const name = type.startsWith(urnPrefix) ? type.slice(urnPrefix.length) : type
+  return Object.hasOwn(statusByType, name) ? statusByType[name as ProblemType] : 500
 }
 
-/** Thrown by whatever handles a request; its document becomes the answer. */
+/** Thrown while a request is handled; its document becomes the reply. */
 export class Problem extends Error {
   override readonly name = 'Problem'
   readonly document: ProblemDocument
@@ -60,10 +60,23 @@ export class Problem extends Error {
   constructor(
     type: ProblemType,
     detail: string,
-    more: { status?: number; members?: Record<string, unknown>; headers?: Record<string, string> } = {},
+    {
+      status,
+      members,
+      headers = {},
+    }: { status?: number; members?: Record<string, unknown>; headers?: Record<string, string> } = {},
   ) {
     super(`${type}: ${detail}`)
-    this.document = { type: problemUri(type), detail, status: more.status ?? STATUS[type], ...more.members }
-    this.headers = more.headers ?? {}
+    this.document = { type: problemUri(type), detail, status: status ?? statusByType[type], ...members }
+    this.headers = headers
   }
+}
+
+/** Returns the document of a {@link Problem}; any other error becomes serverInternal. */
+export function toProblemDocument(error: unknown): ProblemDocument {
+  return (error instanceof Problem ? error : new Problem('serverInternal', messageOf(error))).document
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,70 +1,70 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ProblemDocument, problemStatus, problemUri } from '../messages/problem.js'
-import { ENDPOINTS, type Endpoint } from './representation.js'
+import { type Endpoint, endpoints } from './urls.js'
 
 /**
- * What goes wrong at one endpoint. A fault that has `status`, `type` or `body` answers in the place of the
- * endpoint, which then does nothing; one that has only `delayMs`, `retryAfter` or `breakOff` lets it answer.
+ * A fault at one endpoint. With `status`, `type` or `body`, the fault's reply replaces the endpoint's, and the request
+ * has no effect. With only `delayMs`, `retryAfter` or `breakOff`, the endpoint handles the request.
  */
 export interface Fault {
-  /** The endpoint it is set on. */
+  /** The endpoint that fails. */
   readonly on: Endpoint
-  /** How many requests it meets. Default 1, at least 1; Infinity is legal. */
+  /** How many requests fail. Default 1, at least 1; Infinity is allowed. */
   readonly times?: number
-  /** Only requests that concern this name, lower case. Default: all. */
+  /** Limits the fault to requests that concern this DNS name, in lower case. Default: all requests. */
   readonly host?: string
-  /** HTTP status, from 200 to 599. Default: what belongs to `type`, else 500. */
+  /** HTTP status, 200 to 599. Default: the status of `type`, or 500 when that is unknown. */
   readonly status?: number
   /** Problem type, with or without `urn:ietf:params:acme:error:`. Default serverInternal. RFC 8555 §6.7. */
   readonly type?: string
-  /** The problem's text for people. */
+  /** The problem's human-readable text. Default: a text that says the fault is deliberate. */
   readonly detail?: string
-  /** The Retry-After header: seconds, or an HTTP date. RFC 9110 §10.2.3. */
+  /** The Retry-After header: seconds, at least 0, or an HTTP date. Default: none. RFC 9110 §10.2.3. */
   readonly retryAfter?: number | string
-  /** Milliseconds to wait before anything else happens. Default 0. */
+  /** Milliseconds to wait first. Default 0; 0 to 2,147,483,647. */
   readonly delayMs?: number
-  /** This body, byte for byte, instead of a problem document. */
+  /** Body to send instead of a problem document, unchanged. */
   readonly body?: string
   /** The media type of `body`. Default `text/plain`. */
   readonly contentType?: string
-  /** Never answer; the connection stays open until the CA closes. */
+  /** Send no reply; the connection stays open until the CA closes. Default false. */
   readonly hang?: boolean
   /**
-   * What happens in the middle of the answer's body, whoever gives it: nothing more comes until the CA closes, the
-   * connection ends, or it is reset. Default: the rest comes.
+   * Breaks off the reply, from the fault or from the endpoint, in the middle of its body: `stall` sends nothing more
+   * until the CA closes, `end` closes the connection, `reset` resets it. Default: the CA sends the whole body.
    */
   readonly breakOff?: 'stall' | 'end' | 'reset'
   /**
-   * On `challenge`: accept the client's answer, then declare the validation failed with `type` and `detail`,
-   * without connecting to anything. RFC 8555 §7.5.1.
+   * Only on `challenge`: accepts the client's response, then fails the validation with `type` and `detail` without
+   * connecting to the server. RFC 8555 §7.5.1.
    */
   readonly invalid?: true
 }
 
-/** A fault in place. */
+/** A fault that has been set. */
 export interface ActiveFault {
-  /** How many requests it met. */
+  /** How many requests the fault has affected. */
   readonly hits: number
-  /** Takes it away. Harmless when it has gone. */
+  /** Removes the fault. No effect when it is no longer set. */
   remove(): void
 }
 
-/** A fault's answer to a request. */
+/** A fault's reply to a request. */
 export interface FaultReply {
   readonly status: number
   readonly contentType: string
   readonly body: string | ProblemDocument
 }
 
-/** The faults that have been set, in that order. A request meets the first that fits, and no other. */
+/** Holds the active faults in the order in which they were set. Only the first match applies to a request. */
 export class Faults {
-  readonly #active: { fault: Fault; left: number; hits: number }[] = []
+  readonly #active: { fault: Fault; remaining: number; hits: number }[] = []
 
-  /** @throws RangeError when the fault cannot be */
+  /** @throws RangeError when a value is outside its range */
   add(fault: Fault): ActiveFault {
-    check(fault)
+    validateFault(fault)
     const active = this.#active
-    const entry = { fault: { ...fault }, left: fault.times ?? 1, hits: 0 }
+    const entry = { fault: { ...fault }, remaining: fault.times ?? 1, hits: 0 }
     active.push(entry)
     return {
       get hits() {
@@ -77,28 +77,28 @@ export class Faults {
     }
   }
 
-  /** The fault this request meets, which thereby counts it. */
-  take(endpoint: Endpoint, hosts: readonly string[]): Fault | undefined {
+  /** Returns the fault that applies to a request, and counts the request. */
+  match(endpoint: Endpoint, hosts: readonly string[]): Fault | undefined {
     const index = this.#active.findIndex(
       ({ fault }) => fault.on === endpoint && (fault.host === undefined || hosts.includes(fault.host)),
     )
     const entry = this.#active[index]
     if (entry === undefined) return undefined
     entry.hits += 1
-    entry.left -= 1
-    if (entry.left < 1) this.#active.splice(index, 1)
+    entry.remaining -= 1
+    if (entry.remaining < 1) this.#active.splice(index, 1)
     return entry.fault
   }
 }
 
 /**
- * Lets a fault happen.
- * @returns the answer to give, or undefined when the endpoint is to answer
- * @throws the signal's AbortError, which is also how a hanging request ends
+ * Applies a fault: waits, hangs, or builds its reply.
+ * @returns the reply, or `undefined` when the endpoint must handle the request
+ * @throws when the signal aborts during the delay or the hang
  */
-export async function suffer(fault: Fault, signal: AbortSignal): Promise<FaultReply | undefined> {
+export async function applyFault(fault: Fault, signal: AbortSignal): Promise<FaultReply | undefined> {
   if (fault.delayMs) await sleep(fault.delayMs, undefined, { signal })
-  if (fault.hang) await aborted(signal)
+  if (fault.hang) await rejectOnAbort(signal)
   if (fault.body !== undefined) {
     return {
       status: fault.status ?? 500,
@@ -111,7 +111,7 @@ export async function suffer(fault: Fault, signal: AbortSignal): Promise<FaultRe
   return { status: body.status, contentType: 'application/problem+json', body }
 }
 
-/** The problem document a fault stands for. */
+/** Returns the problem document of a fault. */
 export function problemOf({ type = 'serverInternal', status, detail }: Fault): ProblemDocument {
   return {
     type: problemUri(type),
@@ -120,7 +120,7 @@ export function problemOf({ type = 'serverInternal', status, detail }: Fault): P
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason)
     else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -129,7 +129,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 
 const breakOffs: readonly unknown[] = ['stall', 'end', 'reset'] satisfies Fault['breakOff'][]
 
-function check({
+function validateFault({
   on,
   times = 1,
   status = 200,
@@ -138,7 +138,7 @@ function check({
   breakOff = 'end',
   invalid,
 }: Fault): void {
-  if (!ENDPOINTS.includes(on)) throw new RangeError(`There is no endpoint ${on}: ${ENDPOINTS.join(', ')}`)
+  if (!endpoints.includes(on)) throw new RangeError(`There is no endpoint ${on}: ${endpoints.join(', ')}`)
   if (!(times >= 1)) throw new RangeError(`times cannot be ${times}`)
   if (!(status >= 200 && status <= 599)) throw new RangeError(`status cannot be ${status}`)
   if (!(delayMs >= 0 && delayMs <= 2 ** 31 - 1)) throw new RangeError(`delayMs cannot be ${delayMs}`)

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { SignedLeaf } from '../certificates/issued.js'
+import type { SignedLeaf } from '../certificates/types.js'
 import type { AccountKey } from '../messages/jws.js'
 import { Problem, type ProblemDocument } from '../messages/problem.js'
 import type { ChallengeType } from './settings.js'
 
-/** How long an order and its authorizations stay open: the 7 days of Let's Encrypt. */
-const OPEN_MS = 7 * 86_400_000
+/** An order and its authorizations expire after 7 days, as at Let's Encrypt. */
+const orderLifetimeMs = 7 * 86_400_000
 
 /** RFC 8555 §7.1.2. */
 export interface Account {
@@ -13,7 +13,7 @@ export interface Account {
   readonly key: AccountKey
   status: 'valid' | 'deactivated'
   contact: readonly string[]
-  /** The signed binding as it came, once it was verified. RFC 8555 §7.3.4. */
+  /** The verified external account binding, as received. RFC 8555 §7.3.4. */
   readonly binding: unknown
 }
 
@@ -27,12 +27,12 @@ export interface Order {
   readonly hosts: readonly string[]
   readonly authorizations: readonly Authorization[]
   readonly profile: string | undefined
-  /** The certificate this order replaces. RFC 9773 §5. */
+  /** The identifier of the certificate that the order replaces. RFC 9773 §5. */
   readonly replaces: string | undefined
   error?: ProblemDocument
-  /** PEM chain, once the order is valid. */
+  /** PEM chain; set when the order becomes valid. */
   certificate?: string
-  /** Its leaf, likewise. */
+  /** Set together with `certificate`. */
   leaf?: SignedLeaf
 }
 
@@ -57,7 +57,7 @@ export interface Challenge {
   error?: ProblemDocument
 }
 
-/** What the CA remembers, and the state changes of RFC 8555 §7.1.6. */
+/** Stores the CA's resources and applies the state transitions of RFC 8555 §7.1.6. */
 export class Resources {
   readonly accounts: Map<string, Account> = new Map()
   readonly orders: Map<string, Order> = new Map()
@@ -76,19 +76,19 @@ export class Resources {
     return account
   }
 
-  accountOf(key: AccountKey): Account | undefined {
+  findAccount(key: AccountKey): Account | undefined {
     return [...this.accounts.values()].find((account) => account.key.thumbprint === key.thumbprint)
   }
 
-  /** A pending order with a new pending authorization for each host: none is reused. */
+  /** Adds a pending order with a new pending authorization for each host. */
   addOrder(
     account: Account,
     hosts: readonly string[],
     types: readonly ChallengeType[],
-    wishes: { profile: string | undefined; replaces: string | undefined },
+    request: { profile: string | undefined; replaces: string | undefined },
   ): Order {
     const authorizations: Authorization[] = []
-    const expires = this.#now() + OPEN_MS
+    const expires = this.#now() + orderLifetimeMs
     const order: Order = {
       id: this.#nextId(),
       account,
@@ -96,15 +96,15 @@ export class Resources {
       expires,
       hosts,
       authorizations,
-      ...wishes,
+      ...request,
     }
     for (const host of hosts) authorizations.push(this.#addAuthorization(order, host, types))
     this.orders.set(order.id, order)
     return order
   }
 
-  /** Marks what was left open too long. To be called before the state of an order is looked at. */
-  expire(order: Order): void {
+  /** Invalidates the order if it has expired. Call this before you read an order's status. */
+  expireOrder(order: Order): void {
     if (this.#now() < order.expires || (order.status !== 'pending' && order.status !== 'ready')) return
     for (const authorization of order.authorizations) {
       if (authorization.status === 'pending' || authorization.status === 'valid') {
@@ -115,34 +115,34 @@ export class Resources {
     order.error = new Problem('malformed', 'The order was left open until it expired').document
   }
 
-  validated(challenge: Challenge): void {
+  passChallenge(challenge: Challenge): void {
     challenge.status = 'valid'
     challenge.validated = this.#now()
     const { authorization } = challenge
     const { order } = authorization
     if (authorization.status !== 'pending') return
     authorization.status = 'valid'
-    const done = order.authorizations.every(({ status }) => status === 'valid')
-    if (done && order.status === 'pending') order.status = 'ready'
+    const allValid = order.authorizations.every(({ status }) => status === 'valid')
+    if (allValid && order.status === 'pending') order.status = 'ready'
   }
 
-  refused(challenge: Challenge, error: ProblemDocument): void {
+  failChallenge(challenge: Challenge, error: ProblemDocument): void {
     challenge.status = 'invalid'
     challenge.error = error
     const { authorization } = challenge
     if (authorization.status !== 'pending') return
     authorization.status = 'invalid'
-    this.invalidate(authorization.order, error)
+    this.invalidateOrder(authorization.order, error)
   }
 
-  deactivate(authorization: Authorization): void {
+  deactivateAuthorization(authorization: Authorization): void {
     if (authorization.status !== 'pending' && authorization.status !== 'valid') return
     authorization.status = 'deactivated'
     const { document } = new Problem('unauthorized', 'An authorization of the order was deactivated')
-    this.invalidate(authorization.order, document)
+    this.invalidateOrder(authorization.order, document)
   }
 
-  invalidate(order: Order, error: ProblemDocument): void {
+  invalidateOrder(order: Order, error: ProblemDocument): void {
     if (order.status === 'valid') return
     order.status = 'invalid'
     order.error = error

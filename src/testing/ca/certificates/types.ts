@@ -1,4 +1,4 @@
-// What users see of certificates: types that lead to no library's.
+// Part of the public types, so no type of a dependency appears here.
 
 /** A certificate and its private key, both PEM. */
 export interface ServerCertificate {
@@ -7,24 +7,25 @@ export interface ServerCertificate {
   readonly privateKey: string
 }
 
-/** A leaf as its issuer made it. */
+/** A signed leaf certificate. */
 export interface SignedLeaf {
-  /** Hexadecimal, upper case, as in `X509Certificate.serialNumber` of node:crypto. */
+  /** Upper-case hexadecimal, as in `X509Certificate.serialNumber` of node:crypto. */
   readonly serialNumber: string
   /** Milliseconds since the epoch. */
   readonly notBefore: number
+  /** Milliseconds since the epoch. */
   readonly notAfter: number
-  /** The leaf, then the intermediate. */
+  /** PEM: the leaf, then the intermediate. */
   readonly pem: string
 }
 
-/** A certificate this CA has issued. */
+/** A certificate that the CA has issued. */
 export interface IssuedCertificate extends SignedLeaf {
-  /** The names in it, as ordered. */
+  /** The DNS names in the certificate, as ordered. */
   readonly hosts: readonly string[]
 }
 
-/** When a certificate should be replaced: milliseconds since the epoch. RFC 9773 §4.2. */
+/** The period in which a certificate should be replaced, in milliseconds since the epoch. RFC 9773 §4.2. */
 export interface RenewalWindow {
   readonly start: number
   readonly end: number

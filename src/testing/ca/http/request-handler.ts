@@ -1,15 +1,15 @@
 import type { Authority } from '../authority/authority.js'
-import { documentOf } from '../authority/background.js'
-import type { Call, Prepared, Reply } from '../endpoints/call.js'
-import { ENDPOINT, type PostEndpoint } from '../endpoints/endpoints.js'
+import { type PostEndpoint, postEndpoints } from '../endpoints/post-endpoints.js'
 import { renewalInfo } from '../endpoints/renewal-info.js'
+import type { PreparedRequest, Reply, SignedRequest } from '../endpoints/request.js'
 import { type AccountKey, type Jws, parseJson, parseJwk, parseJws, verifyJws } from '../messages/jws.js'
-import { Problem } from '../messages/problem.js'
-import { suffer } from '../resources/faults.js'
-import { ENDPOINTS, type Endpoint } from '../resources/representation.js'
+import { Problem, toProblemDocument } from '../messages/problem.js'
+import { applyFault } from '../resources/faults.js'
+import { directoryJson } from '../resources/json.js'
 import type { Account } from '../resources/resources.js'
+import { type Endpoint, endpoints } from '../resources/urls.js'
 
-/** An HTTP request, its body read. */
+/** An HTTP request with its complete body. */
 export interface AcmeRequest {
   readonly method: string
   /** Path and query. */
@@ -19,70 +19,70 @@ export interface AcmeRequest {
 }
 
 /**
- * From request to reply, with the headers that replies have in common (RFC 8555 §6.5, §7.1).
- * @returns a problem document for whatever goes wrong
+ * Handles a request, and adds the headers that all replies share (RFC 8555 §6.5, §7.1).
+ * @returns the reply; a problem document for every error
  */
-export async function answer(ca: Authority, request: AcmeRequest): Promise<Reply> {
+export async function handleRequest(ca: Authority, request: AcmeRequest): Promise<Reply> {
   ca.requests += 1
-  const reply = await attempt(ca, request)
+  const reply = await dispatch(ca, request)
   const index = `<${ca.urls.of('directory')}>;rel="index"`
   const link = reply.headers?.link ? `${index}, ${reply.headers.link}` : index
   const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers, link }
-  // A newNonce that fails must not hand out a nonce all the same; of the others only POST has to (RFC 8555 §6.5).
-  const isNonce = request.path === '/newNonce' && reply.status < 400
-  if (request.method === 'POST' || isNonce) headers['replay-nonce'] = ca.nonces.issue()
+  // Every POST gets a nonce (RFC 8555 §6.5); newNonce only when it succeeds.
+  const isNewNonce = request.path === '/newNonce' && reply.status < 400
+  if (request.method === 'POST' || isNewNonce) headers['replay-nonce'] = ca.nonces.issue()
   return { ...reply, headers }
 }
 
-async function attempt(ca: Authority, request: AcmeRequest): Promise<Reply> {
+async function dispatch(ca: Authority, request: AcmeRequest): Promise<Reply> {
   try {
     const { endpoint, id } = route(request.path)
     const prepared = isUnsigned(endpoint)
-      ? prepareGet(ca, endpoint, id, request)
-      : ENDPOINT[endpoint](ca, authenticate(ca, endpoint, id, request))
+      ? prepareUnsigned(ca, endpoint, id, request)
+      : postEndpoints[endpoint](ca, authenticate(ca, endpoint, id, request))
     return await runWithFaults(ca, endpoint, prepared)
   } catch (error) {
-    const body = documentOf(error)
+    const body = toProblemDocument(error)
     const headers = error instanceof Problem ? error.headers : {}
     return { status: body.status, headers, contentType: 'application/problem+json', body }
   }
 }
 
-async function runWithFaults(ca: Authority, endpoint: Endpoint, prepared: Prepared): Promise<Reply> {
-  const fault = ca.faults.take(endpoint, prepared.hosts)
+async function runWithFaults(ca: Authority, endpoint: Endpoint, prepared: PreparedRequest): Promise<Reply> {
+  const fault = ca.faults.match(endpoint, prepared.hosts)
   if (fault === undefined) return prepared.run(undefined)
-  const answered: Reply = (await suffer(fault, ca.background.signal)) ?? (await prepared.run(fault))
-  const reply = { ...answered, breakOff: fault.breakOff }
+  const complete: Reply = (await applyFault(fault, ca.tasks.signal)) ?? (await prepared.run(fault))
+  const reply = { ...complete, breakOff: fault.breakOff }
   if (fault.retryAfter === undefined) return reply
   return { ...reply, headers: { ...reply.headers, 'retry-after': String(fault.retryAfter) } }
 }
 
 function route(path: string): { endpoint: Endpoint; id: string } {
   const [, name, id = '', ...rest] = path.split('/')
-  const endpoint = ENDPOINTS.find((known) => known === name)
+  const endpoint = endpoints.find((candidate) => candidate === name)
   if (endpoint === undefined || rest.length > 0) {
     throw new Problem('malformed', `There is nothing at ${path}`, { status: 404 })
   }
   return { endpoint, id }
 }
 
-const UNSIGNED = ['directory', 'terms', 'newNonce', 'renewalInfo'] as const
+const unsignedEndpoints = ['directory', 'terms', 'newNonce', 'renewalInfo'] as const
 
 function isUnsigned(endpoint: Endpoint): endpoint is Exclude<Endpoint, PostEndpoint> {
-  return UNSIGNED.some((unsigned) => unsigned === endpoint)
+  return unsignedEndpoints.some((unsigned) => unsigned === endpoint)
 }
 
-function prepareGet(
+function prepareUnsigned(
   ca: Authority,
   endpoint: Exclude<Endpoint, PostEndpoint>,
   id: string,
   { method }: AcmeRequest,
-): Prepared {
+): PreparedRequest {
   if (method !== 'GET' && method !== 'HEAD') throw notAllowed(method, 'GET, HEAD')
   const replies: Record<typeof endpoint, () => Reply> = {
     directory: () => ({
       status: 200,
-      body: ca.urls.directory(ca.externalAccounts !== undefined, ca.settings),
+      body: directoryJson(ca.urls, ca.externalAccounts !== undefined, ca.settings),
     }),
     terms: () => ({ status: 200, contentType: 'text/plain', body: 'For tests only.\n' }),
     newNonce: () => ({ status: method === 'HEAD' ? 200 : 204 }),
@@ -91,14 +91,19 @@ function prepareGet(
   return { hosts: [], run: replies[endpoint] }
 }
 
-/** Everything RFC 8555 §6.2 to §6.5 asks for before the payload may be looked at. */
-function authenticate(ca: Authority, endpoint: PostEndpoint, id: string, request: AcmeRequest): Call {
+/** Verifies the JWS of a request and parses its payload. RFC 8555 §6.2 to §6.5. */
+function authenticate(
+  ca: Authority,
+  endpoint: PostEndpoint,
+  id: string,
+  request: AcmeRequest,
+): SignedRequest {
   if (request.method !== 'POST') throw notAllowed(request.method, 'POST')
   if (request.contentType?.split(';')[0]?.trim() !== 'application/jose+json') {
     throw new Problem('malformed', 'The content type must be application/jose+json', { status: 415 })
   }
   const jws = parseJws(parseJson(request.body, 'The body'))
-  const { key, account } = identify(ca, endpoint, jws)
+  const { key, account } = resolveKey(ca, endpoint, jws)
   verifyJws(jws, key)
   ca.nonces.redeem(jws.header.nonce, ca.settings.badNonceRate)
   const url = ca.urls.origin + request.path
@@ -112,7 +117,7 @@ function authenticate(ca: Authority, endpoint: PostEndpoint, id: string, request
   return { id, url, payload, key, account }
 }
 
-function identify(
+function resolveKey(
   ca: Authority,
   endpoint: PostEndpoint,
   { header }: Jws,
