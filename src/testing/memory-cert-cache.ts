@@ -8,61 +8,62 @@ import {
 } from '../cache/cert-cache.js'
 import { LockLostError, StoreError } from '../util/errors.js'
 
-interface Place {
+/** What all peers share. */
+interface SharedState {
   readonly values: Map<string, { data: Uint8Array; modified: Date }>
   readonly locks: Map<string, AbortController>
 }
 
 /**
- * A store in memory that keeps every promise of the contract, for tests: of servers that use this package, without a
- * service, and of the contract itself. What is in it goes with it.
+ * A store in memory for tests, which fulfils the whole contract (`certCacheContract`) without a service. Its
+ * values and locks last as long as the object and its peers.
  */
 export class MemoryCertCache implements LockingCertCache, ListableCertCache {
-  #place: Place = { values: new Map(), locks: new Map() }
-  readonly #own = new Map<AbortController, string>()
-  #cutOff = false
+  #state: SharedState = { values: new Map(), locks: new Map() }
+  readonly #ownLocks = new Map<AbortController, string>()
+  #isCutOff = false
 
-  /** Another handle on the same values and locks, as another machine has one. */
+  /** Returns another handle on the same values and locks, as on another machine. */
   peer(): MemoryCertCache {
     const peer = new MemoryCertCache()
-    peer.#place = this.#place
+    peer.#state = this.#state
     return peer
   }
 
-  /** As if the network were gone: from now on each operation of this handle rejects, and its locks are lost. */
+  /** Simulates a lost network: from now on every operation of this handle rejects, and the locks it holds are lost. */
   cutOff(): void {
-    this.#cutOff = true
-    for (const [lost, name] of this.#own) {
-      this.#free(name, lost)
-      lost.abort(new LockLostError(`the lock of ${name} is lost: the store was cut off`))
+    this.#isCutOff = true
+    for (const [controller, name] of this.#ownLocks) {
+      this.#removeLock(name, controller)
+      controller.abort(new LockLostError(`the lock of ${name} is lost: the store was cut off`))
     }
   }
 
-  /** Ends {@link cutOff}; locks that were lost by it stay lost. */
+  /** Ends {@link cutOff}. The lost locks stay lost. */
   mend(): void {
-    this.#cutOff = false
+    this.#isCutOff = false
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     await this.#enter(key, options)
-    return this.#place.values.get(key)?.data.slice()
+    return this.#state.values.get(key)?.data.slice()
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
-    // Not slice(): a Buffer's is a view.
+    // Not slice(): on a Buffer it returns a view.
     const copy = Uint8Array.from(data)
     await this.#enter(key, options)
-    this.#place.values.set(key, { data: copy, modified: new Date() })
+    this.#state.values.set(key, { data: copy, modified: new Date() })
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     await this.#enter(key, options)
-    this.#place.values.delete(key)
+    this.#state.values.delete(key)
   }
 
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
     await this.#reach(options)
-    for (const [name, { data, modified }] of this.#place.values) {
+    for (const [name, { data, modified }] of this.#state.values) {
       await this.#reach(options)
       yield { name, size: data.byteLength, modified }
     }
@@ -70,16 +71,16 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
 
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     await this.#enter(name, options)
-    if (this.#place.locks.has(name)) return undefined
-    const lost = new AbortController()
-    this.#place.locks.set(name, lost)
-    this.#own.set(lost, name)
-    return { signal: lost.signal, release: async () => this.#free(name, lost) }
+    if (this.#state.locks.has(name)) return undefined
+    const controller = new AbortController()
+    this.#state.locks.set(name, controller)
+    this.#ownLocks.set(controller, name)
+    return { signal: controller.signal, release: async () => this.#removeLock(name, controller) }
   }
 
-  #free(name: string, lock: AbortController): void {
-    this.#own.delete(lock)
-    if (this.#place.locks.get(name) === lock) this.#place.locks.delete(name)
+  #removeLock(name: string, controller: AbortController): void {
+    this.#ownLocks.delete(controller)
+    if (this.#state.locks.get(name) === controller) this.#state.locks.delete(name)
   }
 
   async #enter(key: string, options: CacheOperationOptions | undefined): Promise<void> {
@@ -89,9 +90,9 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
 
   async #reach(options: CacheOperationOptions | undefined): Promise<void> {
     options?.signal?.throwIfAborted()
-    // A turn, as every real store takes one.
+    // A real store never responds in the same turn of the event loop.
     await new Promise(setImmediate)
     options?.signal?.throwIfAborted()
-    if (this.#cutOff) throw new StoreError('ERR_STORE_UNREACHABLE', 'the store in memory was cut off')
+    if (this.#isCutOff) throw new StoreError('ERR_STORE_UNREACHABLE', 'the store in memory was cut off')
   }
 }

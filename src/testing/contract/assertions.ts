@@ -10,7 +10,7 @@ import type { ContractPlace } from './types.js'
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text)
 
-/** Asserts what `get` resolves with: these bytes, or `undefined` for a miss. */
+/** Asserts that `get` resolves with these bytes, or with `undefined` for a miss. */
 export async function assertStored(
   store: CertCache,
   key: string,
@@ -18,21 +18,24 @@ export async function assertStored(
   when: string,
 ): Promise<void> {
   const actual = await store.get(key)
-  const shown = JSON.stringify(key)
+  const quotedKey = JSON.stringify(key)
   if (expected === undefined) {
-    assert.equal(actual, undefined, `get(${shown}) ${when} must resolve with undefined`)
+    assert.equal(actual, undefined, `get(${quotedKey}) ${when} must resolve with undefined`)
     return
   }
-  assert.ok(actual !== undefined, `get(${shown}) ${when} must resolve with the value, and did with undefined`)
-  assert.ok(actual instanceof Uint8Array, `get(${shown}) must resolve with a Uint8Array`)
-  const same = Buffer.compare(actual, expected) === 0
+  assert.ok(
+    actual !== undefined,
+    `get(${quotedKey}) ${when} must resolve with the value, and did with undefined`,
+  )
+  assert.ok(actual instanceof Uint8Array, `get(${quotedKey}) must resolve with a Uint8Array`)
+  const isEqual = Buffer.compare(actual, expected) === 0
   const lengths = `${expected.byteLength} bytes were written, ${actual.byteLength} came back`
-  assert.ok(same, `get(${shown}) ${when} must resolve with exactly what was put: ${lengths}`)
+  assert.ok(isEqual, `get(${quotedKey}) ${when} must resolve with exactly what was put: ${lengths}`)
 }
 
 export type Outcome<T> = { readonly value: T } | { readonly error: unknown }
 
-/** Also of what is thrown before there is a promise. */
+/** Returns the outcome of an operation; a synchronous throw counts as a rejection. */
 export async function outcomeOf<T>(operation: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { value: await operation() }
@@ -41,21 +44,21 @@ export async function outcomeOf<T>(operation: () => Promise<T>): Promise<Outcome
   }
 }
 
-/** Some at a time, as a store is used. */
-export async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const rest = items.values()
+/** Applies an operation to all items, up to 16 at a time. */
+export async function forAll<T>(items: readonly T[], operation: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values()
   const worker = async () => {
-    for (const item of rest) await work(item)
+    for (const item of queue) await operation(item)
   }
   await Promise.all(Array.from({ length: 16 }, worker))
 }
 
-export function locking(store: CertCache): LockingCertCache {
+export function asLocking(store: CertCache): LockingCertCache {
   assert.ok(isLocking(store), "the store has no tryLock: leave its cases out by without: ['locks']")
   return store
 }
 
-export function listable(store: CertCache): ListableCertCache {
+export function asListable(store: CertCache): ListableCertCache {
   assert.ok(isListable(store), "the store has no list: leave its cases out by without: ['list']")
   return store
 }

@@ -3,12 +3,12 @@ import { type CertCache, isLocking } from '../../cache/cert-cache.js'
 import { assertStored, bytes, forAll, outcomeOf } from './assertions.js'
 import type { Check } from './types.js'
 
-const refusedCharacters = '\\/:*?"<>|'
-const allowedCharacters = Array.from({ length: 0x7f - 0x20 }, (_, at) =>
-  String.fromCharCode(0x20 + at),
-).filter((character) => !refusedCharacters.includes(character))
+const forbiddenCharacters = '\\/:*?"<>|'
+const allowedCharacters = Array.from({ length: 0x7f - 0x20 }, (_, index) =>
+  String.fromCharCode(0x20 + index),
+).filter((character) => !forbiddenCharacters.includes(character))
 
-/** Names that mean something elsewhere: to file systems, shells, URLs, SQL, JavaScript. */
+/** Keys with a special meaning in file systems, shells, URLs, SQL or JavaScript. */
 const specialKeys = [
   ...[
     'CON',
@@ -85,21 +85,22 @@ const specialKeys = [
   ],
 ]
 
-const refusedKeys = [
+const invalidKeys = [
   ...['', '.', '..', 'a/b', '/a', 'a/', '../a', './a', '/etc/passwd', '..\\a', 'a\\b', 'C:a'],
-  ...[...refusedCharacters].map((character) => `a${character}b`),
+  ...[...forbiddenCharacters].map((character) => `a${character}b`),
   ...['a\nb', 'a\n', '\na', 'a\0', 'a\tb', '\x7f', '\x1f', 'é', 'ａ', '．．', 'a\u{1f512}', '\ud800'],
 ]
 
-async function assertDistinct(keys: readonly string[], store: CertCache, other: CertCache): Promise<void> {
+async function assertDistinct(keys: readonly string[], store: CertCache, peer: CertCache): Promise<void> {
   const distinct = [...new Set(keys)]
   await forAll(distinct, (key) => store.put(key, bytes(`the value of ${key}`)))
   await forAll(distinct, (key) =>
-    assertStored(other, key, bytes(`the value of ${key}`), 'after the put of this key and of others'),
+    assertStored(peer, key, bytes(`the value of ${key}`), 'after the put of this key and of others'),
   )
-  const [gone, kept] = [distinct.filter((_, at) => at % 2), distinct.filter((_, at) => at % 2 === 0)]
-  await forAll(gone, (key) => other.delete(key))
-  await forAll(gone, (key) => assertStored(store, key, undefined, 'after its deletion'))
+  const deleted = distinct.filter((_, index) => index % 2 === 1)
+  const kept = distinct.filter((_, index) => index % 2 === 0)
+  await forAll(deleted, (key) => peer.delete(key))
+  await forAll(deleted, (key) => assertStored(store, key, undefined, 'after its deletion'))
   await forAll(kept, (key) =>
     assertStored(store, key, bytes(`the value of ${key}`), 'after the deletion of other keys'),
   )
@@ -142,8 +143,8 @@ export const keyChecks = (withLocks: boolean): readonly Check[] => [
   {
     name: 'a key outside the alphabet is refused with a CacheKeyError, by every operation',
     async run({ store }) {
-      for (const key of [...refusedKeys, undefined, null, 1, {}] as string[]) {
-        const shown = JSON.stringify(key) ?? String(key)
+      for (const key of [...invalidKeys, undefined, null, 1, {}] as string[]) {
+        const quotedKey = JSON.stringify(key) ?? String(key)
         const operations: [string, () => Promise<unknown>][] = [
           ['get', () => store.get(key)],
           ['put', () => store.put(key, bytes('value'))],
@@ -156,7 +157,7 @@ export const keyChecks = (withLocks: boolean): readonly Check[] => [
           assert.equal(
             code,
             'ERR_CACHE_KEY',
-            `${name}(${shown}) must reject with a CacheKeyError (assertCacheKey)`,
+            `${name}(${quotedKey}) must reject with a CacheKeyError (assertCacheKey)`,
           )
         }
       }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { CertCacheEntry, ListableCertCache } from '../../cache/cert-cache.js'
-import { bytes, forAll, listable } from './assertions.js'
+import { asListable, bytes, forAll } from './assertions.js'
 import type { Check } from './types.js'
 
 async function entriesOf(store: ListableCertCache): Promise<CertCacheEntry[]> {
@@ -17,7 +17,7 @@ export const listChecks: readonly Check[] = [
   {
     name: 'list says each key once, its size in bytes and when it was written',
     async run({ store, peer }) {
-      const other = listable(await peer())
+      const other = asListable(await peer())
       assert.deepEqual(await entriesOf(other), [], 'list of an empty store must yield nothing')
       const sizes = new Map([
         ['a.example', 0],
@@ -37,7 +37,7 @@ export const listChecks: readonly Check[] = [
       for (const { name, size, modified } of entries) {
         assert.equal(size, sizes.get(name), `list must say the size of ${JSON.stringify(name)}`)
         assert.ok(modified instanceof Date, 'list must say when it was written, as a Date')
-        // Which clock the store has is its own affair; a wrong unit is not.
+        // The store's clock may differ; a wrong unit differs by more than a day.
         assert.ok(Math.abs(modified.getTime() - Date.now()) < dayMs, 'list must say when it was written')
       }
     },
@@ -45,12 +45,15 @@ export const listChecks: readonly Check[] = [
   {
     name: 'list yields every key of many, each once',
     async run({ store }) {
-      const keys = Array.from({ length: 1_050 }, (_, at) => `host-${String(at).padStart(4, '0')}.example`)
+      const keys = Array.from(
+        { length: 1_050 },
+        (_, index) => `host-${String(index).padStart(4, '0')}.example`,
+      )
       await forAll(keys, (key) => store.put(key, bytes(key)))
-      assert.deepEqual(await namesOf(listable(store)), keys, 'list must yield every key once')
-      for await (const _ of listable(store).list()) break
+      assert.deepEqual(await namesOf(asListable(store)), keys, 'list must yield every key once')
+      for await (const _ of asListable(store).list()) break
       assert.deepEqual(
-        await namesOf(listable(store)),
+        await namesOf(asListable(store)),
         keys,
         'a listing that was broken off must disturb nothing',
       )

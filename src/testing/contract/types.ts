@@ -1,41 +1,44 @@
 import type { CertCache } from '../../cache/cert-cache.js'
 
-/** What a store may lack: its cases are left out where the backend says so. */
+/** An optional part of the contract, which a backend can leave out. */
 export type ContractPart = 'locks' | 'list' | 'cutOff'
 
 /** An empty place for values, such as a new container, folder or table. */
 export interface ContractPlace {
   readonly store: CertCache
-  /** Another handle on the same place, as another machine has one: nothing shared with `store` but the place. */
+  /** Opens another handle on the same place, as on another machine: it shares nothing with `store` but the place. */
   peer(): Promise<CertCache>
   /**
-   * From now on nothing that `store` asks reaches the place, and nothing that it wrote goes away by itself, as for a
-   * machine whose cable was pulled or that was killed; what peers ask still does. Whether its requests fail or hang
-   * is up to you. It stands for the death of the holder of a lock, too: to the place both are silence. For example:
-   * a proxy in front of the service that stops passing anything on.
+   * Cuts `store` off from the place, as if its machine had died or lost its network. From now on no request of `store`
+   * reaches the place; whether its requests fail or hang is up to you. Peers still reach the place, and what `store`
+   * wrote stays there, its locks included. Example: a proxy in front of the service that stops forwarding.
    */
   cutOff?(): void | Promise<void>
   /**
-   * Ends `cutOff`: what `store` asks reaches the place again. Where it is left out, that a former holder who comes back
-   * leaves the next holder's lock alone is not tried.
+   * Ends `cutOff`: requests of `store` reach the place again. Without it, the contract does not test that a former
+   * holder that comes back leaves the lock of the next holder alone.
    */
   mend?(): void | Promise<void>
-  /** Called once after each case. */
+  /** Called once, after the case. */
   close(): Promise<void>
 }
 
-/** What the contract is tried on. */
+/** The store under test. */
 export interface ContractBackend {
-  /** Called once for each case; cases may run at once. */
+  /** Opens a new place. Called once for each case; cases may run concurrently. */
   open(): Promise<ContractPlace>
-  /** What is left out: `locks` for a store without `tryLock`, `list` for one without it, `cutOff`. Default: nothing. */
+  /**
+   * The parts to leave out: `locks` for a store without `tryLock`, `list` for a store without `list`, `cutOff` where
+   * `open` provides no `cutOff`. Default: none.
+   */
   readonly without?: readonly ContractPart[]
 }
 
-/** What a case does with a fresh place; it throws where a promise is broken. */
+/** A case of the contract. */
 export interface Check {
   readonly name: string
-  /** It waits for a lock to end, or not to. */
+  /** Whether the case waits for a lock to expire, or for a minute in which it must not. */
   readonly slow?: boolean
+  /** Tests a fresh place, and throws when the store breaks the contract. */
   run(place: ContractPlace): Promise<void>
 }

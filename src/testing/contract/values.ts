@@ -66,7 +66,7 @@ export const valueChecks: readonly Check[] = [
     name: 'values are opaque bytes: 0 bytes to 1 MB come back as they were',
     async run({ store, peer }) {
       const other = await peer()
-      const everyByte = Uint8Array.from({ length: 256 }, (_, at) => at)
+      const everyByte = Uint8Array.from({ length: 256 }, (_, index) => index)
       const texts = [bytes('\r\n\r\n'), bytes('\0'), bytes('ÿ–'), Uint8Array.of(0xff, 0xfe, 0xc3)]
       const sizes = [0, 1, 4_096, 65_535, 65_536, 1 << 20].map((size) => randomBytes(size))
       for (const value of [everyByte, ...texts, ...sizes]) {
@@ -86,12 +86,12 @@ export const valueChecks: readonly Check[] = [
   {
     name: 'bytes are the caller’s own: changing them afterwards changes nothing in the store',
     async run({ store }) {
-      const given = new Uint8Array(bytes('value'))
-      await store.put(key, given)
-      given.fill(0)
+      const written = new Uint8Array(bytes('value'))
+      await store.put(key, written)
+      written.fill(0)
       await assertStored(store, key, bytes('value'), 'after the caller overwrote what it had given to put')
-      const got = await store.get(key)
-      got?.fill(0)
+      const read = await store.get(key)
+      read?.fill(0)
       await assertStored(store, key, bytes('value'), 'after the caller overwrote what get had returned')
     },
   },
@@ -99,28 +99,28 @@ export const valueChecks: readonly Check[] = [
     name: 'writers at once never tear a value: every read is one whole value',
     async run({ store, peer }) {
       const other = await peer()
-      // Each value says in every byte which one it is, and has a length of its own.
-      const lengths = Array.from({ length: 40 }, (_, at) => 1 + ((at * 7_919) % 40) * 3_001)
-      const value = (at: number) => Buffer.alloc(lengths[at] as number, at)
+      // Each value has its own length and repeats its own index, so a mixture of two is visible.
+      const lengths = Array.from({ length: 40 }, (_, index) => 1 + ((index * 7_919) % 40) * 3_001)
+      const value = (index: number) => Buffer.alloc(lengths[index] as number, index)
       await store.put(key, value(0))
       let writing = true
       const read = async (handle: typeof store) => {
         do {
-          const got = await handle.get(key)
-          assert.ok(got !== undefined, 'a key that is being overwritten must never be a miss')
-          const at = got[0] as number
-          assert.ok(got.byteLength > 0, 'a read beside writes saw an empty value')
+          const data = await handle.get(key)
+          assert.ok(data !== undefined, 'a key that is being overwritten must never be a miss')
+          const index = data[0] as number
+          assert.ok(data.byteLength > 0, 'a read beside writes saw an empty value')
           assert.ok(
-            at < lengths.length && Buffer.compare(got, value(at)) === 0,
+            index < lengths.length && Buffer.compare(data, value(index)) === 0,
             'a read beside writes saw a mixture of two values, or a part of one',
           )
         } while (writing)
       }
       const readers = Promise.all([read(store), read(other)])
-      const all = lengths.map((_, at) => at)
+      const indexes = lengths.map((_, index) => index)
       const writes = Promise.all([
-        forAll(all, (at) => store.put(key, value(at))),
-        forAll(all, (at) => other.put(key, value(at))),
+        forAll(indexes, (index) => store.put(key, value(index))),
+        forAll(indexes, (index) => other.put(key, value(index))),
       ]).finally(() => {
         writing = false
       })
@@ -132,7 +132,7 @@ export const valueChecks: readonly Check[] = [
     name: 'operations on different keys at once do not disturb each other',
     async run({ store, peer }) {
       const other = await peer()
-      const keys = Array.from({ length: 60 }, (_, at) => `host-${at}.example`)
+      const keys = Array.from({ length: 60 }, (_, index) => `host-${index}.example`)
       await forAll(keys, (name) => store.put(name, bytes(name)))
       await forAll(keys, async (name) => {
         if (name.includes('0')) await other.delete(name)
@@ -154,7 +154,7 @@ export const valueChecks: readonly Check[] = [
           assert.equal(outcome.error, reason, `${name} with an aborted signal must reject with its reason`)
         }
       }
-      // What has nothing to list has to look, too.
+      // First on an empty store, where list has nothing to read.
       await assertRejected()
       await place.store.put(key, bytes('value'))
       await assertRejected()
@@ -164,36 +164,44 @@ export const valueChecks: readonly Check[] = [
     name: 'an operation that is aborted on its way does what it was asked, or rejects with the reason',
     async run({ store }) {
       await store.put(key, bytes('value'))
-      const during = async <T>(start: (signal: AbortSignal) => Promise<T>, turns: number) => {
+      const abortAfter = async <T>(start: (signal: AbortSignal) => Promise<T>, turns: number) => {
         const controller = new AbortController()
         const reason = new Error('the caller has gone')
-        const running = outcomeOf(() => start(controller.signal))
+        const pending = outcomeOf(() => start(controller.signal))
         for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
         controller.abort(reason)
-        const outcome = await running
+        const outcome = await pending
         if ('error' in outcome) assert.equal(outcome.error, reason, 'it must reject with the signal’s reason')
         return outcome
       }
       for (const turns of [0, 1, 2, 4, 8]) {
-        const got = await during((signal) => store.get(key, { signal }), turns)
-        if ('value' in got)
+        const read = await abortAfter((signal) => store.get(key, { signal }), turns)
+        if ('value' in read)
           assert.equal(
-            String(got.value && Buffer.from(got.value)),
+            String(read.value && Buffer.from(read.value)),
             'value',
             'a get that is aborted is no miss',
           )
-        await during((signal) => store.put(key, bytes('value'), { signal }), turns)
-        await during((signal) => store.delete('b.example', { signal }), turns)
+        await abortAfter((signal) => store.put(key, bytes('value'), { signal }), turns)
+        await abortAfter((signal) => store.delete('b.example', { signal }), turns)
         await assertStored(store, key, bytes('value'), 'after aborted operations')
       }
     },
   },
 ]
 
-/** An aborted operation has to end, although the place is silent. */
-const endsWithinMs = 2_000
+/** An aborted operation must settle within this time, although the place does not respond. */
+const maxAbortMs = 2_000
+/** Long enough for the operations to send their requests. */
+const requestMs = 100
+const stepMs = 20
 
-/** The cases of a store that can't reach its place. */
+/** Waits until all operations have settled, for at most `ms`. A stall of this process counts as one step. */
+async function settle(pending: ReadonlySet<string>, ms: number): Promise<void> {
+  for (let waitedMs = 0; waitedMs < ms && pending.size > 0; waitedMs += stepMs) await pause(stepMs)
+}
+
+/** The cases of a store that cannot reach its place. */
 export const cutOffChecks: readonly Check[] = [
   {
     name: 'an operation of a store that is cut off ends with its signal: within 2 s, with the reason',
@@ -204,12 +212,12 @@ export const cutOffChecks: readonly Check[] = [
       const reason = new Error('the caller has gone')
       const pending = new Set<string>()
       const outcomes = everyOperation(place, { signal: controller.signal }, pending)
-      await pause(100)
+      await settle(pending, requestMs)
       const aborted = new Set(pending)
       controller.abort(reason)
-      await Promise.race([outcomes, pause(endsWithinMs)])
+      await settle(pending, maxAbortMs)
       const late = [...pending].join(', ')
-      assert.equal(late, '', `these must end when their signal aborts, within ${endsWithinMs / 1_000} s`)
+      assert.equal(late, '', `these must end when their signal aborts, within ${maxAbortMs / 1_000} s`)
       for (const [name, outcome] of await outcomes) {
         assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
         if (aborted.has(name))
@@ -222,7 +230,7 @@ export const cutOffChecks: readonly Check[] = [
     async run(place) {
       await place.store.put(key, bytes('value'))
       await cutOff(place)
-      const from = performance.now()
+      const start = performance.now()
       for (const [name, outcome] of await everyOperation(place)) {
         assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
         assert.ok(
@@ -230,14 +238,17 @@ export const cutOffChecks: readonly Check[] = [
           `${name} of a store that is cut off must reject with an Error`,
         )
       }
-      assert.ok(performance.now() - from < 30_000, 'a store that is cut off must say so within 30 s')
+      assert.ok(performance.now() - start < 30_000, 'a store that is cut off must say so within 30 s')
       const other = await place.peer()
       await assertStored(other, key, bytes('value'), 'on a handle that is not cut off')
     },
   },
 ]
 
-/** What becomes of each operation, all begun at once. @param pending those that have not ended yet */
+/**
+ * Starts every operation at once and returns the outcomes.
+ * @param pending the operations that have not settled yet
+ */
 function everyOperation(
   { store }: ContractPlace,
   options?: { signal: AbortSignal },
