@@ -1,5 +1,5 @@
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
-import { advice, storeErrorFrom } from '../../stores/azure/errors.js'
+import { advice, toStoreError } from '../../stores/azure/errors.js'
 import type { AzureConnectOptions } from '../../stores/azure/options.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
@@ -115,7 +115,7 @@ async function request<T>(
   } catch (thrown) {
     // The response to a HEAD request has no body, and so no error code.
     if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
-    const failure = thrown instanceof StoreError ? thrown : storeErrorFrom(thrown, operation, containerName)
+    const failure = thrown instanceof StoreError ? thrown : toStoreError(thrown, operation, containerName)
     if (failure === 'BlobNotFound') return undefined
     throw failure
   }
