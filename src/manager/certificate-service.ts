@@ -76,9 +76,12 @@ export class CertificateService {
     })
   }
 
-  /** Returns the certificate in memory, synchronously: no policy, no request, no new context. */
+  /**
+   * Returns the certificate in memory, synchronously: without a policy check, a request or a new context. Calls
+   * `onCheckDue` if it is due.
+   */
   fromMemory(host: string): LiveCertificate | undefined {
-    const live = this.#inMemory(host)
+    const live = this.#peek(host)
     if (live && this.#parts.clock.now() >= live.schedule.wakeAt) this.#parts.onCheckDue(live)
     return live
   }
@@ -111,7 +114,7 @@ export class CertificateService {
    */
   async find(host: string): Promise<LiveCertificate | undefined> {
     try {
-      const live = this.#inMemory(host)
+      const live = this.#peek(host)
       if (live) return live
       this.#throwIfClosed()
       await this.#parts.policy.check(host)
@@ -123,9 +126,9 @@ export class CertificateService {
 
   /** Reads the store, adopts its certificate if that is newer, and resolves with the certificate in memory. */
   async refresh(host: string): Promise<LiveCertificate | undefined> {
-    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, this.#inMemory(host))
+    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, this.#peek(host))
     await this.#memory.refresh(this.#parts.layout.certificate(host), { accept })
-    return this.#inMemory(host)
+    return this.#peek(host)
   }
 
   /** Replaces a certificate that is due: adopts a newer one from the store, or orders one. Never rejects. */
@@ -182,7 +185,7 @@ export class CertificateService {
     const data = await this.#memory.getOrPut(
       layout.certificate(host),
       (lock) => {
-        const served = due && clock.now() < due.notAfter ? due : this.#inMemory(host)
+        const served = due && clock.now() < due.notAfter ? due : this.#peek(host)
         return this.#issue({ host, previousFailure, served }, lock)
       },
       { accept, beforeLock },
@@ -243,20 +246,21 @@ export class CertificateService {
 
   /** Returns whether stored bytes can be served, and are newer than `current` if that is given. */
   #acceptNewer(data: Uint8Array, host: string, current: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.load(data, host, 'store', this.#inMemory(host))
+    const live = this.#contexts.derive(data, host, 'store', this.#peek(host))
     if (!live || (current && !isNewer(live, current))) return false
     this.#reportNew(live)
     return true
   }
 
-  #inMemory(host: string): LiveCertificate | undefined {
+  /** Returns the certificate in memory, if it has not expired. */
+  #peek(host: string): LiveCertificate | undefined {
     const data = this.#memory.peek(this.#parts.layout.certificate(host))
     return data && this.#contexts.current(data, host)
   }
 
   /** Called before the certificate enters memory, so that the former one can be compared with it. */
   #reportNew(live: LiveCertificate): void {
-    const former = this.#inMemory(live.host)
+    const former = this.#peek(live.host)
     if (former?.serialNumber === live.serialNumber) return
     this.#errors.delete(live.host)
     this.#postponed.delete(live.host)

@@ -125,13 +125,13 @@ export class RenewalScheduler {
       else if (this.#busyHosts.size < concurrency) this.#start(host, work)
       else nextPassAt = now
     }
-    const inMemory = new Set<string>()
+    const hostsInMemory = new Set<string>()
     for (const live of certificates.live()) {
       startIfDue(live.host, live.schedule.idleWakeAt, () => this.#checkCertificate(live))
-      if (this.#keptHosts.size > 0) inMemory.add(live.host)
+      if (this.#keptHosts.size > 0) hostsInMemory.add(live.host)
     }
     for (const [host, lookupAt] of this.#keptHosts) {
-      if (!inMemory.has(host)) startIfDue(host, lookupAt, () => this.#reloadHost(host))
+      if (!hostsInMemory.has(host)) startIfDue(host, lookupAt, () => this.#reloadHost(host))
     }
     return nextPassAt
   }

@@ -5,7 +5,9 @@ import { callSafely, warnUnhandled } from '../util/safe-call.js'
 
 /** Options for `https.createServer`, `http2.createSecureServer` and `tls.createServer`. */
 export interface TlsCallbacks {
+  /** Calls back with the context for `servername`, or without one if it has no certificate. */
   SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void
+  /** Returns the protocol to negotiate, or `undefined` if there is none in common. */
   ALPNCallback(offer: { servername: string; protocols: string[] }): string | undefined
 }
 
