@@ -3,31 +3,37 @@ import { StoreError } from '../../util/errors.js'
 import type { S3Objects } from './objects.js'
 
 /**
- * Tries on an object of its own whether the service honours the conditions that locks are made of: many that speak
- * S3 ignore them, and would give one lock to everybody. Four requests. Resolves with the error that says so, or with
- * `undefined`; rejects if it could not be told.
+ * Tests with a probe object whether the service honours the conditional writes on which locks depend. Many S3-compatible
+ * services ignore the conditions, and would grant the same lock to every machine.
+ *
+ * Makes four requests. Returns an error if the service ignores a condition, or else `undefined`. Rejects if the test fails.
  */
-export async function conditionsIgnored(objects: S3Objects, bucket: string): Promise<StoreError | undefined> {
+export async function probeConditionalWrites(
+  objects: S3Objects,
+  bucket: string,
+): Promise<StoreError | undefined> {
   const key = `probe-${randomUUID()}+lock`
   let header = 'If-None-Match: *'
   try {
     await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })
-    if (await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })) return ignored(header, bucket)
+    if (await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })) return conditionIgnored(header, bucket)
     header = 'If-Match'
-    if (await objects.writeIf(key, 'probe', { IfMatch: noEtag })) return ignored(header, bucket)
+    if (await objects.writeIf(key, 'probe', { IfMatch: unusedEtag })) return conditionIgnored(header, bucket)
     return undefined
   } catch (error) {
-    if (error instanceof StoreError && error.statusCode === 501) return ignored(header, bucket, error)
+    if (error instanceof StoreError && error.statusCode === 501)
+      return conditionIgnored(header, bucket, error)
     throw error
   } finally {
-    // Not waited for: what stays behind harms nobody.
+    // Not awaited: a probe object that stays behind is harmless.
     objects.remove(key).catch(() => undefined)
   }
 }
 
-const noEtag = `"${'0'.repeat(32)}"`
+/** An ETag that no object has. */
+const unusedEtag = `"${'0'.repeat(32)}"`
 
-const ignored = (header: string, bucket: string, cause?: StoreError) =>
+const conditionIgnored = (header: string, bucket: string, cause?: StoreError) =>
   new StoreError(
     'ERR_STORE_FAILED',
     `the service of bucket ${bucket} does not honour the header ${header} of a write, so it cannot keep a lock. Use one that does (AWS S3 does), or pass only get, put and delete of this store to the manager: each process orders for itself then.`,

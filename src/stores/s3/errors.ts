@@ -1,11 +1,11 @@
 import { type ServiceErrorCode, StoreError, toError } from '../../util/errors.js'
 
-/** The parts of the SDK's `S3ServiceException`, and of Node's own errors, that are looked at. */
+/** The fields of the SDK's `S3ServiceException` and of Node's errors that are used. */
 interface ServiceErrorLike {
-  /** The service's code, where it answered. */
+  /** The service's error code, if the service answered. */
   readonly name: string
   readonly message: string
-  /** Node's code, where no answer came. */
+  /** Node's error code, if the service did not answer. */
   readonly code?: string
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string }
 }
@@ -15,6 +15,7 @@ const credentialCodes =
   /^(CredentialsProviderError|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|RequestTimeTooSkewed|RequestExpired|AuthorizationHeaderMalformed|AccountProblem)/
 const bucketCodes = /^(NoSuchBucket|PermanentRedirect)$/
 
+/** What to do about each error: the last sentence of its message. */
 const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_CREDENTIALS:
     'Check the access key and its secret, or whether the token has expired, the client’s region, and that this machine’s clock is right.',
@@ -27,24 +28,29 @@ const advice: Record<ServiceErrorCode, string> = {
 }
 
 /**
- * The SDK's error as ours, or `'NoSuchKey'`: the one answer that means that an object does not exist.
- * The cause is a copy of the telling fields: the original holds the answer with what was signed.
+ * Converts an error of the SDK. Returns `'NoSuchKey'` for the only response that means that the object does not exist.
+ *
+ * The cause is a copy of the relevant fields: the SDK's error refers to the response, which may quote the signed request.
  */
-export function toStoreError(thrown: unknown, what: string, bucket: string): StoreError | 'NoSuchKey' {
+export function toStoreError(thrown: unknown, description: string, bucket: string): StoreError | 'NoSuchKey' {
   const error = toError(thrown) as Error & ServiceErrorLike
   const statusCode = error.$metadata?.httpStatusCode
   if (statusCode === 404 && error.name === 'NoSuchKey') return 'NoSuchKey'
   const code = classify(statusCode, error)
-  const told = statusCode === undefined ? (error.code ?? error.name) : `${error.name}, status ${statusCode}`
+  const reason = statusCode === undefined ? (error.code ?? error.name) : `${error.name}, status ${statusCode}`
   const cause = Object.assign(new Error(firstLine(error.message)), {
     name: error.name,
     code: error.code,
     requestId: error.$metadata?.requestId,
   })
-  return new StoreError(code, `S3 could not ${what} in bucket ${bucket} (${told}). ${advice[code]}`, {
-    cause,
-    statusCode,
-  })
+  return new StoreError(
+    code,
+    `S3 could not ${description} in bucket ${bucket} (${reason}). ${advice[code]}`,
+    {
+      cause,
+      statusCode,
+    },
+  )
 }
 
 function classify(status: number | undefined, { name, code }: ServiceErrorLike): ServiceErrorCode {
@@ -52,7 +58,7 @@ function classify(status: number | undefined, { name, code }: ServiceErrorLike):
   if (bucketCodes.test(name)) return 'ERR_STORE_CONTAINER'
   if (status === 403) return 'ERR_STORE_PERMISSION'
   if (status !== undefined) return 'ERR_STORE_FAILED'
-  // The client's own time-outs; it gives a reset connection the same name.
+  // A time-out of the client. A reset connection has the same name, but also a code.
   if (code === 'ETIMEDOUT' || (name === 'TimeoutError' && !code)) return 'ERR_STORE_TIMEOUT'
   return code ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
 }

@@ -4,39 +4,42 @@ import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
 import type { S3Objects, WriteCondition } from './objects.js'
 
-/** What a lock's object says while nobody holds it. */
+/** The content of the object of a free lock. */
 const released = 'released'
-/** Names that are watched at once. One that is forgotten is taken over a lease later. */
-const watchedNames = 1_000
+/** Maximum number of other holders' locks that are watched. If one is forgotten, its 30 s start again. */
+const maxWatchedLocks = 1_000
 
 /**
- * Locks as objects that are only ever written under a condition: created with `If-None-Match: *`, renewed, taken
- * over and given back with `If-Match`. Each holder's write is unlike any other, so that no ETag comes twice.
+ * Locks made of objects that are written only conditionally: created with `If-None-Match: *`; renewed, taken over and
+ * released with `If-Match`. The content of each write is unique, so no ETag occurs twice.
  *
- * They are not deleted. Few services know a condition for deleting, some ignore it, some check it some time before
- * they delete; and a deletion that comes late takes the lock from whoever has it by then.
+ * A released object is not deleted. Few services support conditional deletes: some ignore the condition, and some check it
+ * some time before they delete. A late delete would then remove the lock of the next holder.
  */
 export class S3Locks {
   readonly #objects: S3Objects
-  /** By name: what was there, and since when by this machine's monotonic clock. No two clocks are compared. */
-  readonly #watched = new LRUCache<string, { etag: string; since: number }>({ max: watchedNames })
+  /**
+   * The ETag of each lock that another machine holds, and when it was first seen by the monotonic clock. Clocks of
+   * different machines are never compared.
+   */
+  readonly #watched = new LRUCache<string, { etag: string; since: number }>({ max: maxWatchedLocks })
 
   constructor(objects: S3Objects) {
     this.#objects = objects
   }
 
-  /** `undefined` if somebody else holds it, or may still believe so. */
+  /** Acquires the lock. Returns `undefined` if another holder has it, or may still rely on it. */
   tryLock(name: string): Promise<CertCacheLock | undefined> {
-    const lease = new ObjectLease(this.#objects, `${name}+lock`, (etag) => this.#isOver(name, etag))
+    const lease = new ObjectLease(this.#objects, `${name}+lock`, (etag) => this.#hasExpired(name, etag))
     return holdLease(name, lease)
   }
 
-  /** Whether a lock has not been renewed for a lease's time: its holder has given up before. */
-  #isOver(name: string, etag: string): boolean {
+  /** Returns whether the lock has not been renewed for a whole lease: its holder has given up earlier. */
+  #hasExpired(name: string, etag: string): boolean {
     const now = performance.now()
     const watched = this.#watched.get(name)
     if (watched?.etag === etag) return now - watched.since >= leaseMs
-    // It was written before now, so its holder gives up before a lease's time from now.
+    // The object was written earlier than now, so its holder gives up less than one lease from now.
     this.#watched.set(name, { etag, since: now })
     return false
   }
@@ -44,45 +47,50 @@ export class S3Locks {
 
 class ObjectLease implements Lease {
   readonly #id = randomUUID()
-  #writes = 0
-  /** Of what this holder has written last. */
+  #writeCount = 0
+  /** The ETag of this holder's last write. */
   #etag: string | undefined
   readonly #objects: S3Objects
   readonly #key: string
-  readonly #isOver: (etag: string) => boolean
+  readonly #hasExpired: (etag: string) => boolean
 
-  constructor(objects: S3Objects, key: string, isOver: (etag: string) => boolean) {
+  constructor(objects: S3Objects, key: string, hasExpired: (etag: string) => boolean) {
     this.#objects = objects
     this.#key = key
-    this.#isOver = isOver
+    this.#hasExpired = hasExpired
   }
 
   async acquire(): Promise<boolean> {
-    const there = await this.#read()
-    if (there === undefined) return this.#hold({ IfNoneMatch: '*' })
-    if (there.text !== released && !this.#isOver(there.etag)) return false
-    return this.#hold({ IfMatch: there.etag })
+    const current = await this.#read()
+    if (current === undefined) return this.#writeOwn({ IfNoneMatch: '*' })
+    if (current.text !== released && !this.#hasExpired(current.etag)) return false
+    return this.#writeOwn({ IfMatch: current.etag })
   }
 
   renew(): Promise<boolean> {
-    return this.#hold({ IfMatch: this.#etag as string })
+    return this.#writeOwn({ IfMatch: this.#etag as string })
   }
 
   async remove(): Promise<void> {
-    if (this.#writes > 0) await this.#write(() => released, this.#etag ? { IfMatch: this.#etag } : undefined)
+    if (this.#writeCount > 0)
+      await this.#write(() => released, this.#etag ? { IfMatch: this.#etag } : undefined)
   }
 
-  #hold(condition: WriteCondition): Promise<boolean> {
-    return this.#write(() => `${this.#id} ${++this.#writes}`, condition)
+  /** Writes this holder's id and a number that makes the content unique. */
+  #writeOwn(condition: WriteCondition): Promise<boolean> {
+    return this.#write(() => `${this.#id} ${++this.#writeCount}`, condition)
   }
 
-  /** Without a condition: if what is there is this holder's. */
+  /**
+   * Writes under the condition. If it does not hold, or there is none, writes if the current content is this holder's.
+   * Returns false if neither applies.
+   */
   async #write(text: () => string, condition?: WriteCondition): Promise<boolean> {
     if (condition && (await this.#writeIf(text(), condition))) return true
-    // What was refused may have been done before, by an attempt whose answer was lost.
-    const there = await this.#read()
-    if (!there?.text.startsWith(this.#id)) return false
-    return this.#writeIf(text(), { IfMatch: there.etag })
+    // An earlier attempt, whose answer was lost, may have changed the ETag.
+    const current = await this.#read()
+    if (!current?.text.startsWith(this.#id)) return false
+    return this.#writeIf(text(), { IfMatch: current.etag })
   }
 
   async #writeIf(text: string, condition: WriteCondition): Promise<boolean> {

@@ -13,7 +13,10 @@ import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { toStoreError } from './errors.js'
 
-/** What is used of the SDK's `S3Client`, so that no version of the SDK is required to be the same one. */
+/**
+ * The part of the SDK's `S3Client` that this store uses. A structural type, so that you can pass a client of another version
+ * of the SDK.
+ */
 export interface S3ClientLike {
   send(command: never, options?: { abortSignal?: AbortSignal }): Promise<unknown>
 }
@@ -23,20 +26,20 @@ export interface StoredObject {
   etag: string
 }
 
-/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html */
 /** One page of a listing. */
 export interface ListedPage {
   readonly objects: readonly { readonly name: string; readonly size: number; readonly modified: Date }[]
-  /** The token of the next page, if there is one. */
-  readonly next: string | undefined
+  /** The continuation token of the next page, if there is one. */
+  readonly nextToken: string | undefined
 }
 
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html */
 export type WriteCondition = { IfNoneMatch: '*' } | { IfMatch: string }
 
-/** The longest object key, in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
-const longestObjectKey = 1_024
+/** The maximum length of an object key, in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
+const maxObjectKeyBytes = 1_024
 
-/** The objects behind a prefix of a bucket: one request per call, under the time-out, with errors of ours. */
+/** The objects under a prefix of a bucket. Each call makes one request, with the time-out, and rejects with a {@link StoreError}. */
 export class S3Objects {
   readonly #client: S3Client
   readonly #bucket: string
@@ -57,10 +60,13 @@ export class S3Objects {
     this.#encryption = encryption === 'none' ? {} : { ServerSideEncryption: encryption }
   }
 
+  /** Returns the object, or `undefined` if it does not exist. */
   async read(key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
-    const at = this.#at(key)
+    const location = this.#location(key)
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
-      const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(at), { abortSignal })
+      const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(location), {
+        abortSignal,
+      })
       if (!Body) throw new Error('the SDK returned no body')
       if ((ContentLength ?? 0) > maxValueBytes) {
         ;(Body as Readable).destroy()
@@ -77,15 +83,15 @@ export class S3Objects {
     await this.#put(`write ${key}`, key, { Body: data, ContentType: contentType }, signal)
   }
 
-  /** Resolves with the new ETag, or with `undefined` if the condition did not hold. */
+  /** Writes under a condition. Returns the new ETag, or `undefined` if the condition does not hold. */
   async writeIf(key: string, text: string, condition: WriteCondition): Promise<string | undefined> {
     const input = { Body: Buffer.from(text), ContentType: 'text/plain', ...condition }
     try {
-      const answer = await this.#put(`write ${key}`, key, input)
-      if (!answer) return undefined
-      if (answer.ETag) return answer.ETag
+      const output = await this.#put(`write ${key}`, key, input)
+      if (!output) return undefined
+      if (output.ETag) return output.ETag
     } catch (error) {
-      // 409: a write of somebody else was under way.
+      // 409: another conditional write was in progress.
       const status = error instanceof StoreError ? error.statusCode : undefined
       if (status === 409 || status === 412) return undefined
       throw error
@@ -94,14 +100,14 @@ export class S3Objects {
   }
 
   async remove(key: string, signal?: AbortSignal): Promise<void> {
-    const command = new DeleteObjectCommand(this.#at(key))
+    const command = new DeleteObjectCommand(this.#location(key))
     await this.#run(`delete ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
-  /** One page of what is directly behind the prefix. */
-  async page(token: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
-    // Without EncodingType the names come as they are: services differ in how they encode + and space. With the
-    // delimiter, somebody else's folders (no key has a slash) cost no page.
+  /** Reads one page of the objects directly under the prefix. */
+  async listPage(token: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
+    // No EncodingType, so that names arrive unencoded: services differ in how they encode + and space. The delimiter
+    // excludes other applications' folders: no key contains a slash.
     const command = new ListObjectsV2Command({
       Bucket: this.#bucket,
       Prefix: this.#prefix,
@@ -116,50 +122,51 @@ export class S3Objects {
       size: Size,
       modified: LastModified,
     }))
-    return { objects, next: page?.IsTruncated ? page.NextContinuationToken : undefined }
+    return { objects, nextToken: page?.IsTruncated ? page.NextContinuationToken : undefined }
   }
 
-  #put(what: string, key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
-    const command = new PutObjectCommand({ ...this.#at(key), ...this.#encryption, ...input })
-    return this.#run(what, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+  #put(description: string, key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
+    const command = new PutObjectCommand({ ...this.#location(key), ...this.#encryption, ...input })
+    return this.#run(description, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
-  #at(key: string) {
+  /** @throws {StoreError} `ERR_STORE_ENTRY` if the key is too long for S3 */
+  #location(key: string) {
     const name = this.#prefix + key
-    if (name.length > longestObjectKey) {
+    if (name.length > maxObjectKeyBytes) {
       throw new StoreError(
         'ERR_STORE_ENTRY',
-        `the object key of ${key} is longer than ${longestObjectKey} bytes`,
+        `the object key of ${key} is longer than ${maxObjectKeyBytes} bytes`,
       )
     }
     return { Bucket: this.#bucket, Key: name }
   }
 
-  /** Under the time-out. */
-  inTime<T>(
-    what: string,
+  /** Runs `operation` with the time-out. `description` completes "could not …" in messages. */
+  withTimeout<T>(
+    description: string,
     signal: AbortSignal | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
+    operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const timeout = () =>
       new StoreError(
         'ERR_STORE_TIMEOUT',
-        `S3 took longer than ${this.#timeoutMs} ms to ${what} in bucket ${this.#bucket}`,
+        `S3 took longer than ${this.#timeoutMs} ms to ${description} in bucket ${this.#bucket}`,
       )
-    return withDeadline(work, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
+    return withDeadline(operation, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
   }
 
-  /** Under the time-out, with the SDK's errors turned into ours; `undefined` if there is no such object. */
+  /** Runs an operation with the time-out. Converts the SDK's errors; returns `undefined` for NoSuchKey. */
   async #run<T>(
-    what: string,
+    description: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     try {
-      return await this.inTime(what, signal, operation)
+      return await this.withTimeout(description, signal, operation)
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = toStoreError(thrown, what, this.#bucket)
+      const error = toStoreError(thrown, description, this.#bucket)
       if (error === 'NoSuchKey') return undefined
       throw error
     }

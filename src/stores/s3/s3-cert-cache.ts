@@ -10,30 +10,31 @@ import {
 import { releaseIfLate } from '../../cache/lease.js'
 import type { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
-import { conditionsIgnored } from './conditional-writes.js'
+import { probeConditionalWrites } from './conditional-writes.js'
 import { S3Locks } from './lock.js'
 import { type S3ClientLike, S3Objects } from './objects.js'
 
 const encryptions = ['AES256', 'aws:kms', 'none'] as const
 
-/** What the header `x-amz-server-side-encryption` says; `none`: not sent, so that the bucket's default applies. */
+/** The header `x-amz-server-side-encryption`. With `none` it is not sent, and the bucket's default applies. */
 export type ServerSideEncryption = (typeof encryptions)[number]
 
 export interface S3CertCacheOptions {
   /**
-   * Put before every key to make the object's, for a bucket shared with something else: for example `tls/`.
-   * Printable ASCII without `\ : * ? " < > |`. Default: none.
+   * Prefix of every object key, for a bucket that also holds other data: for example `tls/`. Printable ASCII without
+   * `\ : * ? " < > |`. Default: none.
    */
   prefix?: string
   /**
-   * How the service encrypts what is written
-   * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html): with S3's keys, with the AWS
-   * account's KMS key for S3, or as the bucket says. Services that know no encryption need `none`. Default `AES256`.
+   * How the service encrypts the values: with S3's keys (`AES256`), with the AWS account's KMS key for S3 (`aws:kms`), or
+   * as the bucket is configured (`none`). Services without server-side encryption need `none`. Default: `AES256`.
+   *
+   * See https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html
    */
   serverSideEncryption?: ServerSideEncryption
   /**
-   * Bound of one request with the client's retries, its answer's body included, and of all that it takes to get a
-   * lock, in ms: 1 to 300,000, default 5,000.
+   * Time-out of one request in ms, including the client's retries and reading the response body. It is also the time-out of
+   * all requests of one `tryLock` together. 1 to 300,000. Default: 5,000.
    */
   timeoutMs?: number
 }
@@ -41,19 +42,20 @@ export interface S3CertCacheOptions {
 /**
  * A {@link CertCache} in an S3 bucket: one object per key, one request per operation.
  *
- * Rejects with a {@link StoreError} whose `code` tells wrong credentials, a missing permission, a missing bucket, an
- * unreachable endpoint and a time-out apart. Only the service's own `NoSuchKey` is a miss.
+ * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing bucket,
+ * an unreachable endpoint and a time-out. Only the service's error code `NoSuchKey` is a miss.
  */
 export class S3CertCache implements LockingCertCache, ListableCertCache {
   readonly #objects: S3Objects
   readonly #bucket: string
   readonly #locks: S3Locks
-  #conditionsIgnored: Promise<StoreError | undefined> | undefined
+  /** The probe of the service's conditional writes; made by the first `tryLock`. */
+  #probe: Promise<StoreError | undefined> | undefined
 
   /**
-   * @param client any `S3Client` of `@aws-sdk/client-s3`, with its own region, credentials and retries
-   * @param bucket its name; it has to be there
-   * @throws {TypeError} naming the option that is wrong
+   * @param client any `S3Client` of `@aws-sdk/client-s3`, configured with region, credentials and retries
+   * @param bucket the name of an existing bucket
+   * @throws {TypeError} naming the invalid option
    */
   constructor(client: S3ClientLike, bucket: string, options: S3CertCacheOptions = {}) {
     if (typeof client?.send !== 'function') {
@@ -88,39 +90,44 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     await this.#objects.remove(key, options?.signal)
   }
 
-  /** A request per 1,000 objects. Passes over objects whose name is no key, and whatever has a `/` behind the prefix. */
+  /**
+   * Lists the keys, with one request per 1,000 objects. Skips objects whose names are not valid keys, and objects with a
+   * `/` after the prefix.
+   */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
     let token: string | undefined
     do {
-      const page = await this.#objects.page(token, options?.signal)
+      const page = await this.#objects.listPage(token, options?.signal)
       yield* page.objects.filter(({ name }) => isCacheKey(name))
-      token = page.next
+      token = page.nextToken
     } while (token !== undefined)
   }
 
   /**
-   * An object `<name>+lock`, written under conditions: 30 s, renewed every 10 s. Two requests where the lock is free,
-   * one where it isn't; the first call ever makes four more, to see whether the service honours the conditions.
-   * The object stays when the lock is released.
+   * Acquires a lease of 30 s by a conditional write to the object `<name>+lock`, and renews it every 10 s. Makes two requests
+   * if the lock is free, and one if it is not. The first call makes four more, to test whether the service honours
+   * conditional writes. The object remains after the lock is released.
    *
-   * A dead holder's lock is taken over by a store that has been asked for it twice, with 30 s between.
-   * @throws {StoreError} also where the service ignores the conditions
+   * A dead holder's lock is taken over by a second call on the same store at least 30 s after the first.
+   * @throws {StoreError} also if the service ignores the conditions of conditional writes
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
     options?.signal?.throwIfAborted()
-    const taking = this.#assertConditions().then(() => this.#locks.tryLock(name))
-    // The caller's signal is for taking the lock; renewing and giving it back go on.
-    return releaseIfLate(taking, () => this.#objects.inTime(`lock ${name}`, options?.signal, () => taking))
+    const acquisition = this.#assertConditionalWrites().then(() => this.#locks.tryLock(name))
+    // The caller's signal ends the acquisition only: it must not end later renewals or the release.
+    return releaseIfLate(acquisition, () =>
+      this.#objects.withTimeout(`lock ${name}`, options?.signal, () => acquisition),
+    )
   }
 
-  /** Asks the service once; again only if it could not be told. */
-  async #assertConditions(): Promise<void> {
-    this.#conditionsIgnored ??= conditionsIgnored(this.#objects, this.#bucket).catch((error) => {
-      this.#conditionsIgnored = undefined
+  /** Probes the service once, and again if the probe failed. */
+  async #assertConditionalWrites(): Promise<void> {
+    this.#probe ??= probeConditionalWrites(this.#objects, this.#bucket).catch((error) => {
+      this.#probe = undefined
       throw error
     })
-    const error = await this.#conditionsIgnored
+    const error = await this.#probe
     if (error) throw error
   }
 }
