@@ -2,28 +2,32 @@ import { maxValueBytes } from '../../cache/cert-cache.js'
 import { leaseMs } from '../../cache/lease.js'
 import type { Dialect } from './drivers/connection.js'
 
-/** All that is ever sent, with `?` for the values. */
+/** All SQL statements of the store, with `?` as the placeholder of a value. */
 export interface Statements
   extends Readonly<
     Record<'get' | 'put' | 'delete' | 'list' | 'endExpired' | 'lock' | 'renew' | 'unlock', string>
   > {
-  readonly tables: readonly { readonly isThere: string; readonly create: string }[]
+  /** For each table: a query that fails if the table does not exist, and the statement that creates it. */
+  readonly tables: readonly { readonly probe: string; readonly create: string }[]
 }
 
-/** The longest key: sqlcertcache's column, and room in every index. */
-export const longestKey = 400
-/** How many rows one request of a listing brings. */
+/** The maximum length of a key: that of sqlcertcache's column, which fits into an index of every database. */
+export const maxKeyLength = 400
+/** Rows per request of a listing. */
 export const pageSize = 100
 
+/** How the dialects differ. */
 interface Flavour {
+  /** The quotation mark of identifiers. */
   quote: string
+  /** The column types of keys, values and times. */
   key: string
   bytes: string
   time: string
-  /** The database's clock, while the statement runs. */
+  /** The time of the database's clock when the statement runs. */
   now: string
   leaseEnd: string
-  /** Milliseconds since the epoch of a time. */
+  /** Converts a time to milliseconds since the epoch. */
   epochMs(time: string): string
   onDuplicate(key: string, assignments: (inserted: (column: string) => string) => string): string
   insertIfAbsent(into: string, values: string): string
@@ -31,7 +35,7 @@ interface Flavour {
 
 const leaseSeconds = leaseMs / 1_000
 
-/** PostgreSQL and SQLite have the same upsert. */
+/** The upsert of PostgreSQL and SQLite. */
 const onConflict: Pick<Flavour, 'onDuplicate' | 'insertIfAbsent'> = {
   onDuplicate: (key, assignments) =>
     `on conflict (${key}) do update set ${assignments((column) => `excluded.${column}`)}`,
@@ -45,22 +49,22 @@ const flavours: Record<Dialect, Flavour> = {
     key: 'varchar(400)',
     bytes: 'bytea',
     time: 'timestamptz',
-    // now() is when the transaction began.
+    // now() would be the start of the transaction.
     now: 'clock_timestamp()',
     leaseEnd: `clock_timestamp() + interval '${leaseSeconds} seconds'`,
     epochMs: (time) => `extract(epoch from ${time}) * 1000`,
   },
   MySQL: {
     quote: '`',
-    // Characters would be compared without case, accents or trailing spaces.
+    // A varchar would be compared without regard to case, accents and trailing spaces.
     key: 'varbinary(400)',
     bytes: 'mediumblob',
-    // A timestamp may change by itself with each update.
+    // A timestamp column may be updated automatically.
     time: 'datetime(6)',
     now: 'utc_timestamp(6)',
     leaseEnd: `utc_timestamp(6) + interval ${leaseSeconds} second`,
     epochMs: (time) => `timestampdiff(microsecond, '1970-01-01', ${time}) / 1000`,
-    // MariaDB lacks MySQL's newer form, an alias for the row.
+    // MariaDB does not support MySQL's newer syntax, an alias for the new row.
     onDuplicate: (_key, assignments) =>
       `on duplicate key update ${assignments((column) => `values(${column})`)}`,
     insertIfAbsent: (into, values) => `insert ignore into ${into} ${values}`,
@@ -77,8 +81,11 @@ const flavours: Record<Dialect, Flavour> = {
   },
 }
 
-/** @param table checked before: it becomes part of the statements */
-export function statementsFor(dialect: Dialect, table: string): Statements {
+/**
+ * Returns the statements for a table.
+ * @param table a validated name: it becomes part of the statements
+ */
+export function createStatements(dialect: Dialect, table: string): Statements {
   const flavour = flavours[dialect]
   const { now, leaseEnd } = flavour
   const quoted = (name: string) => flavour.quote + name + flavour.quote
@@ -87,7 +94,7 @@ export function statementsFor(dialect: Dialect, table: string): Statements {
   const key = quoted('key')
   const updated = flavour.onDuplicate(key, (inserted) => `data = ${inserted('data')}, updated_at = ${now}`)
   return {
-    // What is too large never leaves the database.
+    // A value that is too large is not transferred.
     get: `select case when length(data) <= ${maxValueBytes} then data end as data from ${values} where ${key} = ?`,
     put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${updated}`,
     delete: `delete from ${values} where ${key} = ?`,
@@ -98,16 +105,16 @@ export function statementsFor(dialect: Dialect, table: string): Statements {
     lock: flavour.insertIfAbsent(`${locks} (name, owner, expires_at)`, `values (?, ?, ${leaseEnd})`),
     renew: `update ${locks} set expires_at = ${leaseEnd} where name = ? and owner = ?`,
     unlock: `delete from ${locks} where name = ? and owner = ?`,
-    // PostgreSQL's and Go's sqlcertcache's table, to the column: https://github.com/goenning/sqlcertcache
+    // On PostgreSQL, exactly the table of Go's sqlcertcache: https://github.com/goenning/sqlcertcache
     tables: [
       {
-        isThere: `select 1 from ${values} where 1 = 0`,
+        probe: `select 1 from ${values} where 1 = 0`,
         create:
           `create table if not exists ${values} (${key} ${flavour.key} not null primary key, ` +
           `data ${flavour.bytes} not null, created_at ${flavour.time} not null, updated_at ${flavour.time} null)`,
       },
       {
-        isThere: `select 1 from ${locks} where 1 = 0`,
+        probe: `select 1 from ${locks} where 1 = 0`,
         create:
           `create table if not exists ${locks} (name ${flavour.key} not null primary key, ` +
           `owner varchar(36) not null, expires_at ${flavour.time} not null)`,

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { sqlErrorFrom } from '../../../src/stores/sql/drivers/errors.js'
+import { toStoreError } from '../../../src/stores/sql/drivers/errors.js'
 
 const errorOf = (code: string, more: object = {}) =>
-  sqlErrorFrom(
+  toStoreError(
     Object.assign(new Error('of the driver'), { code, ...more }),
     'lock a.example',
     'MySQL',

@@ -1,15 +1,17 @@
 export type Dialect = 'PostgreSQL' | 'MySQL' | 'SQLite'
 
+/** A value of a placeholder. */
 export type SqlValue = string | Buffer
 export type Row = Readonly<Record<string, unknown>>
 
 /**
- * One statement, with `?` for its values. It has a connection for itself: one whose `signal` aborted before it had that
- * is never sent, since it could overwrite what was written after it was given up.
+ * Runs single statements, with `?` as the placeholder of a value. Each statement has a connection to itself while it
+ * runs. A statement whose `signal` aborts before it has a connection is never sent: sent late, it could overwrite a newer
+ * value.
  */
 export interface Connection {
-  /** The rows of a `select`. */
+  /** Runs a `select` and returns its rows. */
   rows(statement: string, values: readonly SqlValue[], signal: AbortSignal): Promise<readonly Row[]>
-  /** The number of rows that anything else changed. */
+  /** Runs any other statement and returns the number of rows that it changed. */
   change(statement: string, values: readonly SqlValue[], signal: AbortSignal): Promise<number>
 }

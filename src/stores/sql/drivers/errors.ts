@@ -1,19 +1,21 @@
 import { type ServiceErrorCode, StoreError, toError } from '../../../util/errors.js'
 import type { Dialect } from './connection.js'
 
-/** What the drivers' errors tell. */
+/** The fields of the drivers' errors that are used. */
 interface SqlErrorLike {
   readonly message: string
-  /** `pg`: an SQLSTATE; the others: a name; of the network: Node's own. */
+  /** An SQLSTATE (`pg`), a name (other drivers), or Node's code (network errors). */
   readonly code?: string
-  /** mysql2 */
+  /** The numeric code of `mysql2`. */
   readonly errno?: number
-  /** node:sqlite; its lower 8 bits are the primary code. */
+  /** The extended result code of `node:sqlite`. The lower 8 bits are the primary code. */
   readonly errcode?: number
 }
 
-// https://www.postgresql.org/docs/current/errcodes-appendix.html, of each driver's codes the telling ones
-// https://mariadb.com/kb/en/mariadb-error-code-reference/, https://www.sqlite.org/rescode.html
+// The codes of each database that determine a StoreErrorCode:
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+// https://mariadb.com/kb/en/mariadb-error-code-reference/
+// https://www.sqlite.org/rescode.html
 const rules: readonly [ServiceErrorCode, RegExp][] = [
   ['ERR_STORE_CREDENTIALS', /^(28...|ER_ACCESS_DENIED(_NO_PASSWORD)?_ERROR)$/],
   [
@@ -21,19 +23,20 @@ const rules: readonly [ServiceErrorCode, RegExp][] = [
     /^(42501|ER_(DBACCESS|TABLEACCESS|COLUMNACCESS|SPECIFIC_ACCESS)_DENIED_ERROR|SQLITE_(3|23))$/,
   ],
   ['ERR_STORE_CONTAINER', /^(42P01|3D000|3F000|ER_NO_SUCH_TABLE|ER_BAD_DB_ERROR)$/],
-  // The server's own bounds: of a statement, of a wait for a lock.
+  // The server's own time-outs: of a statement, and of a wait for a lock.
   ['ERR_STORE_TIMEOUT', /^(57014|55P03|ER_(QUERY_TIMEOUT|STATEMENT_TIMEOUT|LOCK_WAIT_TIMEOUT))$/],
   [
     'ERR_STORE_UNREACHABLE',
     /^(08...|57P0.|E(CONN|HOST|NET)[A-Z]+|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENOENT|PROTOCOL_CONNECTION_LOST|ER_SERVER_SHUTDOWN|SQLITE_14)$/,
   ],
 ]
-/** Not a lack of permission, which is done without a lock: what can't be written is not to be ordered. */
+/** Not ERR_STORE_PERMISSION: without a permission to lock, a certificate is ordered without a lock. It could not be stored here. */
 const readOnly =
   /^(25006|ER_(OPTION_PREVENTS_STATEMENT|READ_ONLY_MODE|CANT_EXECUTE_IN_READ_ONLY_TRANSACTION)|SQLITE_8)$/
-/** Lost to others in a race: asking again is all there is to do. */
+/** Conflicts with concurrent transactions. The statement can be retried. */
 const conflict = /^(40001|40P01|ER_LOCK_DEADLOCK|ER_CHECKREAD|SQLITE_[56])$/
 
+/** What to do about each error: the last sentence of its message. */
 const advice: Record<ServiceErrorCode, string> = {
   ERR_STORE_CREDENTIALS: 'Check the user and password that the pool connects with.',
   ERR_STORE_PERMISSION:
@@ -50,34 +53,44 @@ const connectToWriter =
   'It is read-only: connect to the primary, not to a replica, as a user and to a file that may write.'
 
 /**
- * The driver's error as ours. The cause is a copy of the telling fields: the original may hold the statement's
- * values, which are private keys.
+ * Converts an error of a driver. The cause is a copy of the relevant fields: the driver's error may hold the values of
+ * the statement, which are private keys.
  */
-export function sqlErrorFrom(thrown: unknown, what: string, dialect: Dialect, table: string): StoreError {
+export function toStoreError(
+  thrown: unknown,
+  description: string,
+  dialect: Dialect,
+  table: string,
+): StoreError {
   const error = toError(thrown)
-  const told = codeOf(error)
-  const code = rules.find(([, codes]) => codes.test(told))?.[0] ?? classifyText(error.message)
-  const cause = Object.assign(new Error(error.message), { name: error.name, code: told })
-  const isReadOnly = readOnly.test(told) || /readonly database/.test(error.message)
-  const whatToDo = isReadOnly ? connectToWriter : advice[code]
-  return new StoreError(code, `${dialect} could not ${what} in table ${table} (${told}). ${whatToDo}`, {
-    cause,
-  })
+  const driverCode = codeOf(error)
+  const code = rules.find(([, codes]) => codes.test(driverCode))?.[0] ?? classifyMessage(error.message)
+  const cause = Object.assign(new Error(error.message), { name: error.name, code: driverCode })
+  const isReadOnly = readOnly.test(driverCode) || /readonly database/.test(error.message)
+  const suggestion = isReadOnly ? connectToWriter : advice[code]
+  return new StoreError(
+    code,
+    `${dialect} could not ${description} in table ${table} (${driverCode}). ${suggestion}`,
+    {
+      cause,
+    },
+  )
 }
 
-export const sqlTimeout = (ms: number, what: string, dialect: Dialect, table: string): StoreError =>
+export const timeoutError = (ms: number, description: string, dialect: Dialect, table: string): StoreError =>
   new StoreError(
     'ERR_STORE_TIMEOUT',
-    `${dialect} took longer than ${ms} ms to ${what} in table ${table}. ${advice.ERR_STORE_TIMEOUT}`,
+    `${dialect} took longer than ${ms} ms to ${description} in table ${table}. ${advice.ERR_STORE_TIMEOUT}`,
   )
 
+/** Returns whether the statement conflicted with a concurrent transaction and can be retried. */
 export const isConflict = (thrown: unknown): boolean => {
   const error = toError(thrown)
   return conflict.test(codeOf(error)) || /^database (table )?is locked/.test(error.message)
 }
 
-/** Another machine made the table between our look and our `create`, which PostgreSQL reports in three ways. */
-export const isThereByNow = (thrown: unknown): boolean =>
+/** Returns whether another machine has just created the table. PostgreSQL reports this with three different codes. */
+export const isAlreadyCreated = (thrown: unknown): boolean =>
   /^(42P07|42710|23505)$/.test(codeOf(toError(thrown)))
 
 const sqliteNames: Record<string, number> = {
@@ -89,7 +102,7 @@ const sqliteNames: Record<string, number> = {
   SQLITE_AUTH: 23,
 }
 
-/** One code for what the drivers call `code`, `errno` and `errcode`; SQLite's as `SQLITE_` and its number. */
+/** Returns the error's code, whichever field the driver uses. For SQLite: `SQLITE_` and the primary code number. */
 function codeOf(error: Error & Partial<SqlErrorLike>): string {
   if (typeof error.errcode === 'number') return `SQLITE_${error.errcode & 0xff}`
   const primary = /^SQLITE_[A-Z]+/.exec(error.code ?? '')?.[0]
@@ -97,8 +110,8 @@ function codeOf(error: Error & Partial<SqlErrorLike>): string {
   return error.code ?? error.name
 }
 
-/** What comes without a code. */
-function classifyText(message: string): ServiceErrorCode {
+/** Classifies an error without a known code. */
+function classifyMessage(message: string): ServiceErrorCode {
   if (/no such table/.test(message)) return 'ERR_STORE_CONTAINER'
   if (/timeout/i.test(message)) return 'ERR_STORE_TIMEOUT'
   if (/^Connection terminated|not queryable|closed state/.test(message)) return 'ERR_STORE_UNREACHABLE'

@@ -1,8 +1,9 @@
+/** Runs a function after all earlier ones have settled. Rejects without running it if `signal` has aborted by then. */
 type Mutex = <T>(run: () => Promise<T>, signal: AbortSignal) => Promise<T>
 
 /**
- * Statements of a connection that is no pool's, one after the other: the drivers queue them as well, but what is in
- * their queue is sent even when it has been given up.
+ * Returns a function that runs the statements of a single connection one after the other. The drivers have such a queue
+ * too, but they send a queued statement even if its caller has timed out.
  */
 export function createMutex(): Mutex {
   let last: Promise<unknown> = Promise.resolve()
@@ -11,7 +12,7 @@ export function createMutex(): Mutex {
       signal.throwIfAborted()
       return run()
     })
-    // Whoever waits for it is told of its failure; the next has its turn all the same.
+    // The caller handles the rejection. The next statement runs in any case.
     last = turn.catch(() => undefined)
     return turn
   }

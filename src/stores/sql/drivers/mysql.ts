@@ -1,7 +1,7 @@
 import { StoreError } from '../../../util/errors.js'
 import type { Connection, Row, SqlValue } from './connection.js'
 import { createMutex } from './mutex.js'
-import { withPooled } from './pooled-connection.js'
+import { withPooledConnection } from './pooled-connection.js'
 
 interface Statement {
   sql: string
@@ -11,53 +11,57 @@ interface Statement {
   nestTables: false
 }
 
-/** What is used of a connection of `mysql2/promise`. */
+/** The part of a connection of `mysql2/promise` that this store uses. */
 export interface MysqlConnection {
   // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
   execute(statement: Statement): Promise<[any, any]>
 }
 
-/** What is used of a pool of `mysql2/promise`. */
+/** The part of a pool of `mysql2/promise` that this store uses. */
 export interface MysqlPool extends MysqlConnection {
   getConnection(): Promise<MysqlConnection & { release(): void; destroy(): void }>
 }
 
 /**
- * With statements prepared by the server, never with `query()`, which writes values into the statement by rules that
- * the server's `sql_mode` can change.
+ * Wraps a pool or connection of `mysql2/promise`. Uses only prepared statements: `query()` would escape the values on the
+ * client, by rules that depend on the server's `sql_mode`.
+ * @throws {TypeError} if `database` is from `mysql2` without promises
  */
-export function mysql(given: MysqlPool | MysqlConnection): Connection {
-  if (typeof (given as { promise?: unknown }).promise === 'function') {
+export function mysql(database: MysqlPool | MysqlConnection): Connection {
+  if (typeof (database as { promise?: unknown }).promise === 'function') {
     throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
   }
-  const alone = createMutex()
+  const runExclusively = createMutex()
   const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
     const execute = async (connection: MysqlConnection) => {
       await assertAutocommit(connection)
       signal.throwIfAborted()
       return connection.execute({ sql, values: [...values], ...plainRows })
     }
-    const [result] = await (isPool(given)
-      ? onPool(given, execute, signal)
-      : alone(() => execute(given), signal))
+    const [result] = await (isPool(database)
+      ? runOnPool(database, execute, signal)
+      : runExclusively(() => execute(database), signal))
     return result
   }
   return {
-    rows: async (...what) => (await run(...what)) as Row[],
-    change: async (...what) => ((await run(...what)) as { affectedRows: number }).affectedRows,
+    rows: async (...args) => (await run(...args)) as Row[],
+    change: async (...args) => ((await run(...args)) as { affectedRows: number }).affectedRows,
   }
 }
 
-/** Whatever the pool's own settings say. */
+/** Overrides the pool's own settings. */
 const plainRows = { rowsAsArray: false, nestTables: false } as const
 
-/** The connections that were asked. A pool wraps them anew each time it lends one. */
-const autocommitting = new WeakSet<object>()
+/** The connections with autocommit on. These are the underlying ones: a pool wraps them again for each use. */
+const checkedConnections = new WeakSet<object>()
 
-/** Without it what is written is lost when the connection ends, and seen by nobody until then. */
+/**
+ * Rejects if autocommit is off: writes would be invisible to other connections, and lost when the connection ends.
+ * @throws {StoreError} `ERR_STORE_FAILED`
+ */
 async function assertAutocommit(connection: MysqlConnection & { connection?: object }): Promise<void> {
   const underlying = connection.connection ?? connection
-  if (autocommitting.has(underlying)) return
+  if (checkedConnections.has(underlying)) return
   const sql = 'select @@autocommit as autocommit'
   const [[row]] = await connection.execute({ sql, values: [], ...plainRows })
   if (Number(row?.autocommit) !== 1) {
@@ -66,20 +70,20 @@ async function assertAutocommit(connection: MysqlConnection & { connection?: obj
       'autocommit is off on the connections to MySQL, so nothing would be stored: set it to 1 for this pool, or where the server or the pool’s hooks set it to 0',
     )
   }
-  autocommitting.add(underlying)
+  checkedConnections.add(underlying)
 }
 
-const isPool = (given: MysqlPool | MysqlConnection): given is MysqlPool =>
-  typeof (given as MysqlPool).getConnection === 'function'
+const isPool = (database: MysqlPool | MysqlConnection): database is MysqlPool =>
+  typeof (database as MysqlPool).getConnection === 'function'
 
-const onPool = <T>(
+const runOnPool = <T>(
   pool: MysqlPool,
   execute: (connection: MysqlConnection) => Promise<T>,
   signal: AbortSignal,
 ) =>
-  withPooled(
+  withPooledConnection(
     () => pool.getConnection(),
     execute,
-    (connection, usable) => (usable ? connection.release() : connection.destroy()),
+    (connection, isUsable) => (isUsable ? connection.release() : connection.destroy()),
     signal,
   )

@@ -1,33 +1,33 @@
 import { isConflict } from './errors.js'
 
-/** Runs one statement on a connection of a pool. One that was given up takes its connection with it. */
-export async function withPooled<C, T>(
-  take: () => Promise<C>,
+/** Runs a statement on a connection of a pool. If `signal` aborts during the statement, the connection is destroyed. */
+export async function withPooledConnection<C, T>(
+  acquire: () => Promise<C>,
   run: (connection: C) => Promise<T>,
-  giveBack: (connection: C, usable: boolean) => void,
+  release: (connection: C, isUsable: boolean) => void,
   signal: AbortSignal,
 ): Promise<T> {
-  const connection = await take()
-  let given = false
-  const give = (usable: boolean) => {
-    if (!given) giveBack(connection, usable)
-    given = true
+  const connection = await acquire()
+  let isReleased = false
+  const releaseOnce = (isUsable: boolean) => {
+    if (!isReleased) release(connection, isUsable)
+    isReleased = true
   }
   if (signal.aborted) {
-    give(true)
+    releaseOnce(true)
     throw signal.reason
   }
-  const drop = () => give(false)
-  signal.addEventListener('abort', drop, { once: true })
+  const destroy = () => releaseOnce(false)
+  signal.addEventListener('abort', destroy, { once: true })
   try {
     const result = await run(connection)
-    give(true)
+    releaseOnce(true)
     return result
   } catch (error) {
-    // As pg's own pool does: what failed may be the connection, or the server at its end not the primary any more.
-    give(isConflict(error))
+    // Destroy the connection, as pg's pool.query() does: it may be broken, or its server may no longer be the primary.
+    releaseOnce(isConflict(error))
     throw error
   } finally {
-    signal.removeEventListener('abort', drop)
+    signal.removeEventListener('abort', destroy)
   }
 }

@@ -1,14 +1,14 @@
 import type { Connection, Row, SqlValue } from './connection.js'
 import { createMutex } from './mutex.js'
-import { withPooled } from './pooled-connection.js'
+import { withPooledConnection } from './pooled-connection.js'
 
-/** What is used of a `Client` or `PoolClient` of `pg`. */
+/** The part of a `Client` or `PoolClient` of `pg` that this store uses. */
 export interface PostgresConnection {
   // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
   query(text: string, values: any[]): Promise<{ rows: any[]; rowCount: number | null }>
 }
 
-/** What is used of a `Pool` of `pg`. */
+/** The part of a `Pool` of `pg` that this store uses. */
 export interface PostgresPool extends PostgresConnection {
   readonly totalCount: number
   connect(): Promise<
@@ -20,40 +20,43 @@ export interface PostgresPool extends PostgresConnection {
   >
 }
 
-export function postgres(given: PostgresPool | PostgresConnection): Connection {
-  const alone = createMutex()
+/** Wraps a pool or client of `pg`. */
+export function postgres(database: PostgresPool | PostgresConnection): Connection {
+  const runExclusively = createMutex()
   const run = (statement: string, values: readonly SqlValue[], signal: AbortSignal) => {
     let position = 0
     const text = statement.replace(/\?/g, () => `$${++position}`)
     const query = (connection: PostgresConnection) => connection.query(text, [...values])
-    return isPool(given) ? onPool(given, query, signal) : alone(() => query(given), signal)
+    return isPool(database)
+      ? runOnPool(database, query, signal)
+      : runExclusively(() => query(database), signal)
   }
   return {
-    rows: async (...what) => (await run(...what)).rows as Row[],
-    change: async (...what) => (await run(...what)).rowCount ?? 0,
+    rows: async (...args) => (await run(...args)).rows as Row[],
+    change: async (...args) => (await run(...args)).rowCount ?? 0,
   }
 }
 
-const isPool = (given: PostgresPool | PostgresConnection): given is PostgresPool =>
-  typeof (given as PostgresPool).totalCount === 'number'
+const isPool = (database: PostgresPool | PostgresConnection): database is PostgresPool =>
+  typeof (database as PostgresPool).totalCount === 'number'
 
-function onPool<T>(
+function runOnPool<T>(
   pool: PostgresPool,
   query: (connection: PostgresConnection) => Promise<T>,
   signal: AbortSignal,
 ) {
-  // A connection that breaks says so twice: by its query, and by an event that would end the process.
-  const broken = () => {}
-  return withPooled(
+  // A broken connection rejects the query and also emits 'error', which without a listener would end the process.
+  const ignoreError = () => {}
+  return withPooledConnection(
     async () => {
       const connection = await pool.connect()
-      connection.on('error', broken)
+      connection.on('error', ignoreError)
       return connection
     },
     query,
-    (connection, usable) => {
-      connection.off('error', broken)
-      connection.release(!usable)
+    (connection, isUsable) => {
+      connection.off('error', ignoreError)
+      connection.release(!isUsable)
     },
     signal,
   )

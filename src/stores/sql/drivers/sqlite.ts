@@ -1,6 +1,6 @@
 import type { Connection, Row } from './connection.js'
 
-/** What is used of a database of `better-sqlite3` or `node:sqlite`. */
+/** The part of a database of `better-sqlite3` or `node:sqlite` that this store uses. */
 export interface SqliteDatabase {
   exec(sql: string): unknown
   // biome-ignore-start lint/suspicious/noExplicitAny: the drivers' own types say so
@@ -11,19 +11,20 @@ export interface SqliteDatabase {
   // biome-ignore-end lint/suspicious/noExplicitAny: as above
 }
 
+/** Wraps a database of `better-sqlite3` or `node:sqlite`. */
 export const sqlite = (database: SqliteDatabase): Connection => ({
   async rows(statement, values, signal) {
-    await aTurn(signal)
+    await yieldToEventLoop(signal)
     return database.prepare(statement).all(...values) as Row[]
   },
   async change(statement, values, signal) {
-    await aTurn(signal)
+    await yieldToEventLoop(signal)
     return Number(database.prepare(statement).run(...values).changes)
   },
 })
 
-/** A statement is done when it returns: between many of them, timers and sockets need their turn. */
-async function aTurn(signal: AbortSignal): Promise<void> {
+/** Yields to the event loop, because statements are synchronous: many in a row would block timers and sockets. */
+async function yieldToEventLoop(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
   signal.throwIfAborted()
 }
