@@ -5,8 +5,8 @@ let exiting: Promise<void> | undefined
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 /**
- * Runs `work`, which must clean up and settle soon after its signal aborts. If the user stops the command, or its output
- * pipe is closed, the process waits for that cleanup before it exits. A second Ctrl+C ends it at once.
+ * Runs `work`, which must clean up and settle soon after its signal aborts. If the user stops the command, or its
+ * output pipe is closed, the process waits for that cleanup before it exits. A second Ctrl+C ends it at once.
  */
 export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()

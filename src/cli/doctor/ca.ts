@@ -20,8 +20,8 @@ interface CaSettings {
 }
 
 /**
- * Checks that the CA answers and knows the stored account. Resolves with the CA's names in CAA records (`caaIdentities`,
- * RFC 8555 section 7.1.1), an empty list if it publishes none, or `undefined` if it does not answer.
+ * Checks that the CA answers and knows the stored account. Resolves with the CA's names in CAA records
+ * (`caaIdentities`, RFC 8555 section 7.1.1), an empty list if it publishes none, or `undefined` if it does not answer.
  */
 export async function checkCa(check: Check, settings: CaSettings): Promise<readonly string[] | undefined> {
   let identities: readonly string[] | undefined

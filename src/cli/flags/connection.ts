@@ -95,10 +95,8 @@ function addSas(endpoint: URL | undefined, accountName: string | undefined, sasT
 }
 
 async function loadDefaultCredential(): Promise<TokenCredential> {
-  // A variable, because TypeScript would have to resolve a literal, and this peer dependency is optional.
-  const moduleName: string = '@azure/identity'
   try {
-    const { DefaultAzureCredential } = await import(moduleName)
+    const { DefaultAzureCredential } = await import('@azure/identity')
     return new DefaultAzureCredential()
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') {
