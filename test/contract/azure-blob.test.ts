@@ -1,3 +1,14 @@
-import { azureBlob, keepsContract } from './backends.js'
+import { describe } from 'vitest'
+import { certCacheContract } from '../../src/testing/index.js'
+import { azureBlob } from './backends.js'
+import { isSlow, testCases, waitsForTimeout } from './cases.js'
 
-keepsContract('AzureBlobCertCache', azureBlob, 'quick')
+const quickCases = certCacheContract(azureBlob('hang')).filter((testCase) => !isSlow(testCase))
+
+describe('AzureBlobCertCache keeps the contract', () => {
+  testCases(quickCases.filter((testCase) => !waitsForTimeout(testCase)))
+})
+
+describe('AzureBlobCertCache keeps the contract when its connections are reset', () => {
+  testCases(certCacheContract(azureBlob('reset')).filter(waitsForTimeout))
+})

@@ -1,20 +1,23 @@
 import { mkdir, mkdtemp, rm, symlink, unlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, test } from 'vitest'
-import { AzureBlobCertCache, DirCertCache } from '../../src/index.js'
-import { type ContractBackend, certCacheContract, MemoryCertCache } from '../../src/testing/index.js'
+import { AzureBlobCertCache, type CertCache, DirCertCache } from '../../src/index.js'
+import { type ContractBackend, MemoryCertCache } from '../../src/testing/index.js'
 import { azurite, freshContainer } from '../support/azure.js'
 import { openTap } from '../support/tap.js'
 
-export const azureBlob: ContractBackend = {
+/**
+ * @param cutOff what happens to the requests of a store that is cut off
+ * @param timeoutMs the time-out of an operation: by default too long to matter on a slow machine
+ */
+export const azureBlob = (cutOff: 'hang' | 'reset', timeoutMs = 60_000): ContractBackend => ({
   async open() {
     const { client, connect } = await freshContainer()
     const tap = await openTap(azurite().endpoint)
     return {
-      store: await AzureBlobCertCache.connect({ ...connect, endpoint: tap.endpoint }),
-      peer: () => AzureBlobCertCache.connect(connect),
-      cutOff: () => tap.fault(() => 'hang'),
+      store: await AzureBlobCertCache.connect({ ...connect, endpoint: tap.endpoint, timeoutMs }),
+      peer: () => AzureBlobCertCache.connect({ ...connect, timeoutMs }),
+      cutOff: () => tap.fault(() => cutOff),
       mend: () => tap.fault(() => undefined),
       async close() {
         await tap.close()
@@ -22,45 +25,36 @@ export const azureBlob: ContractBackend = {
       },
     }
   },
-}
+})
 
 export const dir: ContractBackend = {
   async open() {
     const base = await mkdtemp(join(tmpdir(), 'dir-contract-'))
-    const [folder, mounted] = [join(base, 'folder'), join(base, 'mounted')]
+    const [folder, mountPoint] = [join(base, 'folder'), join(base, 'mount-point')]
     await mkdir(folder)
-    // What a mount is to a machine; it can be taken away from one.
-    const mount = () => symlink(folder, mounted)
+    // A link stands for a mount, which one machine can lose.
+    const mount = () => symlink(folder, mountPoint)
     await mount()
     return {
-      store: new DirCertCache(mounted),
+      store: new DirCertCache(mountPoint),
       peer: async () => new DirCertCache(folder),
-      cutOff: () => unlink(mounted),
+      cutOff: () => unlink(mountPoint),
       mend: mount,
       close: () => rm(base, { recursive: true }),
     }
   },
 }
 
-export const memory: ContractBackend = {
+/** @param wrap returns the store under test, given one that works */
+export const memory = (wrap: (store: MemoryCertCache) => CertCache = (store) => store): ContractBackend => ({
   async open() {
     const store = new MemoryCertCache()
     return {
-      store,
-      peer: async () => store.peer(),
+      store: wrap(store),
+      peer: async () => wrap(store.peer()),
       cutOff: () => store.cutOff(),
       mend: () => store.mend(),
       close: async () => {},
     }
   },
-}
-
-/** The cases that take seconds in npm test; those that wait for locks to end with the other long ones. */
-export function keepsContract(name: string, backend: ContractBackend, which: 'quick' | 'slow'): void {
-  const cases = certCacheContract(backend).filter(
-    ({ timeoutMs }) => timeoutMs > 60_000 === (which === 'slow'),
-  )
-  describe.concurrent(`${name} keeps the contract`, () => {
-    for (const { name, run, timeoutMs } of cases) test(name, { timeout: timeoutMs }, run)
-  })
-}
+})

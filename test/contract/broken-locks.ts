@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto'
-import { type BrokenStore, type Options, Through } from './through.js'
+import { type BrokenStore, ForwardingStore, type Options } from './broken-store.js'
 
 const leaseMs = 1_000
 
-let turn: Promise<unknown> = Promise.resolve()
-/** One after the other, in place of a real store's conditions: two renewals at one moment would hide which came last. */
-function createMutex<T>(work: () => Promise<T>): Promise<T> {
-  const done = turn.then(work)
-  turn = done.catch(() => undefined)
-  return done
+let queue: Promise<unknown> = Promise.resolve()
+/** Runs operations one after the other. A real store uses conditional writes instead. */
+function runExclusive<T>(operation: () => Promise<T>): Promise<T> {
+  const result = queue.then(operation)
+  queue = result.catch(() => undefined)
+  return result
 }
 
-/** Locks that end by themselves, kept as values. */
-class Leasing extends Through {
+/** Stores locks as values that expire. */
+class LeasingStore extends ForwardingStore {
   override async tryLock(name: string, options: Options) {
     const key = `${name}+lock`
     const id = randomUUID()
@@ -20,76 +20,60 @@ class Leasing extends Through {
       JSON.parse(Buffer.from((await this.inner.get(key, options)) ?? Buffer.from('{}')).toString())
     const write = () =>
       this.inner.put(key, Buffer.from(JSON.stringify({ id, until: performance.now() + leaseMs })))
-    const isOurs = async () => (await read()).id === id
-    const taken = await createMutex(async () => {
-      const held = ((await read()).until ?? 0) > performance.now()
-      if (!held) await write()
-      return !held
+    const isHolder = async () => (await read()).id === id
+    const isAcquired = await runExclusive(async () => {
+      const isHeld = ((await read()).until ?? 0) > performance.now()
+      if (!isHeld) await write()
+      return !isHeld
     })
-    if (!taken) return undefined
-    const lost = new AbortController()
+    if (!isAcquired) return undefined
+    const controller = new AbortController()
     const renew = async () => {
-      const held = await isOurs()
-      if (!held) lost.abort(new Error('somebody else has it'))
-      if (held || this.takesBack) await write()
+      const isHeld = await isHolder()
+      if (!isHeld) controller.abort(new Error('another holder has the lock'))
+      if (isHeld || this.renewsLostLocks) await write()
     }
     const renewal = setInterval(
-      () => createMutex(renew).catch((error) => lost.abort(error)),
+      () => runExclusive(renew).catch((error) => controller.abort(error)),
       leaseMs / 5,
     ).unref()
-    let released = false
+    let isReleased = false
     const release = async () => {
       clearInterval(renewal)
-      if (released || !(await this.mayRelease(isOurs))) return
-      released = true
+      if (isReleased || !(await this.mayRelease(isHolder))) return
+      isReleased = true
       await this.inner.delete(key)
     }
-    return { signal: lost.signal, release: () => createMutex(release) }
+    return { signal: controller.signal, release: () => runExclusive(release) }
   }
-  protected readonly takesBack: boolean = false
-  protected mayRelease = (isOurs: () => Promise<boolean>) => isOurs()
+  protected readonly renewsLostLocks: boolean = false
+  protected mayRelease = (isHolder: () => Promise<boolean>) => isHolder()
+}
+
+/** Checks for a lock and then writes it, without a condition, and releases any holder's lock. */
+class UnconditionalStore extends ForwardingStore {
+  override async tryLock(name: string, options: Options) {
+    const key = `${name}+lock`
+    if (await this.inner.get(key, options)) return undefined
+    await this.inner.put(key, new Uint8Array(), options)
+    return { signal: new AbortController().signal, release: () => this.inner.delete(key) }
+  }
 }
 
 export const brokenLocks: readonly BrokenStore[] = [
   [
-    'gives one lock to all',
+    'gives one lock to everyone',
     /exclusive|one gets the lock|one after the other/,
-    class extends Through {
+    class extends ForwardingStore {
       override tryLock = async () => ({ signal: new AbortController().signal, release: async () => {} })
     },
   ],
+  ['checks for a lock and then writes it', /of many tries at once/, UnconditionalStore],
+  ['lets anyone release a lock', /its owner only/, UnconditionalStore],
   [
-    'asks and then takes',
-    /of many tries at once/,
-    class extends Through {
-      override async tryLock(name: string, options: Options) {
-        if (await this.inner.get(`${name}+lock`, options)) return undefined
-        await this.inner.put(`${name}+lock`, new Uint8Array(), options)
-        return {
-          signal: new AbortController().signal,
-          release: () => this.inner.delete(`${name}+lock`),
-        }
-      }
-    },
-  ],
-  [
-    'lets anybody release',
-    /its owner only/,
-    class extends Through {
-      override async tryLock(name: string, options: Options) {
-        if (await this.inner.get(`${name}+lock`, options)) return undefined
-        await this.inner.put(`${name}+lock`, new Uint8Array(), options)
-        return {
-          signal: new AbortController().signal,
-          release: () => this.inner.delete(`${name}+lock`),
-        }
-      }
-    },
-  ],
-  [
-    'keeps a lock in the value of its name',
+    'stores a lock in the value of its name',
     /disturbs nothing/,
-    class extends Through {
+    class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
         await this.inner.put(name, new Uint8Array(), options)
         return this.inner.tryLock(name, options)
@@ -99,32 +83,36 @@ export const brokenLocks: readonly BrokenStore[] = [
   [
     'has one lock for all names',
     /every key can be the name of a lock/,
-    class extends Through {
+    class extends ForwardingStore {
       override tryLock = (_: string, options: Options) => this.inner.tryLock('lock', options)
     },
   ],
   [
-    'never says that a lock is lost',
+    'never reports that a lock is lost',
     /holder that has gone/,
-    class extends Through {
+    class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
         const lock = await this.inner.tryLock(name, options)
         return lock && { signal: new AbortController().signal, release: () => lock.release() }
       }
     },
   ],
+]
+
+/** Detected only after a real lease has expired. */
+export const brokenLeases: readonly BrokenStore[] = [
   [
-    'gives back, once, whatever lock is there',
+    'releases the lock of another holder, once',
     /holder that has gone/,
-    class extends Leasing {
+    class extends LeasingStore {
       override mayRelease = async () => true
     },
   ],
   [
-    'goes on renewing a lock that it has lost',
+    'renews a lock that it has lost',
     /holder that has gone/,
-    class extends Leasing {
-      override takesBack = true
+    class extends LeasingStore {
+      override renewsLostLocks = true
     },
   ],
 ]

@@ -1,48 +1,21 @@
-// Stores that break one promise each: the contract has to find every one of them.
-import { AssertionError } from 'node:assert'
 import { describe, expect, test } from 'vitest'
 import type { CertCache } from '../../src/index.js'
 import { certCacheContract, MemoryCertCache } from '../../src/testing/index.js'
 import { brokenLocks } from './broken-locks.js'
+import { type Options, testDetection } from './broken-store.js'
 import { brokenValues } from './broken-values.js'
-import type { Options } from './through.js'
 
-describe.concurrent('a store is found out that', () => {
-  test.for([...brokenValues, ...brokenLocks])('%s', async ([_, part, Store]) => {
-    const cases = certCacheContract({
-      async open() {
-        const memory = new MemoryCertCache()
-        return {
-          store: new Store(memory),
-          peer: async () => new Store(memory.peer()),
-          cutOff: () => memory.cutOff(),
-          mend: () => memory.mend(),
-          close: async () => {},
-        }
-      },
-    }).filter(({ name }) => part.test(name))
-    expect(cases.length).toBeGreaterThan(0)
-    for (const { run } of cases) {
-      const error = await run().then(
-        () => undefined,
-        (thrown: unknown) => thrown,
-      )
-      expect(error).toBeInstanceOf(AssertionError)
-      // Found out by the contract, and not by a slip in the store above.
-      expect((error as Error).message).not.toMatch(/(Type|Reference)Error/)
-    }
-  })
-})
+describe('the contract detects a store that', () => testDetection([...brokenValues, ...brokenLocks]))
 
-test('parts that a store lacks are left out where that is said, and fail where it is not', async () => {
-  class Plain implements CertCache {
+test('the contract leaves out the parts in `without`, and fails when a store lacks another part', async () => {
+  class MinimalStore implements CertCache {
     readonly #inner = new MemoryCertCache()
     get = (key: string, options?: Options) => this.#inner.get(key, options)
     put = (key: string, data: Uint8Array, options?: Options) => this.#inner.put(key, data, options)
     delete = (key: string, options?: Options) => this.#inner.delete(key, options)
   }
   const open = async () => {
-    const store = new Plain()
+    const store = new MinimalStore()
     return { store, peer: async () => store, close: async () => {} }
   }
   for (const { run } of certCacheContract({ open, without: ['locks', 'list', 'cutOff'] })) await run()
@@ -55,9 +28,9 @@ test('parts that a store lacks are left out where that is said, and fail where i
   }
 })
 
-test('what a store throws is told by the case, and its place is closed', async () => {
-  let closed = 0
-  const [first] = certCacheContract({
+test('a case reports the error of the store and closes its place', async () => {
+  let closeCount = 0
+  const [firstCase] = certCacheContract({
     async open() {
       const store = new MemoryCertCache()
       store.get = () => Promise.reject(new TypeError('not connected'))
@@ -65,11 +38,11 @@ test('what a store throws is told by the case, and its place is closed', async (
         store,
         peer: async () => store.peer(),
         close: async () => {
-          closed += 1
+          closeCount += 1
         },
       }
     },
   })
-  await expect(first?.run()).rejects.toThrow(/never written.*failed with TypeError: not connected/)
-  expect(closed).toBe(1)
+  await expect(firstCase?.run()).rejects.toThrow(/never written.*failed with TypeError: not connected/)
+  expect(closeCount).toBe(1)
 })

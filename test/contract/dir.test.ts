@@ -1,3 +1,8 @@
-import { dir, keepsContract } from './backends.js'
+import { describe } from 'vitest'
+import { certCacheContract } from '../../src/testing/index.js'
+import { dir } from './backends.js'
+import { isSlow, testCases } from './cases.js'
 
-keepsContract('DirCertCache', dir, 'quick')
+describe('DirCertCache keeps the contract', () => {
+  testCases(certCacheContract(dir).filter((testCase) => !isSlow(testCase)))
+})

@@ -1,3 +1,8 @@
-import { keepsContract, memory } from './backends.js'
+import { describe } from 'vitest'
+import { certCacheContract } from '../../src/testing/index.js'
+import { memory } from './backends.js'
+import { isSlow, testCases } from './cases.js'
 
-keepsContract('MemoryCertCache', memory, 'quick')
+describe('MemoryCertCache keeps the contract', () => {
+  testCases(certCacheContract(memory()).filter((testCase) => !isSlow(testCase)))
+})

@@ -1,89 +1,92 @@
 import { randomBytes } from 'node:crypto'
 import * as acme from 'acme-client'
 import { describe, expect, test } from 'vitest'
-import { clientOf, newOrder, post, registered, startCa } from './client.js'
+import { newOrder, post, registered, startCa, useCa, userOf } from './acme-user.js'
+
+const shared = useCa()
 
 describe('an account', () => {
-  test('is made once for a key, however often it is asked for', async () => {
-    const ca = await startCa()
+  test('is created once for a key, by any number of requests', async () => {
+    const { ca } = shared
+    const accountsBefore = ca.counts.accounts
     const accountKey = await acme.crypto.createPrivateEcdsaKey()
-    const [one, two] = [await registered(ca, { accountKey }), await clientOf(ca, { accountKey })]
+    const [first, second] = [await registered(ca, { accountKey }), await userOf(ca, { accountKey })]
     const contact = ['mailto:ops@example.test']
-    // acme-client updates what it finds.
-    await two.client.createAccount({ termsOfServiceAgreed: true, contact })
-    expect(two.client.getAccountUrl()).toBe(one.client.getAccountUrl())
-    const empty = post(one, one.client.getAccountUrl(), {})
-    await expect(empty).resolves.toMatchObject({ status: 400, data: { detail: /nothing to update/ } })
-    expect(ca.counts.accounts).toBe(1)
+    // acme-client updates the existing account.
+    await second.client.createAccount({ termsOfServiceAgreed: true, contact })
+    expect(second.client.getAccountUrl()).toBe(first.client.getAccountUrl())
+    const emptyUpdate = post(first, first.client.getAccountUrl(), {})
+    await expect(emptyUpdate).resolves.toMatchObject({ status: 400, data: { detail: /nothing to update/ } })
+    expect(ca.counts.accounts).toBe(accountsBefore + 1)
     await registered(ca)
-    expect(ca.counts.accounts).toBe(2)
+    expect(ca.counts.accounts).toBe(accountsBefore + 2)
   })
 
-  test('is not made when only an existing one is asked for', async () => {
-    const ca = await startCa()
+  test('is not created with onlyReturnExisting', async () => {
+    const { ca } = shared
+    const accountsBefore = ca.counts.accounts
     const accountKey = await acme.crypto.createPrivateEcdsaKey()
-    const { client } = await clientOf(ca, { accountKey })
+    const { client } = await userOf(ca, { accountKey })
     await expect(client.createAccount({ onlyReturnExisting: true })).rejects.toThrow(
       'no account with this key',
     )
-    expect(ca.counts.accounts).toBe(0)
+    expect(ca.counts.accounts).toBe(accountsBefore)
     const { client: owner } = await registered(ca, { accountKey })
     await client.createAccount({ onlyReturnExisting: true })
     expect(client.getAccountUrl()).toBe(owner.getAccountUrl())
   })
 
-  test('needs the terms of service to be agreed to', async () => {
-    const ca = await startCa()
-    const { client } = await clientOf(ca)
+  test('requires agreement to the terms of service', async () => {
+    const { ca } = shared
+    const { client } = await userOf(ca)
     expect(await client.getTermsOfServiceUrl()).toBe(new URL('/terms', ca.directoryUrl).href)
     await expect(client.createAccount()).rejects.toThrow('terms of service')
   })
 
-  test('keeps the contact it was made with until it gets another', async () => {
-    const ca = await startCa()
-    const { client } = await clientOf(ca)
-    const made = await client.createAccount({
+  test('keeps its contact until the contact is updated', async () => {
+    const { ca } = shared
+    const { client } = await userOf(ca)
+    const created = await client.createAccount({
       termsOfServiceAgreed: true,
       contact: ['mailto:a@example.test'],
     })
     const changed = await client.updateAccount({ contact: ['mailto:b@example.test'] })
-    expect([made, changed, await client.updateAccount()].map(({ contact }) => contact)).toEqual([
+    expect([created, changed, await client.updateAccount()].map(({ contact }) => contact)).toEqual([
       ['mailto:a@example.test'],
       ['mailto:b@example.test'],
       ['mailto:b@example.test'],
     ])
   })
 
-  test('takes mail addresses only as contact', async () => {
-    const ca = await startCa()
-    const { client } = await clientOf(ca)
+  test('accepts only mail addresses as contact', async () => {
+    const { ca } = shared
+    const { client } = await userOf(ca)
     for (const [url, detail] of [
       ['tel:+123456', 'not a mailto URL'],
       ['mailto:nobody', 'not one plain mail address'],
     ] as const) {
-      const made = client.createAccount({ termsOfServiceAgreed: true, contact: [url] })
-      await expect(made).rejects.toThrow(detail)
+      const creation = client.createAccount({ termsOfServiceAgreed: true, contact: [url] })
+      await expect(creation).rejects.toThrow(detail)
     }
   })
 
-  test('can do nothing any more once it is deactivated', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const url = t.client.getAccountUrl()
-    expect((await post(t, url, { status: 'deactivated' })).data.status).toBe('deactivated')
-    expect(await post(t, url)).toMatchObject({
+  test('is unauthorized after it was deactivated', async () => {
+    const user = await registered(shared.ca)
+    const url = user.client.getAccountUrl()
+    expect((await post(user, url, { status: 'deactivated' })).data.status).toBe('deactivated')
+    expect(await post(user, url)).toMatchObject({
       status: 401,
       data: { type: 'urn:ietf:params:acme:error:unauthorized' },
     })
   })
 
   test('lists its orders, and cannot be read by another account', async () => {
-    const ca = await startCa()
-    const [t, other] = [await registered(ca), await registered(ca)]
-    const { order } = await newOrder(t, ['example.test'])
-    const { data } = await post(t, t.client.getAccountUrl())
-    expect((await post(t, data.orders as string)).data).toEqual({ orders: [order.url] })
-    for (const url of [t.client.getAccountUrl(), data.orders as string]) {
+    const { user } = shared
+    const other = await registered(shared.ca)
+    const { order } = await newOrder(user, ['example.test'])
+    const { data } = await post(user, user.client.getAccountUrl())
+    expect((await post(user, data.orders as string)).data).toEqual({ orders: [order.url] })
+    for (const url of [user.client.getAccountUrl(), data.orders as string]) {
       expect((await post(other, url)).status).toBe(403)
     }
   })
@@ -93,32 +96,32 @@ describe('an external account binding', () => {
   const hmacKey = randomBytes(32).toString('base64url')
   const otherKey = randomBytes(32).toString('base64url')
 
-  test('is asked for in the directory, and makes an account', async () => {
+  test('is announced in the directory, and creates an account', async () => {
     const ca = await startCa({ externalAccounts: { 'kid-1': hmacKey } })
-    const t = await registered(ca, { externalAccountBinding: { kid: 'kid-1', hmacKey } })
-    expect((await t.http.request(ca.directoryUrl, 'get')).data.meta).toMatchObject({
+    const user = await registered(ca, { externalAccountBinding: { kid: 'kid-1', hmacKey } })
+    expect((await user.http.request(ca.directoryUrl, 'get')).data.meta).toMatchObject({
       externalAccountRequired: true,
     })
-    expect((await post(t, t.client.getAccountUrl())).data.externalAccountBinding).toMatchObject({
+    expect((await post(user, user.client.getAccountUrl())).data.externalAccountBinding).toMatchObject({
       signature: expect.any(String),
     })
   })
 
   test.each([
     ['is missing', undefined, 'must be bound'],
-    ['is of an unknown account', { kid: 'kid-2', hmacKey }, 'not known'],
-    ['was made with another key', { kid: 'kid-1', hmacKey: otherKey }, 'does not verify'],
-  ])('makes no account when it %s', async (_, externalAccountBinding, detail) => {
+    ['is for an unknown account', { kid: 'kid-2', hmacKey }, 'not known'],
+    ['was signed with another key', { kid: 'kid-1', hmacKey: otherKey }, 'does not verify'],
+  ])('creates no account when it %s', async (_, externalAccountBinding, detail) => {
     const ca = await startCa({ externalAccounts: { 'kid-1': hmacKey } })
-    const { client } = await clientOf(ca, externalAccountBinding && { externalAccountBinding })
+    const { client } = await userOf(ca, externalAccountBinding && { externalAccountBinding })
     await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(detail)
     expect(ca.counts.accounts).toBe(0)
   })
 
-  test('for another account key makes no account', async () => {
+  test('for another account key creates no account', async () => {
     const ca = await startCa({ externalAccounts: { 'kid-1': hmacKey } })
     const binding = { externalAccountBinding: { kid: 'kid-1', hmacKey } }
-    const [owner, thief] = [await registered(ca, binding), await clientOf(ca)]
+    const [owner, thief] = [await registered(ca, binding), await userOf(ca)]
     const { externalAccountBinding } = (await post(owner, owner.client.getAccountUrl())).data
     const stolen = await thief.http.signedRequest(await thief.http.getResourceUrl('newAccount'), {
       termsOfServiceAgreed: true,

@@ -2,32 +2,52 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { connect as connectTcp } from 'node:net'
-import { describe, expect, test } from 'vitest'
-import type { Endpoint } from '../../src/testing/index.js'
-import { clientOf, csrFor, newOrder, obtain, post, readyOrder, registered, startCa } from './client.js'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Endpoint, Fault } from '../../src/testing/index.js'
+import {
+  csrFor,
+  newOrder,
+  obtain,
+  post,
+  readyOrder,
+  registered,
+  startCa,
+  useCa,
+  userOf,
+} from './acme-user.js'
+
+const shared = useCa()
+
+/** Sets a fault that ends with the test. */
+function setFault(fault: Fault) {
+  const active = shared.ca.fault(fault)
+  onTestFinished(() => active.remove())
+  return active
+}
 
 describe('a fault', () => {
-  test('answers in the place of its endpoint, as often as it was told, and counts', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const fault = ca.fault({
+  test('replies in place of its endpoint to `times` requests, and counts them', async () => {
+    const { ca, user } = shared
+    const ordersBefore = ca.counts.orders
+    const fault = setFault({
       on: 'newOrder',
       times: 2,
       type: 'rateLimited',
       detail: 'slowly',
       retryAfter: 3600,
     })
-    const url = await t.http.getResourceUrl('newOrder')
-    const send = () => post(t, url, { identifiers: [{ type: 'dns', value: 'example.test' }] })
-    const [first, second, third] = [await send(), await send(), await send()]
-    for (const answer of [first, second]) {
-      expect(answer).toMatchObject({
+    const url = await user.http.getResourceUrl('newOrder')
+    const send = () => post(user, url, { identifiers: [{ type: 'dns', value: 'example.test' }] })
+    const replies = [await send(), await send()]
+    for (const reply of replies) {
+      expect(reply).toMatchObject({
         status: 429,
         headers: { 'retry-after': '3600', 'content-type': 'application/problem+json' },
         data: { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'slowly', status: 429 },
       })
     }
-    expect([third.status, fault.hits, ca.counts.orders]).toEqual([201, 2, 1])
+    expect((await send()).status).toBe(201)
+    expect([fault.hits, ca.counts.orders]).toEqual([2, ordersBefore + 1])
   })
 
   test.each<Endpoint>([
@@ -39,90 +59,85 @@ describe('a fault', () => {
     'challenge',
     'finalize',
     'certificate',
-  ])('on %s keeps a certificate from being obtained', async (on) => {
-    const ca = await startCa()
-    const fault = ca.fault({ on, status: 503, times: Infinity })
-    const obtained = registered(ca).then((t) => obtain(ca, t, ['example.test']))
-    await expect(obtained).rejects.toThrow(/on purpose|503|get nonce/)
+  ])('on %s prevents the issuance of a certificate', async (on) => {
+    const { ca } = shared
+    const fault = setFault({ on, status: 503, times: Infinity })
+    const issuance = registered(ca).then((user) => obtain(ca, user, ['example.test']))
+    await expect(issuance).rejects.toThrow(/on purpose|503|get nonce/)
     expect(fault.hits).toBeGreaterThan(0)
   })
 
-  test('for one name leaves the others alone', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    ca.fault({ on: 'newOrder', host: 'a.test', type: 'rejectedIdentifier', times: Infinity })
-    ca.fault({ on: 'authz', host: 'b.test', status: 500, times: Infinity })
-    await expect(newOrder(t, ['a.test'])).rejects.toThrow('set on purpose')
-    await expect(newOrder(t, ['b.test'])).rejects.toThrow('set on purpose')
-    expect((await newOrder(t, ['c.test'])).order.status).toBe('pending')
+  test('for one name does not affect other names', async () => {
+    const { user } = shared
+    setFault({ on: 'newOrder', host: 'a.test', type: 'rejectedIdentifier', times: Infinity })
+    setFault({ on: 'authz', host: 'b.test', status: 500, times: Infinity })
+    await expect(newOrder(user, ['a.test'])).rejects.toThrow('set on purpose')
+    await expect(newOrder(user, ['b.test'])).rejects.toThrow('set on purpose')
+    expect((await newOrder(user, ['c.test'])).order.status).toBe('pending')
   })
 
-  test('is gone once it is removed, and removing it again is harmless', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const fault = ca.fault({ on: 'newOrder', status: 500, times: Infinity })
-    await expect(newOrder(t, ['a.test'])).rejects.toThrow()
+  test('ends when it is removed, and may be removed twice', async () => {
+    const { user } = shared
+    const fault = setFault({ on: 'newOrder', status: 500, times: Infinity })
+    await expect(newOrder(user, ['a.test'])).rejects.toThrow()
     fault.remove()
     fault.remove()
-    await newOrder(t, ['a.test'])
+    await newOrder(user, ['a.test'])
     expect(fault.hits).toBe(1)
   })
 
-  test('may answer with any body, a full problem type, or a status of its own', async () => {
-    const ca = await startCa()
-    const t = await clientOf(ca)
-    ca.fault({ on: 'directory', status: 502, body: '<html>', contentType: 'text/html' })
-    ca.fault({ on: 'directory', status: 418, type: 'urn:example:teapot' })
+  test('replies with any body, problem type or status', async () => {
+    const { ca, user } = shared
+    setFault({ on: 'directory', status: 502, body: '<html>', contentType: 'text/html' })
+    setFault({ on: 'directory', status: 418, type: 'urn:example:teapot' })
     const [html, teapot] = [
-      await t.http.request(ca.directoryUrl, 'get'),
-      await t.http.request(ca.directoryUrl, 'get'),
+      await user.http.request(ca.directoryUrl, 'get'),
+      await user.http.request(ca.directoryUrl, 'get'),
     ]
     expect(html).toMatchObject({ status: 502, headers: { 'content-type': 'text/html' }, data: '<html>' })
     expect(teapot).toMatchObject({ status: 418, data: { type: 'urn:example:teapot', status: 418 } })
   })
 
-  test('with nothing but Retry-After or a delay lets the endpoint answer', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const { order } = await newOrder(t, ['a.test'])
-    ca.fault({ on: 'order', retryAfter: 'Fri, 31 Dec 2027 23:59:59 GMT' })
-    ca.fault({ on: 'order', delayMs: 1 })
-    const [first, second] = [await post(t, order.url), await post(t, order.url)]
+  test('with only Retry-After or a delay lets the endpoint reply', async () => {
+    const { user } = shared
+    const { order } = await newOrder(user, ['a.test'])
+    setFault({ on: 'order', retryAfter: 'Fri, 31 Dec 2027 23:59:59 GMT' })
+    setFault({ on: 'order', delayMs: 1 })
+    const [first, second] = [await post(user, order.url), await post(user, order.url)]
     expect(first.headers['retry-after']).toBe('Fri, 31 Dec 2027 23:59:59 GMT')
     expect([first.data.status, second.data.status]).toEqual(['pending', 'pending'])
   })
 
-  test.each(['stall', 'end', 'reset'] as const)('breaks the answer off in its body: %s', async (breakOff) => {
+  test.each(['stall', 'end', 'reset'] as const)('breaks the reply off in its body: %s', async (breakOff) => {
     const ca = await startCa()
     ca.fault({ on: 'directory', breakOff })
     const sent = request(ca.directoryUrl, { ca: ca.endpointCertificate, agent: false })
-    // From Node 24 on a reset reaches the request, too, after its response has come.
+    // Since Node 24, a reset after the response is also an error of the request.
     sent.on('error', () => undefined)
     const [incoming] = (await once(sent.end(), 'response')) as [IncomingMessage]
     const outcome = once(incoming, 'end').catch((error) => error)
     const [start] = await once(incoming.setEncoding('utf8'), 'data')
     expect(start).toMatch(/^\{"newNonce":[^}]*$/)
-    // A stall lasts until then.
+    // A stall lasts until the CA closes.
     if (breakOff === 'stall') await ca.close()
     expect(await outcome).toMatchObject({ code: 'ECONNRESET' })
   })
 
-  test('declares a validation failed without connecting to anything', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const { order, challenges } = await newOrder(t, ['a.test'])
-    ca.fault({ on: 'challenge', host: 'a.test', invalid: true, type: 'dns', detail: 'no such name' })
-    await t.client.completeChallenge(challenges[0]!)
-    await expect(t.client.waitForValidStatus(order)).rejects.toThrow('no such name')
-    expect((await post(t, challenges[0]!.url)).data.error).toEqual({
+  test('fails a validation without connecting to the server', async () => {
+    const { user } = shared
+    const { order, challenges } = await newOrder(user, ['a.test'])
+    setFault({ on: 'challenge', host: 'a.test', invalid: true, type: 'dns', detail: 'no such name' })
+    await user.client.completeChallenge(challenges[0]!)
+    await expect(user.client.waitForValidStatus(order)).rejects.toThrow('no such name')
+    expect((await post(user, challenges[0]!.url)).data.error).toEqual({
       type: 'urn:ietf:params:acme:error:dns',
       detail: 'no such name',
       status: 400,
     })
   })
 
-  test('that cannot be is refused', async () => {
-    const ca = await startCa()
+  test('is refused when a value is outside its range', () => {
+    const { ca } = shared
     expect(() => ca.fault({ on: 'nowhere' as Endpoint })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', times: 0 })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', status: 99 })).toThrow(RangeError)
@@ -134,19 +149,19 @@ describe('a fault', () => {
 })
 
 describe('badNonceRate', () => {
-  test('of a half refuses every second request, from which acme-client recovers', async () => {
+  test('0.5 refuses every second request, and acme-client recovers', async () => {
     const ca = await startCa({ badNonceRate: 0.5 })
     const { pem } = await obtain(ca, await registered(ca), ['a.test'])
     expect(pem).toContain('BEGIN CERTIFICATE')
   })
 
-  test('of a tenth refuses the tenth request, and of one refuses all', async () => {
+  test('0.1 refuses the tenth request, and 1 refuses all', async () => {
     const ca = await startCa()
-    const t = await registered(ca)
+    const user = await registered(ca)
     const send = async () => {
-      const kid = t.client.getAccountUrl()
-      const data = t.http.createSignedBody(kid, null, { kid, nonce: await t.http.getNonce() })
-      return (await t.http.request(kid, 'post', { data })).status
+      const kid = user.client.getAccountUrl()
+      const data = user.http.createSignedBody(kid, null, { kid, nonce: await user.http.getNonce() })
+      return (await user.http.request(kid, 'post', { data })).status
     }
     ca.badNonceRate = 0.1
     const statuses: number[] = []
@@ -161,45 +176,42 @@ describe('close', () => {
   test.each([
     ['hangs', { hang: true }],
     ['is delayed', { delayMs: 2 ** 31 - 1 }],
-  ])('ends a request that %s, and is harmless when repeated', async (_, what) => {
+  ])('ends a request that %s, and may be called twice', async (_, fault) => {
     const ca = await startCa()
-    const t = await clientOf(ca)
-    const fault = ca.fault({ on: 'directory', ...what })
-    const request = t.http.request(ca.directoryUrl, 'get').then(
+    const user = await userOf(ca)
+    const active = ca.fault({ on: 'directory', ...fault })
+    const request = user.http.request(ca.directoryUrl, 'get').then(
       () => 'answered',
       () => 'ended',
     )
-    await expect.poll(() => fault.hits).toBe(1)
+    await expect.poll(() => active.hits).toBe(1)
     await ca.close()
     expect(await request).toBe('ended')
     expect(ca.close()).toBe(ca.close())
     await ca[Symbol.asyncDispose]()
   })
 
-  test('ends a connection that never got to its TLS handshake', async () => {
+  test('ends a connection without a TLS handshake', async () => {
     const ca = await startCa()
     const socket = connectTcp(Number(new URL(ca.directoryUrl).port), '127.0.0.1')
     await once(socket, 'connect')
     const closed = once(socket, 'close')
-    await t200(ca)
+    // A reply on a later connection proves that the CA has accepted the first one.
+    const { status } = await (await userOf(ca)).http.request(ca.directoryUrl, 'get')
+    expect(status).toBe(200)
     await ca.close()
     await closed
   })
 
-  test('ends a validation and an issuance that wait', async () => {
+  test('ends a delayed validation and a delayed issuance', async () => {
     const ca = await startCa({ issuanceDelayMs: 2 ** 31 - 1 })
-    const t = await registered(ca)
-    const order = await readyOrder(ca, t, ['a.test'])
-    await t.client.finalizeOrder(order, (await csrFor(['a.test'])).csr)
+    const user = await registered(ca)
+    const order = await readyOrder(ca, user, ['a.test'])
+    await user.client.finalizeOrder(order, (await csrFor(['a.test'])).csr)
     ca.validationDelayMs = 2 ** 31 - 1
-    const { challenges } = await newOrder(t, ['b.test'])
-    await t.client.completeChallenge(challenges[0]!)
+    const { challenges } = await newOrder(user, ['b.test'])
+    await user.client.completeChallenge(challenges[0]!)
     await ca.close()
     expect(ca.orders.map(({ status }) => status)).toEqual(['processing', 'pending'])
   })
-
-  /** The CA has accepted every earlier connection once it answers on a later one. */
-  async function t200(ca: Awaited<ReturnType<typeof startCa>>) {
-    expect((await (await clientOf(ca)).http.request(ca.directoryUrl, 'get')).status).toBe(200)
-  }
 })

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { openGate } from '../support/gate.js'
-import { portOf } from './client.js'
+import { portOf } from './acme-user.js'
 
 async function gateTo(target: number | undefined) {
   const gate = await openGate()
@@ -12,24 +12,24 @@ async function gateTo(target: number | undefined) {
   return gate
 }
 
-/** A client that may be reset. */
+/** Connects to a port; the connection may be reset. */
 function dial(port: number): Socket {
   return connect(port, '127.0.0.1').on('error', () => undefined)
 }
 
-test('a gate leads to the server that is its target at the moment, and counts', async () => {
-  const [one, two] = [
+test('a gate forwards new connections to its current target, and counts them', async () => {
+  const [firstPort, secondPort] = [
     await portOf(createServer((socket) => socket.end('one'))),
     await portOf(createServer((socket) => socket.end('two'))),
   ]
-  const gate = await gateTo(one)
+  const gate = await gateTo(firstPort)
   const first = await text(dial(gate.port).end())
-  gate.target = two
+  gate.target = secondPort
   const second = await text(dial(gate.port).end())
   expect([first, second, gate.connections]).toEqual(['one', 'two', 2])
 })
 
-test('a gate passes an end on in one direction and keeps the other open', async () => {
+test('a gate forwards the end of one direction and keeps the other direction open', async () => {
   const port = await portOf(
     createServer({ allowHalfOpen: true }, (socket) => {
       const chunks: Buffer[] = []
@@ -41,7 +41,7 @@ test('a gate passes an end on in one direction and keeps the other open', async 
   expect(await text(dial(gate.port).end('all of it'))).toBe('got all of it')
 })
 
-test('a gate without target, or with one where nobody listens, ends the connection', async () => {
+test('a gate closes the connection without a target, and when nothing listens on the target', async () => {
   const server = createServer()
   const port = await portOf(server)
   server.close()
@@ -52,7 +52,7 @@ test('a gate without target, or with one where nobody listens, ends the connecti
   }
 })
 
-test('a gate ends a connection for one side when the other side has broken it off', async () => {
+test('a gate closes one side of a connection when the other side breaks it off', async () => {
   const server = createServer()
   const gate = await gateTo(await portOf(server))
   const connected = once(server, 'connection')
@@ -62,7 +62,7 @@ test('a gate ends a connection for one side when the other side has broken it of
   await once(socket, 'close')
 })
 
-test('closing a gate ends its connections, and is harmless when repeated', async () => {
+test('close ends the connections of a gate, and may be called twice', async () => {
   const gate = await gateTo(await portOf(createServer((socket) => socket.resume())))
   const client = dial(gate.port).resume()
   await expect.poll(() => gate.connections).toBe(1)

@@ -7,20 +7,23 @@ import { describe, expect, test } from 'vitest'
 import { TestCa } from '../../src/testing/index.js'
 import {
   csrFor,
-  httpAnswers,
   newOrder,
   obtain,
   portOf,
   post,
   readyOrder,
   registered,
+  serveHttp01,
   startCa,
-} from './client.js'
+  useCa,
+} from './acme-user.js'
+
+const shared = useCa()
 
 describe('a certificate of the test CA', () => {
-  test('is ordered with http-01 and accepted by a TLS client that trusts the root', async () => {
-    const ca = await startCa()
-    const { key, pem } = await obtain(ca, await registered(ca), ['example.test'])
+  test('is issued after http-01, and accepted by a TLS client that trusts the root', async () => {
+    const { ca, user } = shared
+    const { key, pem } = await obtain(ca, user, ['example.test'])
     const port = await portOf(createServer({ key, cert: pem }))
     const socket = connect({ host: '127.0.0.1', port, servername: 'example.test', ca: ca.rootCertificate })
     await once(socket, 'secureConnect')
@@ -28,27 +31,26 @@ describe('a certificate of the test CA', () => {
     socket.destroy()
   })
 
-  test('is ordered with tls-alpn-01', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const { order, authzs, challenges } = await newOrder(t, ['example.test'], 'tls-alpn-01')
-    const authorization = await t.client.getChallengeKeyAuthorization(challenges[0]!)
+  test('is issued after tls-alpn-01', async () => {
+    const { ca, user } = shared
+    const { order, authzs, challenges } = await newOrder(user, ['example.test'], 'tls-alpn-01')
+    const keyAuthorization = await user.client.getChallengeKeyAuthorization(challenges[0]!)
     const [key, cert] = await acme.crypto.createAlpnCertificate(
       authzs[0]!,
-      authorization,
+      keyAuthorization,
       await acme.crypto.createPrivateEcdsaKey(),
     )
     ca.tlsPort = await portOf(createServer({ key, cert, ALPNProtocols: ['acme-tls/1'] }))
-    await t.client.completeChallenge(challenges[0]!)
-    await t.client.waitForValidStatus(order)
+    await user.client.completeChallenge(challenges[0]!)
+    await user.client.waitForValidStatus(order)
     const { csr } = await csrFor(['example.test'])
-    const pem = await t.client.getCertificate(await t.client.finalizeOrder(order, csr))
+    const pem = await user.client.getCertificate(await user.client.finalizeOrder(order, csr))
     expect(new X509Certificate(pem).subjectAltName).toBe('DNS:example.test')
   })
 
-  test('has every name of the order, the key of the CSR, a chain to the root and a serial of 16 bytes', async () => {
-    const ca = await startCa()
-    const { key, pem } = await obtain(ca, await registered(ca), ['a.example.test', 'b.example.test'])
+  test('has the names of the order, the key of the CSR, a chain to the root and a 16-byte serial number', async () => {
+    const { ca, user } = shared
+    const { key, pem } = await obtain(ca, user, ['a.example.test', 'b.example.test'])
     const [leaf, intermediate, ...rest] = pem
       .match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g)!
       .map((block) => new X509Certificate(block))
@@ -60,45 +62,42 @@ describe('a certificate of the test CA', () => {
     expect(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey)).toBe(true)
     expect(intermediate!.checkIssued(root) && intermediate!.verify(root.publicKey)).toBe(true)
     expect(leaf!.serialNumber).toMatch(/^[4-7][0-9A-F]{31}$/)
-    expect(ca.issued).toEqual([
-      {
-        hosts: ['a.example.test', 'b.example.test'],
-        serialNumber: leaf!.serialNumber,
-        notBefore: Date.parse(leaf!.validFrom),
-        notAfter: Date.parse(leaf!.validTo),
-        pem,
-      },
-    ])
+    expect(ca.issued.at(-1)).toEqual({
+      hosts: ['a.example.test', 'b.example.test'],
+      serialNumber: leaf!.serialNumber,
+      notBefore: Date.parse(leaf!.validFrom),
+      notAfter: Date.parse(leaf!.validTo),
+      pem,
+    })
   })
 
   test('may have an RSA key', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const order = await readyOrder(ca, t, ['example.test'])
+    const { ca, user } = shared
+    const order = await readyOrder(ca, user, ['example.test'])
     const [key, csr] = await acme.crypto.createCsr({ altNames: ['example.test'] })
-    const pem = await t.client.getCertificate(await t.client.finalizeOrder(order, csr))
+    const pem = await user.client.getCertificate(await user.client.finalizeOrder(order, csr))
     expect(new X509Certificate(pem).checkPrivateKey(createPrivateKey(key))).toBe(true)
   })
 
-  test('begins now by the injected clock, in whole seconds, and lives as long as lifetimeMs says', async () => {
+  test('starts now by the injected clock, in whole seconds, and expires after lifetimeMs', async () => {
     const now = Date.UTC(2031, 4, 6, 7, 8, 9, 123)
     const ca = await startCa({ now: () => now, lifetimeMs: 5000 })
-    const t = await registered(ca)
-    const first = new X509Certificate((await obtain(ca, t, ['example.test'])).pem)
+    const user = await registered(ca)
+    const first = new X509Certificate((await obtain(ca, user, ['example.test'])).pem)
     ca.lifetimeMs = 60_000
-    const second = new X509Certificate((await obtain(ca, t, ['example.test'])).pem)
+    const second = new X509Certificate((await obtain(ca, user, ['example.test'])).pem)
     expect([first.validFrom, first.validTo]).toEqual(['May  6 07:08:09 2031 GMT', 'May  6 07:08:14 2031 GMT'])
     expect(second.validTo).toBe('May  6 07:09:09 2031 GMT')
   })
 })
 
 describe('an order', () => {
-  test('goes from pending to ready to valid, and is counted with all that belongs to it', async () => {
+  test('goes from pending to ready to valid, and counts with its resources', async () => {
     const ca = await startCa()
-    const t = await registered(ca)
-    const { order: pending } = await newOrder(t, ['other.test'])
-    const ready = await readyOrder(ca, t, ['example.test', 'www.example.test'])
-    const valid = await t.client.finalizeOrder(
+    const user = await registered(ca)
+    const { order: pending } = await newOrder(user, ['other.test'])
+    const ready = await readyOrder(ca, user, ['example.test', 'www.example.test'])
+    const valid = await user.client.finalizeOrder(
       ready,
       (await csrFor(['example.test', 'www.example.test'])).csr,
     )
@@ -118,74 +117,72 @@ describe('an order', () => {
     ])
   })
 
-  test('stays pending until the last of its names is authorized', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    const { order, authzs, challenges } = await newOrder(t, ['a.test', 'b.test'])
-    const answers = new Map<string, string>()
-    await httpAnswers(ca, answers)
+  test('stays pending until all its names are authorized', async () => {
+    const { ca, user } = shared
+    const { order, authzs, challenges } = await newOrder(user, ['a.test', 'b.test'])
+    const responses = new Map<string, string>()
+    await serveHttp01(ca, responses)
     const states: unknown[] = []
     for (const [i, challenge] of challenges.entries()) {
       const path = `${authzs[i]!.identifier.value}/.well-known/acme-challenge/${challenge.token}`
-      answers.set(path, await t.client.getChallengeKeyAuthorization(challenge))
-      await t.client.completeChallenge(challenge)
-      await t.client.waitForValidStatus(challenge)
-      states.push((await post(t, order.url)).data.status)
+      responses.set(path, await user.client.getChallengeKeyAuthorization(challenge))
+      await user.client.completeChallenge(challenge)
+      await user.client.waitForValidStatus(challenge)
+      states.push((await post(user, order.url)).data.status)
     }
     expect(states).toEqual(['pending', 'ready'])
   })
 
-  test('stays processing for issuanceDelayMs and says when to ask again', async () => {
+  test('stays processing for issuanceDelayMs, and sends Retry-After', async () => {
     const ca = await startCa({ retryAfter: 7, issuanceDelayMs: 2 ** 31 - 1 })
-    const t = await registered(ca)
-    const order = await readyOrder(ca, t, ['example.test'])
+    const user = await registered(ca)
+    const order = await readyOrder(ca, user, ['example.test'])
     const { csr } = await csrFor(['example.test'])
-    const answer = await t.client.finalizeOrder(order, csr)
-    const polled = await post(t, order.url)
-    expect([answer.status, polled.data.status, polled.headers['retry-after']]).toEqual([
+    const finalized = await user.client.finalizeOrder(order, csr)
+    const polled = await post(user, order.url)
+    expect([finalized.status, polled.data.status, polled.headers['retry-after']]).toEqual([
       'processing',
       'processing',
       '7',
     ])
   })
 
-  test('becomes valid by itself after issuanceDelayMs', async () => {
+  test('becomes valid after issuanceDelayMs', async () => {
     const ca = await startCa({ issuanceDelayMs: 1 })
     const { pem } = await obtain(ca, await registered(ca), ['example.test'])
     expect(ca.issued[0]!.pem).toBe(pem)
   })
 
-  test('becomes invalid when it was left open for a week', async () => {
+  test('expires after a week and becomes invalid', async () => {
     let now = Date.now()
     const ca = await startCa({ now: () => now })
-    const t = await registered(ca)
-    const { order, authzs } = await newOrder(t, ['example.test'])
+    const user = await registered(ca)
+    const { order, authzs } = await newOrder(user, ['example.test'])
     now += 7 * 86_400_000
-    const [polled, authz] = [await post(t, order.url), await post(t, authzs[0]!.url)]
+    const [polled, authz] = [await post(user, order.url), await post(user, authzs[0]!.url)]
     expect([polled.data.status, authz.data.status]).toEqual(['invalid', 'expired'])
   })
 
-  test('gets new authorizations, though its names were authorized before', async () => {
-    const ca = await startCa()
-    const t = await registered(ca)
-    await obtain(ca, t, ['example.test'])
-    const { authzs } = await newOrder(t, ['example.test'])
+  test('gets new authorizations for names that were authorized before', async () => {
+    const { ca, user } = shared
+    await obtain(ca, user, ['example.test'])
+    const { authzs } = await newOrder(user, ['example.test'])
     expect(authzs.map(({ status }) => status)).toEqual(['pending'])
   })
 
-  test('offers only the challenge types that are set', async () => {
+  test('offers only the challenge types of the settings', async () => {
     const ca = await startCa({ challengeTypes: ['tls-alpn-01'] })
-    const t = await registered(ca)
-    const first = await newOrder(t, ['example.test'])
+    const user = await registered(ca)
+    const first = await newOrder(user, ['example.test'])
     ca.challengeTypes = ['http-01']
-    const second = await newOrder(t, ['example.test'])
+    const second = await newOrder(user, ['example.test'])
     const types = [first, second].map(({ authzs }) => authzs[0]!.challenges.map(({ type }) => type))
     expect(types).toEqual([['tls-alpn-01'], ['http-01']])
   })
 
-  test('is the business of its own account only', async () => {
-    const ca = await startCa()
-    const [owner, other] = [await registered(ca), await registered(ca)]
+  test('is unauthorized for other accounts', async () => {
+    const { ca, user: owner } = shared
+    const other = await registered(ca)
     const { order, authzs, challenges } = await newOrder(owner, ['example.test'])
     for (const url of [order.url, authzs[0]!.url, challenges[0]!.url, order.finalize]) {
       expect((await post(other, url)).data).toMatchObject({
@@ -196,11 +193,11 @@ describe('an order', () => {
   })
 })
 
-test('two CAs run beside each other and do not trust each other', async () => {
-  const [one, two] = [await startCa(), await startCa()]
-  const request = get(one.directoryUrl, { ca: two.endpointCertificate })
+test('two CAs run at the same time and do not share a root or an endpoint certificate', async () => {
+  const [first, second] = [shared.ca, await startCa()]
+  const request = get(first.directoryUrl, { ca: second.endpointCertificate })
   await expect(once(request, 'response')).rejects.toThrow(/self-signed/)
-  expect(one.rootCertificate).not.toBe(two.rootCertificate)
+  expect(first.rootCertificate).not.toBe(second.rootCertificate)
 })
 
 test('an option outside its range is refused when the CA starts', async () => {

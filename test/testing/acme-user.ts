@@ -2,10 +2,10 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import { Agent } from 'node:https'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import * as acme from 'acme-client'
-import { onTestFinished } from 'vitest'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
 
-/** What a response of acme-client's HTTP layer has. */
+/** A response of acme-client's HTTP layer. */
 export interface Response {
   status: number
   headers: Record<string, string | undefined>
@@ -31,24 +31,35 @@ interface HttpLayer {
   getResourceUrl(name: string): Promise<string>
 }
 
-/** A client of one CA: acme-client, and its HTTP layer for requests that acme-client would not make. */
-export interface TestClient {
+/** A user of one CA: acme-client, and its HTTP layer for requests that acme-client would not send. */
+export interface AcmeUser {
   client: acme.Client
   http: HttpLayer
 }
 
-/** A CA that closes with the test. */
+/** Starts one CA with a registered user for all tests of a file. Call it at the top level. */
+export function useCa(): { readonly ca: TestCa; readonly user: AcmeUser } {
+  const shared = {} as { ca: TestCa; user: AcmeUser }
+  beforeAll(async () => {
+    shared.ca = await TestCa.start()
+    shared.user = await registered(shared.ca)
+  })
+  afterAll(() => shared.ca.close())
+  return shared
+}
+
+/** Starts a CA that closes with the test. */
 export async function startCa(options?: TestCaOptions): Promise<TestCa> {
   const ca = await TestCa.start(options)
   onTestFinished(() => ca.close())
   return ca
 }
 
-/** A client that trusts the CA, does not retry by itself, and polls often. */
-export async function clientOf(
+/** Returns a user without an account, who trusts the CA, does not retry failed requests, and polls frequently. */
+export async function userOf(
   ca: { directoryUrl: string; endpointCertificate: string },
   options: Partial<acme.ClientOptions> = {},
-): Promise<TestClient> {
+): Promise<AcmeUser> {
   const client = new acme.Client({
     directoryUrl: ca.directoryUrl,
     accountKey: await acme.crypto.createPrivateEcdsaKey(),
@@ -65,16 +76,16 @@ export async function clientOf(
   return { client, http }
 }
 
-/** The same with an account. */
-export async function registered(ca: TestCa, options?: Partial<acme.ClientOptions>): Promise<TestClient> {
-  const test = await clientOf(ca, options)
-  await test.client.createAccount({ termsOfServiceAgreed: true })
-  return test
+/** Returns a user with an account. */
+export async function registered(ca: TestCa, options?: Partial<acme.ClientOptions>): Promise<AcmeUser> {
+  const user = await userOf(ca, options)
+  await user.client.createAccount({ termsOfServiceAgreed: true })
+  return user
 }
 
-/** A new order for these names, with the challenges of one type that it asks for. */
+/** Places an order for these names. `challenges` holds the challenge of the given type for each of them. */
 export async function newOrder(
-  { client }: TestClient,
+  { client }: AcmeUser,
   hosts: string[],
   type = 'http-01',
 ): Promise<{
@@ -87,16 +98,16 @@ export async function newOrder(
   return { order, authzs, challenges: authzs.map((authz) => authz.challenges.find((c) => c.type === type)!) }
 }
 
-/** POST-as-GET, or a POST, with the account's kid and a new nonce. */
+/** Sends a POST with the account's kid and a new nonce; POST-as-GET without a payload. */
 export function post(
-  { client, http }: TestClient,
+  { client, http }: AcmeUser,
   url: string,
   payload: object | null = null,
 ): Promise<Response> {
   return http.signedRequest(url, payload, { kid: client.getAccountUrl() })
 }
 
-/** The port of a server on 127.0.0.1 that closes with the test; its clients may break off. */
+/** Starts a server on 127.0.0.1 that closes with the test, and returns its port. Its clients may break off. */
 export async function portOf(server: NetServer): Promise<number> {
   for (const event of ['connection', 'secureConnection'])
     server.on(event, (socket: Socket) => socket.on('error', () => undefined))
@@ -108,32 +119,30 @@ export async function portOf(server: NetServer): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** Answers http-01 with what `answers` has for the path. */
-export function httpAnswers(ca: TestCa, answers: Map<string, string>): Promise<void> {
+/** Serves http-01 responses to the CA. @param responses bodies by host and path, such as `a.test/.well-known/…` */
+export async function serveHttp01(ca: TestCa, responses: ReadonlyMap<string, string>): Promise<void> {
   const server = createServer((request, response) => {
-    const body = answers.get(`${request.headers.host}${request.url}`)
+    const body = responses.get(`${request.headers.host}${request.url}`)
     response.writeHead(body === undefined ? 404 : 200).end(body)
   })
-  return portOf(server).then((port) => {
-    ca.httpPort = port
-  })
+  ca.httpPort = await portOf(server)
 }
 
-/** An order whose http-01 challenges have been answered and found right. */
-export async function readyOrder(ca: TestCa, test: TestClient, hosts: string[]): Promise<acme.Order> {
-  const { order, authzs, challenges } = await newOrder(test, hosts)
-  const answers = new Map<string, string>()
+/** Places an order and completes its http-01 challenges. */
+export async function readyOrder(ca: TestCa, user: AcmeUser, hosts: string[]): Promise<acme.Order> {
+  const { order, authzs, challenges } = await newOrder(user, hosts)
+  const responses = new Map<string, string>()
   for (const [i, challenge] of challenges.entries()) {
     const key = `${authzs[i]!.identifier.value}/.well-known/acme-challenge/${challenge.token}`
-    answers.set(key, await test.client.getChallengeKeyAuthorization(challenge))
+    responses.set(key, await user.client.getChallengeKeyAuthorization(challenge))
   }
-  await httpAnswers(ca, answers)
-  for (const challenge of challenges) await test.client.completeChallenge(challenge)
-  // What acme-client returns here has lost its URL.
-  return { ...(await test.client.waitForValidStatus(order)), url: order.url }
+  await serveHttp01(ca, responses)
+  for (const challenge of challenges) await user.client.completeChallenge(challenge)
+  // The order that acme-client returns here lacks its URL.
+  return { ...(await user.client.waitForValidStatus(order)), url: order.url }
 }
 
-/** A CSR with a new P-256 key. */
+/** Creates a CSR with a new P-256 key. */
 export async function csrFor(hosts: string[]): Promise<{ key: Buffer; csr: Buffer }> {
   const [key, csr] = await acme.crypto.createCsr(
     { altNames: hosts },
@@ -142,14 +151,14 @@ export async function csrFor(hosts: string[]): Promise<{ key: Buffer; csr: Buffe
   return { key, csr }
 }
 
-/** From nothing to a certificate, over http-01. */
+/** Obtains a certificate with http-01. */
 export async function obtain(
   ca: TestCa,
-  test: TestClient,
+  user: AcmeUser,
   hosts: string[],
 ): Promise<{ key: Buffer; pem: string }> {
-  const order = await readyOrder(ca, test, hosts)
+  const order = await readyOrder(ca, user, hosts)
   const { key, csr } = await csrFor(hosts)
-  const finalized = await test.client.finalizeOrder(order, csr)
-  return { key, pem: await test.client.getCertificate(finalized) }
+  const finalized = await user.client.finalizeOrder(order, csr)
+  return { key, pem: await user.client.getCertificate(finalized) }
 }

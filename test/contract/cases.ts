@@ -1,0 +1,15 @@
+import { test } from 'vitest'
+import type { ContractCase } from '../../src/testing/index.js'
+
+/** Whether a case waits for a minute, or for a lock to expire. Such cases run in the project `long`. */
+export const isSlow = ({ timeoutMs }: ContractCase): boolean => timeoutMs > 60_000
+
+/** Whether a case waits for the time-out of a store whose requests hang. */
+export const waitsForTimeout = ({ name }: ContractCase): boolean =>
+  name.startsWith('a failure is never a miss')
+
+/** Defines one test for each case. */
+export function testCases(cases: readonly ContractCase[]): void {
+  if (cases.length === 0) throw new Error('no case of the contract matches')
+  for (const { name, run, timeoutMs } of cases) test(name, { timeout: timeoutMs }, run)
+}
