@@ -246,7 +246,7 @@ export class CertificateService {
 
   /** Returns whether stored bytes can be served, and are newer than `current` if that is given. */
   #acceptNewer(data: Uint8Array, host: string, current: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.derive(data, host, 'store', this.#peek(host))
+    const live = this.#contexts.load(data, host, 'store', this.#peek(host))
     if (!live || (current && !isNewer(live, current))) return false
     this.#reportNew(live)
     return true
