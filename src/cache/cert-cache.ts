@@ -33,7 +33,7 @@ export interface CertCache {
  */
 export interface LockingCertCache extends CertCache {
   /**
-   * Acquires the lock with this name, which has the alphabet of keys. Returns `undefined` if another holder has the
+   * Acquires the lock with this name; names have the alphabet of keys. Returns `undefined` if another holder has the
    * lock. Rejects if the store cannot tell.
    *
    * The lock is held until it is released, as long as the process is alive and can renew it. If the holder dies, the

@@ -53,7 +53,9 @@ export interface EncryptedCertCacheOptions {
 export class EncryptedCertCache implements CertCache {
   /** The store's `tryLock`. The property does not exist if the store has no locks. */
   declare readonly tryLock?: LockingCertCache['tryLock']
-  /** The store's `list`, with the sizes of the encrypted values. The property does not exist if the store has no `list`. */
+  /**
+   * The store's `list`, with the sizes of the encrypted values. The property does not exist if the store has no `list`.
+   */
   declare readonly list?: ListableCertCache['list']
   readonly #store: CertCache
   readonly #currentId: string
@@ -114,7 +116,10 @@ function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
   return ring
 }
 
-/** Returns a `KeyObject`: it keeps the bytes outside the JavaScript heap, and never shows them when inspected or serialised. */
+/**
+ * Returns a `KeyObject`: it keeps the bytes outside the JavaScript heap, and never shows them when inspected or
+ * serialised.
+ */
 function toSecretKey(name: string, value: unknown): KeyObject {
   const key = value instanceof Uint8Array && value.byteLength === 32 ? createSecretKey(value) : value
   if (key instanceof KeyObject && key.type === 'secret' && key.symmetricKeySize === 32) return key

@@ -64,7 +64,7 @@ export function open(sealed: Uint8Array, cacheKey: string, keys: ReadonlyMap<str
   return data
 }
 
-/** Returns whether the value cannot be an envelope, even a damaged one. False for an empty value, which may be a truncated envelope. */
+/** Returns whether the value cannot be an envelope, even a damaged one. False if it is empty: it may be truncated. */
 export const isPlaintext = (data: Uint8Array): boolean => data.byteLength > 0 && data[0] !== magic[0]
 
 /** Unambiguous, because the header contains its own length. */

@@ -6,7 +6,10 @@ export const leaseMs = 30_000
 const renewEveryMs = 10_000
 /** The delay after a failed renewal that did not tell whether the lease is lost. */
 const retryRenewalMs = 2_000
-/** The holder gives up this long before the lease ends in the store, because the requests it protects take time to arrive. */
+/**
+ * The holder gives up this long before the lease ends in the store, because the requests it protects take time to
+ * arrive.
+ */
 const safetyMarginMs = 5_000
 
 /** How long the holder relies on the lease after the last acquire or renewal. */
@@ -81,7 +84,8 @@ class HeldLease implements CertCacheLock {
   #renewalTimer: NodeJS.Timeout | undefined
   #expiryTimer: NodeJS.Timeout | undefined
   #isReleased = false
-  // Not TypeScript's `private`: the lease refers to the client with the store's credentials, which inspect() would show.
+  // Not TypeScript's `private`: the lease refers to the client with the store's credentials, which inspect() would
+  // show.
   readonly #name: string
   readonly #lease: Lease
 

@@ -18,8 +18,8 @@ export interface LruCertCacheOptions {
   /**
    * Maximum number of values in memory: a whole number from 1 to 1,000,000. Default: 1,000.
    *
-   * A certificate with its key takes about 3 KiB. Under a `CertManager` its live `SecureContext` adds about 40 KiB: 1,000
-   * hosts in use take about 50 MB, and up to 350 MB if many more than 1,000 hosts come and go.
+   * A certificate with its key takes about 3 KiB. Under a `CertManager` its live `SecureContext` adds about 40 KiB:
+   * 1,000 hosts in use take about 50 MB, and up to 350 MB if many more than 1,000 hosts come and go.
    */
   max?: number
   /**
@@ -112,8 +112,8 @@ export class LruCertCache implements CertCache {
   }
 
   /**
-   * Reads the store even if the value is in memory. Replaces the value in memory with the stored one if `accept` returns
-   * true for it. Otherwise, and if the key is no longer in the store, memory is unchanged.
+   * Reads the store even if the value is in memory. Replaces the value in memory with the stored one if `accept`
+   * returns true for it. Otherwise, and if the key is no longer in the store, memory is unchanged.
    */
   async refresh(
     key: string,
@@ -139,8 +139,8 @@ export class LruCertCache implements CertCache {
    *
    * `produce` runs once for any number of concurrent callers, who share its rejection too. If the store has locks, it
    * runs once for the whole fleet. The produced value is kept in memory and put into the store. If the put fails, the
-   * value is served from memory and the put is retried until it succeeds: see `onPutFailed`. Until then this machine keeps
-   * the fleet's lock as long as it can.
+   * value is served from memory and the put is retried until it succeeds: see `onPutFailed`. Until then this machine
+   * keeps the fleet's lock as long as it can.
    *
    * Rejects with the store's error if the store cannot tell whether the key exists: `produce` runs only after a
    * definite miss. Aborting `signal` ends this caller's wait, not the work.

@@ -137,7 +137,9 @@ class MonitoredLockingCertCache extends MonitoredCertCache<LockingCertCache> imp
     }
   }
 
-  /** Warns about missing locks, which would otherwise go unnoticed: certificates are still ordered, once per machine. */
+  /**
+   * Warns about missing locks, which would otherwise go unnoticed: certificates are still ordered, once per machine.
+   */
   #warnOnce({ message }: StoreError): void {
     if (this.#hasWarned) return
     this.#hasWarned = true

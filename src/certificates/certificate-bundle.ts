@@ -45,7 +45,10 @@ export function encodeBundle(key: KeyObject, chain: string): Uint8Array {
   return Buffer.from(exportKey(key) + pemBlocks(chain, 'CERTIFICATE').join(''))
 }
 
-/** Parses a bundle, whatever the order and line ends of its blocks. Checks only that a key and a certificate are present. */
+/**
+ * Parses a bundle, whatever the order and line ends of its blocks. Checks only that a key and a certificate are
+ * present.
+ */
 export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: BundleFault } {
   if (data.byteLength > maxBundleBytes) return { fault: 'too large' }
   const text = Buffer.from(data).toString('latin1')
@@ -93,15 +96,17 @@ export function parseValidity({ validFrom, validTo }: X509Certificate): Validity
 }
 
 /**
- * Returns whether the private key belongs to the certificate, by signing and verifying. `checkPrivateKey()` would compare
- * only the copy of the public key that an EC key file contains.
+ * Returns whether the private key belongs to the certificate, by signing and verifying. `checkPrivateKey()` would
+ * compare only the copy of the public key that an EC key file contains.
  */
 export function keyMatches(leaf: X509Certificate, key: KeyObject): boolean {
   const probe = Buffer.from('acme-cert-cache')
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
-/** Returns the non-empty PEM blocks of a type, each in autocert's format. Skips text between blocks, and encrypted keys. */
+/**
+ * Returns the non-empty PEM blocks of a type, each in autocert's format. Skips text between blocks, and encrypted keys.
+ */
 function pemBlocks(text: string, type: string): string[] {
   const pattern = new RegExp(
     `-----BEGIN (${type})-----(\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*)-----END \\1-----`,

@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
 import type { CertificateBundle } from './certificate-bundle.js'
 
-/** A certificate ready to be served. Logs never show its private key: it is not enumerable, and `inspect()` omits it. */
+/**
+ * A certificate ready to be served. Logs never show its private key: it is not enumerable, and `inspect()` omits it.
+ */
 export class Certificate {
   // isolatedDeclarations does not allow a computed method name.
   static {

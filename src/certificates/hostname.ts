@@ -27,7 +27,10 @@ export function normalizeHost(name: string): string | undefined {
   return labels.every(hasValidEncoding) ? ascii : undefined
 }
 
-/** Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22 and later). */
+/**
+ * Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22 and
+ * later).
+ */
 function hasValidEncoding(label: string): boolean {
   if (!label.startsWith('xn--')) return true
   const decoded = domainToUnicode(label)

@@ -17,7 +17,10 @@ export class RenewalSchedule {
   windowFetched = false
   /** The pause after the first renewal attempt. Doubles with each further attempt, up to `checkEveryMs`. */
   readonly #minPauseMs: number
-  /** The interval between comparisons with the store while handshakes use the certificate: 1/20 of the lifetime, at most 1 hour. */
+  /**
+   * The interval between comparisons with the store while handshakes use the certificate: 1/20 of the lifetime, at most
+   * 1 hour.
+   */
   readonly checkEveryMs: number
   #attempts = 0
   /** The earliest time of the next renewal attempt. */

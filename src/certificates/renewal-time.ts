@@ -32,8 +32,8 @@ export interface RenewalTime {
  * - Without a window: `renewBeforeMs` before the end, else at 2/3 of the lifetime.
  *
  * A time that does not come from the window is delayed at random by up to 1/50 of the lifetime. It is never in the
- * first half of the lifetime: otherwise a certificate whose lifetime is shorter than `renewBeforeMs` would always be due.
- * A window can be earlier, because the certificate has been revoked or will be.
+ * first half of the lifetime: otherwise a certificate whose lifetime is shorter than `renewBeforeMs` would always be
+ * due. A window can be earlier, because the certificate has been revoked or will be.
  *
  * At least 3 % of the lifetime remains at the renewal time.
  */

@@ -67,8 +67,8 @@ export class SecureContexts {
   }
 
   /**
-   * Validates stored bytes and creates their `SecureContext`. Returns `undefined`, and reports the fault, if they cannot
-   * be served for this host now.
+   * Validates stored bytes and creates their `SecureContext`. Returns `undefined`, and reports the fault, if they
+   * cannot be served for this host now.
    * @param inMemory the certificate being served; reused if the bytes are equal
    */
   load(
@@ -129,8 +129,8 @@ export class SecureContexts {
   }
 
   /**
-   * Returns a number from 0 up to 1 that depends mostly on the certificate and slightly on the process. If it depended on
-   * the process alone, the earliest of many machines would renew every certificate near the start of its window.
+   * Returns a number from 0 up to 1 that depends mostly on the certificate and slightly on the process. If it depended
+   * on the process alone, the earliest of many machines would renew every certificate near the start of its window.
    */
   #spreadFactor(serialNumber: string): number {
     const certificateShare = Number.parseInt(serialNumber.slice(-8), 16) / 2 ** 32

@@ -25,8 +25,8 @@ const maxBlobNameLength = 1_024
 const blobsPerPage = 1_000
 
 /**
- * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation. A container
- * can be shared with Go's `azcertcache`.
+ * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation. A
+ * container can be shared with Go's `azcertcache`.
  *
  * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing
  * container, an unreachable endpoint and a time-out. Only the service's error code `BlobNotFound` is a miss.
@@ -106,8 +106,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Lists the keys in alphabetical order, with one request per 1,000 blobs. Skips blobs outside the prefix, and blobs whose
-   * names are not valid keys. Needs the list permission; no other method does.
+   * Lists the keys in alphabetical order, with one request per 1,000 blobs. Skips blobs outside the prefix, and blobs
+   * whose names are not valid keys. Needs the list permission; no other method does.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
     const signal = options?.signal
@@ -202,7 +202,9 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     return withDeadline(operation, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
   }
 
-  /** Runs an operation with the time-out and retries. Converts the SDK's errors; returns `undefined` for BlobNotFound. */
+  /**
+   * Runs an operation with the time-out and retries. Converts the SDK's errors; returns `undefined` for BlobNotFound.
+   */
   async #run<T>(
     description: string,
     signal: AbortSignal | undefined,
@@ -222,7 +224,9 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 }
 
-/** The statuses with which Azure refuses an anonymous read: no access, a hidden container, or public access disabled. */
+/**
+ * The statuses with which Azure refuses an anonymous read: no access, a hidden container, or public access disabled.
+ */
 const refusalStatuses = new Set([401, 403, 404, 409])
 /** A valid blob name that never exists, because it is outside the key alphabet. */
 const impossibleKey = 'acme-cert-cache/connect'

@@ -18,7 +18,10 @@ import {
   type TokenCredential,
 } from './options.js'
 
-/** The time-out of the first token. A managed identity takes 10 to 25 s, so it is fetched at start instead of in a handshake. */
+/**
+ * The time-out of the first token. A managed identity takes 10 to 25 s, so it is fetched at start instead of in a
+ * handshake.
+ */
 const firstTokenTimeoutMs = 60_000
 const storageScope = 'https://storage.azure.com/.default'
 
@@ -34,8 +37,8 @@ interface ConnectedContainer {
 }
 
 /**
- * Creates the SDK's client that `options` describe. Makes no request, except for the first token of a `credential`. This
- * is the only module that imports the SDK.
+ * Creates the SDK's client that `options` describe. Makes no request, except for the first token of a `credential`.
+ * This is the only module that imports the SDK.
  */
 export async function connectContainer(options: AzureConnectOptions): Promise<ConnectedContainer> {
   const checked = checkConnectOptions(options)

@@ -1,6 +1,6 @@
 /**
- * The part of the SDK's `ContainerClient` that this store uses. A structural type, so that you can pass a client of another
- * version of the SDK.
+ * The part of the SDK's `ContainerClient` that this store uses. A structural type, so that you can pass a client of
+ * another version of the SDK.
  */
 export interface BlobContainerClient {
   readonly containerName: string

@@ -14,8 +14,8 @@ type Run = <T>(
 const leaseSeconds = leaseMs / 1_000
 
 /**
- * Acquires a lease on `blob`, which exists only for this lock: a lease on the certificate's own blob would make writes of
- * a Go peer fail. Returns `undefined` if another holder has the lease.
+ * Acquires a lease on `blob`, which exists only for this lock: a lease on the certificate's own blob would make writes
+ * of a Go peer fail. Returns `undefined` if another holder has the lease.
  */
 export function acquireLease(blob: LeasableBlob, name: string, run: Run): Promise<CertCacheLock | undefined> {
   // Proposing the id makes a retried acquire idempotent.

@@ -38,9 +38,15 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
    * this container, with the permissions read, add, create, write and delete.
    */
   endpoint?: string
-  /** Creates the container, without anonymous access, if it does not exist. Needs the permission to create containers. Default: `false`. */
+  /**
+   * Creates the container, without anonymous access, if it does not exist. Needs the permission to create containers.
+   * Default: `false`.
+   */
   createContainer?: boolean
-  /** Connects even if the container, and with it the private keys, is publicly readable. Default: `false`; rejects with `ERR_STORE_PUBLIC`. */
+  /**
+   * Connects even if the container, and with it the private keys, is publicly readable. Default: `false`; rejects with
+   * `ERR_STORE_PUBLIC`.
+   */
   allowAnonymousRead?: boolean
 }
 
@@ -58,7 +64,10 @@ const accountPattern = /^[a-z0-9]{3,24}$/
 /** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/
 
-/** A host of Azure, including sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`, `….z01.blob.storage.azure.net`. */
+/**
+ * A host of Azure, including sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`,
+ * `….z01.blob.storage.azure.net`.
+ */
 const azureHost = /\.blob\.(core|storage)\./
 
 export const isContainerName = (name: string): boolean => containerPattern.test(name)

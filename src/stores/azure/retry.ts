@@ -19,8 +19,8 @@ const transientStatuses = new Set([408, 429, 500, 502, 503, 504])
 const transientCodes = /^(ECONNRESET|EPIPE|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|REQUEST_SEND_ERROR)$/
 
 /**
- * Retries a request after a transient failure: at most twice, and only within the first half of `timeoutMs`. All requests
- * of this store are idempotent.
+ * Retries a request after a transient failure: at most twice, and only within the first half of `timeoutMs`. All
+ * requests of this store are idempotent.
  */
 export async function withRetries<T>(
   request: () => Promise<T>,

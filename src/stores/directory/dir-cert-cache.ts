@@ -30,12 +30,12 @@ const leftoverAgeMs = 3_600_000
  * Go's `autocert.DirCache`, with the same modes: 0700 for the folder, 0600 for the files.
  *
  * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has been seen, a
- * missing folder is an `ERR_STORE_CONTAINER`: if its file system is unmounted under a running server, no certificates are
- * ordered.
+ * missing folder is an `ERR_STORE_CONTAINER`: if its file system is unmounted under a running server, no certificates
+ * are ordered.
  *
- * A write goes to a temporary file, which is flushed to disk before it replaces the old value. Symbolic links inside the
- * folder are never followed: reading one fails; writing and locking replace it. A folder inside a sticky, world-writable
- * folder such as /tmp must not belong to another user: `ERR_STORE_FAILED`.
+ * A write goes to a temporary file, which is flushed to disk before it replaces the old value. Symbolic links inside
+ * the folder are never followed: reading one fails; writing and locking replace it. A folder inside a sticky,
+ * world-writable folder such as /tmp must not belong to another user: `ERR_STORE_FAILED`.
  *
  * The file system must be case-sensitive and have POSIX rename semantics. Windows is not supported. File names are
  * limited to 255 bytes, so keys are too, and names of locks to 250 bytes: `ERR_STORE_ENTRY`.
@@ -51,7 +51,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   #leftoversRemoved = false
 
   /**
-   * @param path the folder, absolute or relative to the current working directory, which may change later
+   * @param path the folder, absolute or relative to the working directory at the time of the call
    * @throws {TypeError} if `path` is not a valid path
    */
   constructor(path: string) {
@@ -110,10 +110,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const run = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
       this.#run('list', options?.signal, operation)
     const dir = await run(async (signal) => {
-      const dir = await ignoreErrno(['ENOENT'], undefined, opendir(this.#folder))
-      if (signal.aborted) await dir?.close()
-      if (!dir) await this.#assertFolder()
-      return dir
+      const opened = await ignoreErrno(['ENOENT'], undefined, opendir(this.#folder))
+      if (signal.aborted) await opened?.close()
+      if (!opened) await this.#assertFolder()
+      return opened
     })
     if (!dir) return
     try {
@@ -133,9 +133,9 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
 
   /**
    * Acquires the lock: a folder `<name>+lock` that contains a file named after the holder. The holder renames the file
-   * every 10 s. A waiting machine takes the lock over if the file has kept its name for 30 s by that machine's own clock.
-   * The lock of a dead holder is therefore taken over 30 s after another machine first asked for it. Clocks of different
-   * machines are never compared.
+   * every 10 s. A waiting machine takes the lock over if the file has kept its name for 30 s by that machine's own
+   * clock. The lock of a dead holder is therefore taken over 30 s after another machine first asked for it. Clocks of
+   * different machines are never compared.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
@@ -158,7 +158,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     await this.#assertFolder()
   }
 
-  /** Rejects if the folder has vanished, is not a folder, or belongs to an untrusted user. Allows a folder not yet created. */
+  /**
+   * Rejects if the folder has vanished, is not a folder, or belongs to an untrusted user. Allows a folder not yet
+   * created.
+   */
   async #assertFolder(): Promise<void> {
     const stats = await ignoreErrno(this.#folderSeen ? [] : ['ENOENT'], undefined, stat(this.#folder))
     if (!stats) return
@@ -167,7 +170,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     this.#folderSeen = true
   }
 
-  /** Removes temporary files of processes that died. Tells the file system's time from `newFile`, which was just written. */
+  /**
+   * Removes temporary files of processes that died. Tells the file system's time from `newFile`, which was just
+   * written.
+   */
   async #removeLeftovers(newFile: string): Promise<void> {
     const { mtimeMs: now } = await lstat(newFile)
     for (const name of await readdir(this.#folder)) {

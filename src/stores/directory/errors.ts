@@ -37,7 +37,8 @@ type Advice = readonly [StoreErrorCode, string]
 const advice = new Map<string | undefined, Advice>([
   ['EACCES', permission],
   ['EPERM', permission],
-  // Not ERR_STORE_PERMISSION: without a permission to lock, a certificate is ordered without a lock. It could not be stored here.
+  // Not ERR_STORE_PERMISSION: with that code a machine orders without a lock, but here it could not store the
+  // certificate.
   [
     'EROFS',
     ['ERR_STORE_FAILED', 'Its file system is mounted read-only: look why, and mount it for writing.'],

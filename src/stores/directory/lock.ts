@@ -21,13 +21,14 @@ interface StoreAccess {
 /**
  * Locks made of atomic renames, which file systems including NFS support.
  *
- * A lock is a folder `<name>+lock` that contains one file, named `<holder id>.<number>`. An empty or missing folder is a
- * free lock. Every change of a lock is one rename, which fails if another machine was first:
+ * A lock is a folder `<name>+lock` that contains one file, named `<holder id>.<number>`. An empty or missing folder is
+ * a free lock. Every change of a lock is one rename, which fails if another machine was first:
  *
- * - Acquire: rename a prepared folder to `<name>+lock`. A rename replaces an empty folder, but not one with a file in it.
+ * - Acquire: rename a prepared folder to `<name>+lock`. A rename replaces an empty folder, but not one with a file in
+ * it.
  * - Renew: the holder renames its file to the next number. This fails if another machine has taken the lock over.
- * - Take over: rename the holder's file, whose name was seen unchanged for a whole lease, to one's own name. This fails if
- *   the holder has renewed the lock meanwhile, or another machine was first, however late the rename is carried out.
+ * - Take over: rename the holder's file, whose name was seen unchanged for a whole lease, to one's own name. This fails
+ *   if the holder has renewed the lock meanwhile, or another machine was first, however late the rename is carried out.
  *
  * To release a lock, the holder unlinks its file by name. A delayed operation therefore never affects a later holder.
  */
@@ -45,16 +46,16 @@ export class DirLocks {
   /** Acquires the lock, or returns `undefined` if another holder has it. */
   async tryLock(name: string): Promise<CertCacheLock | undefined> {
     const lockFolder = join(this.#folder, `${name}+lock`)
-    const ownFiles = createOwnFiles(lockFolder)
+    const ownFile = createFileNamer(lockFolder)
     const acquire = async () => {
       const holderFile = await this.#findHolderFile(lockFolder)
       const isAcquired = holderFile
-        ? await this.#takeOver(name, join(lockFolder, holderFile), ownFiles(0))
-        : await this.#acquireFree(lockFolder, ownFiles(0))
+        ? await this.#takeOver(name, join(lockFolder, holderFile), ownFile(0))
+        : await this.#acquireFree(lockFolder, ownFile(0))
       if (isAcquired) this.#watched.delete(name)
       return isAcquired
     }
-    return holdLease(name, new DirLease(name, lockFolder, ownFiles, acquire, this.#store.run))
+    return holdLease(name, new DirLease(name, lockFolder, ownFile, acquire, this.#store.run))
   }
 
   /** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
@@ -107,20 +108,20 @@ class DirLease implements Lease {
 
   private readonly name: string
   private readonly lockFolder: string
-  private readonly ownFiles: (number: number) => string
+  private readonly ownFile: (number: number) => string
   readonly acquire: () => Promise<boolean>
   private readonly run: StoreAccess['run']
 
   constructor(
     name: string,
     lockFolder: string,
-    ownFiles: (number: number) => string,
+    ownFile: (number: number) => string,
     acquire: () => Promise<boolean>,
     run: StoreAccess['run'],
   ) {
     this.name = name
     this.lockFolder = lockFolder
-    this.ownFiles = ownFiles
+    this.ownFile = ownFile
     this.acquire = acquire
     this.run = run
   }
@@ -129,8 +130,8 @@ class DirLease implements Lease {
     return this.run(`keep the lock of ${this.name}`, async () => {
       for (let attempt = 1; attempt <= 3; attempt++) {
         const number = this.#number
-        const next = this.ownFiles(number + 1)
-        const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(this.ownFiles(number), next))
+        const next = this.ownFile(number + 1)
+        const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(this.ownFile(number), next))
         if (outcome === 'not found' && !(await exists(next))) return false
         // A renewal that timed out may still be running beside this one.
         this.#number = Math.max(this.#number, number + 1)
@@ -144,7 +145,7 @@ class DirLease implements Lease {
   async remove(): Promise<void> {
     await this.run(`unlock ${this.name}`, async () => {
       // A rename that is running, or whose answer was lost, takes effect before the first unlink or after it.
-      for (const file of [this.ownFiles(this.#number), this.ownFiles(this.#number + 1)]) {
+      for (const file of [this.ownFile(this.#number), this.ownFile(this.#number + 1)]) {
         if ((await ignoreErrno(['ENOENT'], 'not found', unlink(file))) !== 'not found') break
       }
       await rmdir(this.lockFolder).catch(
@@ -154,8 +155,8 @@ class DirLease implements Lease {
   }
 }
 
-/** Returns a function from the number to the path of a new holder's file. */
-function createOwnFiles(lockFolder: string): (number: number) => string {
+/** Chooses the id of a new holder. Returns a function from a number to the path of the holder's file. */
+function createFileNamer(lockFolder: string): (number: number) => string {
   const id = randomUUID()
   return (number) => join(lockFolder, `${id}.${number}`)
 }
@@ -186,8 +187,8 @@ async function removeStray(path: string): Promise<void> {
 /**
  * Renames a file or folder. Returns false if `from` does not exist.
  *
- * An NFS client whose answer was lost repeats the rename, which then fails although it was carried out. In this case
- * `proof`, a path that exists only after the rename, exists.
+ * If an NFS client does not receive the answer, it repeats the rename, which then fails although it was carried out. In
+ * that case `proof` exists: a path that exists only after the rename.
  */
 async function renameAtomically(from: string, to: string, proof: string): Promise<boolean> {
   const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(from, to))

@@ -3,10 +3,11 @@ import { StoreError } from '../../util/errors.js'
 import type { S3Objects } from './objects.js'
 
 /**
- * Tests with a probe object whether the service honours the conditional writes on which locks depend. Many S3-compatible
- * services ignore the conditions, and would grant the same lock to every machine.
+ * Tests with a probe object whether the service honours the conditional writes on which locks depend. Many
+ * S3-compatible services ignore the conditions, and would grant the same lock to every machine.
  *
- * Makes four requests. Returns an error if the service ignores a condition, or else `undefined`. Rejects if the test fails.
+ * Makes four requests. Returns an error if the service ignores a condition, or else `undefined`. Rejects if the test
+ * fails.
  */
 export async function probeConditionalWrites(
   objects: S3Objects,

@@ -30,7 +30,8 @@ const advice: Record<ServiceErrorCode, string> = {
 /**
  * Converts an error of the SDK. Returns `'NoSuchKey'` for the only response that means that the object does not exist.
  *
- * The cause is a copy of the relevant fields: the SDK's error refers to the response, which may quote the signed request.
+ * The cause is a copy of the relevant fields: the SDK's error refers to the response, which may quote the signed
+ * request.
  */
 export function toStoreError(thrown: unknown, description: string, bucket: string): StoreError | 'NoSuchKey' {
   const error = toError(thrown) as Error & ServiceErrorLike

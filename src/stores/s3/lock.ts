@@ -13,8 +13,8 @@ const maxWatchedLocks = 1_000
  * Locks made of objects that are written only conditionally: created with `If-None-Match: *`; renewed, taken over and
  * released with `If-Match`. The content of each write is unique, so no ETag occurs twice.
  *
- * A released object is not deleted. Few services support conditional deletes: some ignore the condition, and some check it
- * some time before they delete. A late delete would then remove the lock of the next holder.
+ * A released object is not deleted. Few services support conditional deletes: some ignore the condition, and some check
+ * it some time before they delete. A late delete would then remove the lock of the next holder.
  */
 export class S3Locks {
   readonly #objects: S3Objects

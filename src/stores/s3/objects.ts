@@ -14,8 +14,8 @@ import { StoreError } from '../../util/errors.js'
 import { toStoreError } from './errors.js'
 
 /**
- * The part of the SDK's `S3Client` that this store uses. A structural type, so that you can pass a client of another version
- * of the SDK.
+ * The part of the SDK's `S3Client` that this store uses. A structural type, so that you can pass a client of another
+ * version of the SDK.
  */
 export interface S3ClientLike {
   send(command: never, options?: { abortSignal?: AbortSignal }): Promise<unknown>
@@ -39,7 +39,10 @@ export type WriteCondition = { IfNoneMatch: '*' } | { IfMatch: string }
 /** The maximum length of an object key, in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
 const maxObjectKeyBytes = 1_024
 
-/** The objects under a prefix of a bucket. Each call makes one request, with the time-out, and rejects with a {@link StoreError}. */
+/**
+ * The objects under a prefix of a bucket. Each call makes one request, with the time-out, and rejects with a {@link
+ * StoreError}.
+ */
 export class S3Objects {
   readonly #client: S3Client
   readonly #bucket: string

@@ -26,15 +26,15 @@ export interface S3CertCacheOptions {
    */
   prefix?: string
   /**
-   * How the service encrypts the values: with S3's keys (`AES256`), with the AWS account's KMS key for S3 (`aws:kms`), or
-   * as the bucket is configured (`none`). Services without server-side encryption need `none`. Default: `AES256`.
+   * How the service encrypts the values: with S3's keys (`AES256`), with the AWS account's KMS key for S3 (`aws:kms`),
+   * or as the bucket is configured (`none`). Services without server-side encryption need `none`. Default: `AES256`.
    *
    * See https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html
    */
   serverSideEncryption?: ServerSideEncryption
   /**
-   * Time-out of one request in ms, including the client's retries and reading the response body. It is also the time-out of
-   * all requests of one `tryLock` together. 1 to 300,000. Default: 5,000.
+   * Time-out of one request in ms, including the client's retries and reading the response body. It is also the
+   * time-out of all requests of one `tryLock` together. 1 to 300,000. Default: 5,000.
    */
   timeoutMs?: number
 }
@@ -42,8 +42,8 @@ export interface S3CertCacheOptions {
 /**
  * A {@link CertCache} in an S3 bucket: one object per key, one request per operation.
  *
- * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing bucket,
- * an unreachable endpoint and a time-out. Only the service's error code `NoSuchKey` is a miss.
+ * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing
+ * bucket, an unreachable endpoint and a time-out. Only the service's error code `NoSuchKey` is a miss.
  */
 export class S3CertCache implements LockingCertCache, ListableCertCache {
   readonly #objects: S3Objects
@@ -91,8 +91,8 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Lists the keys, with one request per 1,000 objects. Skips objects whose names are not valid keys, and objects with a
-   * `/` after the prefix.
+   * Lists the keys, with one request per 1,000 objects. Skips objects whose names are not valid keys, and objects with
+   * a `/` after the prefix.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
     let token: string | undefined
@@ -104,9 +104,9 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Acquires a lease of 30 s by a conditional write to the object `<name>+lock`, and renews it every 10 s. Makes two requests
-   * if the lock is free, and one if it is not. The first call makes four more, to test whether the service honours
-   * conditional writes. The object remains after the lock is released.
+   * Acquires a lease of 30 s by a conditional write to the object `<name>+lock`, and renews it every 10 s. Makes two
+   * requests if the lock is free, and one if it is not. The first call makes four more, to test whether the service
+   * honours conditional writes. The object remains after the lock is released.
    *
    * A dead holder's lock is taken over by a second call on the same store at least 30 s after the first.
    * @throws {StoreError} also if the service ignores the conditions of conditional writes

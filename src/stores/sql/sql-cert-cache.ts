@@ -28,21 +28,21 @@ export interface SqlCertCacheOptions {
 }
 
 /**
- * A {@link CertCache} in a table of PostgreSQL, MySQL, MariaDB or SQLite. Uses your pool or connection, and never closes
- * it. Prefer a pool, because it replaces broken connections.
+ * A {@link CertCache} in a table of PostgreSQL, MySQL, MariaDB or SQLite. Uses your pool or connection, and never
+ * closes it. Prefer a pool, because it replaces broken connections.
  *
  * If you pass a connection, use it for nothing else. A driver queues statements behind those of other users of the
  * connection, and sends a queued statement even after its caller has timed out. It could overwrite a newer value.
  *
- * All statements must reach the same server. Behind a proxy that sends reads to replicas, or on several nodes of a Galera
- * cluster, a read under the lock may miss another machine's write.
+ * All statements must reach the same server. Behind a proxy that sends reads to replicas, or on several nodes of a
+ * Galera cluster, a read under the lock may miss another machine's write.
  *
  * - PostgreSQL: the table is the one of Go's `sqlcertcache`.
  * - SQLite: needs version 3.24 or later, for its upsert. Open `better-sqlite3` with `{ timeout: 0 }`: its own wait for
  *   another writer, 5 s by default, blocks the process. This store retries by itself.
  *
- * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing table,
- * an unreachable server and a time-out.
+ * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing
+ * table, an unreachable server and a time-out.
  */
 export class SqlCertCache implements LockingCertCache, ListableCertCache {
   // Not TypeScript's `private`: the pool holds the password, and inspect() would show it.
@@ -111,8 +111,8 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Lists the keys in alphabetical order. Locks are in a table of their own, and not listed. Go's `sqlcertcache` does not
-   * update the time of a value that it replaces.
+   * Lists the keys in alphabetical order. Locks are in a table of their own, and not listed. Go's `sqlcertcache` does
+   * not update the time of a value that it replaces.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
     for (let lastKey = ''; ; ) {
@@ -129,8 +129,8 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Acquires the lock: a row that expires after 30 s by the database's clock, and is renewed every 10 s. The row does not
-   * depend on a connection, so the lock works behind a connection pooler and survives a dropped connection.
+   * Acquires the lock: a row that expires after 30 s by the database's clock, and is renewed every 10 s. The row does
+   * not depend on a connection, so the lock works behind a connection pooler and survives a dropped connection.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     this.#assertKey(name)
@@ -171,7 +171,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     )
   }
 
-  /** Runs an operation with the time-out, retries it after conflicts, and converts errors. `description` completes "could not …" in messages. */
+  /**
+   * Runs an operation with the time-out, retries it after conflicts, and converts errors. `description` completes
+   * "could not …" in messages.
+   */
   async #run<T>(
     description: string,
     signal: AbortSignal | undefined,
@@ -206,7 +209,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   }
 }
 
-/** Checks a table name. Upper case is not allowed: Go's sqlcertcache does not quote the name, so PostgreSQL folds it to lower case. */
+/**
+ * Checks a table name. Upper case is not allowed: Go's sqlcertcache does not quote the name, so PostgreSQL folds it to
+ * lower case.
+ */
 function checkTable(table: unknown): string {
   if (typeof table === 'string' && /^[a-z_][a-z0-9_]{0,56}$/.test(table)) return table
   throw new TypeError(

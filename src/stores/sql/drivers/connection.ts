@@ -6,8 +6,8 @@ export type Row = Readonly<Record<string, unknown>>
 
 /**
  * Runs single statements, with `?` as the placeholder of a value. Each statement has a connection to itself while it
- * runs. A statement whose `signal` aborts before it has a connection is never sent: sent late, it could overwrite a newer
- * value.
+ * runs. A statement whose `signal` aborts before it has a connection is never sent: sent late, it could overwrite a
+ * newer value.
  */
 export interface Connection {
   /** Runs a `select` and returns its rows. */

@@ -30,7 +30,10 @@ const rules: readonly [ServiceErrorCode, RegExp][] = [
     /^(08...|57P0.|E(CONN|HOST|NET)[A-Z]+|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENOENT|PROTOCOL_CONNECTION_LOST|ER_SERVER_SHUTDOWN|SQLITE_14)$/,
   ],
 ]
-/** Not ERR_STORE_PERMISSION: without a permission to lock, a certificate is ordered without a lock. It could not be stored here. */
+/**
+ * Not ERR_STORE_PERMISSION: with that code a machine orders without a lock, but here it could not store the
+ * certificate.
+ */
 const readOnly =
   /^(25006|ER_(OPTION_PREVENTS_STATEMENT|READ_ONLY_MODE|CANT_EXECUTE_IN_READ_ONLY_TRANSACTION)|SQLITE_8)$/
 /** Conflicts with concurrent transactions. The statement can be retried. */

@@ -23,8 +23,8 @@ export interface MysqlPool extends MysqlConnection {
 }
 
 /**
- * Wraps a pool or connection of `mysql2/promise`. Uses only prepared statements: `query()` would escape the values on the
- * client, by rules that depend on the server's `sql_mode`.
+ * Wraps a pool or connection of `mysql2/promise`. Uses only prepared statements: `query()` would escape the values on
+ * the client, by rules that depend on the server's `sql_mode`.
  * @throws {TypeError} if `database` is from `mysql2` without promises
  */
 export function mysql(database: MysqlPool | MysqlConnection): Connection {
