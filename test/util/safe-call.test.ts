@@ -1,0 +1,44 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { callSafely, warn } from '../../src/util/safe-call.js'
+
+afterEach(() => void vi.restoreAllMocks())
+
+/** The process warnings, which are not emitted. */
+const captureWarnings = () => vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+
+test('calls the function and emits no warning when it succeeds', async () => {
+  const warnings = captureWarnings()
+  const fn = vi.fn(async () => 'value')
+  callSafely(fn)
+  callSafely(() => 5)
+  await new Promise(setImmediate)
+  expect(fn).toHaveBeenCalledOnce()
+  expect(warnings).not.toHaveBeenCalled()
+})
+
+test('turns what the function throws into a process warning with its stack', () => {
+  const warnings = captureWarnings()
+  const error = new Error('a listener failed')
+  callSafely(() => {
+    throw error
+  })
+  expect(warnings.mock.calls).toEqual([[`acme-cert-cache: ${error.stack}`, 'CertCacheWarning']])
+})
+
+test('turns a rejection into a process warning', async () => {
+  const warnings = captureWarnings()
+  callSafely(() => Promise.reject(new Error('rejected')))
+  await expect.poll(() => warnings.mock.calls).toHaveLength(1)
+  expect(warnings.mock.calls[0]).toEqual([expect.stringContaining('rejected'), 'CertCacheWarning'])
+})
+
+test.each([undefined, null, 'a string with a SECRET', 5, { toString: null }])(
+  'warns of a thrown value that is not an Error by its type alone: %#',
+  (thrown) => {
+    const warnings = captureWarnings()
+    warn(thrown)
+    const [text] = warnings.mock.calls[0] as unknown as [string]
+    expect(text).toContain(`of type ${typeof thrown}`)
+    expect(text).not.toContain('SECRET')
+  },
+)
