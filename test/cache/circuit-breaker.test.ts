@@ -134,3 +134,12 @@ test('a caller who gave up says nothing of the store', async () => {
   const breaker = new CircuitBreaker(new VirtualClock())
   expect(await reached(breaker, () => Promise.reject(new Error('enough')), 20)).toBe(20)
 })
+
+test('a probe whose caller gives up lets the next operation probe', async () => {
+  const clock = new VirtualClock()
+  const breaker = new CircuitBreaker(clock)
+  await reached(breaker, down, 5)
+  clock.advance(1_000)
+  await expect(breaker.run(asked, () => Promise.reject(new Error('enough')))).rejects.toThrow('enough')
+  expect(await reached(breaker, up, 3)).toBe(3)
+})

@@ -1,7 +1,14 @@
+import { getEventListeners } from 'node:events'
 import { inspect } from 'node:util'
-import { expect, test } from 'vitest'
-import { isLocking } from '../../src/cache/cert-cache.js'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import {
+  type CacheOperationOptions,
+  type CertCache,
+  isLocking,
+  type LockingCertCache,
+} from '../../src/cache/cert-cache.js'
 import { monitorCertCache } from '../../src/cache/monitored-cert-cache.js'
+import { StoreError } from '../../src/index.js'
 import { LockingStore } from '../support/locking-store.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -62,14 +69,126 @@ test('a lock that is granted when nobody waits any more is given back', async ()
   expect(store.held('a.example')).toBe(false)
 })
 
-test('a lock that is lost is reported, one that was given back is not', async () => {
+test('a lock that is lost is reported once', async () => {
   const { store, monitored } = guard(new LockingStore())
   if (!isLocking(monitored)) return expect.unreachable()
   const lock = await monitored.tryLock('a.example')
   store.lose('a.example')
   expect(lock?.signal.aborted).toBe(true)
   expect(failures).toMatchObject([{ operation: 'lock', key: 'a.example', error: { code: 'ERR_LOCK_LOST' } }])
-  const next = await monitored.tryLock('a.example')
-  await next?.release()
+  await lock?.release()
   expect(failures).toHaveLength(1)
+})
+
+test('a lock that was released is not reported when its signal aborts later', async () => {
+  const { store, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const lost = new AbortController()
+  store.tryLock = async () => ({ signal: lost.signal, release: async () => {} })
+  const lock = await monitored.tryLock('a.example')
+  expect(getEventListeners(lost.signal, 'abort')).toHaveLength(1)
+  await lock?.release()
+  expect(getEventListeners(lost.signal, 'abort')).toHaveLength(0)
+  lost.abort(new Error('the lease has ended'))
+  expect(failures).toEqual([])
+})
+
+const everyOperation: Record<
+  string,
+  (cache: CertCache, options?: CacheOperationOptions) => Promise<unknown>
+> = {
+  get: (cache, options) => cache.get('a.example', options),
+  put: (cache, options) => cache.put('a.example', Buffer.from('x'), options),
+  delete: (cache, options) => cache.delete('a.example', options),
+  lock: (cache, options) => (cache as LockingCertCache).tryLock('a.example', options),
+}
+
+test.each(Object.entries(everyOperation))(
+  'a %s that its caller aborts rejects with the reason; it is not reported and does not open the circuit',
+  async (_, run) => {
+    const { store, monitored } = guard(new LockingStore())
+    const reason = new Error('the client has gone')
+    let controller = new AbortController()
+    store.before = () => {
+      controller.abort(reason)
+      throw new StoreError('ERR_STORE_UNREACHABLE', 'the request was aborted')
+    }
+    for (let times = 0; times < 10; times++) {
+      controller = new AbortController()
+      await expect(run(monitored, { signal: controller.signal })).rejects.toBe(reason)
+    }
+    expect(failures).toEqual([])
+    expect(store.take()).toHaveLength(10)
+    store.before = () => {}
+    await run(monitored)
+    expect(store.take()).toHaveLength(1)
+  },
+)
+
+test.each(Object.entries(everyOperation))('a %s gives its timer and its listener back', async (_, run) => {
+  const { store, clock, monitored } = guard(new LockingStore())
+  const { signal } = new AbortController()
+  await run(monitored, { signal })
+  store.before = () => Promise.reject(new Error('down'))
+  await expect(run(monitored, { signal })).rejects.toThrow('down')
+  expect(clock.pending).toBe(0)
+  expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+test('a store that is down is not asked, and each failure that it returned is reported once', async () => {
+  const { store, monitored } = guard(new LockingStore())
+  store.before = () => Promise.reject(new Error('down'))
+  for (let times = 0; times < 20; times++) await expect(monitored.get('a.example')).rejects.toThrow('down')
+  expect(store.take()).toHaveLength(5)
+  expect(failures).toHaveLength(5)
+})
+
+test('a lock is released even while the store counts as down', async () => {
+  const { store, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const lock = await monitored.tryLock('a.example')
+  store.before = (operation) => operation !== 'unlock' && Promise.reject(new Error('down'))
+  for (let times = 0; times < 5; times++) await monitored.get('a.example').catch(() => undefined)
+  store.take()
+  await lock?.release()
+  expect(store.take()).toEqual(['unlock a.example'])
+  expect(store.held('a.example')).toBe(false)
+})
+
+test('a release that fails or never ends rejects and is reported as unlock', async () => {
+  const { store, clock, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const first = await monitored.tryLock('a.example')
+  store.before = (operation) => operation === 'unlock' && Promise.reject(new Error('down'))
+  await expect(first?.release()).rejects.toMatchObject({ code: 'ERR_STORE_FAILED' })
+  const second = await monitored.tryLock('b.example')
+  store.before = (operation) => operation === 'unlock' && new Promise(() => {})
+  const released = expect(second?.release()).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+  clock.advance(30_000)
+  await released
+  expect(failures.map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+    'unlock a.example',
+    'unlock b.example',
+  ])
+})
+
+test('null is a miss; any value other than a Uint8Array is an error', async () => {
+  const { store, monitored } = guard(new MemoryStore())
+  store.get = async () => null as never
+  expect(await monitored.get('a.example')).toBeUndefined()
+  store.get = async () => 'a string' as never
+  await expect(monitored.get('a.example')).rejects.toThrow(/type string/)
+  expect(failures).toMatchObject([{ operation: 'get', error: { code: 'ERR_STORE_FAILED' } }])
+})
+
+test('missing permission for locks is a process warning, once', async () => {
+  const { store, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  onTestFinished(() => warn.mockRestore())
+  store.before = () => Promise.reject(new StoreError('ERR_STORE_PERMISSION', 'not allowed'))
+  for (let times = 0; times < 3; times++) {
+    await expect(monitored.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
+  }
+  expect(warn.mock.calls).toEqual([[expect.stringContaining('not allowed'), 'CertCacheWarning']])
 })

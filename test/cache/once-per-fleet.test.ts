@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { LruCertCache } from '../../src/index.js'
 import { LockingStore } from '../support/locking-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -269,4 +269,29 @@ test('close ends the wait for another machine', async () => {
   await expect.poll(() => store.operations.length).toBe(3)
   await a.close()
   await ended
+})
+
+test.each([
+  [0, 1_000],
+  [0.5, 1_167],
+  [0.999, 1_333],
+])('a loser asks the store every 1 to 1.33 s, spread at random: random %f', async (random, pauseMs) => {
+  vi.spyOn(Math, 'random').mockReturnValue(random)
+  onTestFinished(() => void vi.restoreAllMocks())
+  const { store, clock, a } = fleet()
+  await store.tryLock(key)
+  const pauses: number[] = []
+  const after = clock.after.bind(clock)
+  clock.after = (ms, fn) => {
+    pauses.push(Math.round(ms))
+    return after(ms, fn)
+  }
+  const waiting = a.getOrPut(key, () => expect.unreachable())
+  waiting.catch(() => undefined)
+  for (let turns = 1; turns <= 3; turns++) {
+    await expect.poll(() => pauses.filter((ms) => ms < 10_000)).toEqual(Array(turns).fill(pauseMs))
+    clock.advance(2_000)
+  }
+  await a.close()
+  expect(clock.pending).toBe(0)
 })

@@ -1,0 +1,180 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { PendingWrites } from '../../src/cache/pending-writes.js'
+import type { CertCacheLock } from '../../src/index.js'
+import { LockingStore } from '../support/locking-store.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const key = 'a.example'
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
+const fail = (error: string) => {
+  throw new Error(error)
+}
+
+/** Pending writes on a store whose puts fail until `accept` is called. */
+function setUp<S extends MemoryStore>(store: S) {
+  const clock = new VirtualClock()
+  const pauses: number[] = []
+  const pending = new PendingWrites(store, clock, ({ retryInMs }) => pauses.push(retryInMs))
+  const before = store.before
+  store.before = (operation) => operation === 'put' && fail('full')
+  const accept = () => {
+    store.before = before
+  }
+  const put = (data: string, lock?: CertCacheLock, name = key) =>
+    pending.put(name, bytes(data), { lock, accept: () => true, onAdopted: () => {} })
+  const puts = () => store.operations.filter((operation) => operation.startsWith('put')).length
+  return { store, clock, pauses, pending, accept, put, puts }
+}
+
+const lockOf = async (store: LockingStore, name = key) =>
+  (await store.tryLock(name)) ?? expect.unreachable('nobody else holds the lock')
+
+test('the pause between two puts doubles from 1 s to 5 minutes and grows no further', async () => {
+  const { clock, pauses, put, puts } = setUp(new MemoryStore())
+  expect(await put('value')).toBe('kept')
+  for (let attempt = 2; attempt <= 40; attempt++) {
+    clock.advance((pauses.at(-1) as number) - 1)
+    expect(puts()).toBe(attempt - 1)
+    clock.advance(1)
+    await expect.poll(puts).toBe(attempt)
+    await expect.poll(() => pauses).toHaveLength(attempt)
+  }
+  const seconds = pauses.map((ms) => ms / 1_000)
+  expect(seconds.slice(0, 9)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256])
+  expect(new Set(seconds.slice(9))).toEqual(new Set([300]))
+  expect(clock.pending).toBe(1)
+})
+
+test('a value that the store takes at once keeps neither lock nor timer', async () => {
+  const { store, clock, accept, pending, put } = setUp(new LockingStore())
+  accept()
+  const lock = await lockOf(store)
+  expect(await put('value', lock)).toBe('stored')
+  expect(pending.get(key)).toBeUndefined()
+  expect(clock.pending).toBe(0)
+  // The caller releases it.
+  expect(store.held(key)).toBe(true)
+})
+
+test('a newer value cancels the retry of the former one and releases its lock', async () => {
+  const { store, clock, accept, pending, put } = setUp(new LockingStore())
+  expect(await put('former', await lockOf(store))).toBe('kept')
+  expect(text(pending.get(key))).toBe('former')
+  pending.supersede(key)
+  expect(pending.get(key)).toBeUndefined()
+  expect(clock.pending).toBe(0)
+  await expect.poll(() => store.held(key)).toBe(false)
+  accept()
+  clock.advance(600_000)
+  expect(store.values.size).toBe(0)
+})
+
+test('a second put of a key supersedes the first and releases its lock', async () => {
+  const { store, clock, pending, put } = setUp(new LockingStore())
+  await put('former', await lockOf(store))
+  await put('newer')
+  await expect.poll(() => store.held(key)).toBe(false)
+  expect(text(pending.get(key))).toBe('newer')
+  expect(clock.pending).toBe(1)
+})
+
+test('a retry that fails after its value was superseded is not repeated', async () => {
+  const { store, clock, pauses, pending, put, puts } = setUp(new LockingStore())
+  await put('former', await lockOf(store))
+  let answer = () => {}
+  store.before = (operation) => {
+    if (operation !== 'put') return
+    return new Promise((_, reject) => {
+      answer = () => reject(new Error('full'))
+    })
+  }
+  clock.advance(1_000)
+  await expect.poll(puts).toBe(2)
+  pending.supersede(key)
+  answer()
+  await new Promise(setImmediate)
+  expect(clock.pending).toBe(0)
+  expect(pauses).toEqual([1_000])
+  expect(store.held(key)).toBe(false)
+})
+
+test('close stores the value and releases its lock', async () => {
+  const { store, clock, accept, pending, put } = setUp(new LockingStore())
+  await put('value', await lockOf(store))
+  accept()
+  await pending.close()
+  expect(text(store.values.get(key))).toBe('value')
+  expect(store.held(key)).toBe(false)
+  expect(clock.pending).toBe(0)
+})
+
+test('close releases the lock of a value that the store rejects once more, and schedules no retry', async () => {
+  const { store, clock, pauses, pending, put } = setUp(new LockingStore())
+  await put('value', await lockOf(store))
+  await expect(pending.close()).rejects.toMatchObject({
+    message: '1 value could not be stored',
+    errors: [{ message: 'full' }],
+  })
+  expect(store.held(key)).toBe(false)
+  expect(clock.pending).toBe(0)
+  expect(pauses).toEqual([1_000])
+})
+
+test('close waits 10 s for each put, and releases the lock even then', async () => {
+  const { store, clock, pending, put } = setUp(new LockingStore())
+  await put('one', await lockOf(store))
+  await put('two', await lockOf(store, 'b.example'), 'b.example')
+  store.before = (operation) => (operation === 'put' ? new Promise(() => {}) : undefined)
+  const closed = pending.close()
+  closed.catch(() => undefined)
+  clock.advance(9_999)
+  await new Promise(setImmediate)
+  expect(store.held(key)).toBe(true)
+  clock.advance(1)
+  await expect(closed).rejects.toMatchObject({
+    message: '2 values could not be stored',
+    errors: [{ code: 'ERR_DEADLINE' }, { code: 'ERR_DEADLINE' }],
+  })
+  expect([store.held(key), store.held('b.example')]).toEqual([false, false])
+  expect(clock.pending).toBe(0)
+})
+
+test('a lock that cannot be released fails nothing', async () => {
+  const { store, accept, pending, put } = setUp(new LockingStore())
+  await put('value', await lockOf(store))
+  accept()
+  store.before = (operation) => operation === 'unlock' && fail('down')
+  await pending.close()
+  expect(text(store.values.get(key))).toBe('value')
+  expect(store.operations.at(-1)).toBe(`unlock ${key}`)
+})
+
+test('put does not wait for the next lock when its own is lost', async () => {
+  const { store, pending, put } = setUp(new LockingStore())
+  const lock = await lockOf(store)
+  store.lose(key)
+  await lockOf(store)
+  expect(await put('value', lock)).toBe('kept')
+  expect(text(pending.get(key))).toBe('value')
+})
+
+test('a put that fails without a listener is a process warning', async () => {
+  const warnings: Error[] = []
+  const listener = (warning: Error) => void warnings.push(warning)
+  process.on('warning', listener)
+  onTestFinished(() => void process.off('warning', listener))
+  const store = new MemoryStore()
+  store.before = () => fail('full')
+  const pending = new PendingWrites(store, new VirtualClock())
+  await pending.put(key, bytes('value'), { lock: undefined, accept: () => true, onAdopted: () => {} })
+  await expect
+    .poll(() => warnings)
+    .toMatchObject([
+      {
+        name: 'CertCacheWarning',
+        message: 'a.example could not be stored and is served from memory; next try in 1000 ms: full',
+      },
+    ])
+})
