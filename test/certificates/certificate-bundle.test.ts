@@ -1,4 +1,4 @@
-import { randomBytes, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { inspect } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
 import { Certificate } from '../../src/certificates/certificate.js'
@@ -17,7 +17,7 @@ const now = Date.now()
 const check = (data: Uint8Array, host = 'example.com') => checkBundle(data, host, now)
 const text = () => Buffer.from(made.data).toString()
 
-test('a bundle is written as autocert writes it: SEC1 key, chain, LF, 64 columns, one newline at the end', () => {
+test('encodeBundle writes autocert’s form: SEC1 key, chain, LF, 64 columns, one newline at the end', () => {
   const encoded = Buffer.from(
     encodeBundle(made.key, `\r\n${made.chain.replace(/\n/g, '\r\n')}\n\n`),
   ).toString()
@@ -27,27 +27,18 @@ test('a bundle is written as autocert writes it: SEC1 key, chain, LF, 64 columns
   expect(Buffer.from(rsa.data).toString()).toMatch(/^-----BEGIN RSA PRIVATE KEY-----\n/)
 })
 
-test('what was written is read back', () => {
+test('checkBundle reads back what encodeBundle wrote', () => {
   const checked = check(made.data)
   expect(checked).toMatchObject({ serialNumber: made.serialNumber })
   expect(check(rsa.data)).toMatchObject({ serialNumber: rsa.serialNumber })
 })
 
-test('PKCS#8, CRLF, blank lines, text between the blocks, and the key after the chain are read', () => {
-  const pkcs8 = made.key.export({ format: 'pem', type: 'pkcs8' }).toString()
-  for (const variant of [
-    pkcs8 + made.chain,
-    text().replace(/\n/g, '\r\n'),
-    text().replace(/-----END (.*)-----\n/g, '-----END $1-----\n\n# and so on\n'),
-    `${text().trimEnd()}`,
-    made.chain + pkcs8,
-  ]) {
-    expect(check(Buffer.from(variant)).fault).toBeUndefined()
-  }
-})
-
 test.each([
-  ['random bytes', () => randomBytes(2_000), 'no private key'],
+  [
+    'arbitrary bytes',
+    () => Buffer.from(Array.from({ length: 2_000 }, (_, at) => (at * 7_919) % 251)),
+    'no private key',
+  ],
   ['nothing', () => Buffer.alloc(0), 'no private key'],
   ['the chain alone', () => Buffer.from(made.chain), 'no private key'],
   ['the key alone', () => Buffer.from(text().slice(0, text().indexOf('-----BEGIN CERT'))), 'no certificate'],
@@ -70,11 +61,11 @@ test.each([
   ['a key of rubbish', () => Buffer.from(text().replace(/(BEGIN EC.*\n)..../, '$1AAAA')), 'unreadable'],
   ['another key', () => encodeBundle(makeKey(), made.chain), 'key mismatch'],
   ['10 MB', () => Buffer.alloc(10_000_000, made.data), 'too large'],
-] as const)('%s is a fault', (_, data, fault) => {
+] as const)('%s: the fault is reported', (_, data, fault) => {
   expect(check(data())).toMatchObject({ fault })
 })
 
-test.each(['notBefore', 'notAfter'] as const)('a %s that is no date is a fault', (field) => {
+test.each(['notBefore', 'notAfter'] as const)('a %s that is not a date is a fault', (field) => {
   const der = new X509Certificate(made.chain).raw
   const utcTime = Buffer.from([0x17, 13])
   const notBefore = der.indexOf(utcTime)
@@ -83,12 +74,12 @@ test.each(['notBefore', 'notAfter'] as const)('a %s that is no date is a fault',
   expect(check(encodeBundle(made.key, new X509Certificate(der).toString())).fault).toBe('unreadable')
 })
 
-test('another host’s certificate is a fault, a subdomain’s too', () => {
+test('a certificate of another host is a fault, of the parent domain too', () => {
   expect(check(made.data, 'example.org').fault).toBe('another host')
   expect(check(made.data, 'www.example.com').fault).toBe('another host')
 })
 
-test('a certificate is good from its start, a little skew allowed, to its end', async () => {
+test('a certificate is accepted from its start, less the clock skew, to its end', async () => {
   const at = (ms: number) => new Date(ms)
   const { data } = await makeBundle({ notBefore: at(now), notAfter: at(now + 60_000) })
   const fault = (time: number) => checkBundle(data, 'example.com', time).fault
@@ -98,7 +89,7 @@ test('a certificate is good from its start, a little skew allowed, to its end', 
   expect(fault(now - 600_000)).toBe('not yet valid')
 })
 
-test('a Certificate shows its key to nobody who does not ask for it', () => {
+test('inspecting or serialising a Certificate does not show its key', () => {
   const bundle = { key: 'THE KEY', chain: 'the chain' }
   const certificate = new Certificate('example.com', '01', new Date(0), new Date(1), bundle)
   expect(certificate.key).toBe('THE KEY')

@@ -1,0 +1,109 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
+
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+const now = Date.parse('2026-11-24')
+
+afterEach(() => void vi.restoreAllMocks())
+const setRandom = (random: number) => vi.spyOn(Math, 'random').mockReturnValue(random)
+
+/** The schedule of a certificate of 90 days that is due in 60. */
+const open = ({ lifetimeMs = 90 * day, dueIn = 60 * day, isNew = false } = {}) =>
+  new RenewalSchedule(lifetimeMs, { at: now + dueIn, source: 'lifetime' }, now, isNew)
+
+test.each([
+  ['90 days', 90 * day, hour],
+  ['10 hours', 10 * hour, hour / 2],
+])(
+  'a certificate of %s is compared with the store every hour, or every 20th of its lifetime',
+  (_, lifetimeMs, expected) => {
+    expect(open({ lifetimeMs }).checkEveryMs).toBe(expected)
+  },
+)
+
+test('the pauses between attempts double from 1 minute to the interval of checks', () => {
+  const schedule = open({ dueIn: 0 })
+  expect(schedule.attemptAt).toBe(now)
+  const pauses: number[] = []
+  for (let time = now, times = 0; times < 20; times++) {
+    schedule.attempted(time)
+    pauses.push((schedule.attemptAt - time) / minute)
+    time = schedule.attemptAt
+  }
+  expect(pauses.slice(0, 7)).toEqual([1, 2, 4, 8, 16, 32, 60])
+  expect(new Set(pauses.slice(6))).toEqual(new Set([60]))
+})
+
+test('the first pause of a short certificate is a 50th of its lifetime', () => {
+  const schedule = open({ lifetimeMs: 10 * minute, dueIn: 0 })
+  schedule.attempted(now)
+  expect(schedule.attemptAt).toBe(now + (10 * minute) / 50)
+})
+
+test('a certificate that is due when it is issued is not renewed for a quarter of its lifetime', () => {
+  expect(open({ dueIn: -day, isNew: true }).attemptAt).toBe(now + (90 * day) / 4)
+  expect(open({ dueIn: 0, isNew: true }).attemptAt).toBe(now + (90 * day) / 4)
+  expect(open({ dueIn: 1, isNew: true }).attemptAt).toBe(now + 1)
+  expect(open({ dueIn: -day, isNew: false }).attemptAt).toBe(now - day)
+})
+
+test('a new certificate is first checked after the interval; one read from the store at a random time within it', () => {
+  for (const random of [0, 0.25, 0.999]) {
+    setRandom(random)
+    expect(open({ isNew: true }).wakeAt).toBe(now + hour)
+    expect(open().wakeAt).toBe(now + random * hour)
+  }
+})
+
+test('after a check the next one follows in 1 to 1.2 intervals', () => {
+  for (const [random, factor] of [
+    [0, 1],
+    [0.5, 1.1],
+    [0.999_999, 1.2],
+  ] as const) {
+    setRandom(random)
+    const schedule = open()
+    schedule.checked(now)
+    expect((schedule.wakeAt - now) / hour).toBeCloseTo(factor, 4)
+  }
+})
+
+test('a certificate without handshakes is checked five intervals later, and renewed on time', () => {
+  setRandom(0.5)
+  expect(open().idleWakeAt).toBe(now + 5.5 * hour)
+  expect(open({ dueIn: 2 * hour }).idleWakeAt).toBe(now + 2 * hour)
+})
+
+test('a pause never ends sooner than the one that is in force', () => {
+  const schedule = open({ dueIn: 0 })
+  schedule.pause(now + hour)
+  schedule.pause(now + minute)
+  expect(schedule.attemptAt).toBe(now + hour)
+  schedule.attempted(now)
+  expect(schedule.attemptAt).toBe(now + hour)
+})
+
+test('due replaces the time of the renewal', () => {
+  const schedule = open()
+  schedule.due({ at: now + day, source: 'ari' })
+  expect(schedule).toMatchObject({ renewAt: now + day, renewAtSource: 'ari', attemptAt: now + day })
+})
+
+test('a clock that was set back shortens pauses by as much, but not below the first pause', () => {
+  const schedule = open({ dueIn: 0 })
+  schedule.pause(now + 10 * hour)
+  schedule.clockWasAhead(now - 2 * hour, 2 * hour)
+  expect(schedule.attemptAt).toBe(now + 8 * hour)
+  schedule.clockWasAhead(now, 30 * day)
+  expect(schedule.attemptAt).toBe(now + minute)
+  expect(schedule.wakeAt).toBeLessThanOrEqual(now)
+})
+
+test('a clock that was set back lengthens no pause', () => {
+  const schedule = open({ dueIn: 0 })
+  schedule.pause(now + 10_000)
+  schedule.clockWasAhead(now, day)
+  expect(schedule.attemptAt).toBe(now + 10_000)
+})
