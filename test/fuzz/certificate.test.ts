@@ -3,21 +3,20 @@ import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
 import { clockSkewMs } from '../../src/util/clock.js'
-import { makeBundle, makeKey } from '../support/certificates.js'
+import { ecdsa, now, other, rsa, spareKey } from './fixtures.js'
 import { damaged, property } from './support.js'
 
-const made = await makeBundle()
-const rsa = await makeBundle({ keyType: 'rsa' })
-const elsewhere = await makeBundle({ host: 'other.example' })
-/** Another private key, which says that it belongs to the certificate: SEC1 has the public key beside it. */
-const forged = forge(made.key, makeKey())
-function forge(theirs: KeyObject, ours: KeyObject): KeyObject {
+/**
+ * Another private key that claims to belong to the certificate: SEC1 contains the public key, which is not that of the
+ * private key here.
+ */
+const forged = forge(ecdsa.key, spareKey)
+function forge(publicKeyOf: KeyObject, privateKey: KeyObject): KeyObject {
   const secret = (key: KeyObject) => Buffer.from(key.export({ format: 'jwk' }).d as string, 'base64url')
-  const der = theirs.export({ format: 'der', type: 'sec1' })
-  secret(ours).copy(der, der.indexOf(secret(theirs)))
+  const der = publicKeyOf.export({ format: 'der', type: 'sec1' })
+  secret(privateKey).copy(der, der.indexOf(secret(publicKeyOf)))
   return createPrivateKey({ key: der, format: 'der', type: 'sec1' })
 }
-const now = Date.now()
 const faults = [
   'no private key',
   'no certificate',
@@ -40,15 +39,15 @@ const tokens = [
   '\n\n',
   '====',
   rsa.chain,
-  makeKey().export({ format: 'pem', type: 'sec1' }).toString(),
+  spareKey.export({ format: 'pem', type: 'sec1' }).toString(),
 ]
 
-beforeAll(() => expect(checkBundle(made.data, 'example.com', now).fault).toBeUndefined())
+beforeAll(() => expect(checkBundle(ecdsa.data, 'example.com', now).fault).toBeUndefined())
 
 property(
-  'whatever the bytes, they are a fault of the closed set, or a certificate for the host, valid now, with its key',
+  'any bytes are a known fault, or a certificate for the host that is valid now, with its key',
   500,
-  fc.oneof(damaged(made.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
+  fc.oneof(damaged(ecdsa.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
   (data) => {
     const checked = checkBundle(data, 'example.com', now)
     if (checked.fault !== undefined) return expect(faults).toContain(checked.fault)
@@ -69,28 +68,28 @@ property(
 )
 
 property(
-  'a certificate is good for its own host, with its own key, and for no other',
+  'a certificate is accepted for its own host with its own key, and for no other',
   300,
   fc.tuple(
-    fc.constantFrom(made, rsa, elsewhere),
-    fc.constantFrom(made.key, rsa.key, elsewhere.key, forged),
+    fc.constantFrom(ecdsa, rsa, other),
+    fc.constantFrom(ecdsa.key, rsa.key, other.key, forged),
     fc.constantFrom('example.com', 'other.example', 'www.example.com', 'com', 'example.com.other.example'),
     fc.boolean(),
   ),
   ([certificate, key, host, keyFirst]) => {
     const pem = key.export({ format: 'pem', type: key.asymmetricKeyType === 'rsa' ? 'pkcs1' : 'sec1' })
     const data = Buffer.from(keyFirst ? `${pem}${certificate.chain}` : `${certificate.chain}${pem}`)
-    const ownHost = certificate === elsewhere ? 'other.example' : 'example.com'
+    const ownHost = certificate === other ? 'other.example' : 'example.com'
     const mismatch = key === certificate.key ? undefined : 'key mismatch'
     expect(checkBundle(data, host, now).fault).toBe(host === ownHost ? mismatch : 'another host')
   },
 )
 
 property(
-  'what is decoded from anything is in the form that decodes to itself',
+  'a decoded bundle is in the form that decodes to itself',
   2_000,
   fc.oneof(
-    damaged(made.data, tokens),
+    damaged(ecdsa.data, tokens),
     fc.array(fc.constantFrom(...tokens, 'AAAA', 'MII=', ' ')).map((parts) => Buffer.from(parts.join(''))),
   ),
   (data) => {
@@ -104,46 +103,51 @@ property(
 )
 
 const lineEnd = fc.constantFrom('\n', '\r\n')
-/** What may stand between blocks: no dashes. */
+/** Text between blocks has no dashes. */
 const between = fc.oneof(
   fc.constant(''),
   fc.string({ unit: 'grapheme' }).map((text) => `${text.replaceAll('-', '')}\n`),
 )
 const rewritten = fc.record({
   key: fc.constantFrom(...(['sec1', 'pkcs8'] as const)),
-  certificates: fc.array(fc.constantFrom(made.chain, rsa.chain), { minLength: 1, maxLength: 4 }),
+  certificates: fc.array(fc.constantFrom(ecdsa.chain, rsa.chain), { minLength: 1, maxLength: 4 }),
   keyFirst: fc.boolean(),
   lineEnd,
   width: fc.integer({ min: 1, max: 200 }),
   between: fc.array(between, { minLength: 6, maxLength: 6 }),
 })
-property('line ends, widths, order and text between the blocks change nothing', 300, rewritten, (how) => {
-  const key = made.key.export({ format: 'pem', type: how.key }).toString()
-  const blocks = how.keyFirst ? [key, ...how.certificates] : [...how.certificates, key]
-  const text = blocks
-    .map((block, index) => {
-      const [, begin, body, end] = /^(-.*-)\n([^-]*)(-.*-)\n$/.exec(block) as unknown as string[]
-      const lines = (body as string)
-        .replaceAll('\n', '')
-        .replace(new RegExp(`.{1,${how.width}}`, 'g'), '$&\n')
-      return `${how.between[index]}${begin}\n${lines}${end}\n`
-    })
-    .join('')
-  const data = Buffer.from(text.replaceAll('\n', how.lineEnd))
-  expect(decodeBundle(data)).toEqual({ key, chain: how.certificates.join('') })
-})
-
 property(
-  'a chain is written with its blocks alone',
-  100,
-  fc.tuple(fc.array(fc.constantFrom(made.chain, rsa.chain), { minLength: 1, maxLength: 4 }), between),
-  ([chain, text]) => {
-    const clean = encodeBundle(made.key, chain.join(''))
-    expect(encodeBundle(made.key, `${text}${chain.join(text)}${text}`)).toEqual(clean)
+  'line ends, line widths, order and text between the blocks make no difference',
+  300,
+  rewritten,
+  (how) => {
+    const key = ecdsa.key.export({ format: 'pem', type: how.key }).toString()
+    const blocks = how.keyFirst ? [key, ...how.certificates] : [...how.certificates, key]
+    const text = blocks
+      .map((block, index) => {
+        const [, begin, body, end] = /^(-.*-)\n([^-]*)(-.*-)\n$/.exec(block) as unknown as string[]
+        const lines = (body as string)
+          .replaceAll('\n', '')
+          .replace(new RegExp(`.{1,${how.width}}`, 'g'), '$&\n')
+        return `${how.between[index]}${begin}\n${lines}${end}\n`
+      })
+      .join('')
+    const data = Buffer.from(text.replaceAll('\n', how.lineEnd))
+    expect(decodeBundle(data)).toEqual({ key, chain: how.certificates.join('') })
   },
 )
 
-test('decoding takes time in proportion to the length: a bundle of openings only', () => {
+property(
+  'encoding a chain drops the text between its blocks',
+  100,
+  fc.tuple(fc.array(fc.constantFrom(ecdsa.chain, rsa.chain), { minLength: 1, maxLength: 4 }), between),
+  ([chain, text]) => {
+    const clean = encodeBundle(ecdsa.key, chain.join(''))
+    expect(encodeBundle(ecdsa.key, `${text}${chain.join(text)}${text}`)).toEqual(clean)
+  },
+)
+
+test('a bundle of nothing but opening lines is decoded in linear time', () => {
   // 200 KiB of them: quadratic, it would take minutes.
   const opening = '-----BEGIN CERTIFICATE-----\n'
   for (const text of [opening.repeat(7_000), `${opening}${'A\n'.repeat(100_000)}`]) {

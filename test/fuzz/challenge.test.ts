@@ -3,15 +3,14 @@ import { expect } from 'vitest'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
 import { systemClock } from '../../src/util/clock.js'
-import { makeBundle } from '../support/certificates.js'
 import { MemoryStore } from '../support/memory-store.js'
+import { ecdsa } from './fixtures.js'
 import { damaged, property } from './support.js'
 
-const made = await makeBundle()
 const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
 const client = '192.0.2.1'
 
-/** The answers in a store that has this value for the host and for the token. */
+/** The answers of a store that holds this value for the host and for the token. */
 function answers(value: Uint8Array) {
   const store = new MemoryStore()
   store.values.set(layout.tlsAlpn01('example.com'), value)
@@ -24,9 +23,9 @@ function answers(value: Uint8Array) {
 }
 
 property(
-  'whatever is stored as an answer to tls-alpn-01, it is a context, none, or an error of OpenSSL’s',
+  'any bytes stored as a tls-alpn-01 answer are a context, a miss, or an OpenSSL error',
   300,
-  fc.oneof(damaged(made.data, ['-----', '\n', '-----BEGIN CERTIFICATE-----\n']), fc.uint8Array()),
+  fc.oneof(damaged(ecdsa.data, ['-----', '\n', '-----BEGIN CERTIFICATE-----\n']), fc.uint8Array()),
   async (value) => {
     const { answers: found, reported } = answers(value)
     const context = await found.storedTlsAlpn01('example.com', client).catch((error: unknown) => {
@@ -39,7 +38,7 @@ property(
   },
 )
 
-property('an answer to http-01 is passed on byte by byte', 200, fc.uint8Array(), async (value) => {
+property('an http-01 answer is returned unchanged', 200, fc.uint8Array(), async (value) => {
   const { answers: found, reported } = answers(value)
   expect(
     Buffer.compare((await found.storedHttp01('token', 'example.com', client)) as Uint8Array, value),

@@ -51,9 +51,9 @@ afterAll(async () => {
   await manager.close()
 })
 
-/** All that the server says to these bytes until it closes the connection. */
+/** Everything that the server answers to these bytes until it closes the connection. */
 async function answerTo(raw: Uint8Array): Promise<string> {
-  clock.set(60_000) // so that no client has asked for too much
+  clock.set(60_000) // no client reaches the rate limit
   const socket = connect(port, '127.0.0.1')
   socket.end(raw)
   const chunks: Buffer[] = []
@@ -106,7 +106,7 @@ const tokens = [
 ]
 const token = fc.constantFrom(...tokens)
 const odd = fc.oneof(token, fc.string({ unit: 'binary', maxLength: 8 }), fc.string({ maxLength: 8 }))
-/** What may be in the path of a request that Node passes on. */
+/** Parts of paths that Node’s HTTP parser accepts. */
 const pathPart = fc.constantFrom(
   ...[
     '/',
@@ -149,7 +149,7 @@ const hosts = fc.oneof(
   odd.map((part) => `a.example${part}`),
   fc.webAuthority({ withPort: true, withUserInfo: true }),
 )
-/** In the right form, with odd parts. */
+/** Well-formed requests with odd parts. */
 const wellFormed = fc
   .record({
     method: fc.constantFrom('GET', 'GET', 'HEAD', 'POST', 'OPTIONS', 'DELETE'),
@@ -179,7 +179,7 @@ const requests = fc.oneof(
 )
 
 property(
-  'whatever is sent to port 80 leads to challenge answers and redirects alone',
+  'any bytes sent to port 80 lead to challenge answers and redirects only',
   600,
   requests,
   async (request) => {
@@ -207,7 +207,7 @@ property(
 )
 
 property(
-  'a token that is stored is answered, in whatever request that asks for it',
+  'a stored token is answered in every form of request for it',
   100,
   fc.record({
     method: fc.constantFrom('GET', 'HEAD'),

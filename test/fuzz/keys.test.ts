@@ -22,7 +22,7 @@ const keys = fc.oneof(
 )
 
 property(
-  'a key is legal, or a CacheKeyError',
+  'a key follows the documented rule or is a CacheKeyError',
   5_000,
   fc.oneof(keys, fc.anything({ withBigInt: true })),
   (key) => {
@@ -34,11 +34,13 @@ property(
 const hosts = fc
   .oneof(fc.domain(), damagedText('token.example', ['acme', 'account', '.key', '+rsa', '+', 'xn--', '-']))
   .filter((name) => normalizeHost(name) === name)
+const tokenChars = fc.constantFrom(...'ABCXYZabcxyz0189_-')
 const tokens = fc
   .oneof(
-    fc.base64String(),
-    fc.stringMatching(/^[\w-]{1,9}$/),
+    fc.string({ unit: tokenChars, maxLength: 9 }),
     fc.constantFrom('acme_account', 'token', 'key', 'rsa'),
+    // As long as the limit and beyond.
+    fc.string({ unit: tokenChars, minLength: 120, maxLength: 136, size: 'max' }),
   )
   .filter(isToken)
 const directories = fc.constantFrom('https://acme-v02.api.letsencrypt.org/directory', 'https://[::1]:14000/d')
@@ -49,7 +51,7 @@ const layouts = fc.tuple(
 )
 
 property(
-  'every key of a layout is legal, and no two things share one',
+  'every key of a layout is legal and belongs to one record',
   500,
   fc.tuple(layouts, fc.uniqueArray(hosts, { maxLength: 4 }), fc.uniqueArray(tokens, { maxLength: 4 })),
   ([layout, hostNames, tokenNames]) => {
@@ -64,7 +66,21 @@ property(
   },
 )
 
-property('a token is base64url and nothing else', 2_000, fc.oneof(keys, tokens), (token) => {
-  const legal = token.length <= 256 && token !== '' && /^[\w-]*$/.test(token) && !token.includes('\n')
-  expect(isToken(token)).toBe(legal)
+/** The bound in src/acme/challenges.ts. */
+const maxTokenLength = 128
+const tokenLike = fc.oneof(
+  keys,
+  fc.string({ unit: tokenChars, maxLength: 300, size: 'max' }),
+  fc.integer({ min: maxTokenLength - 2, max: maxTokenLength + 2 }).map((length) => 'x'.repeat(length)),
+  fc
+    .tuple(tokens, fc.constantFrom('+', '/', '=', '.', '\n', '\r', ' ', '\u0000', 'é', '\u017f'))
+    .map(([token, odd]) => token + odd),
+)
+
+property('a token is 1 to 128 characters of base64url', 2_000, tokenLike, (token) => {
+  const isLegal =
+    token.length >= 1 &&
+    token.length <= maxTokenLength &&
+    [...token].every((char) => /^[A-Za-z0-9_-]$/.test(char) && char !== '\n')
+  expect(isToken(token)).toBe(isLegal)
 })
