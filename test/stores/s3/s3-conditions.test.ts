@@ -1,14 +1,9 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { openBucket } from './support.js'
-
-const closers: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-})
 
 async function setUp(behaviour?: Parameters<typeof openBucket>[0]) {
   const bucket = await openBucket(behaviour)
-  closers.push(bucket.close)
+  onTestFinished(bucket.close)
   return bucket
 }
 
@@ -17,24 +12,27 @@ test.each([
   [{ ignores: ['if-match'] }, /header If-Match /],
   [{ refuses: 'if-none-match' }, /header If-None-Match/],
   [{ refuses: 'if-match' }, /header If-Match /],
-] as const)('a service with %j is refused: its locks would be everybody’s', async (behaviour, header) => {
-  const { s3, tap, store } = await setUp(behaviour)
-  const cache = store()
-  const refused = expect.objectContaining({
-    code: 'ERR_STORE_FAILED',
-    message: expect.stringMatching(header),
-  })
-  await expect(cache.tryLock('a.example')).rejects.toEqual(refused)
-  await expect(cache.tryLock('a.example')).rejects.toThrow(/does not honour/)
-  // It was asked once, with an object that is gone now, and never for the lock.
-  await expect.poll(() => [...s3.objects.keys()]).toEqual([])
-  expect(new Set(tap.take().map((request) => request.split('/').at(-1))).size).toBe(1)
-  // What needs no lock works.
-  await cache.put('a.example', Buffer.from('x'))
-  expect(await cache.get('a.example')).toHaveLength(1)
-})
+] as const)(
+  'tryLock rejects on a service that %j: it would grant one lock to everybody',
+  async (behaviour, header) => {
+    const { s3, tap, store } = await setUp(behaviour)
+    const cache = store()
+    const refused = expect.objectContaining({
+      code: 'ERR_STORE_FAILED',
+      message: expect.stringMatching(header),
+    })
+    await expect(cache.tryLock('a.example')).rejects.toEqual(refused)
+    await expect(cache.tryLock('a.example')).rejects.toThrow(/does not honour/)
+    // It was asked once, with an object that is gone now, and never for the lock.
+    await expect.poll(() => [...s3.objects.keys()]).toEqual([])
+    expect(new Set(tap.take().map((request) => request.split('/').at(-1))).size).toBe(1)
+    // What needs no lock works.
+    await cache.put('a.example', Buffer.from('x'))
+    expect(await cache.get('a.example')).toHaveLength(1)
+  },
+)
 
-test('one that honours them is asked once, however many locks are asked for at once', async () => {
+test('a service that honours conditions is tested once for any number of concurrent locks', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   const locks = await Promise.all(['a.example', 'b.example'].map((name) => cache.tryLock(name)))
@@ -47,7 +45,7 @@ test('one that honours them is asked once, however many locks are asked for at o
   expect(tap.take()).toEqual(['GET', 'PUT', 'PUT'].map((method) => `${method} certificates/a.example+lock`))
 })
 
-test('what could not be told is asked again', async () => {
+test('a test of the service that failed is repeated', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   tap.fault(() => ({ status: 503, code: 'SlowDown' }))

@@ -25,7 +25,8 @@ export async function openBucket(behaviour?: Parameters<typeof openFakeS3>[0]) {
         ...settings,
       })
       clients.push(client)
-      return new S3CertCache(client, bucket, storeOptions)
+      // Healthy requests may be slow on a busy machine.
+      return new S3CertCache(client, bucket, { timeoutMs: 60_000, ...storeOptions })
     },
     async close() {
       for (const client of clients) client.destroy()
