@@ -8,8 +8,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { startAzurite } from '../../../demo/azurite.js'
 import { AzureBlobCertCache } from '../../../src/index.js'
 import { selfSignedCertificate } from '../../../src/testing/index.js'
-import { azurite, failure, freshContainer, serviceClient, tappedContainer } from '../../support/azure.js'
+import { azurite, failure, serviceClient } from '../../support/azure.js'
 import { openTap } from '../../support/tap.js'
+import { freshContainer, tappedContainer } from './containers.js'
 
 test('connect tells what is wrong, and what to do', async () => {
   const { connect } = await freshContainer()

@@ -3,7 +3,7 @@ import { holdLease } from '../../../src/cache/lease.js'
 import { StoreError } from '../../../src/index.js'
 import { acquireLease } from '../../../src/stores/azure/lease.js'
 
-// No socket here: what the service says is the test's, and so is the time.
+// A stub in place of the service, and virtual time.
 beforeEach(() => {
   vi.useFakeTimers()
 })
@@ -42,7 +42,7 @@ async function granted() {
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
 const busy = () => new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
 
-test('one that is granted later than it lasts is removed, and not given', async () => {
+test('a lease that is granted after 25 s is removed, and tryLock rejects', async () => {
   const acquire = async () => {
     await vi.advanceTimersByTimeAsync(25_000)
     return true
@@ -55,7 +55,7 @@ test('one that is granted later than it lasts is removed, and not given', async 
   await pass(60_000)
 })
 
-test('it is renewed every 10 s', async () => {
+test('a lease is renewed every 10 s', async () => {
   const { lock, renewals } = await granted()
   for (let times = 1; times <= 5; times++) {
     await pass(10_000)
@@ -65,7 +65,7 @@ test('it is renewed every 10 s', async () => {
   expect(lock.signal.aborted).toBe(false)
 })
 
-test('it counts as lost 25 s after it was last proved, whatever the renewals do', async () => {
+test('a lease counts as lost 25 s after it was last renewed; a failed renewal is repeated after 2 s', async () => {
   const { lock, renewals } = await granted()
   await pass(10_000)
   renewals[0]?.reject(busy())
@@ -78,7 +78,7 @@ test('it counts as lost 25 s after it was last proved, whatever the renewals do'
   expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
 })
 
-test.each([404, 409, 412])('a renewal answered with %i says that it is lost', async (statusCode) => {
+test.each([404, 409, 412])('a renewal that is answered with %i means that the lease is lost', async (statusCode) => {
   const { lock, renewals } = await granted()
   await pass(10_000)
   if (statusCode === 404) renewals[0]?.resolve(undefined)
@@ -87,14 +87,14 @@ test.each([404, 409, 412])('a renewal answered with %i says that it is lost', as
   expect(lock.signal.aborted).toBe(true)
 })
 
-test('after a pause of the process the signal says so before any timer had its turn', async () => {
+test('after a pause of the process the signal is aborted before any timer fires', async () => {
   const { lock } = await granted()
   const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
   expect(lock.signal.aborted).toBe(true)
   now.mockRestore()
 })
 
-test('after the machine was suspended, too, for which the monotonic clock stood still', async () => {
+test('after a suspension of the machine, during which the monotonic clock stood still, the signal is aborted', async () => {
   const { lock } = await granted()
   const taken = Date.now()
   const wall = vi.spyOn(Date, 'now').mockReturnValue(taken + 24_999)
@@ -105,7 +105,7 @@ test('after the machine was suspended, too, for which the monotonic clock stood 
   wall.mockRestore()
 })
 
-test('a wall clock that is set back makes it last no longer', async () => {
+test('a lease lasts no longer when the wall clock is set back', async () => {
   const { lock } = await granted()
   vi.setSystemTime(Date.now() - 3_600_000)
   await pass(24_999)
@@ -114,7 +114,7 @@ test('a wall clock that is set back makes it last no longer', async () => {
   expect(lock.signal.aborted).toBe(true)
 })
 
-test('once released it is not renewed, even if a renewal was under way and the removal fails', async () => {
+test('a released lease is not renewed, even if a renewal was in progress and the removal fails', async () => {
   const { lock, renewals, removals, onRemove } = await granted()
   onRemove(() => Promise.reject(busy()))
   await pass(10_000)
@@ -126,8 +126,37 @@ test('once released it is not renewed, even if a renewal was under way and the r
   expect(removals()).toBe(1)
 })
 
-test('it shows nothing of the client when it is inspected', async () => {
+test('inspecting a lock shows nothing of the client', async () => {
   const { inspect } = await import('node:util')
   const { lock } = await granted()
   expect(inspect(lock, { depth: 5 })).not.toMatch(/blob|lease.*[Cc]lient|acquireLease/)
+})
+
+test('no timer is left when a lease is released', async () => {
+  const { lock, renewals } = await granted()
+  expect(vi.getTimerCount()).toBe(2)
+  await lock.release()
+  expect(vi.getTimerCount()).toBe(0)
+  const second = await granted()
+  await pass(10_000)
+  await second.lock.release()
+  second.renewals[0]?.resolve({})
+  await pass(0)
+  expect(vi.getTimerCount()).toBe(0)
+  expect(renewals).toHaveLength(0)
+})
+
+test('no timer is left when a lease is lost, by a renewal or by time', async () => {
+  const stolen = await granted()
+  await pass(10_000)
+  stolen.renewals[0]?.resolve(undefined)
+  await pass(0)
+  expect(stolen.lock.signal.aborted).toBe(true)
+  expect(vi.getTimerCount()).toBe(0)
+  const silent = await granted()
+  await pass(25_000)
+  expect(silent.lock.signal.aborted).toBe(true)
+  silent.renewals[0]?.reject(busy())
+  await pass(0)
+  expect(vi.getTimerCount()).toBe(0)
 })

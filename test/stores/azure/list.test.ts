@@ -1,20 +1,7 @@
-import { ContainerSASPermissions } from '@azure/storage-blob'
-import { afterEach, expect, test } from 'vitest'
+import { ContainerClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob'
+import { expect, test } from 'vitest'
 import { AzureBlobCertCache, type CertCacheEntry } from '../../../src/index.js'
-import { azurite, freshContainer } from '../../support/azure.js'
-import { openTap } from '../../support/tap.js'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-})
-
-async function tappedContainer() {
-  const { client, connect } = await freshContainer()
-  const tap = await openTap(azurite().endpoint)
-  closers.push(tap.close)
-  return { client, tap, connect: { ...connect, endpoint: tap.endpoint } }
-}
+import { freshContainer, tappedContainer } from './containers.js'
 
 async function all(entries: AsyncIterable<CertCacheEntry>) {
   const found: CertCacheEntry[] = []
@@ -24,7 +11,7 @@ async function all(entries: AsyncIterable<CertCacheEntry>) {
 
 const names = (entries: CertCacheEntry[]) => entries.map(({ name }) => name)
 
-test('list says name, size and time of every key', async () => {
+test('list returns name, size and time of every key', async () => {
   const { connect } = await freshContainer()
   const cache = await AzureBlobCertCache.connect(connect)
   expect(await all(cache.list())).toEqual([])
@@ -42,7 +29,7 @@ test('list says name, size and time of every key', async () => {
   }
 })
 
-test('list leaves out what is outside the prefix, and names that are no keys', async () => {
+test('list skips blobs outside the prefix, and those whose names are not keys', async () => {
   const { connect } = await freshContainer()
   const whole = await AzureBlobCertCache.connect(connect)
   const part = await AzureBlobCertCache.connect({ ...connect, prefix: 'tls/' })
@@ -55,34 +42,47 @@ test('list leaves out what is outside the prefix, and names that are no keys', a
   expect(names(await all(deeper.list()))).toEqual(['c.example'])
 })
 
-test('list reads the next page when it is wanted, and none after that', async () => {
+test('list reads a page when its first entry is needed, and no page after the last', async () => {
   const { client, tap, connect } = await tappedContainer()
-  const count = 1_001
-  const blobs = Array.from({ length: count }, (_, n) => `host-${String(n).padStart(5, '0')}.example`)
-  const waiting = [...blobs]
-  const upload = async () => {
-    for (let name = waiting.pop(); name; name = waiting.pop()) await client.uploadBlockBlob(name, 'x', 1)
+  const { accountName, accountKey, endpoint, containerName } = connect
+  const credential = new StorageSharedKeyCredential(accountName, accountKey)
+  const container = new ContainerClient(`${endpoint}/${containerName}`, credential)
+  const listBlobsFlat = container.listBlobsFlat.bind(container)
+  const sizes = new Set<number | undefined>()
+  // Two to a page; list.long.ts has pages of the size that is requested.
+  container.listBlobsFlat = (options) => {
+    const blobs = listBlobsFlat(options)
+    const byPage: typeof blobs.byPage = (settings) => {
+      sizes.add(settings?.maxPageSize)
+      return blobs.byPage({ ...settings, maxPageSize: 2 })
+    }
+    return Object.assign(blobs, { byPage })
   }
-  await Promise.all(Array.from({ length: 20 }, upload))
-  const cache = await AzureBlobCertCache.connect(connect)
-  tap.take()
+  const blobs = ['a.example', 'b.example', 'c.example', 'd.example', 'e.example']
+  for (const name of blobs) await client.uploadBlockBlob(name, 'x', 1)
+  const cache = new AzureBlobCertCache(container, { timeoutMs: connect.timeoutMs })
+  const read: string[] = []
   for await (const { name } of cache.list()) {
-    expect(name).toBe(blobs[0])
+    read.push(name)
+    expect(tap.requests).toHaveLength(Math.ceil(read.length / 2))
+  }
+  expect(read).toEqual(blobs)
+  expect(tap.take()).toHaveLength(3)
+  for await (const { name } of cache.list()) {
+    expect(name).toBe('a.example')
     break
   }
   expect(tap.take()).toHaveLength(1)
-  expect(names(await all(cache.list()))).toEqual(blobs)
-  expect(tap.take()).toHaveLength(2)
+  expect([...sizes]).toEqual([1_000])
 })
 
 test('list rejects as get does', async () => {
   const { client, tap, connect } = await tappedContainer()
-  const cache = await AzureBlobCertCache.connect({ ...connect, timeoutMs: 500 })
+  const cache = await AzureBlobCertCache.connect(connect)
   const cases = [
     [{ status: 404, code: 'ContainerNotFound' }, 'ERR_STORE_CONTAINER'],
     [{ status: 404, code: 'BlobNotFound' }, 'ERR_STORE_FAILED'],
     [{ status: 403, code: 'AuthenticationFailed' }, 'ERR_STORE_CREDENTIALS'],
-    ['hang', 'ERR_STORE_TIMEOUT'],
     ['reset', 'ERR_STORE_UNREACHABLE'],
   ] as const
   for (const [fault, code] of cases) {
@@ -94,13 +94,20 @@ test('list rejects as get does', async () => {
   await expect(all(cache.list({ signal: AbortSignal.abort(reason) }))).rejects.toBe(reason)
 
   const expiresOn = new Date(Date.now() + 600_000)
-  const endpoint = await client.generateSasUrl({
-    permissions: ContainerSASPermissions.parse('racwd'),
-    expiresOn,
-  })
-  const blind = await AzureBlobCertCache.connect({ endpoint, containerName: connect.containerName })
+  const permissions = ContainerSASPermissions.parse('racwd')
+  const endpoint = await client.generateSasUrl({ permissions, expiresOn })
+  const { containerName, timeoutMs } = connect
+  const blind = await AzureBlobCertCache.connect({ endpoint, containerName, timeoutMs })
   await expect(all(blind.list())).rejects.toMatchObject({
     code: 'ERR_STORE_PERMISSION',
     message: expect.stringContaining('list, for listings'),
   })
+})
+
+test('list ends in a time-out when the service does not answer', async () => {
+  const { tap, connect } = await tappedContainer()
+  const container = new ContainerClient(`${connect.endpoint}/${connect.containerName}`)
+  const cache = new AzureBlobCertCache(container, { timeoutMs: 500 })
+  tap.fault(() => 'hang')
+  await expect(all(cache.list())).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
 })
