@@ -1,4 +1,4 @@
-// What reaches the disk and when, and answers that get lost on the way from a file server.
+// The order in which data reaches the disk, and answers of a file server that are lost.
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -6,12 +6,14 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { DirCertCache } from '../../../src/index.js'
 
 const system = vi.hoisted(() => ({
-  /** What was done, in its order. */
+  /** The operations in their order. */
   done: [] as string[],
   whileSyncing: () => {},
-  /** So many renames are done, and then asked for again by the client of NFS, which is told that there is nothing. */
+  /** So many renames succeed, but their caller gets this error instead. */
   lostAnswers: 0,
-  /** What has gone by the time it is looked at. */
+  /** ENOENT: the NFS client repeated the rename and found nothing to rename. */
+  lostAnswer: 'ENOENT',
+  /** Names that `readdir` returns, of files that no longer exist. */
   gone: [] as string[],
 }))
 vi.mock('node:fs/promises', async (original) => {
@@ -32,7 +34,8 @@ vi.mock('node:fs/promises', async (original) => {
     async rename(from: string, to: string) {
       await real.rename(from, to)
       system.done.push('rename')
-      if (system.lostAnswers-- > 0) throw Object.assign(new Error('not there any more'), { code: 'ENOENT' })
+      if (system.lostAnswers-- > 0)
+        throw Object.assign(new Error('the answer is lost'), { code: system.lostAnswer })
     },
     readdir: async (path: string) => [...system.gone, ...(await real.readdir(path))],
     async unlink(path: string) {
@@ -48,14 +51,14 @@ const lockFolder = () => join(path, `${key}+lock`)
 
 beforeEach(async () => {
   path = await mkdtemp(join(tmpdir(), 'dir-disk-'))
-  Object.assign(system, { done: [], whileSyncing: () => {}, lostAnswers: 0, gone: [] })
+  Object.assign(system, { done: [], whileSyncing: () => {}, lostAnswers: 0, lostAnswer: 'ENOENT', gone: [] })
 })
 afterEach(async () => {
   vi.useRealTimers()
   await rm(path, { recursive: true })
 })
 
-test('a value is on the disk before it takes its name, and its name before put resolves', async () => {
+test('put syncs the file before it is renamed, and the folder before it resolves', async () => {
   const cache = new DirCertCache(path)
   await cache.put(key, Buffer.from('value'))
   expect(system.done).toEqual(['sync of the file', 'rename', 'sync of the folder'])
@@ -63,7 +66,7 @@ test('a value is on the disk before it takes its name, and its name before put r
   expect(system.done.slice(3)).toEqual(['unlink', 'sync of the folder'])
 })
 
-test('a put that is aborted while it is written leaves the former value', async () => {
+test('a put that is aborted while it writes leaves the former value', async () => {
   const cache = new DirCertCache(path)
   await cache.put(key, Buffer.from('former'))
   const controller = new AbortController()
@@ -77,7 +80,7 @@ test('a put that is aborted while it is written leaves the former value', async 
   expect(await readFile(join(path, key), 'utf8')).toBe('former')
 })
 
-test('what was left behind long ago is removed, although other files vanish meanwhile', async () => {
+test('put removes old temporary files, although other files vanish in the meantime', async () => {
   const old = join(path, 'old:tmp')
   await writeFile(old, '')
   await utimes(old, new Date(0), new Date(0))
@@ -86,7 +89,7 @@ test('what was left behind long ago is removed, although other files vanish mean
   await expect.poll(() => lstat(old).catch(({ code }) => code)).toBe('ENOENT')
 })
 
-test('a lock that was taken is held, although the answer was lost', async () => {
+test('a lock is held although the answer to taking it was lost', async () => {
   system.lostAnswers = 1
   const lock = await new DirCertCache(path).tryLock(key)
   expect(lock).toBeDefined()
@@ -95,7 +98,7 @@ test('a lock that was taken is held, although the answer was lost', async () => 
   expect(await readdir(path)).toEqual([])
 })
 
-test('a lock that was taken over is held, although the answer was lost', async () => {
+test('a lock is held although the answer to taking it over was lost', async () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   const dead = '11111111-1111-4111-8111-111111111111.7'
   await mkdir(lockFolder())
@@ -110,16 +113,27 @@ test('a lock that was taken over is held, although the answer was lost', async (
   await lock?.release()
 })
 
-test('a lock that was renewed is held, although the answer was lost', async () => {
-  vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] })
+test('a lock is held although the answer to its renewal was lost', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date', 'setTimeout', 'clearTimeout'] })
   const lock = await new DirCertCache(path).tryLock(key)
   const [file] = (await readdir(lockFolder())) as [string]
   system.lostAnswers = 1
   await vi.advanceTimersByTimeAsync(10_000)
-  // Once more, at a time that is known.
+  // The holder renames it again, at a time that is known.
   await expect.poll(() => readdir(lockFolder())).toEqual([basename(file, '.0').concat('.2')])
   expect(lock?.signal.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(20_000)
   expect(lock?.signal.aborted).toBe(false)
   await lock?.release()
+})
+
+test('release removes the holder’s file even if a renewal succeeded without an answer', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date', 'setTimeout', 'clearTimeout'] })
+  const lock = await new DirCertCache(path).tryLock(key)
+  const [file] = (await readdir(lockFolder())) as [string]
+  Object.assign(system, { lostAnswers: 1, lostAnswer: 'EIO' })
+  vi.advanceTimersByTime(10_000)
+  await expect.poll(() => readdir(lockFolder())).toEqual([basename(file, '.0').concat('.1')])
+  await lock?.release()
+  expect(await readdir(path)).toEqual([])
 })

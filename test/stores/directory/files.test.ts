@@ -34,10 +34,10 @@ async function namesOf(cache: DirCertCache) {
   return names.sort()
 }
 
-/** The last bits of the mode: who may do what. */
+/** The permission bits, in octal. */
 const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8)
 
-test('a file is named as its key, with nothing but the value in it: autocert’s folder', async () => {
+test('a file has the name of its key and holds the value alone, as in autocert’s folder', async () => {
   const { cache, path, file } = await setUp()
   const names = ['acme_account+key', 'example.com', 'example.com+rsa', 'example.com+token', 'x_-1+http-01']
   for (const name of names) await cache.put(name, bytes(`value of ${name}`))
@@ -49,7 +49,7 @@ test('a file is named as its key, with nothing but the value in it: autocert’s
   expect(await readdir(path)).not.toContain('go.example')
 })
 
-test('the folder is made by the first write, for its owner alone, and so are the files', async () => {
+test('the first write creates the folder; folder and files are accessible to their owner only', async () => {
   const { cache, path, file } = await setUp()
   expect(await cache.get(key)).toBeUndefined()
   await cache.delete(key)
@@ -62,14 +62,14 @@ test('the folder is made by the first write, for its owner alone, and so are the
   await lock?.release()
 })
 
-test('tryLock makes the folder, and those above it, too', async () => {
+test('tryLock creates the folder and its parents', async () => {
   const { path } = await setUp()
   const cache = new DirCertCache(join(path, 'b', 'c'))
   expect(await (await cache.tryLock(key))?.release()).toBeUndefined()
   expect(await modeOf(join(path, 'b', 'c'))).toBe('700')
 })
 
-test('a folder that has gone is an error, not a miss, and is not made again', async () => {
+test('a folder that has vanished is an error, not a miss, and is not created again', async () => {
   const { cache, path } = await setUp()
   await cache.put(key, bytes('value'))
   await rename(path, `${path}-elsewhere`)
@@ -92,7 +92,7 @@ test('a file in place of the folder is an error', async () => {
   }
 })
 
-test('a symbolic link is not followed: reading it fails, writing and deleting leave its target alone', async () => {
+test('a symbolic link is not followed: get rejects, put and delete leave its target alone', async () => {
   const { cache, base, file } = await setUp()
   const secret = join(base, 'secret')
   await writeFile(secret, 'not a certificate')
@@ -107,7 +107,7 @@ test('a symbolic link is not followed: reading it fails, writing and deleting le
   expect(await readFile(secret, 'utf8')).toBe('not a certificate')
 })
 
-test('a folder or a pipe in place of a file is an error, and keeps nobody waiting', async () => {
+test('a folder or a pipe in place of a file is an error at once', async () => {
   const { cache, file } = await setUp()
   await cache.put(key, bytes('value'))
   await mkdir(file('folder.example'))
@@ -121,7 +121,7 @@ test('a folder or a pipe in place of a file is an error, and keeps nobody waitin
   expect(await namesOf(cache)).toEqual([key])
 })
 
-test('a file that is too large for a certificate is not read into memory', async () => {
+test('get rejects a file larger than 16 MiB', async () => {
   const { cache, file } = await setUp()
   await cache.put(key, bytes('value'))
   await truncate(file(key), 16 * 1024 * 1024 + 1)
@@ -138,12 +138,12 @@ test('a name that is too long for the file system is an error that says so', asy
   expect(await namesOf(cache)).toEqual([])
 })
 
-test('what the user may not read or write is an error that says what to do', async () => {
+test('missing file permissions are an error that says what to do', async () => {
   const { base, machine, path, cache } = await setUp()
   await cache.put(key, bytes('value'))
   await chmod(base, 0o755)
   const { ask } = await machine()
-  // As root nothing is forbidden.
+  // Root may do everything.
   if (process.getuid?.() === 0) expect(await ask({ do: 'user' })).toEqual({})
   else await chmod(path, 0o000)
   const forbidden = {
@@ -163,16 +163,16 @@ test.each([
   ['ENOSPC', 'ERR_STORE_FAILED'],
   ['EMFILE', 'ERR_STORE_FAILED'],
   ['ESOMETHING', 'ERR_STORE_FAILED'],
-])('%s of the system is %s', (errno, code) => {
+])('the system error %s becomes %s', (errno, code) => {
   const cause = Object.assign(new Error('of the system'), { code: errno })
   const error = toStoreError(cause, 'read a.example', '/srv/certificates')
   expect(error).toMatchObject({ code, cause })
   expect(error.message).toContain(`could not read a.example in the folder /srv/certificates (${errno}). `)
 })
 
-test('a writer that is killed leaves a whole value; what else it left is not listed, and removed when it is old', async () => {
+test('a writer that is killed leaves a whole value; its temporary files are not listed, and removed when they are old', async () => {
   const { cache, path, file, machine } = await setUp()
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 3; round++) {
     const { ask, kill } = await machine()
     await ask({ do: 'write', key })
     await kill()
@@ -180,7 +180,7 @@ test('a writer that is killed leaves a whole value; what else it left is not lis
     expect(value.byteLength).toBe(1_000_000)
     expect(Buffer.compare(value, Buffer.alloc(1_000_000, value[0]))).toBe(0)
   }
-  // Whatever the kills left: one of now and one of long ago.
+  // Temporary files of other kills: a new one and old ones.
   await writeFile(file('1:tmp'), 'of now')
   await mkdir(file('2:tmp'))
   await writeFile(file('2:tmp/11111111-1111-4111-8111-111111111111.0'), 'of long ago')
@@ -207,10 +207,10 @@ test('a write that fails leaves nothing behind', async () => {
   expect(await readdir(path)).toEqual(['folder.example'])
 })
 
-test('a file system that hangs is a time-out, of every operation', { timeout: 60_000 }, async () => {
+test('every operation on a file system that hangs ends in a time-out', async () => {
   const { base, machine, cache, path } = await setUp()
   await cache.put(key, bytes('value'))
-  // The only thread for files opens a pipe that nobody writes to: so a hanging mount looks to a process.
+  // The only thread for file operations opens a pipe that has no writer, which hangs as a broken mount does.
   const pipe = join(base, 'pipe')
   execFileSync('mkfifo', [pipe])
   const hung = await Promise.all(
@@ -225,6 +225,6 @@ test('a file system that hangs is a time-out, of every operation', { timeout: 60
   }
 })
 
-test.each([undefined, '', 1, 'a\0b', new URL('file:///srv')])('%s is no path', (path) => {
+test.each([undefined, '', 1, 'a\0b', new URL('file:///srv')])('the path %s is a TypeError', (path) => {
   expect(() => new DirCertCache(path as string)).toThrow(TypeError)
 })

@@ -1,4 +1,4 @@
-// A process that is stopped between what it saw and what it does: here it sees what was there before.
+// A process that is stopped between its look at a lock and its next step: here it sees an earlier state.
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,8 @@ const key = 'a.example'
 const holder = '11111111-1111-4111-8111-111111111111'
 const next = '22222222-2222-4222-8222-222222222222'
 let [path, lock] = ['', '']
-let ahead = 0
+/** The monotonic clock, which stands still but for what a test sets. */
+let monotonicMs = 0
 
 beforeEach(async () => {
   path = await mkdtemp(join(tmpdir(), 'dir-late-'))
@@ -23,20 +24,19 @@ beforeEach(async () => {
   await mkdir(lock)
   await writeFile(join(lock, `${holder}.7`), '')
   seen.files = undefined
-  const now = performance.now.bind(performance)
-  ahead = 0
-  vi.spyOn(performance, 'now').mockImplementation(() => now() + ahead)
+  monotonicMs = 0
+  vi.spyOn(performance, 'now').mockImplementation(() => monotonicMs)
 })
 afterEach(async () => {
   vi.restoreAllMocks()
   await rm(path, { recursive: true })
 })
 
-/** Has seen the holder's file for longer than a lease, and now sees it once more. */
+/** Has seen the holder's file for a whole lease, and now sees it once more. */
 async function taker() {
   const cache = new DirCertCache(path)
   expect(await cache.tryLock(key)).toBeUndefined()
-  ahead = 31_000
+  monotonicMs = 30_000
   seen.files = await readdir(lock)
   return cache
 }
@@ -46,37 +46,56 @@ const files = () => {
   return readdir(lock)
 }
 
-test('a lock that nobody keeps is taken over', async () => {
+test('a lock that nobody renews is taken over', async () => {
   const cache = await taker()
   expect(await cache.tryLock(key)).toBeDefined()
   expect(await files()).not.toContain(`${holder}.7`)
 })
 
-test('not before a whole lease has passed since it was first seen', async () => {
+test('a lock is not taken over before a whole lease has passed since it was first seen', async () => {
   const cache = await taker()
-  ahead = 29_000
+  monotonicMs = 29_999
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${holder}.7`])
 })
 
-test('a lock that its holder has kept meanwhile stays its holder’s', async () => {
+test('a lock that its holder has renewed in the meantime stays the holder’s', async () => {
   const cache = await taker()
   await rename(join(lock, `${holder}.7`), join(lock, `${holder}.8`))
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${holder}.8`])
 })
 
-test('a lock that somebody else has taken over meanwhile stays theirs', async () => {
+test('a lock that another machine has taken over in the meantime stays that machine’s', async () => {
   const cache = await taker()
   await rename(join(lock, `${holder}.7`), join(lock, `${next}.0`))
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${next}.0`])
 })
 
-test('a lock that was free when it was looked at, and is held when it is taken, stays its holder’s', async () => {
+test('a lock that is taken between the look and the attempt stays its holder’s', async () => {
   const cache = new DirCertCache(path)
   seen.files = []
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${holder}.7`])
   expect(await readdir(path)).toEqual([`${key}+lock`])
+})
+
+test('of 1,001 locks that are watched the oldest is forgotten, and waited for again', async () => {
+  const cache = new DirCertCache(path)
+  const names = Array.from({ length: 1_001 }, (_, at) => `host-${at}.example`)
+  for (const name of names) {
+    const folder = join(path, `${name}+lock`)
+    await mkdir(folder)
+    await writeFile(join(folder, `${holder}.7`), '')
+    expect(await cache.tryLock(name)).toBeUndefined()
+  }
+  monotonicMs = 30_000
+  await (await cache.tryLock('host-1.example'))?.release()
+  await (await cache.tryLock('host-1000.example'))?.release()
+  expect(await cache.tryLock('host-0.example')).toBeUndefined()
+  monotonicMs = 60_000
+  await (await cache.tryLock('host-0.example'))?.release()
+  const left = await readdir(path)
+  expect(left).toHaveLength(1_001 - 3 + 1)
 })

@@ -1,11 +1,15 @@
-// A machine that uses a folder: a process with a DirCertCache, told what to do by the test, one thing after the other.
+// A machine that uses a folder: a process with a DirCertCache that runs one task of the test after the other.
 import { open } from 'node:fs'
 import { DirCertCache } from 'acme-cert-cache'
 
 /**
- * @typedef {{ do: 'get' | 'put' | 'delete' | 'lock' | 'state' | 'release' | 'count' | 'write' | 'user',
- *   key?: string, value?: string, times?: number }} Task
+ * @typedef {{ do: 'get' | 'put' | 'delete' | 'lock' | 'state' | 'release' | 'count' | 'write' | 'user' | 'pass',
+ *   key?: string, value?: string, times?: number, ms?: number }} Task
  */
+
+let passedMs = 0
+const realNow = performance.now.bind(performance)
+performance.now = () => realNow() + passedMs
 
 const cache = new DirCertCache(String(process.argv[2]))
 /** @type {import('acme-cert-cache').CertCacheLock | undefined} */
@@ -31,7 +35,7 @@ const tasks = {
       done += 1
     }
   },
-  /** Until it is killed. */
+  /** Until the process is killed. */
   async write(/** @type {Task} */ { key = '' }) {
     for (let at = 0; ; at++) {
       await cache.put(key, Buffer.alloc(1_000_000, at % 250))
@@ -39,6 +43,10 @@ const tasks = {
     }
   },
   user: async () => process.setuid?.(65_534),
+  /** The monotonic clock jumps, as after a pause of the process: no timer fires. */
+  async pass(/** @type {Task} */ { ms = 0 }) {
+    passedMs += ms
+  },
 }
 
 const text = (/** @type {Uint8Array | undefined} */ value) => value && Buffer.from(value).toString()
@@ -52,5 +60,12 @@ process.on('message', async (/** @type {Task} */ task) => {
     process.send?.({ error: { code, message } })
   }
 })
-if (process.env.TEST_HANG) open(process.env.TEST_HANG, () => {})
+if (process.env.TEST_HANG) {
+  open(process.env.TEST_HANG, () => {})
+  // Nothing can be answered any more: the time-outs need not be waited for.
+  const realSetTimeout = globalThis.setTimeout
+  globalThis.setTimeout = /** @type {typeof setTimeout} */ (
+    (/** @type {() => void} */ fn, ms = 0) => realSetTimeout(fn, ms / 50)
+  )
+}
 process.send?.({ ready: true })

@@ -1,4 +1,4 @@
-// To make another user's folder takes root; here the system says that it is one.
+// Only root can create a folder of another user; here `stat` reports one.
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,7 +29,7 @@ async function setUp() {
   return { base, path, cache: new DirCertCache(path) }
 }
 
-test('a folder that another user has made where everybody may, as in /tmp, is refused', async () => {
+test('a folder of another user in a directory like /tmp is an error', async () => {
   const { base, path, cache } = await setUp()
   await chmod(base, 0o1777)
   const refused = { code: 'ERR_STORE_FAILED', message: expect.stringContaining(`outside ${base}`) }
@@ -44,7 +44,7 @@ test('a folder that another user has made where everybody may, as in /tmp, is re
   expect(String(await new DirCertCache(path).get(key))).toBe('there before')
 })
 
-test('another user’s folder is taken where not everybody could have made it', async () => {
+test('a folder of another user is accepted in a directory without the sticky bit', async () => {
   const { base, cache } = await setUp()
   await chmod(base, 0o777)
   expect(String(await cache.get(key))).toBe('there before')
