@@ -1,9 +1,11 @@
 import mysql, { type ConnectionOptions } from 'mysql2/promise'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { SqlCertCache } from '../../../src/stores/sql/index.js'
-import { serverCases, sqlCases } from './cases.js'
+import { sqlCases } from './cases.js'
 import { sqlFleet } from './fleet.js'
+import { sqlLeaseCases } from './lease-cases.js'
 import { openRelay } from './relay.js'
+import { serverCases } from './server-cases.js'
 
 const { mariadb: path } = inject('databases')
 
@@ -25,6 +27,7 @@ const backend = {
   },
 }
 sqlCases(backend)
+sqlLeaseCases(backend)
 serverCases(backend)
 sqlFleet('MariaDB', path, { kind: 'mariadb', user: 'root', database: 'certificates' })
 

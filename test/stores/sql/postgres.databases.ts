@@ -2,10 +2,12 @@ import { dirname } from 'node:path'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { SqlCertCache } from '../../../src/stores/sql/index.js'
-import { serverCases, sqlCases } from './cases.js'
+import { sqlCases } from './cases.js'
 import { sqlFleet } from './fleet.js'
+import { sqlLeaseCases } from './lease-cases.js'
 import { postgresCases } from './postgres-cases.js'
 import { openRelay } from './relay.js'
+import { serverCases } from './server-cases.js'
 
 const { postgres: path, user } = inject('databases')
 
@@ -27,6 +29,7 @@ const backend = {
   },
 }
 sqlCases(backend)
+sqlLeaseCases(backend)
 serverCases(backend)
 sqlFleet('PostgreSQL', path, { kind: 'postgres', user, database: 'postgres' })
 

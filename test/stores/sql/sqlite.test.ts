@@ -1,21 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { SqlCertCache } from '../../../src/stores/sql/index.js'
 import { sqlCases } from './cases.js'
 import { openSqlite } from './sqlite.js'
+import { sqliteFile } from './sqlite-file.js'
 
-sqlCases({
-  name: process.getBuiltinModule('node:sqlite') ? 'SQLite (node:sqlite)' : 'SQLite (WebAssembly)',
-  async open() {
-    const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-sqlite-'))
-    const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }
-    return { target, direct: target, close: async () => rmSync(folder, { recursive: true }) }
-  },
-})
+sqlCases(sqliteFile)
 
-test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+test('a read-only database fails tryLock and put with ERR_STORE_FAILED, not as a missing permission', async () => {
   const database = await openSqlite(':memory:')
   onTestFinished(() => database.close())
   const cache = new SqlCertCache(database)
@@ -26,7 +17,7 @@ test('a database that can’t be written to gives no lock, and is no lack of a p
   await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
 })
 
-test('a value that is too large for a certificate never leaves the database', async () => {
+test('a value larger than 16 MiB is an error and never leaves the database', async () => {
   const database = await openSqlite(':memory:')
   onTestFinished(() => database.close())
   const cache = new SqlCertCache(database)

@@ -1,0 +1,106 @@
+import { getEventListeners } from 'node:events'
+import { expect, test } from 'vitest'
+import { createMutex } from '../../../src/stores/sql/drivers/mutex.js'
+import { withPooled } from '../../../src/stores/sql/drivers/pooled-connection.js'
+
+const reason = new Error('enough')
+
+/** Borrows the one connection of a pool and records how it is returned. */
+function pooled(run: () => Promise<unknown>, take = async () => 'connection') {
+  const controller = new AbortController()
+  const returned: boolean[] = []
+  const result = withPooled(take, run, (_, usable) => returned.push(usable), controller.signal)
+  return { controller, returned, result, listeners: () => getEventListeners(controller.signal, 'abort').length }
+}
+
+test('a connection is returned after its statement, and listens to the signal no longer', async () => {
+  const { returned, result, listeners } = pooled(async () => 'rows')
+  expect(await result).toBe('rows')
+  expect(returned).toEqual([true])
+  expect(listeners()).toBe(0)
+})
+
+test.each([
+  ['40001', true],
+  ['ER_LOCK_DEADLOCK', true],
+  ['08006', false],
+  ['42501', false],
+])('after the error %s a connection is returned as usable: %s', async (code, usable) => {
+  const { returned, result, listeners } = pooled(() => Promise.reject(Object.assign(new Error('no'), { code })))
+  await expect(result).rejects.toThrow('no')
+  expect(returned).toEqual([usable])
+  expect(listeners()).toBe(0)
+})
+
+test('a connection whose statement is aborted is dropped, once', async () => {
+  let fail = (_: Error) => {}
+  const { controller, returned, result, listeners } = pooled(
+    () =>
+      new Promise((_, reject) => {
+        fail = reject
+      }),
+  )
+  await expect.poll(listeners).toBe(1)
+  controller.abort(reason)
+  expect(returned).toEqual([false])
+  fail(new Error('Connection terminated'))
+  await expect(result).rejects.toThrow('Connection terminated')
+  expect(returned).toEqual([false])
+})
+
+test('a connection that is granted after the signal has aborted is returned unused', async () => {
+  let grant = (_: string) => {}
+  const take = () =>
+    new Promise<string>((resolve) => {
+      grant = resolve
+    })
+  const { controller, returned, result } = pooled(() => expect.unreachable('nothing is sent'), take)
+  controller.abort(reason)
+  grant('connection')
+  await expect(result).rejects.toBe(reason)
+  expect(returned).toEqual([true])
+})
+
+test('a mutex runs one statement after the other, and the next one after a failure', async () => {
+  const exclusive = createMutex()
+  const { signal } = new AbortController()
+  const order: string[] = []
+  let finish = () => {}
+  const first = exclusive(async () => {
+    order.push('first begins')
+    await new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    order.push('first fails')
+    throw new Error('failed')
+  }, signal)
+  const second = exclusive(async () => {
+    order.push('second')
+    return 'rows'
+  }, signal)
+  await expect.poll(() => order).toEqual(['first begins'])
+  finish()
+  await expect(first).rejects.toThrow('failed')
+  expect(await second).toBe('rows')
+  expect(order).toEqual(['first begins', 'first fails', 'second'])
+})
+
+test('a mutex never runs a statement that was aborted while it waited', async () => {
+  const exclusive = createMutex()
+  const controller = new AbortController()
+  let finish = () => {}
+  const running = exclusive(
+    () =>
+      new Promise<void>((resolve) => {
+        finish = resolve
+      }),
+    new AbortController().signal,
+  )
+  const waiting = exclusive(() => expect.unreachable('nothing is sent'), controller.signal)
+  controller.abort(reason)
+  // It begins in the next microtask.
+  await Promise.resolve()
+  finish()
+  await running
+  await expect(waiting).rejects.toBe(reason)
+})

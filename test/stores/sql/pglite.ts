@@ -1,0 +1,36 @@
+import { PGlite } from '@electric-sql/pglite'
+import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
+import { afterAll, beforeAll } from 'vitest'
+import { openRelay } from './relay.js'
+
+/**
+ * PostgreSQL compiled to WebAssembly, for all tests of a file. It has one session, behind which connections queue; test:databases
+ * tests many sessions on a real server.
+ */
+export function usePGlite() {
+  let port: number
+  let closeServer: () => Promise<void>
+
+  beforeAll(async () => {
+    const db = await PGlite.create()
+    const server = new PGLiteSocketServer({ db, port: 0, maxConnections: 200 })
+    await server.start()
+    port = Number(server.getServerConn().split(':').at(-1))
+    closeServer = async () => {
+      await server.stop()
+      await db.close()
+    }
+  })
+  afterAll(() => closeServer())
+
+  const address = () => ({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
+  const backend = {
+    name: 'PGlite',
+    async open() {
+      const relay = await openRelay({ port, host: '127.0.0.1' })
+      const target = { kind: 'postgres' as const, user: 'postgres', database: 'postgres', port }
+      return { ...relay, target: { ...target, port: relay.port }, direct: target }
+    },
+  }
+  return { backend, address }
+}
