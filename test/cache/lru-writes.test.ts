@@ -60,20 +60,23 @@ test('after a failed delete the next get reads the store', async () => {
   expect(store.take()).toEqual(['get a.example'])
 })
 
-test.each(['put', 'delete'] as const)('a %s replaces a value that is not stored yet, and releases its lock', async (write) => {
-  const store = new LockingStore()
-  const clock = new VirtualClock()
-  const cache = new LruCertCache(store, { clock, onPutFailed: () => {} })
-  store.before = (operation) => {
-    if (operation === 'put') throw new Error('full')
-  }
-  await cache.getOrPut('a.example', async () => bytes('former'))
-  expect(store.held('a.example')).toBe(true)
-  store.before = () => {}
-  if (write === 'put') await cache.put('a.example', bytes('newer'))
-  else await cache.delete('a.example')
-  await expect.poll(() => store.held('a.example')).toBe(false)
-  expect(clock.pending).toBe(0)
-  clock.advance(600_000)
-  expect(text(await cache.get('a.example'))).toBe(write === 'put' ? 'newer' : undefined)
-})
+test.each(['put', 'delete'] as const)(
+  'a %s replaces a value that is not stored yet, and releases its lock',
+  async (write) => {
+    const store = new LockingStore()
+    const clock = new VirtualClock()
+    const cache = new LruCertCache(store, { clock, onPutFailed: () => {} })
+    store.before = (operation) => {
+      if (operation === 'put') throw new Error('full')
+    }
+    await cache.getOrPut('a.example', async () => bytes('former'))
+    expect(store.held('a.example')).toBe(true)
+    store.before = () => {}
+    if (write === 'put') await cache.put('a.example', bytes('newer'))
+    else await cache.delete('a.example')
+    await expect.poll(() => store.held('a.example')).toBe(false)
+    expect(clock.pending).toBe(0)
+    clock.advance(600_000)
+    expect(text(await cache.get('a.example'))).toBe(write === 'put' ? 'newer' : undefined)
+  },
+)

@@ -28,7 +28,7 @@ test('the pauses between attempts double from 1 minute to the interval of checks
   expect(schedule.attemptAt).toBe(now)
   const pauses: number[] = []
   for (let time = now, times = 0; times < 20; times++) {
-    schedule.attempted(time)
+    schedule.markAttempted(time)
     pauses.push((schedule.attemptAt - time) / minute)
     time = schedule.attemptAt
   }
@@ -38,7 +38,7 @@ test('the pauses between attempts double from 1 minute to the interval of checks
 
 test('the first pause of a short certificate is a 50th of its lifetime', () => {
   const schedule = open({ lifetimeMs: 10 * minute, dueIn: 0 })
-  schedule.attempted(now)
+  schedule.markAttempted(now)
   expect(schedule.attemptAt).toBe(now + (10 * minute) / 50)
 })
 
@@ -65,7 +65,7 @@ test('after a check the next one follows in 1 to 1.2 intervals', () => {
   ] as const) {
     setRandom(random)
     const schedule = open()
-    schedule.checked(now)
+    schedule.markChecked(now)
     expect((schedule.wakeAt - now) / hour).toBeCloseTo(factor, 4)
   }
 })
@@ -78,32 +78,32 @@ test('a certificate without handshakes is checked five intervals later, and rene
 
 test('a pause never ends sooner than the one that is in force', () => {
   const schedule = open({ dueIn: 0 })
-  schedule.pause(now + hour)
-  schedule.pause(now + minute)
+  schedule.pauseUntil(now + hour)
+  schedule.pauseUntil(now + minute)
   expect(schedule.attemptAt).toBe(now + hour)
-  schedule.attempted(now)
+  schedule.markAttempted(now)
   expect(schedule.attemptAt).toBe(now + hour)
 })
 
 test('due replaces the time of the renewal', () => {
   const schedule = open()
-  schedule.due({ at: now + day, source: 'ari' })
+  schedule.setRenewalTime({ at: now + day, source: 'ari' })
   expect(schedule).toMatchObject({ renewAt: now + day, renewAtSource: 'ari', attemptAt: now + day })
 })
 
 test('a clock that was set back shortens pauses by as much, but not below the first pause', () => {
   const schedule = open({ dueIn: 0 })
-  schedule.pause(now + 10 * hour)
-  schedule.clockWasAhead(now - 2 * hour, 2 * hour)
+  schedule.pauseUntil(now + 10 * hour)
+  schedule.onClockSetBack(now - 2 * hour, 2 * hour)
   expect(schedule.attemptAt).toBe(now + 8 * hour)
-  schedule.clockWasAhead(now, 30 * day)
+  schedule.onClockSetBack(now, 30 * day)
   expect(schedule.attemptAt).toBe(now + minute)
   expect(schedule.wakeAt).toBeLessThanOrEqual(now)
 })
 
 test('a clock that was set back lengthens no pause', () => {
   const schedule = open({ dueIn: 0 })
-  schedule.pause(now + 10_000)
-  schedule.clockWasAhead(now, day)
+  schedule.pauseUntil(now + 10_000)
+  schedule.onClockSetBack(now, day)
   expect(schedule.attemptAt).toBe(now + 10_000)
 })

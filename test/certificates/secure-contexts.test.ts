@@ -17,7 +17,7 @@ function open() {
     renewBeforeMs: undefined,
     onFault: (faultyHost, fault) => faults.push(`${faultyHost}: ${fault}`),
   })
-  const derive = (data: Uint8Array, name = host) => contexts.derive(data, name, 'store')
+  const derive = (data: Uint8Array, name = host) => contexts.load(data, name, 'store')
   return { contexts, faults, time, derive }
 }
 
@@ -37,7 +37,7 @@ test('equal bytes that are read again are the certificate in memory', () => {
   const { contexts, derive } = open()
   const live = derive(made.data) ?? expect.unreachable()
   const copy = Buffer.from(made.data)
-  expect(contexts.derive(copy, host, 'store', live)).toBe(live)
+  expect(contexts.load(copy, host, 'store', live)).toBe(live)
   expect(derive(Buffer.from(made.data))).not.toBe(live)
 })
 
@@ -93,14 +93,14 @@ test('a window that has not changed leaves the time of the renewal as it is', ()
   const live = derive(made.data) ?? expect.unreachable()
   const own = live.schedule.renewAt
   const window = { start: live.notBefore + 10 * day, end: live.notBefore + 20 * day }
-  contexts.suggest(live, window)
+  contexts.setRenewalWindow(live, window)
   const { renewAt } = live.schedule
   expect(live.schedule).toMatchObject({ suggested: true, renewAtSource: 'ari' })
   expect(renewAt).toBeGreaterThanOrEqual(window.start)
   expect(renewAt).toBeLessThanOrEqual(window.end)
-  contexts.suggest(live, { ...window })
+  contexts.setRenewalWindow(live, { ...window })
   expect(live.schedule.renewAt).toBe(renewAt)
-  contexts.suggest(live, undefined)
+  contexts.setRenewalWindow(live, undefined)
   expect(live.schedule).toMatchObject({ renewAt: own, renewAtSource: 'lifetime' })
 })
 

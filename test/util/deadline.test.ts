@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { abortable, follow, sharedController, sleep, withDeadline } from '../../src/util/deadline.js'
+import { abortable, linkAbort, sharedController, sleep, withDeadline } from '../../src/util/deadline.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length
@@ -22,26 +22,26 @@ test('any number of listeners on a shared controller’s signal is no process wa
   }
 })
 
-test('follow aborts with the reason of the first source that aborts', () => {
+test('linkAbort aborts with the reason of the first source that aborts', () => {
   const sources = [new AbortController(), new AbortController()] as const
   const follower = new AbortController()
-  follow(follower, [undefined, ...sources.map(({ signal }) => signal)])
+  linkAbort(follower, [undefined, ...sources.map(({ signal }) => signal)])
   expect(follower.signal.aborted).toBe(false)
   sources[1].abort(reason)
   sources[0].abort(new Error('too late'))
   expect(follower.signal.reason).toBe(reason)
 })
 
-test('follow aborts at once if a source has aborted before', () => {
+test('linkAbort aborts at once if a source has aborted before', () => {
   const follower = new AbortController()
-  follow(follower, [AbortSignal.abort(reason)])
+  linkAbort(follower, [AbortSignal.abort(reason)])
   expect(follower.signal.reason).toBe(reason)
 })
 
-test('the function that follow returns removes its listeners', () => {
+test('the function that linkAbort returns removes its listeners', () => {
   const source = new AbortController()
   const follower = new AbortController()
-  const unfollow = follow(follower, [source.signal])
+  const unfollow = linkAbort(follower, [source.signal])
   expect(listeners(source.signal)).toBe(1)
   unfollow()
   expect(listeners(source.signal)).toBe(0)

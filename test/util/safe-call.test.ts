@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { callSafely, warn } from '../../src/util/safe-call.js'
+import { callSafely, warnUnhandled } from '../../src/util/safe-call.js'
 
 afterEach(() => void vi.restoreAllMocks())
 
@@ -36,7 +36,7 @@ test.each([undefined, null, 'a string with a SECRET', 5, { toString: null }])(
   'warns of a thrown value that is not an Error by its type alone: %#',
   (thrown) => {
     const warnings = captureWarnings()
-    warn(thrown)
+    warnUnhandled(thrown)
     const [text] = warnings.mock.calls[0] as unknown as [string]
     expect(text).toContain(`of type ${typeof thrown}`)
     expect(text).not.toContain('SECRET')

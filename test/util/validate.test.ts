@@ -26,10 +26,14 @@ const checks: Record<string, [check: Check, valid: unknown[], invalid: unknown[]
     [1, 300_000],
     [0, 300_001],
   ],
-  text: [validate.text, ['a', ' '], ['', 5, undefined, null, ['a']]],
-  listOfText: [validate.listOfText, [['a'], ['a', 'b']], [[], 'a', [''], ['a', 5], undefined, { length: 1 }]],
-  flag: [validate.flag, [true, false], ['true', 0, 1, null, undefined]],
-  func: [validate.func, [() => {}, class {}], ['f', {}, null, undefined]],
+  text: [validate.nonEmptyString, ['a', ' '], ['', 5, undefined, null, ['a']]],
+  listOfText: [
+    validate.nonEmptyStrings,
+    [['a'], ['a', 'b']],
+    [[], 'a', [''], ['a', 5], undefined, { length: 1 }],
+  ],
+  flag: [validate.boolean, [true, false], ['true', 0, 1, null, undefined]],
+  func: [validate.callback, [() => {}, class {}], ['f', {}, null, undefined]],
   oneOf: [
     (...args) => validate.oneOf(...args, ['http-01', 'tls-alpn-01']),
     ['http-01', 'tls-alpn-01'],
@@ -55,17 +59,17 @@ describe.each(Object.entries(checks))('%s', (_, [check, valid, invalid]) => {
 
 test('record returns a copy of an object of options', () => {
   const options = { a: 1 }
-  const copy = validate.record(name, options)
+  const copy = validate.plainObject(name, options)
   expect(copy).toEqual(options)
   copy.a = 2
   expect(options.a).toBe(1)
-  expect(validate.record(name, new (class {})())).toEqual({})
+  expect(validate.plainObject(name, new (class {})())).toEqual({})
 })
 
 test.each([undefined, null, 'options', 5, true, ['a'], () => {}])(
   'record throws a TypeError for %o',
   (value) => {
-    expect(() => validate.record(name, value)).toThrow(TypeError)
+    expect(() => validate.plainObject(name, value)).toThrow(TypeError)
   },
 )
 
@@ -89,16 +93,16 @@ test('messages state the range and show no value that could be a secret', () => 
     () => validate.positiveInteger(name, 11, 10),
     () => validate.milliseconds(name, 'SECRET'),
     () => validate.milliseconds(name, Number.NaN, 300_000),
-    () => validate.text(name, ''),
-    () => validate.text(name, { key: 'SECRET' }),
-    () => validate.listOfText(name, []),
-    () => validate.listOfText(name, 'SECRET'),
-    () => validate.listOfText(name, ['a', 5]),
-    () => validate.flag(name, 'SECRET'),
-    () => validate.func(name, undefined),
+    () => validate.nonEmptyString(name, ''),
+    () => validate.nonEmptyString(name, { key: 'SECRET' }),
+    () => validate.nonEmptyStrings(name, []),
+    () => validate.nonEmptyStrings(name, 'SECRET'),
+    () => validate.nonEmptyStrings(name, ['a', 5]),
+    () => validate.boolean(name, 'SECRET'),
+    () => validate.callback(name, undefined),
     () => validate.oneOf(name, 'SECRET', ['a', 'b']),
-    () => validate.record(name, ['SECRET']),
-    () => validate.record(name, null),
+    () => validate.plainObject(name, ['SECRET']),
+    () => validate.plainObject(name, null),
   ].map(messageOf)
   expect(messages).toEqual([
     'Cache: option must be a whole number from 1, not 0',

@@ -78,14 +78,17 @@ test('a lease counts as lost 25 s after it was last renewed; a failed renewal is
   expect(lock.signal.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
 })
 
-test.each([404, 409, 412])('a renewal that is answered with %i means that the lease is lost', async (statusCode) => {
-  const { lock, renewals } = await granted()
-  await pass(10_000)
-  if (statusCode === 404) renewals[0]?.resolve(undefined)
-  else renewals[0]?.reject(new StoreError('ERR_STORE_FAILED', 'somebody else', { statusCode }))
-  await pass(0)
-  expect(lock.signal.aborted).toBe(true)
-})
+test.each([404, 409, 412])(
+  'a renewal that is answered with %i means that the lease is lost',
+  async (statusCode) => {
+    const { lock, renewals } = await granted()
+    await pass(10_000)
+    if (statusCode === 404) renewals[0]?.resolve(undefined)
+    else renewals[0]?.reject(new StoreError('ERR_STORE_FAILED', 'somebody else', { statusCode }))
+    await pass(0)
+    expect(lock.signal.aborted).toBe(true)
+  },
+)
 
 test('after a pause of the process the signal is aborted before any timer fires', async () => {
   const { lock } = await granted()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { retrying } from '../../../src/stores/azure/retry.js'
+import { withRetries } from '../../../src/stores/azure/retry.js'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -24,7 +24,7 @@ async function attempts(error: ReturnType<typeof restError>, timeoutMs = 5_000, 
     if (error.tookMs === undefined) return Promise.reject(error)
     return new Promise<never>((_, reject) => setTimeout(reject, error.tookMs, error))
   }
-  const outcome = retrying(request, { timeoutMs, signal: signal ?? new AbortController().signal }).catch(
+  const outcome = withRetries(request, { timeoutMs, signal: signal ?? new AbortController().signal }).catch(
     (thrown: unknown) => thrown,
   )
   await vi.advanceTimersByTimeAsync(60_000)
@@ -60,7 +60,7 @@ test('resolves with the result of the attempt that succeeds', async () => {
     .fn<() => Promise<string>>()
     .mockRejectedValueOnce(restError({ statusCode: 503 }))
     .mockResolvedValueOnce('value')
-  const result = retrying(request, { timeoutMs: 5_000, signal: new AbortController().signal })
+  const result = withRetries(request, { timeoutMs: 5_000, signal: new AbortController().signal })
   await vi.advanceTimersByTimeAsync(1_000)
   expect(await result).toBe('value')
   expect(request).toHaveBeenCalledTimes(2)
@@ -96,7 +96,7 @@ test('a signal that aborts during a pause ends the wait with its reason and clea
   const controller = new AbortController()
   const reason = new Error('enough')
   const request = () => Promise.reject(restError({ statusCode: 503 }))
-  const outcome = retrying(request, { timeoutMs: 5_000, signal: controller.signal })
+  const outcome = withRetries(request, { timeoutMs: 5_000, signal: controller.signal })
   const rejected = expect(outcome).rejects.toBe(reason)
   await vi.advanceTimersByTimeAsync(50)
   controller.abort(reason)

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { createMutex } from '../../../src/stores/sql/drivers/mutex.js'
-import { withPooled } from '../../../src/stores/sql/drivers/pooled-connection.js'
+import { withPooledConnection } from '../../../src/stores/sql/drivers/pooled-connection.js'
 
 const reason = new Error('enough')
 
@@ -9,8 +9,13 @@ const reason = new Error('enough')
 function pooled(run: () => Promise<unknown>, take = async () => 'connection') {
   const controller = new AbortController()
   const returned: boolean[] = []
-  const result = withPooled(take, run, (_, usable) => returned.push(usable), controller.signal)
-  return { controller, returned, result, listeners: () => getEventListeners(controller.signal, 'abort').length }
+  const result = withPooledConnection(take, run, (_, usable) => returned.push(usable), controller.signal)
+  return {
+    controller,
+    returned,
+    result,
+    listeners: () => getEventListeners(controller.signal, 'abort').length,
+  }
 }
 
 test('a connection is returned after its statement, and listens to the signal no longer', async () => {
@@ -26,7 +31,9 @@ test.each([
   ['08006', false],
   ['42501', false],
 ])('after the error %s a connection is returned as usable: %s', async (code, usable) => {
-  const { returned, result, listeners } = pooled(() => Promise.reject(Object.assign(new Error('no'), { code })))
+  const { returned, result, listeners } = pooled(() =>
+    Promise.reject(Object.assign(new Error('no'), { code })),
+  )
   await expect(result).rejects.toThrow('no')
   expect(returned).toEqual([usable])
   expect(listeners()).toBe(0)
