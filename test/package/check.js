@@ -33,6 +33,15 @@ try {
       !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
+  // One for each entry, and one for the types that entries share.
+  const declarations = ['index', 's3/index', 'shared/cert-cache', 'sql/index', 'testing/index']
+  const packedDeclarations = files
+    .map((/** @type {{ path: string }} */ { path }) => path)
+    .filter((/** @type {string} */ path) => path.endsWith('.d.ts'))
+    .sort()
+  if (packedDeclarations.join() !== declarations.map((name) => `dist/${name}.d.ts`).join()) {
+    throw new Error(`unexpected declaration files: ${JSON.stringify(packedDeclarations)}`)
+  }
   run(bin('publint'), ['--strict', tarball])
   run(bin('attw'), ['--profile', 'esm-only', tarball])
 
@@ -74,7 +83,7 @@ try {
 
   writeFileSync(
     join(folder, 'types.mts'),
-    `import { type CertCache, CertManager } from 'acme-cert-cache'
+    `import { type CertCache, CertManager, EncryptedCertCache, type LockingCertCache } from 'acme-cert-cache'
 import { S3CertCache } from 'acme-cert-cache/s3'
 import { SqlCertCache } from 'acme-cert-cache/sql'
 import { certCacheContract, MemoryCertCache } from 'acme-cert-cache/testing'
@@ -82,6 +91,8 @@ declare const cache: CertCache
 const manager = new CertManager({ cache, hostPolicy: ['a.example'], acme: { termsOfServiceAgreed: true } })
 manager.on('issued', ({ host }) => host.toUpperCase())
 const stores = (sql: SqlCertCache, s3: S3CertCache): CertCache[] => [sql, s3]
+const locking = (sql: SqlCertCache, s3: S3CertCache): LockingCertCache[] => [sql, s3, new MemoryCertCache()]
+const encrypted = (s3: S3CertCache) => new EncryptedCertCache(s3, { keys: { current: { id: 'a', key: Buffer.alloc(32) } } })
 const contract = certCacheContract({
   async open() {
     const store = new MemoryCertCache()
