@@ -5,31 +5,39 @@ import { median } from './measure.js'
 
 const rounds = 15
 
-export function benchImports() {
-  const reportCode = `console.log(JSON.stringify({ ms: performance.now(), rss: process.memoryUsage.rss() }))`
+/** Measures imports over an empty script, in new processes: medians of pairs. */
+export function measureImports() {
+  const report = `console.log(JSON.stringify({ ms: performance.now(), rss: process.memoryUsage.rss() }))`
   const run = (/** @type {string} */ code) => {
     const args = ['--input-type=module', '-e', `${code}; ${reportCode}`]
     const cwd = fileURLToPath(new URL('..', import.meta.url))
     return JSON.parse(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' }))
   }
-  // node:https is measured separately because every user of the package loads it anyway.
-  const scripts = { empty: '', https: `import 'node:https'`, package: `import 'acme-cert-cache'` }
-  /** @type {Record<string, { ms: number, rss: number }[]>} */
-  const results = { empty: [], https: [], package: [] }
+  // Every user of the package loads https anyway; it is reported apart.
+  const scripts = { https: `import 'node:https'`, package: `import 'acme-cert-cache'` }
+  /** @type {Record<keyof typeof scripts, { ms: number, rss: number }[]>} */
+  const added = { https: [], package: [] }
   for (let round = 0; round < rounds; round++) {
-    for (const [name, code] of Object.entries(scripts)) results[name]?.push(run(code))
+    const empty = run('')
+    for (const name of /** @type {(keyof typeof scripts)[]} */ (Object.keys(scripts))) {
+      const { ms, rss } = run(scripts[name])
+      added[name].push({ ms: ms - empty.ms, rss: rss - empty.rss })
+    }
   }
-  const overhead = (/** @type {string} */ name, /** @type {'ms' | 'rss'} */ metric) =>
-    median(
-      (results[name] ?? []).map(
-        (result, round) => result[metric] - (results.empty?.[round]?.[metric] ?? Number.NaN),
-      ),
-    )
+  const medians = (/** @type {keyof typeof scripts} */ name) => ({
+    ms: median(added[name].map(({ ms }) => ms)),
+    mebibytes: median(added[name].map(({ rss }) => rss)) / 2 ** 20,
+  })
+  return { https: medians('https'), package: medians('package') }
+}
+
+export function benchImports() {
+  const added = measureImports()
   console.log(`import 'acme-cert-cache', over an empty script, medians of ${rounds} pairs`)
   console.log(
-    `  ${overhead('package', 'ms').toFixed(1)} ms (at most 25), ${(overhead('package', 'rss') / 2 ** 20).toFixed(1)} MiB (at most 8)`,
+    `  ${added.package.ms.toFixed(1)} ms (at most 25), ${added.package.mebibytes.toFixed(1)} MiB (at most 8)`,
   )
   console.log(
-    `  of which node:https alone: ${overhead('https', 'ms').toFixed(1)} ms, ${(overhead('https', 'rss') / 2 ** 20).toFixed(1)} MiB`,
+    `  of which node:https alone: ${added.https.ms.toFixed(1)} ms, ${added.https.mebibytes.toFixed(1)} MiB`,
   )
 }

@@ -1,0 +1,57 @@
+// What `import 'acme-cert-cache'` loads. Fails if it loads a dependency that is meant to be loaded on demand, if it
+// loads too many files or bytes, or if it takes too much memory. Time depends on the machine: it is printed.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { measureImports } from '../../bench/imports.js'
+
+const root = join(import.meta.dirname, '../..')
+const maxFiles = 20
+const maxBytes = 180_000
+const maxMiB = 8
+const allowedPackages = ['lru-cache']
+
+/** Returns the paths of the script files, ESM and CommonJS, that a process loads for the import. */
+function loadedFiles() {
+  const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-imports-'))
+  try {
+    const args = ['--input-type=module', '--eval', `import 'acme-cert-cache'`]
+    execFileSync(process.execPath, args, { cwd: root, env: { ...process.env, NODE_V8_COVERAGE: folder } })
+    const files = readdirSync(folder).flatMap((file) => {
+      /** @type {{ result: { url: string }[] }} */
+      const { result } = JSON.parse(readFileSync(join(folder, file), 'utf8'))
+      return result.map(({ url }) => url).filter((url) => url.startsWith('file:') && !url.includes('[eval'))
+    })
+    return [...new Set(files)].map((url) => fileURLToPath(url))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const files = loadedFiles()
+const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
+const packages = new Set(files.map((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]))
+packages.delete(undefined)
+const { ms, mebibytes } = measureImports().package
+
+for (const file of files)
+  console.log(`  ${String(statSync(file).size).padStart(7)} bytes  ${file.slice(root.length + 1)}`)
+console.log(`${files.length} files (at most ${maxFiles}), ${bytes} bytes (at most ${maxBytes})`)
+console.log(
+  `${mebibytes.toFixed(1)} MiB (at most ${maxMiB}), ${ms.toFixed(1)} ms (not checked; 25 on an idle machine)`,
+)
+
+const failures = [
+  ...[...packages]
+    .filter((name) => !allowedPackages.includes(String(name)))
+    .map((name) => `it loads ${name}`),
+  ...(files.length === 0 ? ['no file was seen to be loaded'] : []),
+  ...(files.length > maxFiles ? [`it loads ${files.length} files`] : []),
+  ...(bytes > maxBytes ? [`it loads ${bytes} bytes`] : []),
+  ...(mebibytes > maxMiB ? [`it takes ${mebibytes.toFixed(1)} MiB`] : []),
+]
+for (const failure of failures)
+  console.error(`import 'acme-cert-cache': ${failure}. Import on demand what only some users need.`)
+if (failures.length > 0) process.exitCode = 1
