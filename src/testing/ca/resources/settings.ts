@@ -44,8 +44,8 @@ export interface TestCaSettings {
   profiles: Readonly<Record<string, string>> | undefined
 }
 
-/** The settings of a CA that is started without options. */
-export const defaultSettings: Readonly<TestCaSettings> = {
+/** The settings of a CA that was told nothing. */
+const DEFAULT_SETTINGS: Readonly<TestCaSettings> = {
   httpPort: 80,
   tlsPort: 443,
   challengeTypes: ['http-01', 'tls-alpn-01'],
