@@ -37,7 +37,7 @@ describe('what is finalized is not ordered again', () => {
     const certificate = manager.getCertificate('a.example').catch((reason: unknown) => reason)
     await expect.poll(() => fault.hits).toBeGreaterThan(0)
     let isClosed = false
-    manager.close().finally(() => {
+    void manager.close().finally(() => {
       isClosed = true
     })
     await expect.poll(() => isClosed || t.clock.jump(10_000)).toBe(true)

@@ -19,7 +19,7 @@ const events = /** @type {const} */ ([
 
 process.on('disconnect', () => process.exit())
 process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, status?: true }} */ message) => {
-  if (message.start) start(message.start)
+  if (message.start) void start(message.start)
   if (message.jump) {
     clock.jump(message.jump)
     tell({ jumped: true })
