@@ -5,10 +5,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { DirCertCache } from '../../../src/index.js'
 
-const seen = vi.hoisted(() => ({ files: undefined as string[] | undefined }))
+const seen = vi.hoisted(() => ({ files: undefined as string[] | undefined, everyLockHeld: false }))
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
-  return { ...real, readdir: async (path: string) => seen.files ?? real.readdir(path) }
+  return {
+    ...real,
+    readdir: async (path: string) => seen.files ?? real.readdir(path),
+    lstat: async (path: string) => (seen.everyLockHeld ? { isDirectory: () => true } : real.lstat(path)),
+  }
 })
 
 const key = 'a.example'
@@ -23,7 +27,7 @@ beforeEach(async () => {
   lock = join(path, `${key}+lock`)
   await mkdir(lock)
   await writeFile(join(lock, `${holder}.7`), '')
-  seen.files = undefined
+  Object.assign(seen, { files: undefined, everyLockHeld: false })
   monotonicMs = 0
   vi.spyOn(performance, 'now').mockImplementation(() => monotonicMs)
 })
@@ -83,19 +87,19 @@ test('a lock that is taken between the look and the attempt stays its holder’s
 
 test('of 1,001 locks that are watched the oldest is forgotten, and waited for again', async () => {
   const cache = new DirCertCache(path)
-  const names = Array.from({ length: 1_001 }, (_, at) => `host-${at}.example`)
-  for (const name of names) {
-    const folder = join(path, `${name}+lock`)
+  Object.assign(seen, { files: [`${holder}.7`], everyLockHeld: true })
+  for (let at = 0; at <= 1_000; at++) expect(await cache.tryLock(`host-${at}.example`)).toBeUndefined()
+  Object.assign(seen, { files: undefined, everyLockHeld: false })
+  for (const at of [0, 1, 1_000]) {
+    const folder = join(path, `host-${at}.example+lock`)
     await mkdir(folder)
     await writeFile(join(folder, `${holder}.7`), '')
-    expect(await cache.tryLock(name)).toBeUndefined()
   }
   monotonicMs = 30_000
-  await (await cache.tryLock('host-1.example'))?.release()
-  await (await cache.tryLock('host-1000.example'))?.release()
+  for (const at of [1, 1_000]) {
+    const lock = await cache.tryLock(`host-${at}.example`)
+    expect(lock).toBeDefined()
+    await lock?.release()
+  }
   expect(await cache.tryLock('host-0.example')).toBeUndefined()
-  monotonicMs = 60_000
-  await (await cache.tryLock('host-0.example'))?.release()
-  const left = await readdir(path)
-  expect(left).toHaveLength(1_001 - 3 + 1)
 })

@@ -11,6 +11,7 @@ const { mariadb: path } = inject('databases')
 
 const backend = {
   name: 'MariaDB',
+  isServer: true,
   async open() {
     const relay = await openRelay({ path })
     const direct = await openRelay({ path })

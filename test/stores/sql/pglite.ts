@@ -26,6 +26,7 @@ export function usePGlite() {
   const address = () => ({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
   const backend = {
     name: 'PGlite',
+    isServer: true,
     async open() {
       const relay = await openRelay({ port, host: '127.0.0.1' })
       const target = { kind: 'postgres' as const, user: 'postgres', database: 'postgres', port }

@@ -20,6 +20,8 @@ export interface SqlPlace {
 
 export interface SqlBackend {
   readonly name: string
+  /** Its places have connections that can be cut. */
+  readonly isServer: boolean
   open(): Promise<SqlPlace>
 }
 

@@ -13,6 +13,7 @@ const { postgres: path, user } = inject('databases')
 
 const backend = {
   name: 'PostgreSQL',
+  isServer: true,
   async open() {
     const relay = await openRelay({ path })
     const direct = await openRelay({ path })
