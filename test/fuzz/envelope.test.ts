@@ -33,7 +33,7 @@ property(
 
 property(
   'an envelope does not open under another cache key, id or key, nor if id and cache key are split elsewhere',
-  500,
+  150,
   fc.tuple(values, cacheKeys, cacheKeys, ids),
   ([data, cacheKey, another, id]) => {
     const sealed = seal(data, cacheKey, id, key)

@@ -30,7 +30,7 @@ export function property<T>(
   const asynchronous = fc.asyncProperty(inputs, async (input) => {
     await holds(input)
   })
-  test(name, () => fc.assert(asynchronous, { seed, numRuns: runs * times }), 120_000 * times)
+  test(name, () => fc.assert(asynchronous, { seed, numRuns: runs * times }), 300_000 * times)
 }
 
 /** Bytes that are almost valid: cut, changed, repeated and mixed in one to four places. */
