@@ -12,17 +12,17 @@ import type { Timeline } from './timeline.js'
 import type { Troubles } from './troubles.js'
 import { hour, second } from './units.js'
 
-/** In the midst of each so many-th order its machine dies. */
-const deadlyOrder = 20
+/** During every 20th order, the machine dies. */
+const ordersPerDeath = 20
 
 type OrderContext = Parameters<CertificateAuthority['order']>[0]
 
-/** Takes its time, is down now and then, and has a wish of its own for most certificates. */
+/** A CA with latency and outages, which suggests a renewal window for most certificates. */
 export class SimulatedCa {
-  /** Orders that have arrived, and machines that died in their midst. */
   orders = 0
+  /** Machines that died during an order. */
   deaths = 0
-  #made = 0
+  #lastSerial = 0
 
   private readonly parts: {
     readonly time: Timeline
@@ -45,13 +45,13 @@ export class SimulatedCa {
   for(machine: Machine): CertificateAuthority {
     return {
       order: (context) => this.#order(machine, context),
-      renewalInfo: (data) => this.#suggestion(machine, data),
+      renewalInfo: (data) => this.#renewalInfo(machine, data),
       close: () => {},
     }
   }
 
-  /** For somebody else than the machines; in the form that the store keeps. */
-  orderByHand(host: string): Uint8Array {
+  /** Issues a certificate for the operator, and returns it in the format of the store. */
+  orderManually(host: string): Uint8Array {
     const key = nextKey()
     return encodeBundle(key, this.#issue(host, key, true).chain)
   }
@@ -59,46 +59,46 @@ export class SimulatedCa {
   async #order(machine: Machine, context: OrderContext): Promise<string> {
     const { time, troubles, ledger, random } = this.parts
     const { host, key, publish, withdraw, signal, proceed, commit } = context
-    const lasts = (2 + 58 * random()) * second
-    const some = (part: number) => abortable(this.#request(machine, lasts * part), signal)
-    await some(0.1)
+    const durationMs = (2 + 58 * random()) * second
+    const step = (share: number) => abortable(this.#request(machine, durationMs * share), signal)
+    await step(0.1)
     ledger.ordering(host)
-    troubles.duringOrder(lasts)
+    troubles.duringOrder(durationMs)
     this.orders += 1
-    // Also after the certificate was made, and while it is put into the store.
-    if (this.orders % deadlyOrder === 0) {
-      time.after(lasts * random() + 20, () => {
+    // Up to 20 ms after the order: the machine may die while it stores the certificate.
+    if (this.orders % ordersPerDeath === 0) {
+      time.after(durationMs * random() + 20, () => {
         if (machine.isAlive) this.deaths += 1
         machine.die()
       })
     }
-    const answer = {
+    const response = {
       type: 'tls-alpn-01',
       host,
       token: `t${this.orders}`,
-      value: Buffer.from('answer'),
+      value: Buffer.from('response'),
     } as const
     try {
-      await publish(answer)
+      await publish(response)
       proceed()
-      await some(0.5)
+      await step(0.5)
     } finally {
-      await withdraw(answer)
+      await withdraw(response)
     }
     commit()
-    await some(0.1)
+    await step(0.1)
     const issued = this.#issue(host, key)
     machine.unstored.add(issued)
     try {
-      await some(0.2)
+      await step(0.2)
     } catch (error) {
-      issued.isLost = true // on its way to the machine
+      issued.isLost = true // the machine never received it
       throw error
     }
     return issued.chain
   }
 
-  async #suggestion(machine: Machine, data: Uint8Array): Promise<RenewalInfo> {
+  async #renewalInfo(machine: Machine, data: Uint8Array): Promise<RenewalInfo> {
     await this.#request(machine, 500 * this.parts.random())
     const window = this.parts.ledger.find(data)?.window
     return { window, retryAfter: this.parts.time.now + 6 * hour }
@@ -110,19 +110,19 @@ export class SimulatedCa {
     if (this.parts.troubles.caIsDown) throw new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA is down')
   }
 
-  #issue(host: string, key: KeyObject, isByHand = false): Issued {
+  #issue(host: string, key: KeyObject, isManual = false): Issued {
     const { time, ledger, lifetimeMs, random } = this.parts
     const notBefore = Math.floor(time.now / second) * second
     const notAfter = notBefore + lifetimeMs
-    const serialNumber = `40${hex(++this.#made, 6)}${hex(Math.floor(random() * 2 ** 32), 8)}`
-    const at = (part: number) => notBefore + lifetimeMs * part
-    // As late as an outage of a quarter of the lifetime, and another attempt after it, allow.
+    const serialNumber = `40${hex(++this.#lastSerial, 6)}${hex(Math.floor(random() * 2 ** 32), 8)}`
+    const at = (share: number) => notBefore + lifetimeMs * share
+    // Late, but early enough for an outage of a quarter of the lifetime and another attempt.
     const start = 0.55 + 0.16 * random()
     const hasWindow = random() < 0.75
     const window = hasWindow ? { start: at(start), end: at(start + 0.02) } : undefined
     const due = window ?? { start: at(2 / 3), end: at(2 / 3 + 0.02) }
     const chain = makeCertificate({ host, key, serialNumber, notBefore, notAfter })
-    const issued = { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false, isByHand }
+    const issued = { host, chain, notBefore, notAfter, window, due, isStored: false, isLost: false, isManual }
     ledger.add(issued)
     return issued
   }

@@ -18,20 +18,20 @@ const version3 = hex('a003020102')
 const ecdsaWithSha256 = hex('300a06082a8648ce3d040302')
 const p256 = hex('301306072a8648ce3d020106082a8648ce3d030107')
 const subjectAlternativeName = hex('0603551d11')
-/** Nobody here verifies it. */
+/** Invalid: nothing in the simulation verifies it. */
 const signature = der(0x03, hex('00'), sequence(hex('020101'), hex('020101')))
 
-interface Content {
+interface CertificateFields {
   readonly host: string
   readonly key: KeyObject
-  /** 8 bytes in hex, the first bit not set. */
+  /** 8 bytes in hexadecimal; the first bit is 0. */
   readonly serialNumber: string
   readonly notBefore: number
   readonly notAfter: number
 }
 
-/** A certificate as PEM, in the form the library stores: by hand, as signing and a library's objects take long. */
-export function makeCertificate({ host, key, serialNumber, notBefore, notAfter }: Content): string {
+/** Builds a certificate as PEM without a signature and without a library, which would take long. */
+export function makeCertificate({ host, key, serialNumber, notBefore, notAfter }: CertificateFields): string {
   const { x = '', y = '' } = key.export({ format: 'jwk' })
   const point = [hex('0004'), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]
   const names = sequence(subjectAlternativeName, der(0x04, sequence(der(0x82, Buffer.from(host)))))

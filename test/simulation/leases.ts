@@ -13,17 +13,17 @@ interface Lease {
 const leaseMs = 30 * second
 const renewEveryMs = 10 * second
 const retryMs = 2 * second
-/** Its holder gives it up before the store does. */
+/** The holder gives up a lease this long before it expires. */
 const marginMs = 5 * second
 
-/** The store's locks, as leases: renewed while their holder lives and the store can be reached, lost otherwise. */
+/** The store's locks: leases, renewed while the holder lives and the store is up, and lost otherwise. */
 export class Leases {
-  /** Taken while another machine's had just run out, not been given back. */
+  /** Locks acquired after the lease of another holder expired. */
   takenOver = 0
-  /** Asked for while another machine had it. */
+  /** Requests for a lock that another machine held. */
   refused = 0
   lost = 0
-  longestMs = 0
+  maxHeldMs = 0
   readonly #leases = new Map<string, Lease>()
 
   private readonly time: Timeline
@@ -34,48 +34,48 @@ export class Leases {
     this.troubles = troubles
   }
 
-  take(
+  tryAcquire(
     name: string,
     holder: Machine,
     request: (serve: () => void) => Promise<void>,
   ): CertCacheLock | undefined {
     const { now } = this.time
-    const former = this.#leases.get(name)
-    if (former && former.until > now) {
+    const current = this.#leases.get(name)
+    if (current && current.until > now) {
       this.refused += 1
       return undefined
     }
-    if (former) this.takenOver += 1
+    if (current) this.takenOver += 1
     const lease: Lease = { holder, since: now, until: now + leaseMs }
     this.#leases.set(name, lease)
-    const lost = new AbortController()
-    const stop = this.#keep(lease, () => {
+    const controller = new AbortController()
+    const stop = this.#keepRenewed(lease, () => {
       this.lost += 1
-      lost.abort(new LockLostError(`the lock of ${name} is lost`))
+      controller.abort(new LockLostError(`the lock of ${name} is lost`))
     })
     return {
-      signal: lost.signal,
+      signal: controller.signal,
       release: () => {
         stop()
         return request(() => {
           if (this.#leases.get(name) !== lease) return
           this.#leases.delete(name)
-          this.longestMs = Math.max(this.longestMs, this.time.now - lease.since)
+          this.maxHeldMs = Math.max(this.maxHeldMs, this.time.now - lease.since)
         })
       },
     }
   }
 
-  /** Renews it until the returned function is called. */
-  #keep(lease: Lease, onLost: () => void): () => void {
+  /** Renews a lease until the returned function is called. */
+  #keepRenewed(lease: Lease, onLost: () => void): () => void {
     const { time, troubles } = this
     let cancel = () => {}
     const renew = () => {
       if (!lease.holder.isAlive) return
       if (!troubles.storeIsDown) lease.until = time.now + leaseMs
-      const proven = lease.until - marginMs
+      const safeUntil = lease.until - marginMs
       const next = time.now + (troubles.storeIsDown ? retryMs : renewEveryMs)
-      cancel = next < proven ? time.at(next, renew) : time.at(proven, onLost)
+      cancel = next < safeUntil ? time.at(next, renew) : time.at(safeUntil, onLost)
     }
     cancel = time.after(renewEveryMs, renew)
     return () => cancel()

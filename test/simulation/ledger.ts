@@ -3,54 +3,52 @@ import type { Timeline } from './timeline.js'
 import type { Troubles } from './troubles.js'
 import { day, hour, minute } from './units.js'
 
-/** A certificate that the CA has made. */
+/** A certificate that the CA has issued. */
 export interface Issued {
   readonly host: string
-  /** As the CA gave it: by this it is found again. */
+  /** The PEM chain from the CA, which identifies the certificate. */
   readonly chain: string
   readonly notBefore: number
   readonly notAfter: number
-  /** The CA's wish for its replacement, if it has one. */
+  /** The suggested renewal window, if the CA has one. */
   readonly window: RenewalWindow | undefined
-  /** When it is to be replaced, with or without such a wish. */
+  /** When the certificate must be replaced, with or without a suggested window. */
   readonly due: RenewalWindow
-  /** The store has it. */
   isStored: boolean
-  /** It never reached its machine, or died with it. What that had sent to the store may still arrive there. */
+  /** The certificate never reached its machine, or was lost with it. A put under way may still store it. */
   isLost: boolean
-  /** An operator has ordered it, before it was due. */
-  readonly isByHand: boolean
+  /** Ordered by the operator, before the due date. */
+  readonly isManual: boolean
 }
 
-/** How far the machines' clocks are off at most: they differ by twice as much. */
+/** The maximum error of a machine's clock. */
 export const clockErrorMs = minute
-/** Who could not ask the CA asks again in 6 hours, and goes by the lifetime until then. */
-const unaskedMs = 7 * hour
-/** A host that is due is worked on by then: when it is looked at next, or asked for next. */
-const lateMs = 12 * hour
-/** What no handshake asks for is compared with the store every 6 hours. */
-const adoptedMs = 8 * hour
-/** After an outage it is a matter of when the failed renewals are tried again: daily, far from the end. */
+/** A machine that cannot fetch renewalInfo retries in 6 hours and uses the lifetime until then. */
+const renewalInfoRetryMs = 7 * hour
+/** The time by which the scheduler or a handshake renews a due host. */
+const maxDelayMs = 12 * hour
+/** A machine compares its certificates with the store every 6 hours. */
+const maxAdoptionMs = 8 * hour
+/** Failed renewals are retried daily while the certificate is far from expiry. */
 const afterOutageMs = 1.5 * day
 
-/** A run that breaks so many promises has said enough. */
-const enough = 10
+/** A run stops after this many violations. */
+const maxViolations = 10
 
-/** Every certificate that was made, and what is promised about them: checked as time goes by. */
+/** Records all certificates, and checks the guarantees as time passes. */
 export class Ledger {
-  /** What was promised and not kept. */
-  readonly broken: string[] = []
+  readonly violations: string[] = []
   readonly #byHost = new Map<string, Issued[]>()
   readonly #byChain = new Map<string, Issued>()
   readonly #reported = new Set<Issued>()
 
   private readonly time: Timeline
   private readonly troubles: Troubles
-  /** Whether it is in some machine's memory at any time, or looked for by one. */
-  private readonly isMinded: (host: string) => boolean
+  /** Whether a machine always has the host in memory, or keeps it. */
+  private readonly isWatched: (host: string) => boolean
 
-  constructor(time: Timeline, troubles: Troubles, isMinded: (host: string) => boolean) {
-    this.isMinded = isMinded
+  constructor(time: Timeline, troubles: Troubles, isWatched: (host: string) => boolean) {
+    this.isWatched = isWatched
     this.time = time
     this.troubles = troubles
   }
@@ -61,68 +59,67 @@ export class Ledger {
     this.#byHost.set(host, [...(this.#byHost.get(host) ?? []), issued])
   }
 
-  /** All but those that were lost with their machine: for the others they were never made. */
+  /** Returns the certificates of a host, without those that were lost with their machine. */
   of(host: string): readonly Issued[] {
-    return (this.#byHost.get(host) ?? []).filter(isThere)
+    return (this.#byHost.get(host) ?? []).filter(isUsable)
   }
 
   get lost(): number {
-    return [...this.#byChain.values()].filter((issued) => !isThere(issued)).length
+    return [...this.#byChain.values()].filter((issued) => !isUsable(issued)).length
   }
 
-  /** @param data as stored: the key, then the chain */
+  /** Finds a certificate by its stored bytes: the key, then the chain. */
   find(data: Uint8Array): Issued | undefined {
     const text = Buffer.from(data).toString('latin1')
     return this.#byChain.get(text.slice(text.indexOf('-----BEGIN CERTIFICATE-----')))
   }
 
-  /** There is no use in going on. */
-  get isHopeless(): boolean {
-    return this.broken.length >= enough
+  get isFull(): boolean {
+    return this.violations.length >= maxViolations
   }
 
-  fail(host: string, what: string): void {
-    this.broken.push(`${host} on ${new Date(this.time.now).toISOString()}: ${what}`)
+  fail(host: string, violation: string): void {
+    this.violations.push(`${host} on ${new Date(this.time.now).toISOString()}: ${violation}`)
   }
 
-  /** Whether nobody has a reason to be at work on it: it is neither new nor due. */
+  /** Whether no machine has work for this host: its certificate is neither new nor due. */
   isAtRest(host: string): boolean {
     const { time } = this
     const newest = this.#byHost.get(host)?.at(-1)
     return !!newest?.isStored && newest.notBefore + hour < time.now && time.now + day < newest.due.start
   }
 
-  /** An order arrives at the CA: not before its time, as far as its time could be known. */
+  /** Checks that an order does not arrive before the due date, if the machine could know that date. */
   ordering(host: string): void {
     const { time, troubles } = this
-    const former = this.#byHost.get(host)?.findLast(isThere)
-    if (!former || time.now >= former.due.start - clockErrorMs) return
-    if (troubles.between(time.now - unaskedMs, time.now)) return
-    this.fail(host, `ordered before the time, ${new Date(former.due.start).toISOString()}`)
+    const previous = this.#byHost.get(host)?.findLast(isUsable)
+    if (!previous || time.now >= previous.due.start - clockErrorMs) return
+    if (troubles.between(time.now - renewalInfoRetryMs, time.now)) return
+    this.fail(host, `ordered before the time, ${new Date(previous.due.start).toISOString()}`)
   }
 
-  /** A machine has a certificate ready: not for long after the store has a newer one. */
+  /** Checks that a machine serves no certificate for which the store has long had a newer one. */
   serving(host: string, notBefore: number): void {
     const { time, troubles } = this
-    const newest = this.#byHost.get(host)?.findLast(isThere)
+    const newest = this.#byHost.get(host)?.findLast(isUsable)
     if (!newest?.isStored || notBefore >= newest.notBefore || this.#reported.has(newest)) return
-    const lastTime = newest.notBefore + adoptedMs
-    if (time.now < lastTime || troubles.between(time.now - adoptedMs, time.now)) return
+    const deadline = newest.notBefore + maxAdoptionMs
+    if (time.now < deadline || troubles.between(time.now - maxAdoptionMs, time.now)) return
     this.#reported.add(newest)
     this.fail(host, 'replaced, and still served')
   }
 
-  /** Whatever happens, no host's newest certificate expires; and it is replaced in time if nothing happens. */
+  /** Checks that no host's newest certificate expires, and that it is replaced in time unless there was an outage. */
   check(): void {
     const { time, troubles } = this
     for (const issued of this.#byHost.values()) {
-      const newest = issued.findLast(isThere)
+      const newest = issued.findLast(isUsable)
       if (!newest || this.#reported.has(newest)) continue
       const { host, notBefore, notAfter, due } = newest
-      // An early wish is not known to a machine that has but read the certificate for a handshake.
+      // A machine that only loaded the certificate for a handshake does not know its suggested window.
       const byLifetime = notBefore + (notAfter - notBefore) * 0.69
-      const lastTime = (this.isMinded(host) ? due.end : Math.max(due.end, byLifetime)) + lateMs
-      const isLate = time.now > lastTime && !troubles.between(due.start - afterOutageMs, lastTime)
+      const deadline = (this.isWatched(host) ? due.end : Math.max(due.end, byLifetime)) + maxDelayMs
+      const isLate = time.now > deadline && !troubles.between(due.start - afterOutageMs, deadline)
       if (time.now < notAfter && !isLate) continue
       this.#reported.add(newest)
       this.fail(host, isLate ? 'not renewed in time' : 'not renewed before it expired')
@@ -130,4 +127,4 @@ export class Ledger {
   }
 }
 
-const isThere = ({ isStored, isLost }: Issued) => isStored || !isLost
+const isUsable = ({ isStored, isLost }: Issued) => isStored || !isLost

@@ -3,7 +3,7 @@ import { ClosedError, StoreError } from '../../src/index.js'
 import { composeManager, type ManagerParts } from '../../src/manager/compose.js'
 import { checkManagerOptions } from '../../src/manager/options.js'
 import { sharedController } from '../../src/util/deadline.js'
-// Loaded on demand, they would take turns of the event loop that virtual time knows nothing of.
+// Preloaded: a dynamic import takes real time, which is unknown to virtual time.
 import '../../src/cache/once-per-fleet.js'
 import '../../src/issuance/issuer.js'
 import '../../src/issuance/renewal-info-records.js'
@@ -17,14 +17,14 @@ import { hour, minute } from './units.js'
 
 export interface Host {
   readonly name: string
-  /** When it comes into the world: outages are to meet certificates of every age. */
+  /** When the host is added: at different times, so that outages meet certificates of every age. */
   readonly appears: number
-  /** By `ensure`. The others live by their handshakes. */
+  /** Kept by `ensure`; the other hosts depend on handshakes. */
   readonly isKept: boolean
   readonly hasHandshakes: boolean
 }
 
-export interface Surroundings {
+export interface Environment {
   readonly time: Timeline
   readonly troubles: Troubles
   readonly ledger: Ledger
@@ -33,37 +33,37 @@ export interface Surroundings {
   readonly hosts: readonly Host[]
   readonly memoryMax: number
   readonly random: () => number
-  /** What there was of each event. */
+  /** How many times each event was reported. */
   readonly events: Record<string, number>
 }
 
-/** Between two handshakes for a host on a machine: 6 hours on the average. */
-const longestSilenceMs = 12 * hour
-/** After an outage it takes a while until the store is tried again. */
+/** The maximum time between two handshakes for a host on a machine; 6 hours on average. */
+const maxSilenceMs = 12 * hour
+/** How long the circuit breaker may stay open after an outage. */
 const breakerMs = minute
-/** For what a machine is told that dies: it never comes. */
+/** The reply to a machine that has died: it never arrives. */
 const never = new Promise<never>(() => {})
 
-/** Everything that stands behind a CertManager, but sockets and ACME's requests: from one start to its end. */
+/** A machine from its start to its end: a CertManager without sockets and ACME requests. */
 export class Machine {
   isAlive = true
   handshakes = 0
-  /** Certificates that nobody but this machine has. */
+  /** Certificates that only this machine has. */
   readonly unstored = new Set<Issued>()
-  /** Serves no more, though it may still live for the end of what it has begun. */
+  /** False once it closes, although it still completes the work it has started. */
   #isServing = true
-  /** The hosts that it has had a certificate for. */
-  readonly #had = new Set<string>()
+  /** The hosts for which it has had a certificate. */
+  readonly #servedHosts = new Set<string>()
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
 
-  private readonly around: Surroundings
+  private readonly environment: Environment
   private readonly onEnd: () => void
 
-  constructor(around: Surroundings, onEnd: () => void) {
-    this.around = around
+  constructor(environment: Environment, onEnd: () => void) {
+    this.environment = environment
     this.onEnd = onEnd
-    const { time, ca, store, hosts, memoryMax, random, events } = around
+    const { time, ca, store, hosts, memoryMax, random, events } = environment
     const settings = checkManagerOptions({
       cache: store.for(this),
       hostPolicy: hosts.map(({ name }) => name),
@@ -79,35 +79,34 @@ export class Machine {
           events[event] = (events[event] ?? 0) + 1
         },
         challengeTypes: () => ['tls-alpn-01'],
-        onNewCertificate: ({ host }) => this.#had.add(host),
+        onLive: ({ host }) => this.#servedHosts.add(host),
       },
       async () => ca.for(this),
     )
     const { renewals } = this.#parts
-    const [old, young] = [true, false].map((isOld) =>
-      hosts.filter(({ isKept, appears }) => isKept && appears <= time.now === isOld),
-    )
-    void renewals.keepRenewed(old!.map(({ name }) => name))
-    for (const { name, appears } of young!) {
-      time.at(appears, () => this.#isServing && void renewals.keepRenewed([name]))
+    const keptHosts = hosts.filter(({ isKept }) => isKept)
+    const present = keptHosts.filter(({ appears }) => appears <= time.now)
+    void renewals.keep(present.map(({ name }) => name))
+    for (const { name, appears } of keptHosts.filter(({ appears }) => appears > time.now)) {
+      time.at(appears, () => this.#isServing && void renewals.keep([name]))
     }
     for (const { name, appears, hasHandshakes } of hosts) {
       if (!hasHandshakes) continue
-      const next = () => {
+      const handshakeAndRepeat = () => {
         if (!this.#isServing) return
         this.#handshake(name)
-        time.after(longestSilenceMs * random(), next)
+        time.after(maxSilenceMs * random(), handshakeAndRepeat)
       }
-      time.at(Math.max(appears, time.now) + (longestSilenceMs / 2) * random(), next)
+      time.at(Math.max(appears, time.now) + (maxSilenceMs / 2) * random(), handshakeAndRepeat)
     }
   }
 
-  /** Resolves at once while it lives, never afterwards. */
+  /** Resolves immediately while the machine lives, and never after its death. */
   alive(): Promise<void> | undefined {
     return this.isAlive ? undefined : never
   }
 
-  /** A crash. */
+  /** Crashes the machine. */
   die(): void {
     if (!this.isAlive) return
     this.isAlive = false
@@ -115,7 +114,7 @@ export class Machine {
     this.#stopServing()
   }
 
-  /** An orderly end. */
+  /** Shuts the machine down. */
   close(): void {
     if (!this.#isServing) return
     this.#stopServing()
@@ -130,22 +129,22 @@ export class Machine {
     this.onEnd()
   }
 
-  /** What it keeps it has ready at any time, and what others have replaced it replaces, too. */
+  /** Checks that every kept host has a certificate in memory, and that none is outdated. */
   check(): void {
-    const { hosts, ledger, time, memoryMax } = this.around
-    if (memoryMax < hosts.length) return // where there is no room it can't be ready; that it is stored is checked
+    const { hosts, ledger, time, memoryMax } = this.environment
+    if (memoryMax < hosts.length) return // memory is too small; the ledger checks the stored certificates
     const ready = new Set<string>()
     for (const { host, notBefore, notAfter } of this.#parts.certificates.live()) {
       if (notAfter > time.now) ready.add(host)
       ledger.serving(host, notBefore)
     }
     for (const { name, isKept } of hosts) {
-      if (isKept && this.#had.has(name) && !ready.has(name)) ledger.fail(name, 'kept, and not ready')
+      if (isKept && this.#servedHosts.has(name) && !ready.has(name)) ledger.fail(name, 'kept, and not ready')
     }
   }
 
   #handshake(host: string): void {
-    const { ledger, time, troubles, hosts, memoryMax } = this.around
+    const { ledger, time, troubles, hosts, memoryMax } = this.environment
     this.handshakes += 1
     const started = time.now
     const check = ({ notAfter }: LiveCertificate) => {
@@ -153,11 +152,11 @@ export class Machine {
     }
     const live = this.#parts.certificates.fromMemory(host)
     if (live) return check(live)
-    // Nothing can help a machine without a certificate, just started or short of memory, while the store is down.
-    const isHelpless = !this.#had.has(host) || memoryMax < hosts.length
+    // While the store is down, a machine without the certificate in memory cannot serve it.
+    const dependsOnStore = !this.#servedHosts.has(host) || memoryMax < hosts.length
     this.#parts.certificates.obtain(host).then(check, (error: Error) => {
       const wasDown = () => troubles.between(started - breakerMs, time.now, ['store'])
-      if ((error instanceof StoreError && isHelpless && wasDown()) || error instanceof ClosedError) return
+      if ((error instanceof StoreError && dependsOnStore && wasDown()) || error instanceof ClosedError) return
       ledger.fail(host, `a handshake got no certificate: ${error.message}`)
     })
   }

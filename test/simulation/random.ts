@@ -1,4 +1,4 @@
-/** Random numbers from 0 up to 1 that a seed reproduces: mulberry32. Each `stream` of a seed has its own. */
+/** Returns a generator of numbers in [0, 1) for a seed: mulberry32. Each `stream` of a seed is a different sequence. */
 export function seededRandom(seed: number, stream = 0): () => number {
   let state = seed + Math.imul(stream, 0x9e3779b9)
   return () => {

@@ -6,10 +6,10 @@ import type { Timeline } from './timeline.js'
 import type { Troubles } from './troubles.js'
 import { second } from './units.js'
 
-/** Each so many-th put of a certificate fails. */
-const failingPut = 12
+/** Every 12th put of a certificate fails. */
+const putsPerFailure = 12
 
-/** The store that the machines share: with latency, outages, and failures of its own. */
+/** The store that the machines share, with latency, outages and failed writes. */
 export class SimulatedStore {
   puts = 0
   failedPuts = 0
@@ -33,15 +33,15 @@ export class SimulatedStore {
     this.leases = new Leases(parts.time, parts.troubles)
   }
 
-  /** By somebody else than the machines. */
-  putByHand(key: string, data: Uint8Array): void {
+  /** Stores a certificate for the operator. */
+  putManually(key: string, data: Uint8Array): void {
     const issued = this.parts.ledger.find(data)
     if (issued) issued.isStored = true
     this.#values.set(key, data)
   }
 
   for(machine: Machine): LockingCertCache {
-    /** What has arrived is done, though its machine may be dead by the time of the answer. */
+    /** Serves a request that has arrived, even if its machine dies before the reply. */
     const request = async <T>(serve: () => T): Promise<T> => {
       await machine.alive()
       await this.#latency()
@@ -58,14 +58,14 @@ export class SimulatedStore {
       put: (key, data) => request(() => this.#put(key, data, machine)),
       delete: (key) => request(() => void this.#values.delete(key)),
       tryLock: (name): Promise<CertCacheLock | undefined> =>
-        request(() => this.leases.take(name, machine, request)),
+        request(() => this.leases.tryAcquire(name, machine, request)),
     }
   }
 
   #put(key: string, data: Uint8Array, machine: Machine): void {
     const issued = this.parts.ledger.find(data)
-    const fails = issued !== undefined && ++this.puts % failingPut === 0
-    // Sometimes it was but the answer that got lost.
+    const fails = issued !== undefined && ++this.puts % putsPerFailure === 0
+    // In half of the failures, only the reply is lost.
     if (!fails || this.parts.random() < 0.5) {
       this.#values.set(key, data.slice())
       if (issued) {
@@ -80,7 +80,7 @@ export class SimulatedStore {
 
   #latency(): Promise<void> {
     const { time, random } = this.parts
-    const usual = 2 + 18 * random()
-    return time.wait(random() < 0.05 ? 20 * usual : random() < 0.002 ? 3 * second : usual)
+    const usualMs = 2 + 18 * random()
+    return time.wait(random() < 0.05 ? 20 * usualMs : random() < 0.002 ? 3 * second : usualMs)
   }
 }

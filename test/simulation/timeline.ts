@@ -5,23 +5,23 @@ interface Timer {
   readonly at: number
   readonly order: number
   readonly fn: () => void
-  wanted: boolean
+  isCancelled: boolean
 }
 
-/** After so many timers the event loop has a turn: whoever waits outside of virtual time is not to starve. */
-const turnEvery = 1_000
+/** The number of timers after which the event loop gets a turn, so that work outside virtual time proceeds. */
+const timersPerTurn = 1_000
 
-/** Virtual time for a whole world: a heap of timers, which fire one by one in their order. */
+/** Virtual time: a heap of timers, which fire one after the other in order. */
 export class Timeline {
   now = Date.parse('2027-01-01T00:00:00Z')
   readonly #heap: Timer[] = []
   #count = 0
 
   at(at: number, fn: () => void): () => void {
-    const timer = { at: Math.max(at, this.now), order: this.#count++, fn, wanted: true }
+    const timer = { at: Math.max(at, this.now), order: this.#count++, fn, isCancelled: false }
     this.#push(timer)
     return () => {
-      timer.wanted = false
+      timer.isCancelled = true
     }
   }
 
@@ -33,7 +33,7 @@ export class Timeline {
     return new Promise((resolve) => this.after(ms, resolve))
   }
 
-  /** A machine's view, `aheadMs` ahead of the others; its timers go when it is killed. */
+  /** Returns a machine's clock, `aheadMs` ahead of virtual time. Its timers do not fire after the machine dies. */
   clock(aheadMs: number, isAlive: () => boolean): Clock {
     return {
       now: () => Math.round(this.now + aheadMs),
@@ -41,18 +41,18 @@ export class Timeline {
     }
   }
 
-  /** Fires all timers up to `end`, each when everything that the former started has come to its next timer. */
+  /** Fires all timers up to `end`. Each fires when the promises that the previous one started wait for timers. */
   async run(end: number, isOver: () => boolean): Promise<void> {
     for (let count = 1; ; count++) {
       const timer = this.#heap[0]
       if (!timer || timer.at > end || isOver()) return
       this.#pop()
-      if (!timer.wanted) continue
+      if (timer.isCancelled) continue
       this.now = timer.at
       timer.fn()
-      // After the last of the promises; cheaper than a turn.
+      // Runs after all settled promises, and is cheaper than a turn of the event loop.
       await new Promise<void>((resolve) => process.nextTick(resolve))
-      if (count % turnEvery === 0) await turn()
+      if (count % timersPerTurn === 0) await turn()
     }
   }
 

@@ -8,13 +8,13 @@ interface Outage {
   readonly store: boolean
 }
 
-/** What is down, in turn: of each there is some in a short time, too. */
+/** What is down, in rotation, so that even a short run has every kind. */
 const kinds = ['ca', 'store', 'both', 'ca', 'store', 'both', 'ca'] as const
 
-/** When the CA, the store or both are down. */
+/** Outages of the CA, the store or both. */
 export class Troubles {
   readonly #outages: Outage[] = []
-  #isAwaited = false
+  #isDue = false
 
   private readonly time: Timeline
   private readonly lifetimeMs: number
@@ -34,45 +34,45 @@ export class Troubles {
     return this.#now?.store ?? false
   }
 
-  /** How many there have been. */
-  count(what: 'ca' | 'store'): number {
-    return this.#outages.filter((outage) => outage[what]).length
+  /** Counts the outages of a service. */
+  count(service: 'ca' | 'store'): number {
+    return this.#outages.filter((outage) => outage[service]).length
   }
 
-  /** Whether one of these was down at some time between. */
-  between(from: number, to: number, which: ReadonlyArray<'ca' | 'store'> = ['ca', 'store']): boolean {
+  /** Whether one of the services was down at any time between `from` and `to`. */
+  between(from: number, to: number, services: ReadonlyArray<'ca' | 'store'> = ['ca', 'store']): boolean {
     for (let index = this.#outages.length - 1; index >= 0; index--) {
       const outage = this.#outages[index]!
       if (outage.to < from) return false
-      if (outage.from <= to && which.some((what) => outage[what])) return true
+      if (outage.from <= to && services.some((service) => outage[service])) return true
     }
     return false
   }
 
-  /** From now on there is one outage after the other, each after a while of peace. */
+  /** Starts a sequence of outages with pauses between them. */
   begin(): void {
     const { time, lifetimeMs } = this
-    this.#isAwaited = true
-    time.after(lifetimeMs / 8, () => this.#strike())
+    this.#isDue = true
+    time.after(lifetimeMs / 8, () => this.#startOutage())
   }
 
-  /** An order arrives at the CA, and takes so long: most outages come in the midst of one. */
-  duringOrder(lasts: number): void {
-    if (this.#isAwaited) this.time.after(lasts * this.random(), () => this.#strike())
+  /** Starts a due outage during an order, as most outages do. @param durationMs of the order */
+  duringOrder(durationMs: number): void {
+    if (this.#isDue) this.time.after(durationMs * this.random(), () => this.#startOutage())
   }
 
-  #strike(): void {
-    if (!this.#isAwaited) return
-    this.#isAwaited = false
+  #startOutage(): void {
+    if (!this.#isDue) return
+    this.#isDue = false
     const { time, lifetimeMs, random } = this
     const kind = kinds[this.#outages.length % kinds.length]!
     const ca = kind !== 'store'
     const store = kind !== 'ca'
-    const longest = store ? Math.min(12 * hour, lifetimeMs / 4) : lifetimeMs / 4
-    const to = time.now + longest * (1 - random() ** 2) // rather long than short
+    const maxMs = store ? Math.min(12 * hour, lifetimeMs / 4) : lifetimeMs / 4
+    const to = time.now + maxMs * (1 - random() ** 2) // more often long than short
     this.#outages.push({ from: time.now, to, ca, store })
-    const peace = lifetimeMs * (1 / 6 + random())
-    time.at(to + peace, () => this.begin())
+    const pauseMs = lifetimeMs * (1 / 6 + random())
+    time.at(to + pauseMs, () => this.begin())
   }
 
   get #now(): Outage | undefined {

@@ -1,7 +1,7 @@
 import './platform.js'
 import { SimulatedCa } from './ca.js'
 import { Ledger } from './ledger.js'
-import { type Host, Machine, type Surroundings } from './machine.js'
+import { type Environment, type Host, Machine } from './machine.js'
 import { seededRandom } from './random.js'
 import { SimulatedStore } from './store.js'
 import { Timeline } from './timeline.js'
@@ -14,23 +14,22 @@ export interface WorldOptions {
   readonly hosts: number
   readonly machines: number
   readonly lifetimeDays: number
-  /** For how many hosts a machine has room; default: for all. */
+  /** The number of hosts in a machine's memory. Default: all. */
   readonly memoryMax?: number
 }
 
-/** Of one host. */
+/** The orders of one host. */
 export interface Orders {
-  /** That led to a certificate which was not lost with its machine. */
+  /** Orders whose certificate was not lost with its machine. */
   readonly count: number
-  /** From the making of a certificate to the time when it is due, in days, on the average. */
+  /** The average number of days from issuance to the due date. */
   readonly dueAfterDays: number
 }
 
 export interface Outcome {
-  /** Promises that were not kept. */
-  readonly broken: readonly string[]
+  /** Violated guarantees. */
+  readonly violations: readonly string[]
   readonly orders: readonly Orders[]
-  /** How often what happened. */
   readonly counts: {
     readonly handshakes: number
     readonly outagesOfCa: number
@@ -42,18 +41,18 @@ export interface Outcome {
     readonly locksTakenOver: number
     readonly locksRefused: number
     readonly locksLost: number
-    readonly longestLockMs: number
+    readonly maxLockMs: number
   }
-  /** What there was of each event. */
+  /** How many times each event was reported. */
   readonly events: Readonly<Record<string, number>>
 }
 
-/** Random numbers of their own for each, so that what one draws changes nothing for the others. */
+/** Each part draws from its own random stream, and so does not affect the others. */
 const streams = { library: 0, hosts: 1, troubles: 2, ca: 3, store: 4, machines: 5 }
 
 /**
- * Machines on one store and one CA through years of virtual time, with handshakes, outages, restarts and crashes.
- * The same seed makes the same run.
+ * Runs machines on one store and one CA through virtual time, with handshakes, outages, restarts and crashes.
+ * The same seed produces the same run.
  */
 export async function simulate(options: WorldOptions): Promise<Outcome> {
   const { random: unseeded } = Math
@@ -73,15 +72,15 @@ async function run(options: WorldOptions): Promise<Outcome> {
   const troubles = new Troubles(time, lifetimeMs, random('troubles'))
   const hosts = makeHosts(options.hosts, time.now, lifetimeMs, random('hosts'))
   const memoryMax = options.memoryMax ?? hosts.length
-  const minded = new Set(
+  const watched = new Set(
     hosts.filter(({ isKept }) => isKept || memoryMax >= hosts.length).map(({ name }) => name),
   )
-  const ledger = new Ledger(time, troubles, (host) => minded.has(host))
+  const ledger = new Ledger(time, troubles, (host) => watched.has(host))
   const ca = new SimulatedCa({ time, troubles, ledger, lifetimeMs, random: random('ca') })
   const store = new SimulatedStore({ time, troubles, ledger, random: random('store') })
   const events: Record<string, number> = {}
-  const ofMachines = random('machines')
-  const around: Surroundings = {
+  const machineRandom = random('machines')
+  const environment: Environment = {
     time,
     troubles,
     ledger,
@@ -89,24 +88,24 @@ async function run(options: WorldOptions): Promise<Outcome> {
     store,
     hosts,
     memoryMax,
-    random: ofMachines,
+    random: machineRandom,
     events,
   }
   let handshakes = 0
   let restarts = 0
   const machines: Machine[] = []
   const start = (index: number) => {
-    const machine = new Machine(around, () => {
+    const machine = new Machine(environment, () => {
       handshakes += machine.handshakes
       restarts += 1
       start(index)
     })
     machines[index] = machine
-    const stop = () => (ofMachines() < 0.5 ? machine.die() : machine.close())
-    time.after((5 + ofMachines() * 25) * day, stop)
+    const stop = () => (machineRandom() < 0.5 ? machine.die() : machine.close())
+    time.after((5 + machineRandom() * 25) * day, stop)
   }
   for (let index = 0; index < options.machines; index++) start(index)
-  // The first certificates are ordered in peace.
+  // No outage before every host has a certificate.
   time.at(Math.max(...hosts.map(({ appears }) => appears)) + day, () => troubles.begin())
   const check = () => {
     ledger.check()
@@ -114,18 +113,18 @@ async function run(options: WorldOptions): Promise<Outcome> {
     time.after(hour, check)
   }
   check()
-  const replaceByHand = () => {
-    const { name } = hosts[Math.floor(ofMachines() * hosts.length)]!
-    if (ledger.isAtRest(name) && !troubles.storeIsDown) store.putByHand(name, ca.orderByHand(name))
-    time.after(lifetimeMs / 4, replaceByHand)
+  const replaceManually = () => {
+    const { name } = hosts[Math.floor(machineRandom() * hosts.length)]!
+    if (ledger.isAtRest(name) && !troubles.storeIsDown) store.putManually(name, ca.orderManually(name))
+    time.after(lifetimeMs / 4, replaceManually)
   }
-  replaceByHand()
-  await time.run(end, () => ledger.isHopeless)
+  replaceManually()
+  await time.run(end, () => ledger.isFull)
   for (const machine of machines) handshakes += machine.handshakes
   return {
-    broken: ledger.broken,
+    violations: ledger.violations,
     orders: hosts.map(({ name }) => {
-      const orders = ledger.of(name).filter(({ isByHand }) => !isByHand)
+      const orders = ledger.of(name).filter(({ isManual }) => !isManual)
       const sum = orders.reduce((total, { due, notBefore }) => total + due.start - notBefore, 0)
       return { count: orders.length, dueAfterDays: sum / orders.length / day }
     }),
@@ -140,13 +139,13 @@ async function run(options: WorldOptions): Promise<Outcome> {
       locksTakenOver: store.leases.takenOver,
       locksRefused: store.leases.refused,
       locksLost: store.leases.lost,
-      longestLockMs: Math.round(store.leases.longestMs),
+      maxLockMs: Math.round(store.leases.maxHeldMs),
     },
     events,
   }
 }
 
-/** Half of them are kept, half of these without any handshake. */
+/** Half of the hosts are kept, and half of these get no handshakes. */
 function makeHosts(count: number, now: number, lifetimeMs: number, random: () => number): Host[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `h${index}.example`,

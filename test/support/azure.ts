@@ -11,7 +11,7 @@ export function serviceClient() {
   return new BlobServiceClient(endpoint, new StorageSharedKeyCredential(accountName, accountKey))
 }
 
-/** A new, empty container, and how to connect to it. */
+/** Creates an empty container and returns its client and the options to connect to it. */
 export async function freshContainer() {
   const containerName = `t-${randomUUID()}`
   const client = serviceClient().getContainerClient(containerName)
@@ -20,7 +20,7 @@ export async function freshContainer() {
   return { client, connect: { accountName, accountKey, endpoint, containerName } }
 }
 
-/** A new container, behind a proxy that lives as long as the test. */
+/** Creates an empty container behind a tap that closes with the test. */
 export async function tappedContainer() {
   const { client, connect } = await freshContainer()
   const tap = await openTap(azurite().endpoint)
@@ -28,6 +28,7 @@ export async function tappedContainer() {
   return { client, tap, connect: { ...connect, endpoint: tap.endpoint }, at: `/${connect.containerName}` }
 }
 
+/** Returns the error that a promise rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<StoreError> {
   const error: unknown = await promise.then(
     () => expect.unreachable('it should have failed'),

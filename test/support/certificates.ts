@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 import { encodeBundle } from '../../src/certificates/certificate-bundle.js'
 
-interface CertificateWish {
+interface CertificateOptions {
   host?: string
   notBefore?: Date
   notAfter?: Date
@@ -15,12 +15,12 @@ export function makeKey(type: 'ec' | 'rsa' = 'ec'): KeyObject {
     : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 }
 
-/** A self-signed certificate, and the bundle a store would hold. */
-export async function makeBundle(wish: CertificateWish = {}) {
-  const key = makeKey(wish.keyType)
-  const host = wish.host ?? 'example.com'
+/** Creates a self-signed certificate, and the bundle that a store would hold. */
+export async function makeBundle(options: CertificateOptions = {}) {
+  const key = makeKey(options.keyType)
+  const host = options.host ?? 'example.com'
   const algorithm =
-    wish.keyType === 'rsa'
+    options.keyType === 'rsa'
       ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
       : { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const pkcs8 = key.export({ format: 'der', type: 'pkcs8' })
@@ -39,8 +39,8 @@ export async function makeBundle(wish: CertificateWish = {}) {
   ])
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${host}`,
-    notBefore: wish.notBefore ?? new Date(Date.now() - 1_000),
-    notAfter: wish.notAfter ?? new Date(Date.now() + 90 * 86_400_000),
+    notBefore: options.notBefore ?? new Date(Date.now() - 1_000),
+    notAfter: options.notAfter ?? new Date(Date.now() + 90 * 86_400_000),
     keys: { privateKey, publicKey },
     signingAlgorithm: algorithm,
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }])],

@@ -12,19 +12,19 @@ export interface CliRun {
 }
 
 export interface CliOptions {
-  /** In addition to what a process needs; there are no credentials but these. */
+  /** Environment variables besides PATH and HOME. No credentials are inherited. */
   env?: Record<string, string>
   /** Arguments for Node itself. */
   node?: readonly string[]
-  /** Where the built command is. Default: this package's. */
+  /** Path of the built command. Default: the one of this package. */
   bin?: string
   onOutput?: (chunk: string) => void
   onStart?: (child: ChildProcess) => void
-  /** What it reads on standard input. Default: nothing. */
+  /** Text for standard input. Default: none. */
   input?: string
 }
 
-/** Runs the built command in a process of its own, as a script would: without a terminal. */
+/** Runs the built command in a child process without a terminal. */
 export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliRun> {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [...(options.node ?? []), options.bin ?? bin, ...args], {
@@ -46,7 +46,7 @@ export async function runCli(args: readonly string[], options: CliOptions = {}):
   return { code, stdout, stderr }
 }
 
-/** What the command needs to know of a container in the tests' Azurite: flags and environment. */
+/** Returns the flags and environment variables with which the command connects to a container in Azurite. */
 export function accessTo(containerName: string, endpoint = azurite().endpoint) {
   const { accountName, accountKey } = azurite()
   return {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 /** Resource record types: RFC 1035 section 3.2.2, RFC 3596, RFC 8659. */
 const types = { A: 1, AAAA: 28, CAA: 257 } as const
 
-/** What a name has: addresses, the values of CAA `issue` records, or a server that fails. */
+/** The records of a name: addresses and the values of CAA `issue` records. With `failing`, the reply is SERVFAIL. */
 export interface DnsRecords {
   readonly A?: readonly string[]
   readonly AAAA?: readonly string[]
@@ -13,10 +13,10 @@ export interface DnsRecords {
   readonly failing?: boolean
 }
 
-/** A name server (RFC 1035) on a free UDP port of 127.0.0.1, which knows these names and no other. */
+/** Starts a name server (RFC 1035) for these names on a free UDP port of 127.0.0.1. Other names do not exist. */
 export async function openNameServer(names: Readonly<Record<string, DnsRecords>>) {
   const socket = createSocket('udp4', (query, { port, address }) => {
-    socket.send(answer(query, names), port, address)
+    socket.send(reply(query, names), port, address)
   })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
@@ -30,15 +30,15 @@ export async function openNameServer(names: Readonly<Record<string, DnsRecords>>
   }
 }
 
-function answer(query: Buffer, names: Readonly<Record<string, DnsRecords>>): Buffer {
+function reply(query: Buffer, names: Readonly<Record<string, DnsRecords>>): Buffer {
   const labels: string[] = []
-  let at = 12
-  for (let length = query[at++] as number; length > 0; length = query[at++] as number) {
-    labels.push(query.toString('latin1', at, at + length))
-    at += length
+  let offset = 12
+  for (let length = query[offset++] as number; length > 0; length = query[offset++] as number) {
+    labels.push(query.toString('latin1', offset, offset + length))
+    offset += length
   }
-  const question = query.subarray(12, at + 4)
-  const type = query.readUInt16BE(at)
+  const question = query.subarray(12, offset + 4)
+  const type = query.readUInt16BE(offset)
   const records = names[labels.join('.').toLowerCase()]
   const data = records ? dataOf(records, type) : []
   const code = records?.failing ? 2 : records ? 0 : 3 // SERVFAIL, NOERROR, NXDOMAIN
@@ -50,21 +50,21 @@ function answer(query: Buffer, names: Readonly<Record<string, DnsRecords>>): Buf
   return Buffer.concat([
     header,
     question,
-    ...data.flatMap((value) => [recordHead(type, value.length), value]),
+    ...data.flatMap((value) => [recordHeader(type, value.length), value]),
   ])
 }
 
-function recordHead(type: number, length: number): Buffer {
-  const head = Buffer.from('c00c000000010000003c0000', 'hex') // the name of the question, class IN, 60 s
-  head.writeUInt16BE(type, 2)
-  head.writeUInt16BE(length, 10)
-  return head
+function recordHeader(type: number, length: number): Buffer {
+  const header = Buffer.from('c00c000000010000003c0000', 'hex') // the name of the question, class IN, 60 s
+  header.writeUInt16BE(type, 2)
+  header.writeUInt16BE(length, 10)
+  return header
 }
 
 function dataOf({ A = [], AAAA = [], CAA = [] }: DnsRecords, type: number): Buffer[] {
   if (type === types.A) return A.map((address) => Buffer.from(address.split('.').map(Number)))
   if (type === types.AAAA) {
-    // ::1 and the like: no more is wanted here.
+    // Only addresses such as ::1.
     return AAAA.map((address) =>
       Buffer.concat([Buffer.alloc(15), Buffer.of(Number(address.replace('::', '')))]),
     )

@@ -2,16 +2,16 @@ import { createServer } from 'node:http'
 import { onTestFinished } from 'vitest'
 import { listen } from './tls.js'
 
-interface Answer {
+interface Reply {
   readonly status: number
   readonly type: string
   readonly body: string
 }
 
-/** What stands where Blob Storage should be, and answers what it likes; ends with the test. */
-export async function openEcho(answer: (url: string) => Answer) {
+/** Starts a server in place of Blob Storage, which sends the given replies and closes with the test. */
+export async function openEcho(replyTo: (url: string) => Reply) {
   const server = createServer((req, res) => {
-    const { status, type, body } = answer(req.url ?? '')
+    const { status, type, body } = replyTo(req.url ?? '')
     req.resume()
     res
       .writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), etag: '"1"' })
@@ -26,8 +26,8 @@ export async function openEcho(answer: (url: string) => Answer) {
 }
 
 const xml = 'application/xml'
-/** Answers that repeat the address that was asked for, as proxies and debugging servers do. */
-export const echoes: [string, (url: string) => Answer][] = [
+/** Replies that repeat the requested URL, as proxies and debugging servers do. */
+export const echoes: [string, (url: string) => Reply][] = [
   ['text', (url) => ({ status: 403, type: 'text/plain', body: `you may not GET ${url}` })],
   [
     'an error in XML',

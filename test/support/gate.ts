@@ -1,24 +1,24 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A TCP port that stays the same while the test chooses which server answers on it. */
+/** A TCP proxy on a fixed port, whose target the test can change. */
 export interface Gate extends AsyncDisposable {
   /** The TCP port on 127.0.0.1 to connect to. */
   readonly port: number
-  /** The TCP port on 127.0.0.1 that new connections are forwarded to; undefined: they are destroyed. */
+  /** The TCP port on 127.0.0.1 to which new connections are forwarded; `undefined` destroys them. */
   target: number | undefined
-  /** How many connections there have been, destroyed ones included. */
+  /** The number of connections so far, including destroyed ones. */
   readonly connections: number
-  /** Destroys every connection and stops listening. A second call is harmless. */
+  /** Destroys all connections and stops listening. May be called twice. */
   close(): Promise<void>
 }
 
-/** Opens a gate on a free port, with no target. */
+/** Opens a gate without a target on a free port. */
 export async function openGate(): Promise<Gate> {
   const sockets = new Set<Socket>()
   let connections = 0
   let closed: Promise<unknown> | undefined
-  // Half-open: the end of one direction is passed on and leaves the other one open.
+  // Half-open: the end of one direction leaves the other direction open.
   const server = createServer({ allowHalfOpen: true }, (client) => {
     connections += 1
     if (gate.target === undefined) {
@@ -33,7 +33,7 @@ export async function openGate(): Promise<Gate> {
   function join(from: Socket, to: Socket): void {
     sockets.add(from)
     from.pipe(to)
-    // A broken or vanished side takes the other one with it, which is all that its peer can be told.
+    // When one side breaks, so does the other: TCP has no other way to report it.
     from.on('error', () => to.destroy())
     from.on('close', () => {
       sockets.delete(from)

@@ -13,7 +13,7 @@ declare module 'vitest' {
   }
 }
 
-/** One Azurite for the whole run; tests keep apart by containers of their own. */
+/** Starts one Azurite for the whole run. Each test creates its own container. */
 export default async function setup(project: TestProject) {
   const { close, ...account } = await startAzurite()
   project.provide('azurite', account)

@@ -1,4 +1,4 @@
-// A program that has a certificate, keeps its host, and has nothing else to do: it ends by itself.
+// A program that keeps one host with a stored certificate. Nothing else keeps the process running, so it exits.
 import { CertManager } from 'acme-cert-cache'
 import { MemoryCertCache } from 'acme-cert-cache/testing'
 

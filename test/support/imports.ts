@@ -9,13 +9,13 @@ export interface Import {
   /** The imported file, relative to `src`, or the name of a package. */
   readonly to: string
   readonly isType: boolean
-  /** Written as `import()`. */
+  /** Whether it is an `import()`. */
   readonly isDynamic: boolean
 }
 
 const root = fileURLToPath(new URL('../../src', import.meta.url))
 
-/** All source files, relative to `src`, with their text. */
+/** The text of all source files, by path relative to `src`. */
 export const sources: ReadonlyMap<string, string> = new Map(
   readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
@@ -23,10 +23,10 @@ export const sources: ReadonlyMap<string, string> = new Map(
     .map((name) => [name, readFileSync(join(root, name), 'utf8')]),
 )
 
-/** All imports of all source files, type imports included. */
+/** The imports of all source files, including type imports. */
 export const imports: readonly Import[] = [...sources].flatMap(([from, text]) => importsOf(from, text))
 
-/** The imports in the text of one file. A statement that imports only types counts as a type import. */
+/** Returns the imports in the text of a file. A statement that imports only types counts as a type import. */
 export function importsOf(from: string, text: string): Import[] {
   const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[\w*{}\s,$]*?\sfrom\s+)?'([^']+)'/gm)
   const calls = text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g)
@@ -50,15 +50,15 @@ function resolve(from: string, name: string): string {
   return name.startsWith('.') ? join(from, '..', name).replace(/\.js$/, '.ts') : name
 }
 
-/** The circles in a graph: every group of nodes that can reach each other. */
+/** Returns the cycles in a graph: every group of nodes that can reach each other. */
 export function circles(edges: Iterable<readonly [string, string]>): string[][] {
   const targets = new Map<string, Set<string>>()
   for (const [from, to] of edges) {
     if (from !== to) targets.set(from, (targets.get(from) ?? new Set()).add(to))
   }
   const reach = new Map([...targets.keys()].map((node) => [node, reachable(node, targets)]))
-  const found = [...reach].filter(([node, nodes]) => nodes.has(node))
-  const groups = found.map(([node, nodes]) =>
+  const cyclic = [...reach].filter(([node, nodes]) => nodes.has(node))
+  const groups = cyclic.map(([node, nodes]) =>
     [...nodes].filter((other) => reach.get(other)?.has(node)).sort(),
   )
   return [...new Map(groups.map((group) => [group.join(' '), group])).values()]
@@ -66,12 +66,12 @@ export function circles(edges: Iterable<readonly [string, string]>): string[][] 
 
 function reachable(start: string, targets: ReadonlyMap<string, ReadonlySet<string>>): Set<string> {
   const seen = new Set<string>()
-  const waiting = [start]
-  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+  const queue = [start]
+  for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
     for (const next of targets.get(node) ?? []) {
       if (seen.has(next)) continue
       seen.add(next)
-      waiting.push(next)
+      queue.push(next)
     }
   }
   return seen

@@ -1,36 +1,36 @@
 import { vi } from 'vitest'
 
-/** Watches what keeps the process running, such as sockets, and timers, also those that don't. */
+/** Watches timers, unref'd ones included, and the other resources that keep the process running, such as sockets. */
 export function watchLeftOvers() {
   const timers = new Set<NodeJS.Timeout>()
-  const { setTimeout: set, clearTimeout: clear } = globalThis
+  const { setTimeout: startTimer, clearTimeout: stopTimer } = globalThis
   const spies = [
     vi.spyOn(globalThis, 'setTimeout').mockImplementation(((fn: () => void, ms?: number) => {
-      const timer = set(() => {
+      const timer = startTimer(() => {
         timers.delete(timer)
         fn()
       }, ms)
       timers.add(timer)
       return timer
-    }) as typeof set),
+    }) as typeof startTimer),
     vi.spyOn(globalThis, 'clearTimeout').mockImplementation((timer) => {
       timers.delete(timer as NodeJS.Timeout)
-      clear(timer)
+      stopTimer(timer)
     }),
   ]
-  // Node's own timers are of no library, and the test's time-out is among them.
+  // Timeouts are excluded: Node counts its own and the test's time-out.
   const active = () => process.getActiveResourcesInfo().filter((type) => type !== 'Timeout')
   const before = active()
   return {
     timers: () => timers.size,
-    /** What there is more of than at first. */
+    /** Returns the resources and timers that have been added since the start. */
     leftOver() {
-      const more = active()
+      const added = active()
       for (const type of before) {
-        const at = more.indexOf(type)
-        if (at >= 0) more.splice(at, 1)
+        const index = added.indexOf(type)
+        if (index >= 0) added.splice(index, 1)
       }
-      return [...more, ...Array.from(timers, () => 'timer')]
+      return [...added, ...Array.from(timers, () => 'timer')]
     },
     close() {
       for (const spy of spies) spy.mockRestore()

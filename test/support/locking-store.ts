@@ -2,7 +2,7 @@ import type { CertCacheLock, LockingCertCache } from '../../src/index.js'
 import { LockLostError } from '../../src/index.js'
 import { MemoryStore } from './memory-store.js'
 
-/** A MemoryStore with locks, which the test can take away. */
+/** A MemoryStore with locks that the test can end. */
 export class LockingStore extends MemoryStore implements LockingCertCache {
   readonly #held = new Map<string, AbortController>()
   readonly #lostUnnoticed = new Set<AbortController>()
@@ -28,13 +28,13 @@ export class LockingStore extends MemoryStore implements LockingCertCache {
     return this.#held.has(name)
   }
 
-  /** The lock ends; whoever held it is told. */
+  /** Ends a lock and aborts its holder's signal. */
   lose(name: string) {
     this.#held.get(name)?.abort(lockLost(name))
     this.#held.delete(name)
   }
 
-  /** As while the whole process is stopped: the lock says so when it is asked, but it has told nobody yet. */
+  /** Ends a lock as while the process is stopped: only a later read of `signal` returns an aborted signal. */
   loseUnnoticed(name: string) {
     const lost = this.#held.get(name)
     if (lost) this.#lostUnnoticed.add(lost)

@@ -25,13 +25,13 @@ const eventNames = [
   'storeFailed',
 ] as const
 
-/** The pauses before a request is repeated pass at once. */
+/** Returns a clock that skips the pauses between retries: timers with `keepAlive` fire immediately. */
 export const impatient = (clock: Clock): Clock => ({
   now: () => clock.now(),
   after: (ms, fn, options) => clock.after(options?.keepAlive ? 0 : ms, fn, options),
 })
 
-/** For each test: a CA, a store, a clock for both, and managers with servers on them. */
+/** A CA, a store, a clock for both, and managers with servers, new for each test. */
 export class Managers {
   clock = new ShiftingClock()
   store = new MemoryStore()
@@ -46,7 +46,7 @@ export class Managers {
     this.ca = await TestCa.start({ tlsPort: this.gate.port, httpPort: this.gate.port, now: this.clock.now })
   }
 
-  /** What a manager needs to know of the CA. */
+  /** The options with which a manager uses the CA. */
   get acme() {
     const { directoryUrl, endpointCertificate: ca } = this.ca
     return { termsOfServiceAgreed: true as const, directoryUrl, ca, keyPrefix: '' }
@@ -58,7 +58,7 @@ export class Managers {
     await this.gate.close()
   }
 
-  /** A server on the store, which the CA reaches; with what its manager reported. */
+  /** Starts a server on the store, which the CA validates, and records the events of its manager. */
   async machine(options: Partial<CertManagerOptions> = {}) {
     const { clock, store } = this
     const manager = new CertManager({
@@ -69,7 +69,7 @@ export class Managers {
       ...options,
     })
     const started = await startMachine(manager)
-    // Some tests leave a store that takes nothing.
+    // Some tests leave a store whose writes fail.
     this.#closers.push(() => started.close().catch(() => undefined))
     this.gate.target = started.tlsPort
     const events: { [E in keyof CertManagerEvents]?: CertManagerEvents[E][0][] } = {}
@@ -82,7 +82,7 @@ export class Managers {
   }
 }
 
-/** To be called once, at the top of a test file. */
+/** Opens {@link Managers} for each test. Call it once, at the top level of a test file. */
 export function useManagers(): Managers {
   const managers = new Managers()
   beforeEach(() => managers.open())
@@ -90,7 +90,7 @@ export function useManagers(): Managers {
   return managers
 }
 
-/** What a manager's SNICallback answers. */
+/** Returns a function that resolves with the context from a manager's SNICallback. */
 export const sniCallback = (manager: CertManager) => {
   const { SNICallback } = manager.tlsOptions()
   return (servername: string) =>

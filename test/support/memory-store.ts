@@ -2,11 +2,11 @@ import { assertCacheKey, type CertCache } from '../../src/index.js'
 
 type Operation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
-/** A store in memory that enforces the contract, writes down what it is asked, and fails on demand. */
+/** A store in memory that checks keys, records all operations, and fails on demand. */
 export class MemoryStore implements CertCache {
   readonly values = new Map<string, Uint8Array>()
   readonly operations: string[] = []
-  /** Called before each operation; what it throws or rejects with is the operation's failure. */
+  /** Called before each operation. If it throws or rejects, the operation rejects with that error. */
   before: (operation: Operation, key: string) => unknown = () => {}
 
   async get(key: string) {
@@ -24,7 +24,7 @@ export class MemoryStore implements CertCache {
     this.values.delete(key)
   }
 
-  /** The operations since the last call. */
+  /** Returns the operations since the last call. */
   take(): string[] {
     return this.operations.splice(0)
   }

@@ -2,8 +2,8 @@ import dns from 'node:dns'
 import { vi } from 'vitest'
 
 /**
- * Lets names lead to this machine, for clients that can't be given a resolver. All others are looked up as ever: so
- * are these once they are forgotten, and as names under `.invalid` they don't exist (RFC 2606).
+ * Resolves known names to this machine, for clients that accept no resolver. Other names are looked up as usual; names
+ * under `.invalid` do not exist (RFC 2606).
  */
 export function localNames() {
   const known = new Set<string>()

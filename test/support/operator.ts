@@ -3,13 +3,13 @@ import { AzureBlobCertCache } from '../../src/index.js'
 import { freshContainer } from './azure.js'
 import { accessTo, type CliRun, runCli } from './cli.js'
 
-/** A container, a store on it, and the command as its operator uses it. */
+/** Creates a container, a store on it, and functions that run the command on it. */
 export async function makeOperator() {
   const { client, connect } = await freshContainer()
   const { containerName } = connect
   const store = await AzureBlobCertCache.connect(connect)
   const { flags, env } = accessTo(containerName)
-  /** On a machine whose clock is wrong by so many milliseconds. */
+  /** Runs a command in a process whose clock is off by `shiftMs`. */
   const runAt = async (shiftMs: number, command: string, ...args: string[]): Promise<CliRun> => {
     const shift = `const { now } = Date; Date.now = () => now() + ${shiftMs}`
     const node = shiftMs === 0 ? [] : ['--import', `data:text/javascript,${encodeURIComponent(shift)}`]
@@ -22,7 +22,7 @@ export async function makeOperator() {
     store,
     run,
     runAt,
-    /** The objects that a command with `--json` gives. */
+    /** Runs a command with `--json` and returns the objects it prints. */
     async json(command: string, ...args: string[]) {
       const { stdout } = await run(command, '--json', ...args)
       return stdout
@@ -42,16 +42,16 @@ export async function makeOperator() {
   }
 }
 
-/** What doctor found, however long it took on this machine. */
-export const statuses = (found: Record<string, { status?: string; text?: string }>) =>
+/** Returns the status of each check of doctor; a warning about a slow store counts as ok. */
+export const statuses = (checks: Record<string, { status?: string; text?: string }>) =>
   Object.fromEntries(
-    Object.entries(found).map(([check, { status, text = '' }]) => [
+    Object.entries(checks).map(([check, { status, text = '' }]) => [
       check,
       /, \d+ ms: servers wait as long/.test(text) ? 'ok' : status,
     ]),
   )
 
-/** What holds of every run: no private key, no account key, no stack trace. */
+/** Asserts that the output of a run contains no private key, no secret and no stack trace. */
 export function checked(result: CliRun): CliRun {
   const output = result.stdout + result.stderr
   expect(output).not.toMatch(/PRIVATE KEY-----|^\s+at |\bnode:internal/m)
@@ -61,7 +61,7 @@ export function checked(result: CliRun): CliRun {
 
 const secrets = new Set<string>()
 
-/** Must be in no output, from now on: a private key in PEM, line by line, or a text. */
+/** Adds a secret that no later output may contain: a text, or each line of a private key in PEM. */
 export function keepSecret(text: string): void {
   for (const line of text.split('\n')) if (line !== '' && !line.startsWith('-----')) secrets.add(line)
 }

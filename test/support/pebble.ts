@@ -11,37 +11,37 @@ import { promisify } from 'node:util'
 import { selfSignedCertificate } from '../../src/testing/index.js'
 
 export interface PebbleOptions {
-  /** TCP port on 127.0.0.1 that http-01 validations connect to, whatever the name. */
+  /** TCP port on 127.0.0.1 that http-01 validations connect to for every name. */
   httpPort: number
-  /** TCP port on 127.0.0.1 that tls-alpn-01 validations connect to, whatever the name. */
+  /** TCP port on 127.0.0.1 that tls-alpn-01 validations connect to for every name. */
   tlsPort: number
-  /** Percentage of valid nonces to refuse. Default 5, as in Pebble. */
+  /** Percentage of valid nonces that Pebble refuses. Default 5, as in Pebble. */
   nonceReject?: number
-  /** Whether a validation first sleeps up to 5 s, as Pebble does. Default false. */
+  /** Whether a validation first sleeps for up to 5 s, Pebble's default. Default false. */
   sleep?: boolean
   /** Pebble's strict mode. Default false. */
   strict?: boolean
 }
 
-/** A Pebble that is running: the ACME CA that the makers of Let's Encrypt test with. */
+/** A running Pebble: the test CA of Let's Encrypt. */
 export interface Pebble extends AsyncDisposable {
   readonly directoryUrl: string
-  /** PEM. To be trusted by whoever speaks to the CA. */
+  /** PEM. ACME clients must trust it to connect to the CA. */
   readonly endpointCertificate: string
-  /** PEM. To be trusted by whoever meets an issued certificate. */
+  /** PEM. TLS clients must trust it to accept issued certificates. */
   readonly rootCertificate: string
-  /** Suggests when to replace a certificate (PEM) in place of the usual (RFC 9773). */
+  /** Sets the suggested renewal window of a certificate (PEM), in milliseconds since the epoch. RFC 9773. */
   suggestRenewal(certificate: string, window: { start: number; end: number }): Promise<void>
-  /** Ends its processes and removes its files. A second call is harmless. */
+  /** Ends the processes and removes their files. May be called twice. */
   close(): Promise<void>
 }
 
-const BINARIES = ['pebble', 'pebble-challtestsrv'] as const
-const START_ATTEMPTS = 5
-const START_TIMEOUT_MS = 20_000
+const binaryNames = ['pebble', 'pebble-challtestsrv'] as const
+const startAttempts = 5
+const startTimeoutMs = 20_000
 
-/** A port that was free when it was picked had been taken when it was to be used. */
-class PortTaken extends Error {}
+/** Another process has taken a port since it was picked. */
+class PortTakenError extends Error {}
 
 /**
  * Starts Pebble and the DNS server that answers 127.0.0.1 for every name.
@@ -53,7 +53,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     try {
       return await startOnce(options, binaries)
     } catch (error) {
-      if (!(error instanceof PortTaken) || attempt === START_ATTEMPTS) throw error
+      if (!(error instanceof PortTakenError) || attempt === startAttempts) throw error
     }
   }
 }
@@ -89,12 +89,12 @@ async function startOnce(options: PebbleOptions, folder: string): Promise<Pebble
       },
     )
     programs.push(pebble)
-    const deadline = AbortSignal.timeout(START_TIMEOUT_MS)
+    const deadline = AbortSignal.timeout(startTimeoutMs)
     const ready = <T>(probe: () => Promise<T>) => poll(probe, programs, deadline)
     const directoryUrl = `https://127.0.0.1:${acmePort}/dir`
     await ready(() => connects(dnsPort))
     await ready(() => connects(dnsManagementPort))
-    // Whoever has this certificate is the Pebble that was started here.
+    // Only the Pebble started here has this certificate.
     await ready(() => fetchText(directoryUrl, endpoint.certificate))
     const rootUrl = `https://127.0.0.1:${managementPort}/roots/0`
     const rootCertificate = await ready(() => fetchText(rootUrl, endpoint.certificate))
@@ -148,7 +148,7 @@ async function writeConfig(
   return config
 }
 
-/** A child process with its output, which ends with this process at the latest. */
+/** A child process with its output. It ends with this process at the latest. */
 class Program {
   output = ''
   readonly #child: ChildProcess
@@ -159,7 +159,7 @@ class Program {
     this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
-        // The beginning is what tells why a start failed.
+        // The beginning contains the reason of a failed start.
         if (this.output.length < 20_000) this.output += chunk
       })
     }
@@ -169,7 +169,7 @@ class Program {
     process.once('exit', this.#kill)
   }
 
-  get running(): boolean {
+  get isRunning(): boolean {
     return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
@@ -180,7 +180,7 @@ class Program {
   }
 }
 
-/** Tries until it succeeds, a program ends or cannot have its port, or the time is over. */
+/** Calls `probe` until it succeeds. Throws when a program ends, a port is taken, or the deadline passes. */
 async function poll<T>(probe: () => Promise<T>, programs: Program[], deadline: AbortSignal): Promise<T> {
   for (;;) {
     const outcome = await probe().then(
@@ -188,11 +188,12 @@ async function poll<T>(probe: () => Promise<T>, programs: Program[], deadline: A
       (error: unknown) => ({ error }),
     )
     const output = programs.map((program) => program.output).join('\n')
-    if (output.includes('address already in use')) throw new PortTaken(output)
-    if (!programs.every(({ running }) => running)) throw new Error(`Pebble ended while starting:\n${output}`)
+    if (output.includes('address already in use')) throw new PortTakenError(output)
+    if (!programs.every(({ isRunning }) => isRunning))
+      throw new Error(`Pebble ended while starting:\n${output}`)
     if ('value' in outcome) return outcome.value
     if (deadline.aborted) {
-      throw new Error(`Pebble did not start within ${START_TIMEOUT_MS} ms:\n${output}`, {
+      throw new Error(`Pebble did not start within ${startTimeoutMs} ms:\n${output}`, {
         cause: outcome.error,
       })
     }
@@ -208,18 +209,18 @@ async function connects(port: number): Promise<void> {
 const fetchText = (url: string, ca: string) => exchange(url, ca, 'GET')
 const post = (url: string, ca: string, body: string) => exchange(url, ca, 'POST', body)
 
-async function exchange(url: string, ca: string, method: string, sent?: string): Promise<string> {
-  // Pebble insists on a User-Agent (RFC 8555 §6.1).
+async function exchange(url: string, ca: string, method: string, requestBody?: string): Promise<string> {
+  // Pebble requires a User-Agent (RFC 8555 §6.1).
   const headers = { 'user-agent': 'acme-cert-cache tests' }
   const outgoing = request(url, { method, ca, headers, agent: false, signal: AbortSignal.timeout(1000) })
-  outgoing.end(sent)
+  outgoing.end(requestBody)
   const [response] = await once(outgoing, 'response')
   const body = await text(response)
   if (response.statusCode !== 200) throw new Error(`${url} answered ${response.statusCode}: ${body}`)
   return body
 }
 
-/** Four ports on 127.0.0.1 that differ and are free for the moment. */
+/** Returns four different ports on 127.0.0.1 that are free now. */
 async function freePorts(): Promise<[number, number, number, number]> {
   const servers = [createServer(), createServer(), createServer(), createServer()]
   const ports = await Promise.all(
@@ -232,16 +233,18 @@ async function freePorts(): Promise<[number, number, number, number]> {
   return ports as [number, number, number, number]
 }
 
-/** The folder that has both programs. PEBBLE_BIN names it; otherwise where `go install` puts them, and PATH. */
+/** Returns the folder with both programs: PEBBLE_BIN, or if that is not set, one of Go's bin folders and PATH. */
 async function findBinaries(): Promise<string> {
-  const named = process.env.PEBBLE_BIN
-  const folders = named ? [named] : [...(await goFolders()), ...(process.env.PATH ?? '').split(delimiter)]
+  const configured = process.env.PEBBLE_BIN
+  const folders = configured
+    ? [configured]
+    : [...(await goFolders()), ...(process.env.PATH ?? '').split(delimiter)]
   for (const folder of folders) {
-    const found = BINARIES.map((name) => access(join(folder, name), constants.X_OK))
-    if ((await Promise.allSettled(found)).every(({ status }) => status === 'fulfilled')) return folder
+    const checks = binaryNames.map((name) => access(join(folder, name), constants.X_OK))
+    if ((await Promise.allSettled(checks)).every(({ status }) => status === 'fulfilled')) return folder
   }
   throw new Error(
-    `${BINARIES.join(' and ')} are not in ${named ?? "Go's bin folder or PATH"}. ` +
+    `${binaryNames.join(' and ')} are not in ${configured ?? "Go's bin folder or PATH"}. ` +
       'Install them with: go install github.com/letsencrypt/pebble/v2/cmd/...@v2.10.1 ' +
       '(or name the folder that has them in PEBBLE_BIN)',
   )
@@ -253,7 +256,7 @@ async function goFolders(): Promise<string[]> {
     const [bin = '', path = ''] = stdout.split(/\r?\n/)
     return [bin, ...path.split(delimiter).map((folder) => folder && join(folder, 'bin'))].filter(Boolean)
   } catch (error) {
-    // Without Go there may still be binaries in PATH.
+    // Without Go, the binaries may be in PATH.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
   }

@@ -4,8 +4,8 @@ import { azurite } from './azure.js'
 import { listen } from './tls.js'
 
 /**
- * A proxy, as HTTP_PROXY names one, that leads to the tests' Azurite whatever host is asked for; ends with the test.
- * @param before awaited before a request goes on
+ * Starts an HTTP proxy for HTTP_PROXY that forwards requests for any host to Azurite. It closes with the test.
+ * @param before awaited before each request is forwarded
  */
 export async function openProxy(before: (method: string, path: string) => Promise<unknown>): Promise<string> {
   const { host, hostname, port } = new URL(azurite().endpoint)
@@ -14,12 +14,12 @@ export async function openProxy(before: (method: string, path: string) => Promis
     const { pathname, search } = new URL(req.url ?? '')
     await before(method, decodeURIComponent(pathname))
     const headers = { ...req.headers, host }
-    const onward = request({ hostname, port, path: pathname + search, method, headers }, (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(res)
+    const upstream = request({ hostname, port, path: pathname + search, method, headers }, (response) => {
+      res.writeHead(response.statusCode ?? 502, response.headers)
+      response.pipe(res)
     })
-    onward.on('error', () => res.destroy())
-    req.pipe(onward)
+    upstream.on('error', () => res.destroy())
+    req.pipe(upstream)
   })
   const proxy = `http://127.0.0.1:${await listen(server)}`
   onTestFinished(() => {

@@ -9,8 +9,8 @@ export type Header = 'if-none-match' | 'if-match'
 const bucket = 'certificates'
 
 /**
- * As much of S3 as a store needs, in memory, with one bucket: for what a real server doesn't do, such as to ignore
- * conditions, and where there is none.
+ * Starts an S3 server in memory with one bucket and the operations that a store needs. Unlike a real server it can
+ * ignore or refuse conditional writes.
  */
 export async function openFakeS3(options: { ignores?: readonly Header[]; refuses?: Header } = {}) {
   const objects = new Map<string, { data: Buffer; etag: string; modified: Date }>()
@@ -21,11 +21,11 @@ export async function openFakeS3(options: { ignores?: readonly Header[]; refuses
     const { method = '', url = '', headers } = req
     requests.push({ method, url, headers })
     const { pathname, searchParams } = new URL(url, 'http://localhost')
-    const [, at, ...rest] = pathname.split('/').map(decodeURIComponent)
+    const [, bucketName, ...keyParts] = pathname.split('/').map(decodeURIComponent)
     const body = await buffer(req).catch(() => undefined)
     if (!body) return
-    if (at !== bucket) return fail(res, 404, 'NoSuchBucket')
-    const key = rest.join('/')
+    if (bucketName !== bucket) return fail(res, 404, 'NoSuchBucket')
+    const key = keyParts.join('/')
     if (key === '') return list(res, searchParams)
     if (method === 'GET') return get(res, key)
     if (method === 'PUT') return put(res, key, body, headers)
@@ -40,18 +40,19 @@ export async function openFakeS3(options: { ignores?: readonly Header[]; refuses
   }
 
   function put(res: ServerResponse, key: string, data: Buffer, headers: IncomingMessage['headers']) {
-    const there = objects.get(key)
-    const asked = (name: Header) => (options.ignores?.includes(name) ? undefined : headers[name])
+    const existing = objects.get(key)
+    const condition = (name: Header) => (options.ignores?.includes(name) ? undefined : headers[name])
     if (options.refuses && headers[options.refuses]) return fail(res, 501, 'NotImplemented')
-    if (asked('if-none-match') && there) return fail(res, 412, 'PreconditionFailed')
-    if (asked('if-match') && !there) return fail(res, 404, 'NoSuchKey')
-    if (asked('if-match') && asked('if-match') !== there?.etag) return fail(res, 412, 'PreconditionFailed')
+    if (condition('if-none-match') && existing) return fail(res, 412, 'PreconditionFailed')
+    if (condition('if-match') && !existing) return fail(res, 404, 'NoSuchKey')
+    if (condition('if-match') && condition('if-match') !== existing?.etag)
+      return fail(res, 412, 'PreconditionFailed')
     const etag = `"${createHash('md5').update(data).digest('hex')}"`
     objects.set(key, { data, etag, modified: new Date() })
     res.writeHead(200, { etag }).end()
   }
 
-  /** Two to a page. */
+  /** Lists two objects per page. */
   function list(res: ServerResponse, query: URLSearchParams) {
     const [prefix, delimiter, after] = ['prefix', 'delimiter', 'continuation-token'].map(
       (name) => query.get(name) ?? '',
@@ -66,12 +67,12 @@ export async function openFakeS3(options: { ignores?: readonly Header[]; refuses
       const name = key.replaceAll('&', '&amp;').replaceAll("'", '&apos;')
       return `<Contents><Key>${name}</Key><Size>${data.length}</Size><LastModified>${modified.toISOString()}</LastModified></Contents>`
     })
-    const more = keys.length > page.length
-    const next = more ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : ''
+    const isTruncated = keys.length > page.length
+    const next = isTruncated ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : ''
     res
       .writeHead(200, { 'content-type': 'application/xml' })
       .end(
-        `<?xml version="1.0"?><ListBucketResult><IsTruncated>${more}</IsTruncated>${next}${contents.join('')}</ListBucketResult>`,
+        `<?xml version="1.0"?><ListBucketResult><IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join('')}</ListBucketResult>`,
       )
   }
 
@@ -82,7 +83,7 @@ export async function openFakeS3(options: { ignores?: readonly Header[]; refuses
     endpoint: `http://127.0.0.1:${port}`,
     bucket,
     objects,
-    /** Requests since the last call. */
+    /** Returns the requests since the last call. */
     take: () => requests.splice(0),
     async close() {
       server.closeAllConnections()

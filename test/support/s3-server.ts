@@ -13,7 +13,7 @@ const credentials = { accessKeyId: 'test', secretAccessKey: randomUUID() }
 const startAttempts = 5
 const startTimeoutMs = 20_000
 
-/** The settings of a client for a server of the tests. */
+/** Returns the settings of a client for {@link startS3Server}. */
 export const clientSettings = (endpoint: string) => ({
   endpoint,
   region: 'us-east-1',
@@ -22,9 +22,8 @@ export const clientSettings = (endpoint: string) => ({
 })
 
 /**
- * A real S3 server with its files in a temporary folder: versitygw, which checks the conditions of a write under a
- * lock of the key.
- * @throws Error when the binary is not installed, or does not start
+ * Starts versitygw, a real S3 server, on a temporary folder. It checks the conditions of a write under a lock of the key.
+ * @throws Error when the binary is not installed or does not start
  */
 export async function startS3Server() {
   const binary = await findBinary()
@@ -62,7 +61,7 @@ async function startOnce(binary: string) {
   const client = new S3Client(clientSettings(endpoint))
   const deadline = AbortSignal.timeout(startTimeoutMs)
   for (;;) {
-    // Only the server that was started here knows these credentials.
+    // Only the server started here accepts these credentials.
     const ready = await client.send(new ListBucketsCommand()).then(
       () => true,
       () => false,
@@ -78,7 +77,7 @@ async function startOnce(binary: string) {
   return {
     endpoint,
     client,
-    /** A new, empty bucket; its name. */
+    /** Creates an empty bucket and returns its name. */
     async freshBucket() {
       const Bucket = `t-${randomUUID()}`
       await client.send(new CreateBucketCommand({ Bucket }))
@@ -99,21 +98,21 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** The program that S3_SERVER_BIN names; otherwise where `.ci/run` puts it, and PATH. */
+/** Finds versitygw: S3_SERVER_BIN, or if that is not set, in `.cache/bin` (where `.ci/run` installs it) or PATH. */
 async function findBinary(): Promise<string> {
-  const named = process.env.S3_SERVER_BIN
-  const ours = fileURLToPath(new URL('../../.cache/bin', import.meta.url))
-  const folders = [ours, ...(process.env.PATH ?? '').split(delimiter)]
-  const candidates = named ? [named] : folders.map((folder) => join(folder, 'versitygw'))
+  const configured = process.env.S3_SERVER_BIN
+  const cacheFolder = fileURLToPath(new URL('../../.cache/bin', import.meta.url))
+  const folders = [cacheFolder, ...(process.env.PATH ?? '').split(delimiter)]
+  const candidates = configured ? [configured] : folders.map((folder) => join(folder, 'versitygw'))
   for (const candidate of candidates) {
-    const found = await access(candidate, constants.X_OK).then(
+    const isExecutable = await access(candidate, constants.X_OK).then(
       () => true,
       () => false,
     )
-    if (found) return candidate
+    if (isExecutable) return candidate
   }
   throw new Error(
-    `${named ?? 'versitygw'} is not there. Install it with: ` +
+    `${configured ?? 'versitygw'} is not there. Install it with: ` +
       'GOBIN=$PWD/.cache/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ' +
       '(or name the program in S3_SERVER_BIN)',
   )

@@ -1,7 +1,4 @@
-/**
- * Time that passes as it does, and jumps when told to: for tests with real sockets, and for their processes.
- * A Clock of the library.
- */
+/** A clock that follows real time and can jump, for tests with real sockets or child processes. */
 export class ShiftingClock {
   #shift = 0
   /** @type {Set<{ at: number, fire: () => void }>} */
@@ -31,7 +28,7 @@ export class ShiftingClock {
   }
 
   /**
-   * As when the system's clock is set: timers don't notice.
+   * Shifts the time as when the system clock is set: timers still fire after their real duration.
    * @param {number} ms
    */
   set(ms) {
@@ -40,7 +37,7 @@ export class ShiftingClock {
   }
 
   /**
-   * The timers that fall due fire in their order, within this call.
+   * Advances the time; due timers fire in order during this call.
    * @param {number} ms
    */
   jump(ms) {

@@ -9,7 +9,7 @@ import {
 } from 'node:net'
 import type { ServerCertificate } from '../../src/testing/index.js'
 
-/** What to do with a request in place of forwarding it; `undefined` forwards it. */
+/** What happens to a request; `undefined` forwards it. */
 export type Fault =
   | 'hang'
   | 'swallow the answer'
@@ -21,8 +21,8 @@ export type Fault =
   | undefined
 
 /**
- * A reverse proxy in front of a store that speaks HTTP: sees every request, and can break them.
- * @param certificate to speak TLS with its clients
+ * Starts a reverse proxy in front of an HTTP store, which records every request and can break it.
+ * @param certificate makes it an HTTPS server
  */
 export async function openTap(target: string, certificate?: ServerCertificate) {
   const requests: string[] = []
@@ -43,7 +43,7 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
     res.once('close', () => pending.delete(res))
     if (fault === 'reset') req.socket.destroy()
     else if (fault === 'hang') return
-    // No timer where there is nothing to wait for: tests stop the clock, and look for timers that are left.
+    // No timer without a delay: tests stop the clock and look for remaining timers.
     else if (typeof fault !== 'object' && delayMs > 0) setTimeout(() => forward(req, res, fault), delayMs)
     else if (typeof fault !== 'object') forward(req, res, fault)
     else {
@@ -60,35 +60,35 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
 
   function forward(req: IncomingMessage, res: ServerResponse, fault: Fault) {
     const { hostname, port } = upstream
-    const onward = request(
+    const upstreamRequest = request(
       { hostname, port, path: req.url, method: req.method, headers: req.headers },
-      (answer) => {
-        if (fault === 'swallow the answer') return void answer.resume()
+      (response) => {
+        if (fault === 'swallow the answer') return void response.resume()
         if (!fault) {
-          res.writeHead(answer.statusCode ?? 502, answer.headers)
-          return void answer.pipe(res)
+          res.writeHead(response.statusCode ?? 502, response.headers)
+          return void response.pipe(res)
         }
-        // Announces more than it sends, also where the store sends nothing.
-        answer.resume().once('end', () => {
-          const { 'transfer-encoding': _, ...headers } = answer.headers
+        // Announces more than it sends, even when the store sends an empty body.
+        response.resume().once('end', () => {
+          const { 'transfer-encoding': _, ...headers } = response.headers
           const length = Math.max(Number(headers['content-length'] ?? 0), 10)
-          res.writeHead(answer.statusCode ?? 502, { ...headers, 'content-length': length })
+          res.writeHead(response.statusCode ?? 502, { ...headers, 'content-length': length })
           res.write('-')
           if (fault === 'reset in the body') res.socket?.resetAndDestroy()
           else if (fault === 'end too early') res.socket?.end()
         })
       },
     )
-    onward.on('error', () => res.destroy())
-    req.pipe(onward)
+    upstreamRequest.on('error', () => res.destroy())
+    req.pipe(upstreamRequest)
   }
 
   const http = certificate
     ? createHttpsServer({ cert: certificate.certificate, key: certificate.privateKey }, handle)
     : createServer(handle)
-  // Whoever does not trust us.
+  // A client that does not trust the certificate.
   http.on('tlsClientError', (_, socket: Socket) => socket.destroy())
-  // In front of it, as it has no way to let go of connections that are not in a request.
+  // A TCP server in front, because an HTTP server cannot close connections without a request.
   const server = createTcpServer((socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
@@ -96,7 +96,7 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
     if (greeting === undefined) http.emit('connection', socket)
     else socket.end(greeting)
   })
-  await listenApart(server)
+  await listenOutsideEphemeralPorts(server)
   const { port } = server.address() as AddressInfo
 
   function disconnect() {
@@ -111,30 +111,30 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
   }
 
   return {
-    /** As the store's endpoint. */
+    /** To use as the store's endpoint. */
     endpoint: `http://127.0.0.1:${port}${upstream.pathname}`,
     port,
     requests,
-    /** Requests since the last call, as `METHOD /container/blob`. */
+    /** Returns the requests since the last call, as `METHOD /container/blob`. */
     take: () => requests.splice(0),
-    /** Requests under way. */
+    /** The number of pending requests. */
     get pending() {
       return pending.size
     },
-    /** Each answer takes so much longer. */
+    /** Delays every request by `ms`. */
     slow(ms: number) {
       delayMs = ms
     },
     fault(choose: (method: string, path: string) => Fault) {
       faultFor = choose
     },
-    /** Ends every connection. */
+    /** Destroys all connections. */
     disconnect,
-    /** From now on this text, whatever they want, is what new connections get; `undefined`: they are served. */
+    /** Sends this text on new connections instead of serving them; `undefined` serves them again. */
     greet(text: string | undefined) {
       greeting = text
     },
-    /** Connections are refused, until `open`. */
+    /** Refuses connections until `open`. */
     close,
     async open() {
       server.listen(port, '127.0.0.1')
@@ -144,10 +144,10 @@ export async function openTap(target: string, certificate?: ServerCertificate) {
 }
 
 /**
- * On a port that no system gives to whoever asks for any (IANA's begin at 49152, Linux's at 32768): a tap that was
- * closed for a while has to get it back.
+ * Listens on a port outside the ephemeral range (IANA from 49152, Linux from 32768), so that a closed tap can open the
+ * same port again.
  */
-async function listenApart(server: TcpServer): Promise<void> {
+async function listenOutsideEphemeralPorts(server: TcpServer): Promise<void> {
   for (;;) {
     server.listen(10_000 + Math.floor(Math.random() * 20_000), '127.0.0.1')
     try {

@@ -5,7 +5,7 @@ import type { AddressInfo, Server } from 'node:net'
 import { type ConnectionOptions, connect, type DetailedPeerCertificate } from 'node:tls'
 import type { CertManager } from '../../src/index.js'
 
-/** One real TLS handshake; rejects with the client's error, such as an alert. */
+/** Performs a TLS handshake. Rejects with the client's error, such as an alert. */
 export async function handshake(
   port: number,
   servername: string | undefined,
@@ -40,10 +40,10 @@ export async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** A machine of the fleet: its https server, and its http server if it answers http-01. */
+/** Starts a machine of the fleet: its HTTPS server and, with `http`, the HTTP server that responds to http-01. */
 export async function startMachine(manager: CertManager, options: { http?: boolean } = {}) {
   const https = createHttpsServer(manager.tlsOptions(), (_req, res) => res.end('hello'))
-  // The client's view is what is tested.
+  // Tests look at the client's error.
   https.on('tlsClientError', () => undefined)
   const http = options.http ? createHttpServer(manager.httpHandler()) : undefined
   return {

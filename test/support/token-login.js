@@ -1,17 +1,18 @@
-// What a machine with an identity does: a process of its own, as it has to trust the certificate of the test's Azurite.
+// Connects with a token, as a machine with an identity does. A separate process, because it must trust the certificate
+// of the test's Azurite.
 import { AzureBlobCertCache } from 'acme-cert-cache'
 
 const [endpoint] = process.argv.slice(2)
-const part = (/** @type {object} */ value) => Buffer.from(JSON.stringify(value)).toString('base64url')
+const encode = (/** @type {object} */ value) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const now = Math.floor(Date.now() / 1_000)
-/** As Azure AD makes them, but for the signature, which Azurite does not look at. */
+/** As in tokens of Microsoft Entra ID. Azurite does not verify the signature. */
 const claims = {
   aud: 'https://storage.azure.com',
   iss: 'https://sts.windows.net/tests/',
   iat: now,
   nbf: now - 60,
 }
-const token = `${part({ alg: 'none', typ: 'JWT' })}.${part({ ...claims, exp: now + 3_600 })}.${part({})}`
+const token = `${encode({ alg: 'none', typ: 'JWT' })}.${encode({ ...claims, exp: now + 3_600 })}.${encode({})}`
 /** @type {string[]} */
 const scopes = []
 const cache = await AzureBlobCertCache.connect({

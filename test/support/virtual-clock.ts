@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/index.js'
 
-/** Time that passes only when told to. */
+/** A clock whose time passes only through {@link advance}. */
 export class VirtualClock implements Clock {
   #now: number
   #timers = new Set<{ at: number; fn: () => void }>()
@@ -23,7 +23,7 @@ export class VirtualClock implements Clock {
     return this.#timers.size
   }
 
-  /** Lets `ms` pass; timers fire in their order. */
+  /** Advances the time; due timers fire in order. */
   advance(ms: number) {
     const end = this.#now + ms
     for (;;) {
