@@ -1,14 +1,14 @@
-// One folder for Go's autocert.DirCache and for DirCertCache. Needs Go; the module comes from Go's proxy.
+// Shares a folder between Go's autocert.DirCache and DirCertCache. Needs Go.
 import { strict as assert } from 'node:assert'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { DirCertCache } from 'acme-cert-cache'
+import { buildGoProgram } from './build.js'
 
+const program = await buildGoProgram('dircache')
 const base = mkdtempSync(join(tmpdir(), 'acme-cert-cache-go-'))
-const program = join(base, 'dircache')
 const keys = [
   ...['example.com', 'example.com+rsa', 'example.com+token', 'acme_account+key', 't0k_en-+http-01'],
   ...[
@@ -28,17 +28,6 @@ const keys = [
 ]
 
 try {
-  try {
-    execFileSync('go', ['build', '-o', program, '.'], {
-      cwd: fileURLToPath(new URL('go/dircache/', import.meta.url)),
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
-  } catch (error) {
-    const { code } = /** @type {NodeJS.ErrnoException} */ (error)
-    throw code === 'ENOENT'
-      ? new Error('Go is missing: it builds the program that DirCertCache is tried with')
-      : error
-  }
   for (const first of ['Go', 'Node']) {
     const folder = join(base, first)
     const go = (/** @type {string[]} */ ...args) =>
@@ -56,7 +45,7 @@ try {
       assert.equal(await node(key), `${key} by ${first}`)
       assert.equal(go('get', key), `${key} by ${first}`)
     }
-    // A lock is in Go's way as little as its files are in ours.
+    // Go ignores locks, and DirCertCache ignores Go's temporary files.
     const lock = await cache.tryLock('example.com')
     assert.ok(lock)
     go('put', 'example.com', 'renewed by Go')

@@ -1,34 +1,22 @@
-// One table for a Go program, which does to it what sqlcertcache does, and for SqlCertCache. Needs Go.
+// Shares a table between SqlCertCache and a Go program that does what sqlcertcache does. Needs Go.
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { SqlCertCache } from '../../../src/stores/sql/index.js'
+import { buildGoProgram } from '../../interop/build.js'
 
 const { postgres, user } = inject('databases')
 const address = { host: dirname(postgres), user, database: 'postgres' }
 const dsn = `host=${address.host} user=${user} dbname=postgres sslmode=disable`
-const folder = mkdtempSync(join(tmpdir(), 'sql-go-'))
-const program = join(folder, 'sqltable')
 const pool = new pg.Pool(address)
 
-beforeAll(() => {
-  try {
-    const cwd = fileURLToPath(new URL('../../interop/go/sqlcertcache', import.meta.url))
-    execFileSync('go', ['build', '-o', program, '.'], { cwd, stdio: ['ignore', 'inherit', 'inherit'] })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    throw new Error('Go is missing: it builds the program that SqlCertCache is tried with', { cause: error })
-  }
-}, 300_000)
-afterAll(async () => {
-  await pool.end()
-  rmSync(folder, { recursive: true })
+let program: string
+beforeAll(async () => {
+  program = await buildGoProgram('sqlcertcache')
 })
+afterAll(() => pool.end())
 
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
 const values = new Map([
