@@ -1,21 +1,21 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { azurite } from '../support/azure.js'
-import { accessTo, runCli } from '../support/cli.js'
+import { accessTo } from '../support/cli.js'
 import { echoes, openEcho } from '../support/echo.js'
 import { checked, keepSecret } from '../support/operator.js'
 import { openTap } from '../support/tap.js'
+import { runInProcess } from './in-process.js'
+import { oneLine } from './one-line.js'
 
 const signature = 'c2VjcmV0c2lnbmF0dXJl'
 keepSecret(signature)
 const env = { AZURE_STORAGE_SAS_TOKEN: `?sv=2021-08-06&sr=c&sig=${signature}%3D` }
 
-test.each(echoes)('a SAS that comes back in %s is not shown', async (_name, answer) => {
-  const at = ['--container', 'certs', '--endpoint', await openEcho(answer)]
-  for (const command of [['ls'], ['show', 'a.example']]) {
-    const [name, ...rest] = command as [string, ...string[]]
-    const { code, stderr } = checked(await runCli([name, ...at, ...rest], { env }))
-    expect({ command, code }).toEqual({ command, code: 1 })
-    expect(stderr).toMatch(/^acme-cert-cache: [^\n]+\n$/)
+test.each(echoes)('does not show a SAS that the service repeats in %s', async (_name, answer) => {
+  const access = ['--container', 'certs', '--endpoint', await openEcho(answer)]
+  for (const [command, ...args] of [['ls'], ['show', 'a.example']] as const) {
+    const result = checked(await runInProcess([command, ...access, ...args], { env }))
+    expect({ command, ...result }).toMatchObject({ command, code: 1, stderr: oneLine(/./) })
   }
 })
 
@@ -32,29 +32,44 @@ test.each([
     { status: 200, type: 'text/html', body: '<html><p>hello</p></html>' },
     /is not one of Azure Blob Storage\. Check --endpoint/,
   ],
-] as const)('%s: what to do is said', async (_name, answer, told) => {
-  const at = ['--container', 'certs', '--endpoint', await openEcho(() => answer)]
-  const { code, stderr } = checked(await runCli(['ls', ...at], { env }))
-  expect(code).toBe(1)
-  expect(stderr).toMatch(/^acme-cert-cache: [^\n]+\n$/)
-  expect(stderr).toMatch(told)
+] as const)('says what to do about %s', async (_name, answer, message) => {
+  const access = ['--container', 'certs', '--endpoint', await openEcho(() => answer)]
+  const result = checked(await runInProcess(['ls', ...access], { env }))
+  expect(result).toMatchObject({ code: 1, stderr: oneLine(message) })
 })
 
-test('an endpoint without the account, a container that is not there, a service that does not answer', async () => {
+async function ls(endpoint: string): Promise<string> {
+  const { flags, env } = accessTo('certs', endpoint)
+  return checked(await runInProcess(['ls', ...flags], { env })).stderr
+}
+
+test('names --endpoint where the endpoint lacks the account', async () => {
   const { origin } = new URL(azurite().endpoint)
-  const { env } = accessTo('certs')
-  const ls = async (endpoint: string) =>
-    checked(await runCli(['ls', '--container', 'certs', '--endpoint', endpoint], { env })).stderr
   expect(await ls(origin)).toMatch(
     /in container certs \(.* Check --endpoint: .*an emulator’s with the account/,
   )
-  const missing = await ls(azurite().endpoint)
-  expect(missing).toContain('Create the container with az storage container create')
-  expect(missing).not.toContain('connect()')
+})
+
+test('says how to create a missing container', async () => {
+  const stderr = await ls(azurite().endpoint)
+  expect(stderr).toContain('Create the container with az storage container create')
+  expect(stderr).not.toContain('connect()')
+})
+
+test('waits 15 s for a service that does not answer, and no longer', async () => {
+  const timeouts: (() => void)[] = []
+  const { setTimeout: set } = globalThis
+  const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((callback: () => void, ms?: number) => {
+    if (ms === 15_000) timeouts.push(callback)
+    return set(callback, ms)
+  }) as typeof setTimeout)
+  onTestFinished(() => void spy.mockRestore())
   const tap = await openTap(azurite().endpoint)
   onTestFinished(tap.close)
   tap.fault(() => 'hang')
-  expect(await ls(tap.endpoint)).toMatch(
-    /took longer than 15000 ms to .*\. It may be overloaded or unreachable/,
-  )
+  const stderr = ls(tap.endpoint)
+  await expect.poll(() => tap.pending).toBe(1)
+  expect(timeouts).toHaveLength(1)
+  for (const timeout of timeouts) timeout()
+  expect(await stderr).toMatch(/took longer than 15000 ms to .*\. It may be overloaded or unreachable/)
 })

@@ -1,16 +1,15 @@
-import type { ChildProcess } from 'node:child_process'
 import { ContainerSASPermissions } from '@azure/storage-blob'
-import { expect, onTestFinished, test } from 'vitest'
-import { azurite, serviceClient } from '../support/azure.js'
-import { accessTo, runCli } from '../support/cli.js'
-import { checked, makeOperator, statuses } from '../support/operator.js'
+import { expect, test } from 'vitest'
+import { serviceClient } from '../support/azure.js'
+import { accessTo } from '../support/cli.js'
+import { checked } from '../support/operator.js'
 import { openProxy } from '../support/proxy.js'
-import { openTap } from '../support/tap.js'
+import { openOperator, runInProcess } from './in-process.js'
 
-// No CA is asked.
+// No CA is there.
 const ca = ['--directory', 'https://127.0.0.1:1/directory']
 
-type Client = Awaited<ReturnType<typeof makeOperator>>['client']
+type Client = Awaited<ReturnType<typeof openOperator>>['client']
 
 async function doctorWith(client: Client, permissions: string) {
   const url = await client.generateSasUrl({
@@ -18,14 +17,14 @@ async function doctorWith(client: Client, permissions: string) {
     expiresOn: new Date(Date.now() + 600_000),
   })
   const env = { AZURE_STORAGE_SAS_TOKEN: new URL(url).search }
-  const { stdout } = checked(
-    await runCli(['doctor', ...accessTo(client.containerName).flags, ...ca], { env }),
-  )
-  return found(stdout)
+  const { flags } = accessTo(client.containerName)
+  const { stdout } = checked(await runInProcess(['doctor', ...flags, ...ca], { env }))
+  return findings(stdout)
 }
 
-/** The status of each check, and what was said of it. */
-const found = (stdout: string): Record<string, { status?: string; text?: string }> =>
+type Findings = Record<string, { status?: string; text?: string }>
+
+const findings = (stdout: string): Findings =>
   Object.fromEntries(
     stdout
       .trimEnd()
@@ -34,10 +33,12 @@ const found = (stdout: string): Record<string, { status?: string; text?: string 
       .map(([, status, check, text]) => [check, { status, text }]),
   )
 
-test('permissions are tried whichever others there are', async () => {
-  const { client, keys } = await makeOperator()
-  const writer = await doctorWith(client, 'acwdl')
-  expect(statuses(writer)).toMatchObject({
+const statuses = (found: Findings) =>
+  Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
+
+test('tries each permission, whichever others are missing', async () => {
+  const { client, keys } = await openOperator()
+  expect(statuses(await doctorWith(client, 'acwdl'))).toMatchObject({
     container: 'failed',
     private: 'ok',
     write: 'ok',
@@ -45,8 +46,7 @@ test('permissions are tried whichever others there are', async () => {
     delete: 'ok',
     list: 'ok',
   })
-  const reader = await doctorWith(client, 'r')
-  expect(statuses(reader)).toMatchObject({
+  expect(statuses(await doctorWith(client, 'r'))).toMatchObject({
     container: 'ok',
     private: 'ok',
     write: 'failed',
@@ -57,7 +57,7 @@ test('permissions are tried whichever others there are', async () => {
   expect(await keys()).toEqual([])
 })
 
-test('whether anybody can read it is seen without the right to write', async () => {
+test('sees that anybody can read a container without the permission to write to it', async () => {
   const client = serviceClient().getContainerClient(`public-${process.pid}-${Date.now()}`)
   await client.create({ access: 'blob' })
   expect((await doctorWith(client, 'rl')).private).toMatchObject({
@@ -66,59 +66,16 @@ test('whether anybody can read it is seen without the right to write', async () 
   })
 })
 
-test('all checks go through the proxy of the environment', async () => {
-  const { client } = await makeOperator()
+test('makes all checks through the proxy of the environment', async () => {
+  const { runWith } = await openOperator()
   const HTTP_PROXY = await openProxy(async () => undefined)
-  const { flags, env } = accessTo(client.containerName, 'http://store.invalid/fleet')
-  const { stdout } = checked(await runCli(['doctor', ...flags, ...ca], { env: { ...env, HTTP_PROXY } }))
-  const { CA: _, ...store } = found(stdout)
+  const throughProxy = { endpoint: 'http://store.invalid/fleet', env: { HTTP_PROXY } }
+  const { CA: _, ...store } = findings((await runWith(throughProxy, 'doctor', ...ca)).stdout)
   expect(Object.values(statuses(store))).toEqual(Array(8).fill('ok'))
 })
 
-test('a slow store is a warning', async () => {
-  const { client } = await makeOperator()
-  const tap = await openTap(azurite().endpoint)
-  onTestFinished(tap.close)
-  tap.fault((method, path) => {
-    tap.slow(method === 'PUT' && /\/doctor-[^+]*$/.test(path) ? 1_100 : 0)
-    return undefined
-  })
-  const { flags, env } = accessTo(client.containerName, tap.endpoint)
-  const { stdout } = checked(await runCli(['doctor', ...flags, ...ca], { env }))
-  expect(found(stdout).write).toMatchObject({
-    status: 'warning',
-    text: expect.stringMatching(/^a blob was written, \d{4,} ms: .* a region nearer/),
-  })
-})
-
-test.each([
-  ['Ctrl+C', 130, (child: ChildProcess) => child.kill('SIGINT')],
-  ['the end of who reads its output', 0, (child: ChildProcess) => child.stdout?.destroy()],
-] as const)('%s, while it writes, leaves nothing behind', async (_name, code, stop) => {
-  const { client, keys } = await makeOperator()
-  const tap = await openTap(azurite().endpoint)
-  onTestFinished(tap.close)
-  const { flags, env } = accessTo(client.containerName, tap.endpoint)
-  let child: ChildProcess | undefined
-  tap.fault((method, path) => {
-    const toStop = method === 'PUT' && path.includes('/doctor-') ? child : undefined
-    // A busy process may see the answer before the signal.
-    tap.slow(toStop ? 250 : 0)
-    if (!toStop) return undefined
-    stop(toStop)
-    // Once: a second Ctrl+C waits for nothing.
-    child = undefined
-  })
-  const onStart = (started: ChildProcess) => {
-    child = started
-  }
-  expect(await runCli(['doctor', ...flags, ...ca], { env, onStart })).toMatchObject({ code, stderr: '' })
-  expect(tap.take().at(-1)).toMatch(/^DELETE /)
-  expect(await keys()).toEqual([])
-})
-
-test('what doctor may not delete is no certificate to ls, and goes with clean', async () => {
-  const { client, run, runAt, json, keys } = await makeOperator()
+test('ls does not list a blob that doctor could not delete, and clean removes it', async () => {
+  const { client, run, runWith, json, keys } = await openOperator()
   const { delete: finding } = await doctorWith(client, 'racwl')
   const [scratch] = await keys()
   expect(scratch).toMatch(/^doctor-/)
@@ -129,9 +86,9 @@ test('what doctor may not delete is no certificate to ls, and goes with clean', 
   expect(await json('ls')).toEqual([])
   expect(await run('ls')).toMatchObject({ code: 0, stderr: '' })
   expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
-  // It would end in half a minute.
+  // The lease would end in half a minute.
   await client.getBlobClient(`${scratch}+lock`).getBlobLeaseClient().breakLease(0)
-  const later = await runAt(2 * 3_600_000, 'clean', '--yes')
+  const later = await runWith({ clock: (now) => now + 2 * 3_600_000 }, 'clean', '--yes')
   expect(later).toMatchObject({ code: 0, stdout: expect.stringContaining(`${scratch}  of doctor`) })
   expect(await keys()).toEqual([])
 })

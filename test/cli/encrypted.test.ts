@@ -8,18 +8,19 @@ import { EncryptedCertCache } from '../../src/index.js'
 import { TestCa } from '../../src/testing/index.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { openNameServer } from '../support/dns.js'
-import { keepSecret, makeOperator } from '../support/operator.js'
+import { keepSecret } from '../support/operator.js'
+import { openOperator } from './in-process.js'
 
 const day = 86_400_000
 const failure = Buffer.from(JSON.stringify({ failures: 1, retryAt: Date.now() + day, message: 'no' }))
 
-/** A container as servers with an EncryptedCertCache have it, an expired certificate included. */
+/** A container that servers with an EncryptedCertCache share, with an expired certificate in it. */
 async function makeEncrypted() {
-  const operator = await makeOperator()
+  const operator = await openOperator()
   const key = randomBytes(32)
   const encrypted = new EncryptedCertCache(operator.store, { keys: { current: { id: 'one', key } } })
-  const wish = { host: 'old.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }
-  const [valid, old] = await Promise.all([makeBundle({ host: 'a.example' }), makeBundle(wish)])
+  const expired = { host: 'old.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }
+  const [valid, old] = await Promise.all([makeBundle({ host: 'a.example' }), makeBundle(expired)])
   await encrypted.put('acme_account+key', Buffer.from(exportKey(makeKey())))
   await encrypted.put('a.example', valid.data)
   await encrypted.put('old.example', old.data)
@@ -34,7 +35,7 @@ async function makeFolder() {
   return folder
 }
 
-test('what is encrypted is shown as that, not as corrupt, and stays', async () => {
+test('ls shows encrypted certificates as such, not as corrupt, and clean keeps them', async () => {
   const { run, json, keys } = await makeEncrypted()
   const before = await keys()
   const table = await run('ls')
@@ -54,7 +55,7 @@ test('what is encrypted is shown as that, not as corrupt, and stays', async () =
   expect(await keys()).toEqual(before)
 })
 
-test('show says so, and gives out nothing; nor does export', async () => {
+test('show reports that a certificate is encrypted; neither it nor export writes a file', async () => {
   const { run, json } = await makeEncrypted()
   const folder = await makeFolder()
   const shown = await run('show', 'old.example')
@@ -75,7 +76,7 @@ test('show says so, and gives out nothing; nor does export', async () => {
   expect(await readdir(folder)).toEqual([])
 })
 
-test('import writes nothing plain beside it, or over it', async () => {
+test('import writes no plaintext beside encrypted values or over them', async () => {
   const { run, keys, store, encrypted, valid } = await makeEncrypted()
   const folder = await makeFolder()
   keepSecret(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] as string)
@@ -87,7 +88,7 @@ test('import writes nothing plain beside it, or over it', async () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^[^\n]* is encrypted, and servers refuse what is not: [^\n]*\n$/)
   }
-  // Nothing but the certificate itself tells it.
+  // Only the certificate itself shows then that it is encrypted.
   await store.delete('acme_account+key')
   const { code, stdout } = await run('import', '--autocert', folder)
   expect(code).toBe(1)
@@ -96,7 +97,7 @@ test('import writes nothing plain beside it, or over it', async () => {
   expect((await keys()).filter((key) => !before.includes(key))).toEqual(['b.example'])
 })
 
-test('doctor finds no fault with it, and does not ask servers for an answer that they can’t read', async () => {
+test('doctor accepts an encrypted container, and skips the http-01 answer that servers could not read', async () => {
   const { run, keys } = await makeEncrypted()
   const ca = await TestCa.start({ httpPort: 1 })
   onTestFinished(() => ca.close())

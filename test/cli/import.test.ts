@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
-import { keepSecret, makeOperator } from '../support/operator.js'
+import { keepSecret } from '../support/operator.js'
+import { openOperator } from './in-process.js'
 
 const day = 86_400_000
 
@@ -15,18 +16,18 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-async function bundle(wish: Parameters<typeof makeBundle>[0]) {
-  const made = await makeBundle(wish)
-  const pkcs8 = made.key.export({ format: 'pem', type: 'pkcs8' }) as string
-  keepSecret(Buffer.from(made.data).toString().split('-----BEGIN CERT')[0] as string)
+async function bundle(options: Parameters<typeof makeBundle>[0]) {
+  const created = await makeBundle(options)
+  const pkcs8 = created.key.export({ format: 'pem', type: 'pkcs8' }) as string
+  keepSecret(Buffer.from(created.data).toString().split('-----BEGIN CERT')[0] as string)
   keepSecret(pkcs8)
-  return { ...made, pkcs8, text: Buffer.from(made.data).toString() }
+  return { ...created, pkcs8, text: Buffer.from(created.data).toString() }
 }
 
 const write = (name: string, data: string | Uint8Array) => writeFile(join(folder, name), data)
 
-test('autocert’s folder: certificates and the account key, byte for byte', async () => {
-  const { run, keys, text } = await makeOperator()
+test('imports certificates and the account key of an autocert folder, byte for byte', async () => {
+  const { run, keys, text } = await openOperator()
   const [ecdsa, rsa] = await Promise.all([
     bundle({ host: 'a.example' }),
     bundle({ host: 'a.example', keyType: 'rsa' }),
@@ -50,13 +51,13 @@ test('autocert’s folder: certificates and the account key, byte for byte', asy
   expect(await text('a.example+rsa')).toBe(rsa.text)
   expect(await text('acme_account+key')).toBe(account)
   await write('acme_account+key', exportKey(makeKey()))
-  const again = await run('import', '--autocert', folder)
-  expect(again.stderr).toContain('0 blobs written')
+  const repeated = await run('import', '--autocert', folder)
+  expect(repeated.stderr).toContain('0 blobs written')
   expect(await text('acme_account+key')).toBe(account)
 })
 
-test('certbot’s live folder, under the prefix of another CA', async () => {
-  const { run, keys, text } = await makeOperator()
+test('imports certbot’s live folder under the key prefix of another CA', async () => {
+  const { run, keys, text } = await openOperator()
   const made = await bundle({ host: 'a.example' })
   await write('README', 'This directory contains your keys and certificates.')
   await mkdir(join(folder, 'a.example'))
@@ -67,8 +68,8 @@ test('certbot’s live folder, under the prefix of another CA', async () => {
   expect(await text('mine-a.example')).toBe(made.text)
 })
 
-test('a key and a chain; nothing newer is overwritten', async () => {
-  const { run, text, store } = await makeOperator()
+test('imports a key with its chain, and overwrites nothing newer', async () => {
+  const { run, text, store } = await openOperator()
   const [former, later] = await Promise.all([
     bundle({ host: 'a.example', notBefore: new Date(Date.now() - 2 * day) }),
     bundle({ host: 'a.example', notBefore: new Date(Date.now() - day) }),
@@ -92,8 +93,8 @@ test('a key and a chain; nothing newer is overwritten', async () => {
   }
 })
 
-test('what could not be served is refused, and the rest is imported', async () => {
-  const { run, keys } = await makeOperator()
+test('refuses what could not be served, and imports the rest', async () => {
+  const { run, keys } = await openOperator()
   const [good, other, expired, wildcard] = await Promise.all([
     bundle({ host: 'good.example' }),
     bundle({ host: 'other.example' }),
@@ -125,8 +126,8 @@ test('what could not be served is refused, and the rest is imported', async () =
   expect(await keys()).toEqual(['good.example'])
 })
 
-test('an incomplete lineage of certbot keeps the others back no more', async () => {
-  const { run, keys } = await makeOperator()
+test('imports the other lineages where one of certbot’s is incomplete', async () => {
+  const { run, keys } = await openOperator()
   for (const host of ['a.example', 'b.example', 'c.example']) {
     const made = await bundle({ host })
     await mkdir(join(folder, host))
@@ -142,8 +143,8 @@ test('an incomplete lineage of certbot keeps the others back no more', async () 
   expect(await keys()).toEqual(['b.example', 'c.example'])
 })
 
-test('what is refused is said so that it can be mended', async () => {
-  const { run, keys } = await makeOperator()
+test('says of each refused pair how to fix it', async () => {
+  const { run, keys } = await openOperator()
   const [made, other] = await Promise.all([bundle({ host: 'UPPER.example' }), bundle({ host: 'b.example' })])
   const from = async (key: string | Uint8Array, chain: string | Uint8Array = made.chain) => {
     await write('key', key)
@@ -153,7 +154,7 @@ test('what is refused is said so that it can be mended', async () => {
   const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
   const ed25519 = generateKeyPairSync('ed25519').privateKey.export(pkcs8)
   const secret = { cipher: 'aes-256-cbc', passphrase: 'secret' }
-  for (const [key, chain, told] of [
+  for (const [key, chain, message] of [
     [made.key.export({ ...pkcs8, ...secret }), made.chain, 'encrypted: decrypt it with openssl pkey'],
     [made.key.export({ format: 'pem', type: 'sec1', ...secret }), made.chain, 'encrypted: decrypt it'],
     [
@@ -167,16 +168,16 @@ test('what is refused is said so that it can be mended', async () => {
     [made.pkcs8, other.chain, 'key mismatch'],
     [made.pkcs8, 'rubbish', 'no certificate in PEM'],
   ] as const) {
-    expect(await from(key, chain)).toContain(told)
+    expect(await from(key, chain)).toContain(message)
   }
   expect(await keys()).toEqual([])
   expect(await from(made.pkcs8)).toContain('written upper.example')
   expect(await keys()).toEqual(['upper.example'])
 })
 
-test('a source that is not there or has nothing is said in one line', async () => {
-  const { run } = await makeOperator()
-  for (const [args, code, told] of [
+test('reports a missing or empty source in one line', async () => {
+  const { run } = await openOperator()
+  for (const [args, code, message] of [
     [['--autocert', join(folder, 'none')], 1, /could not be read: no such file or folder/],
     [['--autocert', folder], 1, /nothing to import was found there/],
     [['--key', folder, '--chain', folder], 1, /could not be read: it is a folder/],
@@ -187,6 +188,6 @@ test('a source that is not there or has nothing is said in one line', async () =
     const result = await run('import', ...args)
     expect({ args, ...result }).toMatchObject({ args, code, stdout: '' })
     expect(result.stderr).toMatch(/^[^\n]+\n$/)
-    expect(result.stderr).toMatch(told)
+    expect(result.stderr).toMatch(message)
   }
 })

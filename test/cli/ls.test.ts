@@ -1,28 +1,29 @@
 import { expect, test } from 'vitest'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { makeBundle } from '../support/certificates.js'
-import { keepSecret, makeOperator } from '../support/operator.js'
+import { keepSecret } from '../support/operator.js'
+import { openOperator } from './in-process.js'
 
 const day = 86_400_000
 const now = Date.now()
 const staging = 'https://acme-staging-v02.api.letsencrypt.org/directory'
 
-async function bundle(wish: Parameters<typeof makeBundle>[0]) {
-  const made = await makeBundle(wish)
-  keepSecret(made.key.export({ format: 'pem', type: 'pkcs8' }) as string)
-  keepSecret(Buffer.from(made.data).toString().split('-----BEGIN CERT')[0] as string)
-  return made
+async function bundle(options: Parameters<typeof makeBundle>[0]) {
+  const created = await makeBundle(options)
+  keepSecret(created.key.export({ format: 'pem', type: 'pkcs8' }) as string)
+  keepSecret(Buffer.from(created.data).toString().split('-----BEGIN CERT')[0] as string)
+  return created
 }
 
 const lines = (stdout: string) => stdout.trimEnd().split('\n')
 
-test('an empty container has no rows', async () => {
-  const { run } = await makeOperator()
+test('prints no rows for an empty container', async () => {
+  const { run } = await openOperator()
   expect(await run('ls')).toEqual({ code: 0, stdout: '0 certificates\n', stderr: '' })
 })
 
-test('each certificate has a row that says what is the matter with it', async () => {
-  const { store, run, json } = await makeOperator()
+test('prints a row for each certificate, with its state', async () => {
+  const { store, run, json } = await openOperator()
   const valid = await bundle({ host: 'a.example' })
   const rsa = await bundle({ host: 'a.example', keyType: 'rsa' })
   const due = await bundle({
@@ -111,16 +112,16 @@ test('each certificate has a row that says what is the matter with it', async ()
   expect(states).toEqual([...states].sort())
 })
 
-test('a lock that its holder left behind is not shown as held', async () => {
-  const { client, store, json } = await makeOperator()
+test('does not show a lock that its holder left behind as held', async () => {
+  const { client, store, json } = await openOperator()
   await store.put('a.example', (await bundle({ host: 'a.example' })).data)
   await client.uploadBlockBlob('a.example+lock', '', 0)
   await client.uploadBlockBlob('b.example+lock', '', 0)
   expect(await json('ls')).toMatchObject([{ host: 'a.example', locked: false }])
 })
 
-test('a prefix that is no directory’s, and one of the blobs, are understood when they are given', async () => {
-  const { client, json } = await makeOperator()
+test('lists keys under a custom key prefix and blob prefix', async () => {
+  const { client, json } = await openOperator()
   const { data } = await bundle({ host: 'a.example' })
   await client.uploadBlockBlob('tls/mine-a.example', data, data.byteLength)
   expect(await json('ls')).toEqual([])
@@ -128,8 +129,8 @@ test('a prefix that is no directory’s, and one of the blobs, are understood wh
   expect(rows).toMatchObject([{ host: 'a.example', key: 'mine-a.example', state: 'valid' }])
 })
 
-test('when the CA says when to renew, that is shown', async () => {
-  const { store, json } = await makeOperator()
+test('shows the renewal time that the CA suggests', async () => {
+  const { store, json } = await openOperator()
   const { data, serialNumber } = await bundle({ host: 'a.example' })
   await store.put('a.example', data)
   const start = now + 5 * day

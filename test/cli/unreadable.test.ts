@@ -1,25 +1,23 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { azurite } from '../support/azure.js'
 import { makeBundle } from '../support/certificates.js'
-import { accessTo, runCli } from '../support/cli.js'
-import { checked, makeOperator } from '../support/operator.js'
 import { type Fault, openTap } from '../support/tap.js'
+import { openOperator } from './in-process.js'
 
-/** Three certificates, the second of which is not given out. */
-async function makeContainer(fault: Fault) {
-  const { store, connect, keys } = await makeOperator()
+/** A container with three certificates, behind a proxy that breaks reads of the second. */
+async function openWithFault(fault: Fault) {
+  const { store, runWith, keys } = await openOperator()
   const { data } = await makeBundle({ host: '*.example.com' })
   for (const name of ['a', 'b', 'c']) await store.put(`${name}.example.com`, data)
   const tap = await openTap(azurite().endpoint)
   onTestFinished(tap.close)
   tap.fault((method, path) => (method === 'GET' && path.endsWith('/b.example.com') ? fault : undefined))
-  const { flags, env } = accessTo(connect.containerName, tap.endpoint)
-  const run = async (...args: string[]) => checked(await runCli([...args, ...flags], { env }))
+  const run = (command: string, ...args: string[]) => runWith({ endpoint: tap.endpoint }, command, ...args)
   return { run, keys }
 }
 
-test('a blob that the service does not give out is a row among the others', async () => {
-  const { run, keys } = await makeContainer({ status: 409, code: 'BlobArchived' })
+test('ls prints a row for a blob that the service does not return; clean keeps it, rm removes it', async () => {
+  const { run, keys } = await openWithFault({ status: 409, code: 'BlobArchived' })
   const { code, stdout, stderr } = await run('ls')
   expect(stdout).toMatch(
     /^a\.example\.com .* valid\nb\.example\.com +unreadable: BlobArchived\nc\.example\.com .* valid\n/m,
@@ -37,8 +35,8 @@ test('a blob that the service does not give out is a row among the others', asyn
   expect(await keys()).toHaveLength(2)
 })
 
-test('rows that were read before an error are shown', async () => {
-  const { run } = await makeContainer({ status: 403, code: 'AuthorizationPermissionMismatch' })
+test('ls prints the rows that it read before an error', async () => {
+  const { run } = await openWithFault({ status: 403, code: 'AuthorizationPermissionMismatch' })
   const { code, stdout, stderr } = await run('ls')
   expect(stdout).toMatch(/^HOST .*\na\.example\.com .* valid\n$/)
   expect(stderr).toMatch(/^acme-cert-cache: [^\n]*could not read b\.example\.com [^\n]*\n$/)
