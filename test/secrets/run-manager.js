@@ -16,7 +16,6 @@ const events = /** @type {const} */ ([
 ])
 const storageFaults = [
   'reset',
-  'hang',
   { status: 403, code: 'AuthenticationFailed' },
   { status: 403, code: 'AuthorizationPermissionMismatch' },
   { status: 404, code: 'ContainerNotFound' },
@@ -24,16 +23,19 @@ const storageFaults = [
   { status: 500, code: 'InternalError' },
 ]
 
-/** Long enough for a busy machine, short enough to wait for what hangs. */
-const timeoutMs = 2_000
+const timeoutMs = 60_000
+/** For requests that hang. */
+const shortTimeoutMs = 10_000
 
 /**
- * A manager's life on Azure, and what can go wrong in it.
+ * Runs a manager on Azure through orders, renewals, and faults of the CA and of the store.
  * @param {import('./run.js').Service} service
  * @param {import('./run.js').Break} breakStore
+ * @param {boolean} hang whether requests hang, too: each then waits for its time-out
  */
-export async function runManager(service, breakStore) {
-  const { shared, byString, bySas, connectWrongly } = await openStores(service)
+export async function runManager(service, breakStore, hang) {
+  const { shared, byString, bySas, connectWrongly } = await openStores(service, timeoutMs)
+  const impatient = hang ? await openStores(service, shortTimeoutMs) : undefined
   const put = shared.put.bind(shared)
   shared.put = (key, data, options) => {
     // The answers to challenges, too, before they are withdrawn.
@@ -98,16 +100,19 @@ export async function runManager(service, breakStore) {
   for (const fault of storageFaults) {
     await breakStore(fault)
     await Promise.all([
-      ...[shared, bySas, encrypted].flatMap((store) => [
-        store.get('d.example').catch(show),
-        store.put('d.example', Buffer.from('value')).catch(show),
-        store.tryLock?.('e.example').catch(show),
-      ]),
+      ...tryAll([shared, bySas, encrypted]),
       ...connectWrongly.map((connect) => connect().then(show, show)),
       lock.release().catch(show),
       manager.getCertificate('b.example').catch(show),
     ])
     clock.jump(60_000)
+  }
+  if (impatient) {
+    await breakStore('hang')
+    await Promise.all([
+      ...tryAll([impatient.shared, impatient.byString, impatient.bySas]),
+      ...impatient.connectWrongly.map((connect) => connect().then(show, show)),
+    ])
   }
   await breakStore()
   await put('e.example', Buffer.from('plain'))
@@ -130,8 +135,16 @@ export async function runManager(service, breakStore) {
   await ca.close()
 }
 
-/** @param {import('./run.js').Service} service */
-async function openStores({ accountName, accountKey, endpoint, containerName }) {
+/** @param {readonly import('acme-cert-cache').CertCache[]} stores */
+const tryAll = (stores) =>
+  stores.flatMap((store) => [
+    store.get('d.example').catch(show),
+    store.put('d.example', Buffer.from('value')).catch(show),
+    store.tryLock?.('e.example').catch(show),
+  ])
+
+/** @param {import('./run.js').Service} service @param {number} timeoutMs */
+async function openStores({ accountName, accountKey, endpoint, containerName }, timeoutMs) {
   keep(accountKey)
   const container = new ContainerClient(
     `${endpoint}/${containerName}`,

@@ -13,10 +13,10 @@ import { makeBytes, makeText } from './made.js'
 import { show } from './show.js'
 
 /**
- * The other stores, as they are and with what can be wrong with them.
- * @param {import('./run.js').Places} places
+ * Uses the other stores, sound ones and broken ones.
+ * @param {NonNullable<import('./run.js').Places['s3']>} s3
  */
-export async function runStores({ s3 }) {
+export async function runStores(s3) {
   await runS3(s3)
   await runSql()
   for (const store of [new DirCertCache('/dev/null'), new DirCertCache('/nowhere')]) await exercise(store)
@@ -33,7 +33,7 @@ export async function runStores({ s3 }) {
   }
 }
 
-/** @param {import('./run.js').Places['s3']} place */
+/** @param {NonNullable<import('./run.js').Places['s3']>} place */
 async function runS3({ endpoint, bucket }) {
   const ways = [
     { endpoint, bucket },

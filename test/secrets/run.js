@@ -7,7 +7,8 @@ import { show, timesShown } from './show.js'
 
 /**
  * @typedef {{ accountName: string, accountKey: string, endpoint: string, containerName: string }} Service
- * @typedef {{ service: Service, s3: { endpoint: string, bucket: string } }} Places
+ * @typedef {{ service: Service, s3?: { endpoint: string, bucket: string } }} Places without `s3` the manager alone runs,
+ *   and no request hangs
  * @typedef {(fault?: unknown, method?: string, end?: string) => Promise<unknown>} Break what the way to Azure does
  *   with requests of a method (all), for a path with this end (all); nothing: forward them
  */
@@ -16,8 +17,8 @@ process.on('warning', show)
 process.on('disconnect', () => process.exit())
 process.on('message', async (/** @type {{ start?: Places }} */ { start }) => {
   if (!start) return
-  await runManager(start.service, tellFault)
-  await runStores(start)
+  await runManager(start.service, tellFault, start.s3 !== undefined)
+  if (start.s3) await runStores(start.s3)
   process.send?.({ secrets: secretsMade(), timesShown: timesShown() })
 })
 
