@@ -1,4 +1,4 @@
-// Measures the start-up time and memory that `import 'acme-cert-cache'` adds to an empty script.
+// What `import 'acme-cert-cache'` adds to an empty script.
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { median } from './measure.js'
@@ -9,7 +9,7 @@ const rounds = 15
 export function measureImports() {
   const report = `console.log(JSON.stringify({ ms: performance.now(), rss: process.memoryUsage.rss() }))`
   const run = (/** @type {string} */ code) => {
-    const args = ['--input-type=module', '-e', `${code}; ${reportCode}`]
+    const args = ['--input-type=module', '-e', `${code}; ${report}`]
     const cwd = fileURLToPath(new URL('..', import.meta.url))
     return JSON.parse(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' }))
   }

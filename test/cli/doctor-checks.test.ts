@@ -1,19 +1,19 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import type { AnonymousAnswer, Connection } from '../../src/cli/container/connect.js'
+import type { AnonymousResponse, Connection } from '../../src/cli/container/connection.js'
 import { type Check, type Finding, failed } from '../../src/cli/doctor/finding.js'
 import { checkStore } from '../../src/cli/doctor/store.js'
 import { StoreError } from '../../src/index.js'
 import { MemoryCertCache } from '../../src/testing/index.js'
 
 const now = Date.UTC(2026, 0, 1)
-const closed: AnonymousAnswer = { status: 404, code: 'ResourceNotFound', date: now }
+const closed: AnonymousResponse = { status: 404, code: 'ResourceNotFound', date: now }
 
 afterEach(() => vi.restoreAllMocks())
 
 /** Runs the checks of doctor on a store in memory, as the command does, with a clock that stands still. */
 async function check(
   store: MemoryCertCache = new MemoryCertCache(),
-  anonymous: Partial<AnonymousAnswer> = {},
+  anonymous: Partial<AnonymousResponse> = {},
   beforeCheck: (name: string) => void = () => undefined,
 ) {
   vi.spyOn(Date, 'now').mockReturnValue(now)

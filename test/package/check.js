@@ -28,14 +28,9 @@ try {
   // The build that runs before it may print as well.
   const [{ filename, files }] = JSON.parse(packed.slice(packed.search(/^\[/m)))
   const tarball = join(folder, filename)
-  const published = [
-    /^dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.js$/,
-    // The command has no types.
-    /^dist\/(?!cli\/)([\w-]+\/)*[\w-]+\.d\.ts$/,
-    /^([A-Z]+(\.md)?|package\.json)$/,
-  ]
   const stray = files.filter(
-    (/** @type {{ path: string }} */ { path }) => !published.some((pattern) => pattern.test(path)),
+    (/** @type {{ path: string }} */ { path }) =>
+      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   // One for each entry, and one for the types that entries share.

@@ -135,12 +135,12 @@ export async function runManager(service, breakStore, hang) {
   await ca.close()
 }
 
-/** @param {readonly import('acme-cert-cache').CertCache[]} stores */
+/** @param {readonly (import('acme-cert-cache').CertCache | import('acme-cert-cache').LockingCertCache)[]} stores */
 const tryAll = (stores) =>
   stores.flatMap((store) => [
     store.get('d.example').catch(show),
     store.put('d.example', Buffer.from('value')).catch(show),
-    store.tryLock?.('e.example').catch(show),
+    ...('tryLock' in store ? [store.tryLock('e.example').catch(show)] : []),
   ])
 
 /** @param {import('./run.js').Service} service @param {number} timeoutMs */

@@ -51,61 +51,11 @@ export const show: Command = {
 const detailsOf = ({ certificate }: StoredCertificate): CertificateDetails | undefined =>
   certificate?.fault === undefined ? certificate : certificate.certificate
 
-/** Of a host: what is stored, and what failed. */
-async function readCertificate(
-  { store }: Connection,
-  { host, layout }: Target,
-): Promise<StoredCertificate> {
-  const [data, failureData] = await Promise.all([
-    store.get(layout.certificate(host)),
-    store.get(layout.failure(host)),
-  ])
-  const facts = data && factsOf(data)
-  return {
-    data,
-    facts,
-    failure: failureData && parseFailureRecord(failureData),
-    isFailureEncrypted: isEncrypted(failureData),
-  }
-}
-
-/** Of a host for which there must be a sound certificate. */
-export async function requireCertificate(
-  connection: Connection,
-  target: Target,
-): Promise<{ bundle: CertificateBundle; facts: CertificateFacts }> {
-  const { data, facts } = await readCertificate(connection, target)
-  if (!data || !facts) throw missing(target, connection)
-  const bundle = decodeBundle(data)
-  if (facts.fault !== undefined || 'fault' in bundle) {
-    throw unusable(target.layout.certificate(target.host), facts.fault ?? 'unreadable')
-  }
-  return { bundle, facts }
-}
-
-const missing = ({ host, layout }: Target, { containerName }: Connection) =>
-  new CommandError(
-    `there is no ${layout.certificate(host)} in container ${containerName}: see what there is with ls; --rsa, --directory and --key-prefix choose another`,
-  )
-
-const unusable = (key: string, fault: string) =>
-  new CommandError(
-    fault === 'encrypted'
-      ? `${key} is encrypted: get it through an EncryptedCertCache, in a program that has the key`
-      : `${key} can’t be served: ${fault}; remove it with rm, so that a new one is ordered`,
-  )
-
-type Found = Awaited<ReturnType<typeof readCertificate>>
-
-/** What is known of it, whatever is the matter with it. */
-const certificateOf = ({ facts }: Found): CertificateFacts | undefined =>
-  facts?.fault === undefined ? facts : facts.certificate
-
-function describe({ host, layout }: Target, found: Found) {
-  const { facts, failure } = found
-  const certificate = certificateOf(found)
-  const encrypted = facts?.fault === 'encrypted'
-  const fault = facts?.fault ?? (certificate && !coversHost(certificate, host) ? 'another host' : null)
+function toJson({ host, layout }: Target, stored: StoredCertificate) {
+  const { certificate, failure } = stored
+  const details = detailsOf(stored)
+  const encrypted = certificate?.fault === 'encrypted'
+  const fault = certificate?.fault ?? (details && !matchesHost(details, host) ? 'another host' : null)
   return {
     host,
     key: layout.certificate(host),

@@ -45,7 +45,7 @@ export interface TestCaSettings {
 }
 
 /** The settings of a CA that was told nothing. */
-const DEFAULT_SETTINGS: Readonly<TestCaSettings> = {
+const defaultSettings: Readonly<TestCaSettings> = {
   httpPort: 80,
   tlsPort: 443,
   challengeTypes: ['http-01', 'tls-alpn-01'],

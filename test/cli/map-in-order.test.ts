@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { mapInOrder } from '../../src/cli/container/entries.js'
+import { mapInOrder } from '../../src/cli/container/map-in-order.js'
 
 async function* numbers(count: number) {
   for (let n = 0; n < count; n++) yield n
