@@ -1,4 +1,5 @@
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
+import { expect } from 'vitest'
 import { AzureBlobCertCache } from '../../src/index.js'
 import { selfSignedCertificate } from '../../src/testing/index.js'
 import { azurite, freshContainer } from '../support/azure.js'
@@ -43,17 +44,22 @@ export const storageFaults: readonly StorageFault[] = [
   { name: 'expired SAS', way: 'expired SAS', code: 'ERR_STORE_CREDENTIALS' },
 ]
 
-const hosts = { warm: 'fleet.warm.invalid', cold: 'fleet.cold.invalid' } as const
-const certificate = await selfSignedCertificate(Object.values(hosts))
+const warmHost = 'fleet.warm.invalid'
+/** One for each client that has no connection yet. */
+const coldHosts = Array.from({ length: 20 }, (_, index) => `fleet.cold${index}.invalid`)
+const certificate = await selfSignedCertificate([warmHost, ...coldHosts])
+/** So long that nothing times out by itself: tests control the time of the client. */
+const timeoutMs = 300_000
+
+export type FaultyContainer = Awaited<ReturnType<typeof faultyContainer>>
 
 /** An empty container behind a proxy, as it is and with a fault. */
-export async function faultyContainer({ fault, way, code }: StorageFault) {
-  // Short for what hangs, so that it is over soon; else so long that a busy machine makes all three tries.
-  const timeoutMs = code === 'ERR_STORE_TIMEOUT' ? 600 : 2_000
+export async function faultyContainer({ fault, way }: StorageFault) {
   const { client, connect } = await freshContainer()
   const { accountName, accountKey, containerName } = connect
   const names = localNames()
   const tap = await openTap(azurite().endpoint, way === 'no TLS' ? certificate : undefined)
+  const unusedHosts = [...coldHosts]
   let broken = false
   tap.fault(() => (broken ? fault : undefined))
 
@@ -76,14 +82,16 @@ export async function faultyContainer({ fault, way, code }: StorageFault) {
     return new ContainerClient(url + search, undefined, options)
   }
 
-  const cache = async (host: string) => new AzureBlobCertCache(await clientBy(host), { timeoutMs })
+  const cache = async (host: string, options: { timeoutMs?: number } = { timeoutMs }) =>
+    new AzureBlobCertCache(await clientBy(host), options)
   return {
     tap,
-    timeoutMs,
     /** Has connections to the store, once it was used. */
-    warm: () => cache(hosts.warm),
-    /** To be used only with the fault. */
-    cold: () => cache(hosts.cold),
+    warm: () => cache(warmHost),
+    /** Has none, and shares none with another client. */
+    cold: () => cache(unusedHosts.pop() ?? expect.unreachable('too few hosts')),
+    /** With the time-outs of a client that was given no options. */
+    withDefaults: () => cache(warmHost, {}),
     async break() {
       broken = true
       if (way === 'refused') await tap.close()
@@ -95,7 +103,7 @@ export async function faultyContainer({ fault, way, code }: StorageFault) {
     async mend() {
       broken = false
       if (way === 'refused') await tap.open()
-      if (way === 'unknown name') for (const host of Object.values(hosts)) names.know(host)
+      if (way === 'unknown name') for (const host of [warmHost, ...coldHosts]) names.know(host)
       if (way === 'no TLS') tap.greet(undefined)
       if (way === 'expired SAS') await sasEnd(soon())
     },
@@ -105,3 +113,7 @@ export async function faultyContainer({ fault, way, code }: StorageFault) {
     },
   }
 }
+
+/** One of {@link storageFaults}. */
+export const faultNamed = (name: string): StorageFault =>
+  storageFaults.find((fault) => fault.name === name) ?? expect.unreachable(name)

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { IssuanceError } from '../../src/index.js'
 import { FailureRecords, parseFailureRecord, retryTime } from '../../src/issuance/failure-records.js'
@@ -87,3 +87,86 @@ test.each([[-1], [-8.64e15 - 1], [Date.parse('9999-01-02')], [8.64e15 + 1], [1.5
     expect(parse({ failures: 1, retryAt, message: 'no' })).toBeUndefined()
   },
 )
+
+/** Records of one machine, and the store behind them. */
+function setup() {
+  const clock = new VirtualClock(now)
+  const store = new MemoryStore()
+  const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
+  const records = new FailureRecords(store, layout, clock)
+  const check = (host = 'a.example') => records.check(host, new AbortController().signal)
+  return { clock, store, records, check }
+}
+const failure = (retryAt?: number) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', 'no', retryAt === undefined ? {} : { retryAt: new Date(retryAt) })
+const postponed = { code: 'ERR_ISSUANCE_POSTPONED' }
+
+test('a record that the store did not take counts beside an older one that is stored', async () => {
+  const { clock, store, records, check } = setup()
+  await records.add('a.example', undefined, failure(), undefined)
+  clock.advance(2 * minute)
+  const before = await check()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('read-only')
+  }
+  await records.add('a.example', before, failure(clock.now() + day), undefined)
+  clock.advance(day - 1)
+  await expect(check()).rejects.toMatchObject(postponed)
+  clock.advance(1)
+  expect(await check()).toMatchObject({ failures: 2 })
+})
+
+test('a later record of another machine counts beside one that the store did not take', async () => {
+  const { clock, store, records, check } = setup()
+  records.hold('a.example', undefined, new Error('down'))
+  const record = { failures: 4, retryAt: now + day, at: now, message: 'no' }
+  store.values.set('ca.example~a.example+failure', Buffer.from(JSON.stringify(record)))
+  clock.advance(hour)
+  await expect(check()).rejects.toMatchObject(postponed)
+})
+
+test('a record that was stored is not held as well: once another machine removes it, nothing postpones', async () => {
+  const { store, records, check } = setup()
+  await records.add('a.example', undefined, failure(), undefined)
+  store.values.clear()
+  expect(await check()).toBeUndefined()
+})
+
+test('a success forgets what is held, also when the record cannot be deleted', async () => {
+  const { store, records, check } = setup()
+  records.hold('a.example', undefined, new Error('down'))
+  store.before = (operation) => {
+    if (operation === 'delete') throw new Error('down')
+  }
+  await expect(records.remove('a.example')).rejects.toThrow('down')
+  expect(await check()).toBeUndefined()
+})
+
+test('a process holds the records of the latest 1,000 hosts', async () => {
+  const { records, check } = setup()
+  for (let index = 0; index <= 1_000; index++) records.hold(`h${index}.example`, undefined, new Error('down'))
+  expect(await check('h0.example')).toBeUndefined()
+  await expect(check('h1.example')).rejects.toMatchObject(postponed)
+  await expect(check('h1000.example')).rejects.toMatchObject(postponed)
+})
+
+test('attempts of many machines and hosts are spread over a tenth of the wait', async () => {
+  const { records } = setup()
+  const random = vi.spyOn(Math, 'random')
+  onTestFinished(() => random.mockRestore())
+  for (const [share, wait] of [
+    [0, minute],
+    [0.5, 1.05 * minute],
+  ] as const) {
+    random.mockReturnValue(share)
+    expect(Number(await records.add('a.example', undefined, failure(), undefined))).toBe(now + wait)
+  }
+})
+
+test('a record holds 2,000 characters of the message', async () => {
+  const { store, records } = setup()
+  const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'x'.repeat(100_000))
+  await records.add('a.example', undefined, error, undefined)
+  const data = store.values.get('ca.example~a.example+failure') as Uint8Array
+  expect(parseFailureRecord(data)?.message).toHaveLength(2_000)
+})

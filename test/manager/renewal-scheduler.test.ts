@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
 import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
+import { HostError, IssuanceError } from '../../src/index.js'
 import type { CertificateService } from '../../src/manager/certificate-service.js'
 import { RenewalScheduler } from '../../src/manager/renewal-scheduler.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -31,28 +32,27 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
     stored.set(host, live)
     return keep(live)
   }
-  const certificates: Pick<
-    CertificateService,
-    'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'applyRenewalWindow'
-  > = {
-    *live() {
-      yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
-    },
-    async find(host) {
-      reads.push(host)
-      const live = memory.get(host) ?? stored.get(host)
-      return live && clock.now() < live.notAfter ? keep(live) : undefined
-    },
-    obtain: async (host) => order(host),
-    refresh: async (host) => memory.get(host),
-    renew: async ({ host }) => void order(host),
-    applyRenewalWindow: () => {},
-  }
+  const certificates: Pick<CertificateService, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> =
+    {
+      *live() {
+        yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
+      },
+      async find(host) {
+        reads.push(host)
+        const live = memory.get(host) ?? stored.get(host)
+        return live && clock.now() < live.notAfter ? keep(live) : undefined
+      },
+      obtain: async (host) => order(host),
+      refresh: async (host) => memory.get(host),
+      renew: async ({ host }) => void order(host),
+      suggest: () => {},
+    }
+  const closing = new AbortController()
   const renewals = new RenewalScheduler({
     certificates: certificates as CertificateService,
     renewalWindow: async () => undefined,
     clock,
-    closing: new AbortController().signal,
+    closing: closing.signal,
   })
   /** Everything that was started comes to its end between one minute and the next. */
   const pass = async (ms: number) => {
@@ -61,7 +61,7 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
       for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
     }
   }
-  return { renewals, reads, orders, pass }
+  return { renewals, certificates, clock, closing, reads, orders, pass }
 }
 
 test('short certificates of hosts that memory has no room for are renewed before they end', async () => {
@@ -85,4 +85,70 @@ test('hosts that wait for their turn to be ordered are not looked for in the sto
   await pass(6 * hour)
   expect(await kept).toEqual([])
   expect(orders).toHaveLength(500)
+})
+
+const rateLimited = new IssuanceError('ERR_ISSUANCE_FAILED', 'too many', {
+  problem: { type: 'urn:ietf:params:acme:error:rateLimited', status: 429 },
+})
+
+test('a CA that rate limits an order is spared the rest of the burst: one order each 54 s', async () => {
+  const { renewals, certificates, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
+  const { obtain } = certificates
+  certificates.obtain = () => Promise.reject(rateLimited)
+  expect(await renewals.keep(['limited.example'])).toEqual([rateLimited])
+  certificates.obtain = obtain
+  const kept = renewals.keep(Array.from({ length: 20 }, (_, index) => `h${index}.example`))
+  await pass(10 * minute)
+  expect(orders.length).toBeGreaterThan(5)
+  expect(orders.length).toBeLessThanOrEqual(11)
+  await pass(20 * minute)
+  expect(await kept).toEqual([])
+})
+
+/** How often a kept host is looked for whose `find` rejects with `error`. */
+async function readsOf(error: Error, ms: number) {
+  const { renewals, certificates, reads, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 10 })
+  certificates.find = async (host) => {
+    reads.push(host)
+    throw error
+  }
+  expect(await renewals.keep(['a.example'])).toEqual([error])
+  await pass(ms)
+  return reads.length
+}
+
+test('a kept host that the policy refuses is tried again every 6 hours', async () => {
+  const refused = new HostError('ERR_HOST_POLICY', 'a.example', 'no')
+  expect(await readsOf(refused, 5 * hour)).toBe(1)
+  expect(await readsOf(refused, 7 * hour)).toBe(2)
+})
+
+test('a kept host whose policy failed is tried again every minute', async () => {
+  const failed = new HostError('ERR_HOST_POLICY', 'a.example', 'no', { cause: new Error('no database') })
+  expect(await readsOf(failed, 10 * minute)).toBeGreaterThan(5)
+})
+
+test('a close cancels the timer, and nothing starts another', async () => {
+  const { renewals, clock, closing } = world({ lifetimeMs: hour, max: 10 })
+  await renewals.keep(['a.example'])
+  expect(clock.pending).toBe(1)
+  closing.abort()
+  expect(clock.pending).toBe(0)
+  await renewals.keep(['b.example'])
+  expect(clock.pending).toBe(0)
+})
+
+test('handshakes start work on no more than 8 hosts at once', async () => {
+  const { renewals, certificates } = world({ lifetimeMs: hour, max: 100 })
+  const started: string[] = []
+  certificates.refresh = (host) => {
+    started.push(host)
+    return new Promise(() => {})
+  }
+  for (let index = 0; index < 20; index++) {
+    const live = await certificates.obtain(`h${index}.example`)
+    renewals.wake(live)
+    renewals.wake(live)
+  }
+  expect(started).toHaveLength(8)
 })

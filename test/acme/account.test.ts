@@ -1,0 +1,102 @@
+import { createServer } from 'node:http'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { AcmeAccount, type OrderContext } from '../../src/acme/account.js'
+import { exportKey } from '../../src/certificates/private-key.js'
+import { TestCa } from '../../src/testing/index.js'
+import type { Clock } from '../../src/util/clock.js'
+import { makeKey } from '../support/certificates.js'
+import { listen } from '../support/tls.js'
+
+const host = 'a.example'
+const start = Date.now()
+let ca: TestCa
+let account: AcmeAccount
+/** The pauses between polls, in ms. Time stands still, and they pass at once. */
+let pauses: number[]
+let answer: Uint8Array | undefined
+let close: () => Promise<void>
+
+beforeEach(async () => {
+  pauses = []
+  answer = undefined
+  const http = createServer((_, res) => res.end(answer))
+  ca = await TestCa.start({ httpPort: await listen(http), now: () => start })
+  const clock: Clock = {
+    now: () => start,
+    after(ms, fn, options) {
+      if (!options?.keepAlive) return () => {}
+      pauses.push(ms)
+      const pause = setTimeout(fn, 0)
+      return () => clearTimeout(pause)
+    },
+  }
+  const { directoryUrl, endpointCertificate } = ca
+  const settings = { termsOfServiceAgreed: true as const, directoryUrl, ca: endpointCertificate }
+  const key = exportKey(makeKey())
+  account = new AcmeAccount(settings, async () => key, clock)
+  close = async () => {
+    account.close()
+    http.closeAllConnections()
+    http.close()
+    await ca.close()
+  }
+})
+afterEach(() => close())
+
+const order = (context: Partial<OrderContext> = {}) =>
+  account.order({
+    host,
+    key: makeKey(),
+    replaced: undefined,
+    challengeTypes: ['http-01'],
+    async publish({ value }) {
+      answer = value
+    },
+    withdraw: async () => {},
+    signal: new AbortController().signal,
+    proceed: () => {},
+    commit: () => {},
+    ...context,
+  })
+
+test('an authorization and an order are polled as slowly as Retry-After asks', async () => {
+  ca.retryAfter = 7
+  ca.validationDelayMs = ca.issuanceDelayMs = 20
+  expect(await order()).toMatch(/^-----BEGIN CERTIFICATE-----/)
+  expect(pauses.length).toBeGreaterThanOrEqual(2)
+  expect(new Set(pauses)).toEqual(new Set([7_000]))
+})
+
+test.each([
+  ['without Retry-After: after 50 ms, then ever more slowly, up to 5 s', undefined, 50, 5_000],
+  ['with a Retry-After of years: after an hour', 10 ** 8, 3_600_000, 3_600_000],
+])('an authorization that stays pending is polled %s', async (_, retryAfter, first, last) => {
+  ca.retryAfter = retryAfter
+  ca.validationDelayMs = 2 ** 31 - 1
+  const controller = new AbortController()
+  const ended = order({ signal: controller.signal }).catch((reason: unknown) => reason)
+  await expect.poll(() => pauses.length).toBeGreaterThan(9)
+  controller.abort(new Error('enough'))
+  expect(await ended).toMatchObject({ message: 'enough' })
+  expect(pauses[0]).toBe(first)
+  expect(Math.max(...pauses)).toBe(last)
+})
+
+test('a lost lock ends an order before it is placed again without `replaces`', async () => {
+  const replaced = Buffer.from(`${exportKey(makeKey())}${await order()}`)
+  const fault = ca.fault({ on: 'newOrder', type: 'malformed' })
+  const proceed = () => {
+    if (fault.hits > 0) throw new Error('the lock is lost')
+  }
+  await expect(order({ replaced, proceed })).rejects.toThrow('the lock is lost')
+  expect(fault.hits).toBe(1)
+  expect(ca.counts.orders).toBe(1)
+})
+
+test('a lost lock ends an order before anything is placed', async () => {
+  const proceed = () => {
+    throw new Error('the lock is lost')
+  }
+  await expect(order({ proceed })).rejects.toThrow('the lock is lost')
+  expect(ca.counts.orders).toBe(0)
+})

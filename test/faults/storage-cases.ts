@@ -1,0 +1,98 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { AzureBlobCertCache, CertCacheLock } from '../../src/index.js'
+import { watchLeftOvers } from '../support/left-over.js'
+import { type FaultyContainer, faultyContainer, type StorageFault } from './storage-faults.js'
+import { controlStoreTime } from './store-time.js'
+
+/** The keys of one case. */
+interface Keys {
+  readonly stored: string
+  readonly absent: string
+  readonly lock: string
+}
+type Operation = (cache: AzureBlobCertCache, keys: Keys, lock: CertCacheLock | undefined) => Promise<unknown>
+
+const operations = {
+  get: (cache, { stored }) => cache.get(stored),
+  put: (cache, { absent }) => cache.put(absent, Buffer.from('new')),
+  delete: (cache, { stored }) => cache.delete(stored),
+  tryLock: (cache, { lock }) => cache.tryLock(lock),
+  release: async (_cache, _keys, lock) => lock?.release(),
+  list: async (cache) => {
+    for await (const _ of cache.list());
+  },
+} satisfies Record<string, Operation>
+
+export type OperationName = keyof typeof operations
+export const operationNames = Object.keys(operations) as OperationName[]
+
+/** Somebody else was first: no error where a lock is acquired or released. */
+const isLostRace = ({ fault }: StorageFault, operation: OperationName) =>
+  typeof fault === 'object' &&
+  (fault.status === 409 || fault.status === 412) &&
+  (operation === 'tryLock' || operation === 'release')
+
+/** A client with a connection from before the fault, and one without. */
+type ClientState = 'warm' | 'cold'
+
+/**
+ * Registers a test for each operation under this fault: a typed error, and nothing left over. Rejections that nobody
+ * handles fail the run.
+ */
+export function testOperations(
+  fault: StorageFault,
+  names: readonly OperationName[],
+  states: readonly ClientState[],
+): void {
+  describe(fault.name, () => {
+    let watch: ReturnType<typeof watchLeftOvers>
+    let time: ReturnType<typeof controlStoreTime>
+    let container: FaultyContainer
+    let warm: AzureBlobCertCache
+    beforeAll(async () => {
+      watch = watchLeftOvers()
+      time = controlStoreTime()
+      container = await faultyContainer(fault)
+      warm = await container.warm()
+    })
+    afterAll(async () => {
+      try {
+        await container.close()
+        await vi.waitFor(() => expect(watch.leftOver()).toEqual([]), { timeout: 60_000 })
+      } finally {
+        time.close()
+        watch.close()
+      }
+    })
+
+    const cases = names.flatMap((operation) =>
+      // A lock that is released was acquired, so there is a connection.
+      (operation === 'release' ? (['warm'] as const) : states).map((state) => ({ operation, state })),
+    )
+    test.each(cases)('$operation, $state: a typed error and nothing left over', async (row) => {
+      const { operation, state } = row
+      const key = (name: string) => `${name}.${operation}.${state}.example`
+      const keys = { stored: key('a'), absent: key('b'), lock: key('c') }
+      await warm.put(keys.stored, Buffer.from('value'))
+      const cache = state === 'warm' ? warm : await container.cold()
+      const lock = operation === 'release' ? await cache.tryLock(keys.lock) : undefined
+      await container.break()
+      const run: Operation = operations[operation]
+      const result = await time.untilSettled(run(cache, keys, lock), fault, container)
+      if (isLostRace(fault, operation)) expect(result).toEqual({ status: 'fulfilled', value: undefined })
+      else
+        expect(result).toMatchObject({
+          reason: { name: 'StoreError', code: expect.stringMatching(fault.code) },
+        })
+      await turn()
+      // What a lock that was not granted leaves behind is removed in the background.
+      if (operation !== 'tryLock') expect(time.pending + watch.timers()).toBe(0)
+      await time.untilIdle(fault, container)
+      await container.mend()
+      // Nothing was lost, and the same client works again. A delete without an answer may have been done.
+      if (operation !== 'delete') expect(String(await warm.get(keys.stored))).toBe('value')
+      await cache.put(key('d'), Buffer.from('after'))
+    })
+  })
+}

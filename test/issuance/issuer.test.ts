@@ -1,0 +1,212 @@
+import { getEventListeners } from 'node:events'
+import * as x509 from '@peculiar/x509'
+import { expect, test } from 'vitest'
+import type { OrderContext } from '../../src/acme/account.js'
+import { exportKey } from '../../src/certificates/private-key.js'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { IssuanceError, LockLostError, StoreError } from '../../src/index.js'
+import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
+import { FailureRecords } from '../../src/issuance/failure-records.js'
+import { Issuer } from '../../src/issuance/issuer.js'
+import { sharedController } from '../../src/util/deadline.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const host = 'a.example'
+const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
+const minute = 60_000
+
+/** A chain for the order's key, as a CA would sign it. */
+async function sign({ key }: OrderContext): Promise<string> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+  const pkcs8 = key.export({ format: 'der', type: 'pkcs8' })
+  const privateKey = await crypto.subtle.importKey('pkcs8', pkcs8, algorithm, true, ['sign'])
+  const { d: _, ...jwk } = await crypto.subtle.exportKey('jwk', privateKey)
+  const publicKey = await crypto.subtle.importKey('jwk', { ...jwk, key_ops: ['verify'] }, algorithm, true, [
+    'verify',
+  ])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    notBefore: new Date(Date.now() - minute),
+    notAfter: new Date(Date.now() + 90 * 1_440 * minute),
+    keys: { privateKey, publicKey },
+    signingAlgorithm: algorithm,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }])],
+  })
+  return `${certificate.toString('pem')}\n`
+}
+
+/** An issuer with a CA that signs what it is asked for, unless told otherwise. */
+function setup() {
+  const store = new MemoryStore()
+  const clock = new VirtualClock()
+  const closing = sharedController()
+  const orders: OrderContext[] = []
+  const failed: Error[] = []
+  const ca = { answer: sign, isClosed: false }
+  const failures = new FailureRecords(store, layout, clock)
+  const issuer = new Issuer(
+    {
+      answers: new ChallengeAnswers(store, layout, clock, () => {}),
+      failures,
+      keyType: 'ecdsa-p256',
+      clock,
+      closing: closing.signal,
+      challengeTypes: () => ['http-01', 'tls-alpn-01'],
+      onFailed: ({ error }) => failed.push(error),
+    },
+    {
+      order(context) {
+        orders.push(context)
+        return ca.answer(context)
+      },
+      renewalInfo: () => expect.unreachable(),
+      close: () => {
+        ca.isClosed = true
+      },
+    },
+  )
+  const storeFailure = (retryAt: number) =>
+    store.values.set(
+      layout.failure(host),
+      Buffer.from(JSON.stringify({ failures: 1, retryAt, at: clock.now(), message: 'no' })),
+    )
+  const issue = (lock?: { signal: AbortSignal }) =>
+    issuer.issue({ host, before: undefined, served: undefined }, lock)
+  return { store, clock, closing, orders, failed, ca, failures, issuer, storeFailure, issue }
+}
+
+test('a failure that another machine recorded before the lock was acquired postpones the order', async () => {
+  const { clock, orders, storeFailure, issue } = setup()
+  storeFailure(clock.now() + minute)
+  await expect(issue({ signal: new AbortController().signal })).rejects.toMatchObject({
+    code: 'ERR_ISSUANCE_POSTPONED',
+  })
+  expect(orders).toEqual([])
+})
+
+test('under a lock the challenge is chosen by the record that is stored then', async () => {
+  const { clock, orders, storeFailure, issue } = setup()
+  storeFailure(clock.now())
+  await issue({ signal: new AbortController().signal })
+  expect(orders[0]?.challengeTypes).toEqual(['tls-alpn-01', 'http-01'])
+})
+
+test('without a lock the failure record is not read again', async () => {
+  const { store, issue } = setup()
+  await issue()
+  expect(store.take()).toEqual([])
+})
+
+test('an order leaves neither timers nor listeners behind, whether it succeeds or fails', async () => {
+  const { clock, closing, ca, issue } = setup()
+  const lock = sharedController()
+  await issue(lock)
+  ca.answer = () => Promise.reject(new IssuanceError('ERR_ISSUANCE_FAILED', 'no'))
+  await expect(issue(lock)).rejects.toThrow('no')
+  expect(clock.pending).toBe(0)
+  for (const { signal } of [closing, lock]) expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+test('after commit neither a close nor a lost lock ends the order', async () => {
+  const { closing, ca, issue } = setup()
+  const lock = sharedController()
+  ca.answer = async (context) => {
+    context.commit()
+    closing.abort(new Error('closed'))
+    lock.abort(new LockLostError('lost'))
+    context.signal.throwIfAborted()
+    return sign(context)
+  }
+  expect(await issue(lock)).toBeInstanceOf(Uint8Array)
+})
+
+test('before commit a lost lock ends the order, and nothing is recorded', async () => {
+  const { store, ca, failed, issue } = setup()
+  const lock = sharedController()
+  ca.answer = async (context) => {
+    lock.abort(new LockLostError('lost'))
+    context.signal.throwIfAborted()
+    return sign(context)
+  }
+  await expect(issue(lock)).rejects.toThrow('lost')
+  expect(failed).toEqual([])
+  expect(store.values.size).toBe(0)
+})
+
+test('an order ends after 5 minutes, and counts as a failure', async () => {
+  const { clock, orders, ca, failed, issue, store } = setup()
+  ca.answer = ({ signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  const ended = issue().catch((reason: unknown) => reason)
+  await expect.poll(() => orders).toHaveLength(1)
+  clock.advance(5 * minute - 1)
+  expect(orders[0]?.signal.aborted).toBe(false)
+  clock.advance(1)
+  expect(await ended).toMatchObject({ code: 'ERR_ISSUANCE_FAILED' })
+  expect(failed).toHaveLength(1)
+  expect(store.values.has(layout.failure(host))).toBe(true)
+})
+
+test('the record of a former failure is removed; a delete that fails harms nobody', async () => {
+  const { store, clock, storeFailure, issue } = setup()
+  storeFailure(clock.now())
+  store.before = (operation) => {
+    if (operation === 'delete') throw new Error('down')
+  }
+  expect(await issue({ signal: new AbortController().signal })).toBeInstanceOf(Uint8Array)
+  expect(store.values.has(layout.failure(host))).toBe(true)
+  storeFailure(clock.now())
+  store.before = () => {}
+  await issue({ signal: new AbortController().signal })
+  await expect.poll(() => store.values.has(layout.failure(host))).toBe(false)
+})
+
+test('a challenge answer that cannot be deleted does not fail the order', async () => {
+  const { store, ca, issue } = setup()
+  const answer = { type: 'http-01', host, token: 'token', value: Buffer.from('value') } as const
+  store.before = (operation) => {
+    if (operation === 'delete') throw new Error('down')
+  }
+  ca.answer = async (context) => {
+    await context.publish(answer)
+    await context.withdraw(answer)
+    return sign(context)
+  }
+  expect(await issue()).toBeInstanceOf(Uint8Array)
+})
+
+test('a store that fails in the midst of an order postpones the next one by 10 s, on this machine alone', async () => {
+  const { store, clock, ca, failures, failed, issue } = setup()
+  ca.answer = async ({ publish }) => {
+    await publish({ type: 'http-01', host, token: 'token', value: Buffer.from('value') })
+    throw new StoreError('ERR_STORE_FAILED', 'down')
+  }
+  await expect(issue()).rejects.toThrow('down')
+  expect(failed).toEqual([])
+  expect(store.values.has(layout.failure(host))).toBe(false)
+  const check = () => failures.check(host, new AbortController().signal)
+  clock.advance(9_999)
+  await expect(check()).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
+  clock.advance(1)
+  await check()
+})
+
+test('close() waits for an order to end, and for 10 s at most', async () => {
+  const { clock, orders, ca, issuer, issue } = setup()
+  ca.answer = () => new Promise(() => {})
+  issue().catch(() => undefined)
+  await expect.poll(() => orders).toHaveLength(1)
+  const closed = issuer.close()
+  expect(ca.isClosed).toBe(false)
+  clock.advance(10_000)
+  await closed
+  expect(ca.isClosed).toBe(true)
+})
+
+test('the key of each order is new', async () => {
+  const { orders, issue } = setup()
+  await issue()
+  await issue()
+  const [first, second] = orders.map(({ key }) => exportKey(key))
+  expect(first).not.toBe(second)
+})

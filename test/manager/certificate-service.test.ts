@@ -1,0 +1,120 @@
+import { expect, test } from 'vitest'
+import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { HostError, IssuanceError } from '../../src/index.js'
+import { FailureRecords } from '../../src/issuance/failure-records.js'
+import { CertificateService } from '../../src/manager/certificate-service.js'
+import { PolicyGate } from '../../src/manager/host-policy.js'
+import { makeBundle } from '../support/certificates.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const host = 'a.example'
+const minute = 60_000
+
+/** A service with a store, and a CA that refuses everything. */
+function setup(max = 1_000) {
+  const store = new MemoryStore()
+  const clock = new VirtualClock()
+  const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
+  const closing = new AbortController().signal
+  const world = { isAllowed: true, orders: 0, error: new IssuanceError('ERR_ISSUANCE_FAILED', 'no') }
+  const events: string[] = []
+  const service = new CertificateService({
+    store,
+    layout,
+    policy: new PolicyGate(() => world.isAllowed, clock, closing),
+    failures: new FailureRecords(store, layout, clock),
+    async issue() {
+      world.orders += 1
+      throw world.error
+    },
+    max,
+    renewBeforeMs: undefined,
+    clock,
+    closing,
+    report: (event) => events.push(event),
+    onLive: () => {},
+    onWake: () => {},
+  })
+  return { store, clock, world, events, service }
+}
+
+test('find() refuses a host that the policy does not allow, although its certificate is stored', async () => {
+  const { store, world, service } = setup()
+  store.values.set(host, (await makeBundle({ host })).data)
+  world.isAllowed = false
+  await expect(service.find(host)).rejects.toBeInstanceOf(HostError)
+  expect(store.take()).toEqual([])
+  expect(service.fromMemory(host)).toBeUndefined()
+  world.isAllowed = true
+  expect(await service.find(host)).toMatchObject({ host })
+})
+
+test('obtain() refuses a host that the policy does not allow before it reads or orders', async () => {
+  const { store, world, service } = setup()
+  world.isAllowed = false
+  await expect(service.obtain(host)).rejects.toBeInstanceOf(HostError)
+  expect(store.take()).toEqual([])
+  expect(world.orders).toBe(0)
+})
+
+test('find() orders nothing', async () => {
+  const { world, service } = setup()
+  expect(await service.find(host)).toBeUndefined()
+  expect(world.orders).toBe(0)
+})
+
+/** A certificate in memory that is due. */
+async function due({ store, clock, service }: ReturnType<typeof setup>) {
+  store.values.set(host, (await makeBundle({ host })).data)
+  const live = (await service.find(host)) ?? expect.unreachable()
+  clock.advance(live.schedule.renewAt - clock.now())
+  return live
+}
+
+test('a renewal that the policy refuses is attempted no sooner than the next check', async () => {
+  const world = setup()
+  const { schedule, ...live } = await due(world)
+  world.world.isAllowed = false
+  await world.service.renew({ ...live, schedule })
+  expect(world.events).toContain('renewalFailed')
+  expect(schedule.checkEveryMs).toBe(60 * minute)
+  expect(schedule.attemptAt).toBe(world.clock.now() + 60 * minute)
+})
+
+test('a renewal that the CA postpones is attempted no sooner than it allows', async () => {
+  const world = setup()
+  const live = await due(world)
+  const retryAt = new Date(world.clock.now() + 5_000 * minute)
+  world.world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
+  await world.service.renew(live)
+  expect(live.schedule.attemptAt).toBe(retryAt.getTime())
+})
+
+test('a host that may not be ordered yet is looked for in the store every 5 s', async () => {
+  const { store, clock, world, service } = setup()
+  const retryAt = new Date(clock.now() + 60 * minute)
+  world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
+  await expect(service.obtain(host)).rejects.toThrow('no')
+  store.take()
+  clock.advance(4_999)
+  await expect(service.obtain(host)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED', retryAt })
+  expect(store.take()).toEqual([])
+  clock.advance(1)
+  store.values.set(host, (await makeBundle({ host })).data)
+  expect(await service.obtain(host)).toMatchObject({ host })
+})
+
+test('status() remembers the errors of the latest hosts, as many as memory.max', async () => {
+  const { service } = setup(2)
+  for (const name of ['a.example', 'b.example', 'c.example'])
+    await expect(service.obtain(name)).rejects.toThrow('no')
+  expect(service.status().map((status) => status.host)).toEqual(['b.example', 'c.example'])
+})
+
+test('status() does not name hosts that the policy refused', async () => {
+  const { world, service } = setup()
+  world.isAllowed = false
+  await expect(service.obtain(host)).rejects.toThrow()
+  expect(service.status()).toEqual([])
+})

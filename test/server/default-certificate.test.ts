@@ -1,0 +1,85 @@
+import { EventEmitter } from 'node:events'
+import type { Server } from 'node:tls'
+import { expect, test } from 'vitest'
+import type { Certificate } from '../../src/index.js'
+import { DefaultCertificateServers } from '../../src/server/default-certificate.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const minute = 60_000
+
+/** What is called of a server, written down. */
+class RecordingServer extends EventEmitter {
+  readonly contexts: { key?: string; cert?: string; ciphers?: string }[] = []
+  ciphers = 'AES'
+  getTicketKeys = () => Buffer.alloc(48)
+  setSecureContext(options: { key?: string; cert?: string }) {
+    this.contexts.push(options)
+  }
+}
+
+function setup() {
+  const clock = new VirtualClock()
+  const closing = new AbortController()
+  const servers = new DefaultCertificateServers(clock, closing.signal)
+  const server = new RecordingServer()
+  servers.add(server as unknown as Server)
+  const certificate = (lifetimeMs: number, cert = 'cert') =>
+    ({ key: 'key', cert, notAfter: new Date(clock.now() + lifetimeMs) }) as Certificate
+  return { clock, closing, servers, server, certificate }
+}
+
+test('a certificate is taken away in the moment in which it expires, and once', () => {
+  const { clock, servers, server, certificate } = setup()
+  servers.update(certificate(25 * minute))
+  expect(server.contexts).toMatchObject([{ key: 'key', cert: 'cert', ciphers: 'AES' }])
+  clock.advance(25 * minute - 1)
+  expect(server.contexts).toHaveLength(1)
+  clock.advance(1)
+  expect(server.contexts).toHaveLength(2)
+  expect(server.contexts[1]).not.toHaveProperty('cert')
+  clock.advance(60 * minute)
+  expect(server.contexts).toHaveLength(2)
+})
+
+test('the clock is looked at every 10 minutes at least', () => {
+  const { clock, servers, certificate } = setup()
+  let looks = 0
+  const after = clock.after.bind(clock)
+  clock.after = (ms, fn) => {
+    looks += 1
+    expect(ms).toBeLessThanOrEqual(10 * minute)
+    return after(ms, fn)
+  }
+  servers.update(certificate(90 * 1_440 * minute))
+  clock.advance(60 * minute)
+  expect(looks).toBe(7)
+})
+
+test('one timer watches, however often the certificate is replaced, and none after a close', () => {
+  const { clock, closing, servers, server, certificate } = setup()
+  servers.update(certificate(90 * minute, 'first'))
+  servers.update(certificate(90 * minute, 'second'))
+  expect(clock.pending).toBe(1)
+  expect(server.contexts.map(({ cert }) => cert)).toEqual(['first', 'second'])
+  closing.abort()
+  expect(clock.pending).toBe(0)
+  servers.update(certificate(90 * minute, 'third'))
+  expect(clock.pending).toBe(0)
+})
+
+test('a server that was closed gets no certificate any more', () => {
+  const { servers, server, certificate } = setup()
+  server.emit('close')
+  servers.update(certificate(90 * minute))
+  expect(server.contexts).toEqual([])
+})
+
+test('a server that takes no context does not keep another from its own', () => {
+  const { servers, server, certificate } = setup()
+  const broken = new RecordingServer()
+  broken.getTicketKeys = () => expect.unreachable('closed')
+  const last = new RecordingServer()
+  for (const each of [broken, last]) servers.add(each as unknown as Server)
+  servers.update(certificate(90 * minute))
+  expect([server, broken, last].map(({ contexts }) => contexts.length)).toEqual([1, 0, 1])
+})
