@@ -46,18 +46,8 @@ test('hosts outside the policy, and what is no token, cost no request to the sto
   for (const host of ['localhost', '192.0.2.1', '*', 'a.example.evil', '']) {
     expect(await challenge('token', { host })).toMatchObject({ status: 404 })
   }
-  for (const path of [
-    '',
-    '.',
-    '..',
-    '../a.example',
-    '%2e%2e',
-    'a.example',
-    'a%2bb',
-    'a+http-01',
-    'a/b',
-    'x'.repeat(257),
-  ]) {
+  // Odd paths by the hundred: hostile/challenges.
+  for (const path of ['', '../a.example', 'a+http-01', 'x'.repeat(129)]) {
     expect(await challenge(path)).toMatchObject({ status: 404 })
   }
   expect(await challenge('token', { method: 'POST' })).toMatchObject({ status: 405 })
