@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { refusal, useManagers } from '../support/managers.js'
+import { StillClock } from '../support/still-clock.js'
 import { handshake } from '../support/tls.js'
 
 const t = useManagers()
@@ -42,13 +43,14 @@ describe('stored bytes that cannot be served', () => {
   })
 
   test('are reported once also while nothing can be ordered, and again when they are others', async () => {
+    const clock = new StillClock()
     t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400 })
-    const { tlsPort, events } = await t.machine()
+    const { tlsPort, events } = await t.machine({ clock })
     for (const reports of [1, 2]) {
       t.store.values.set(host, randomBytes(3_000))
       for (let i = 0; i < 5; i++) await expect(handshake(tlsPort, host)).rejects.toMatchObject(refusal)
       expect(events.invalid).toHaveLength(reports)
-      t.clock.jump(5_000)
+      clock.advance(5_000)
     }
   })
 })
