@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
-import { endToEnd } from './suite.js'
+import type { CaUnderTest } from './suite.js'
 
-async function startTestCa(options: TestCaOptions) {
+/** The test CA with the profiles of the suite. */
+export async function startTestCa(options: TestCaOptions): Promise<CaUnderTest> {
   const profiles = { default: 'ninety days', shortlived: 'six days' }
   const ca = await TestCa.start({ ...options, profiles })
   const { directoryUrl, endpointCertificate, rootCertificate } = ca
@@ -14,8 +15,3 @@ async function startTestCa(options: TestCaOptions) {
     close: () => ca.close(),
   }
 }
-
-endToEnd('the test CA', (ports) => startTestCa(ports))
-endToEnd('the test CA when it is slow and picky', (ports) =>
-  startTestCa({ ...ports, badNonceRate: 0.2, validationDelayMs: 200, issuanceDelayMs: 200 }),
-)
