@@ -1,0 +1,156 @@
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished } from 'vitest'
+import { IssuanceError } from '../../src/index.js'
+import type { Fault } from '../../src/testing/index.js'
+import { makeBundle } from '../support/certificates.js'
+import { day, impatient, Managers } from '../support/managers.js'
+import { MemoryStore } from '../support/memory-store.js'
+
+/** RFC 8555 section 6.7, RFC 9773 section 5, draft-ietf-acme-profiles. */
+export const problemTypes = [
+  'accountDoesNotExist',
+  'alreadyReplaced',
+  'alreadyRevoked',
+  'badCSR',
+  'badNonce',
+  'badPublicKey',
+  'badRevocationReason',
+  'badSignatureAlgorithm',
+  'caa',
+  'compound',
+  'connection',
+  'dns',
+  'externalAccountRequired',
+  'incorrectResponse',
+  'invalidContact',
+  'invalidProfile',
+  'malformed',
+  'orderNotReady',
+  'rateLimited',
+  'rejectedIdentifier',
+  'serverInternal',
+  'tls',
+  'unauthorized',
+  'unsupportedContact',
+  'unsupportedIdentifier',
+  'userActionRequired',
+  'somethingNew',
+] as const
+
+/** One that the client handles by itself, one that it obeys, the CA's own trouble, a refusal, an unknown one. */
+export const fewProblemTypes = [
+  'badNonce',
+  'rateLimited',
+  'serverInternal',
+  'malformed',
+  'somethingNew',
+] as const
+
+export const pem = { status: 200, contentType: 'application/pem-certificate-chain' }
+export const html = { status: 200, contentType: 'text/html', body: '<html><title>Maintenance</title></html>' }
+
+export const nonsense: [string, Partial<Fault>][] = [
+  ['HTML in place of JSON', html],
+  ['JSON that is no object', { status: 200, contentType: 'application/json', body: 'null' }],
+  ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
+]
+
+const unusable: [string, Partial<Fault>][] = [
+  ['an error in HTML', { ...html, status: 502 }],
+  ['an empty body', { status: 200, contentType: 'application/json', body: '' }],
+  ['2 MB', { status: 200, contentType: 'application/json', body: `{"a":"${'x'.repeat(2_000_000)}"}` }],
+]
+/** Those that a client asks in the course of its first order, and that answer with a body. */
+export const endpoints = [
+  'newAccount',
+  'newOrder',
+  'authz',
+  'challenge',
+  'order',
+  'finalize',
+  'certificate',
+] as const
+
+/** Answers of an endpoint that no client can use. */
+export const unusableAnswers = (on: (typeof endpoints)[number]) =>
+  // Nobody needs what the answer to a challenge says: what becomes of the order then is a test of its own.
+  on === 'challenge' ? unusable : [...unusable, ...nonsense]
+
+/** Chains that are not for the order: what they are, the PEM, and what the error says. */
+export const foreignChains: [string, () => Promise<{ chain: string }>, RegExp][] = [
+  ['for another host', () => makeBundle({ host: 'b.example' }), /b\.example|host|name/],
+  ['for another key', () => makeBundle({ host: 'a.example' }), /key/],
+  ['empty', async () => ({ chain: '' }), /./],
+  ['text', async () => ({ chain: 'no certificate\n' }), /./],
+  [
+    'of 1 MB',
+    async () => ({ chain: (await makeBundle({ host: 'a.example' })).chain.repeat(1_600) }),
+    /key|MB|large|bytes/,
+  ],
+]
+
+/** One CA for all tests of a file, whose time goes on; each test has a store of its own. */
+export function useSharedCa() {
+  const managers = new Managers()
+  beforeAll(() => managers.open())
+  beforeEach(() => {
+    managers.store = new MemoryStore()
+  })
+  afterAll(() => managers.close())
+
+  /** A fault that ends with the test. */
+  function fault(fault: Fault) {
+    const active = managers.ca.fault({ times: Number.POSITIVE_INFINITY, ...fault })
+    onTestFinished(() => active.remove())
+    return active
+  }
+
+  /** A machine that ends with the test. */
+  async function machine(options: Parameters<typeof managers.machine>[0] = {}) {
+    const started = await managers.machine(options)
+    onTestFinished(() => started.close().catch(() => undefined))
+    return started
+  }
+
+  /** One failing attempt: a typed error, a failure record and nothing else stored; afterwards it works. */
+  async function fails(faults: readonly Fault[]): Promise<IssuanceError> {
+    const { manager, events } = await machine({ clock: impatient(managers.clock) })
+    const active = faults.map(fault)
+    const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(IssuanceError)
+    expect(active.some(({ hits }) => hits > 0)).toBe(true)
+    const keys = () => [...managers.store.values.keys()].sort()
+    expect(keys().filter((key) => key !== 'acme_account+key')).toEqual(['a.example+failure'])
+    expect(events.issuanceFailed).toHaveLength(1)
+    expect(events.issued).toBeUndefined()
+    for (const each of active) each.remove()
+    managers.clock.jump(2 * day)
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+    await expect.poll(keys).toEqual(['a.example', 'acme_account+key'])
+    return error as IssuanceError
+  }
+
+  /** An attempt that hangs is given up after 5 minutes; `hasBegun` tells when it hangs. */
+  async function endsAfter5Minutes(hasBegun: () => boolean) {
+    const { manager, events } = await machine()
+    const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
+    await expect.poll(hasBegun).toBe(true)
+    managers.clock.jump(300_000)
+    expect(await attempt).toBeInstanceOf(Error)
+    await expect.poll(() => events.issuanceFailed).toHaveLength(1)
+    await expect.poll(() => managers.store.values.has('a.example+token')).toBe(false)
+    expect(managers.store.values.has('a.example+failure')).toBe(true)
+    expect(managers.store.values.has('a.example')).toBe(false)
+  }
+
+  /** The same with settings of the CA under which it never finishes. */
+  async function neverEnds(
+    delays: { issuanceDelayMs?: number; validationDelayMs?: number },
+    hasBegun: () => boolean,
+  ) {
+    Object.assign(managers.ca, delays)
+    onTestFinished(() => void Object.assign(managers.ca, { issuanceDelayMs: 0, validationDelayMs: 0 }))
+    await endsAfter5Minutes(hasBegun)
+  }
+
+  return { managers, fault, machine, fails, endsAfter5Minutes, neverEnds }
+}
