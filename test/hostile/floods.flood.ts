@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { abort, challengeRequest, flood, randomName, randomToken, sayHello, sendRequest } from './attacks.js'
 import { clientHello } from './client-hello.js'
-import { describeRounds, expectFlat, expectOnDuty, expectUnharmed, sevenRounds } from './expectations.js'
+import { attackInRounds, describeRounds, expectFlat, expectOnDuty, expectUnharmed } from './expectations.js'
 import { openTarget, type Target } from './target.js'
 
 let target: Target
@@ -37,23 +37,22 @@ const floods: readonly (readonly [string, (index: number) => Promise<string>])[]
 ]
 
 test.each(floods)('%s cost no request, no order, no memory, and no time of others', async (what, attack) => {
-  const rounds = await sevenRounds(target, () => flood(times, attack))
+  const rounds = await attackInRounds(target, 7, () => flood(times, attack))
   console.log(describeRounds(what, rounds))
+  expectFlat(rounds.reports)
   await expectUnharmed(target, rounds)
   for (const { delayP99 } of rounds.reports) expect(delayP99).toBeLessThan(longestDelayMs)
 })
 
 test('10,000 random tokens under an allowed Host lead to few reads', async () => {
-  const started = performance.now()
-  const rounds = await sevenRounds(target, () =>
+  const rounds = await attackInRounds(target, 7, () =>
     flood(times, () =>
       sendRequest(target.httpPort, challengeRequest(randomToken(), 'allowed.example'), '127.0.0.2'),
     ),
   )
-  const seconds = (performance.now() - started) / 1_000
-  console.log(`${describeRounds('10,000 random tokens', rounds)}, in ${seconds.toFixed(1)} s`)
-  const reads = rounds.reports.flatMap(({ operations }) => operations).length
-  expect(reads).toBeLessThanOrEqual(51 + seconds * 10)
+  console.log(describeRounds('10,000 random tokens', rounds))
+  // The server's clock stands still: what a client may have read at once.
+  expect(rounds.reports.flatMap(({ operations }) => operations)).toHaveLength(50)
   expectFlat(rounds.reports)
   await expectOnDuty(target)
   for (const { delayP99 } of rounds.reports) expect(delayP99).toBeLessThan(longestDelayMs)
