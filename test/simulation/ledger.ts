@@ -25,7 +25,7 @@ export interface Issued {
 export const clockErrorMs = minute
 /** A machine that cannot fetch renewalInfo retries in 6 hours and uses the lifetime until then. */
 const renewalInfoRetryMs = 7 * hour
-/** The time by which the scheduler or a handshake renews a due host. */
+/** The time within which the scheduler or a handshake renews a due host. */
 const maxDelayMs = 12 * hour
 /** A machine compares its certificates with the store every 6 hours. */
 const maxAdoptionMs = 8 * hour
