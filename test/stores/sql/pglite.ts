@@ -20,7 +20,8 @@ export function usePGlite() {
       await server.stop()
       await db.close()
     }
-  })
+    // On a busy machine its start takes minutes.
+  }, 600_000)
   afterAll(() => closeServer())
 
   const address = () => ({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
