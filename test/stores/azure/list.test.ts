@@ -52,9 +52,10 @@ test('list reads a page when its first entry is needed, and no page after the la
   // Two to a page; list.long.ts has pages of the size that is requested.
   container.listBlobsFlat = (options) => {
     const blobs = listBlobsFlat(options)
+    const realByPage = blobs.byPage.bind(blobs)
     const byPage: typeof blobs.byPage = (settings) => {
       sizes.add(settings?.maxPageSize)
-      return blobs.byPage({ ...settings, maxPageSize: 2 })
+      return realByPage({ ...settings, maxPageSize: 2 })
     }
     return Object.assign(blobs, { byPage })
   }
