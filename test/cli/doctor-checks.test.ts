@@ -71,7 +71,7 @@ test.each([
 test.each([
   [1_000, 'ok', 'a blob was written, 1000 ms'],
   [1_001, 'warning', expect.stringMatching(/^a blob was written, 1001 ms: .* a region nearer/)],
-])('finds a store that takes %i ms to write %s', async (durationMs, status, text) => {
+])('a write that takes %i ms is reported as %s', async (durationMs, status, text) => {
   const stopwatch = vi.spyOn(performance, 'now').mockReturnValue(0)
   class SlowStore extends MemoryCertCache {
     override async put(...args: Parameters<MemoryCertCache['put']>) {
