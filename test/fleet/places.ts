@@ -27,15 +27,17 @@ export interface Place<W extends Way = Way> {
 
 export type OpenPlace = () => Promise<Place>
 
-export async function azurePlace() {
+/** @param timeoutMs of one operation of a machine's store; default: the store's own */
+export async function azurePlace(timeoutMs?: number) {
   const { client, connect } = await freshContainer()
+  const timeout = timeoutMs === undefined ? {} : { timeoutMs }
   return {
     store: await AzureBlobCertCache.connect(connect),
     container: client,
     async way() {
       const tap = await openTap(azurite().endpoint)
       return {
-        settings: { kind: 'azure' as const, connect: { ...connect, endpoint: tap.endpoint } },
+        settings: { kind: 'azure' as const, connect: { ...connect, ...timeout, endpoint: tap.endpoint } },
         tap,
         cut: () => tap.fault(() => 'hang'),
         mend: () => tap.fault(() => undefined),

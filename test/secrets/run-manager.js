@@ -135,7 +135,7 @@ export async function runManager(service, breakStore, hang) {
   await ca.close()
 }
 
-/** @param {readonly (import('acme-cert-cache').CertCache | import('acme-cert-cache').LockingCertCache)[]} stores */
+/** @param {readonly (import('acme-cert-cache').CertCache & { tryLock?: (key: string) => Promise<unknown> })[]} stores */
 const tryAll = (stores) =>
   stores.flatMap((store) => [
     store.get('d.example').catch(show),
