@@ -1,14 +1,17 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** One suite: the files whose names end in `.<suffix>.ts`, and the command that runs it. CONTRIBUTING.md lists them. */
 const suite = (name: string, suffix: string, settings: object = {}) => ({
   extends: true as const,
-  test: { name, include: [`test/**/*.${suffix}.ts`], ...settings },
+  test: { name, include: [`test/**/*.${suffix}.ts`], globalSetup: [azurite], ...settings },
 })
+const azurite = 'test/support/global-setup.ts'
 
 export default defineConfig({
   test: {
-    globalSetup: ['test/support/global-setup.ts'],
+    // Vitest's own default leaves one core idle, which of two is half.
+    maxWorkers: availableParallelism(),
     // They end what hangs; they measure nothing, and hold on a machine that is busy with something else.
     testTimeout: 120_000,
     hookTimeout: 120_000,
@@ -19,7 +22,7 @@ export default defineConfig({
       // npm run test:faults, test:hostile, test:fleet, … : the same project, one folder each
       suite('long', 'long', { testTimeout: 300_000 }),
       // npm run test:simulation: years of virtual time
-      suite('simulation', 'years', { testTimeout: 600_000 }),
+      suite('simulation', 'years', { testTimeout: 600_000, globalSetup: [] }),
       // npm run test:floods: attacks by the ten thousand, beside nothing else
       suite('floods', 'flood', { testTimeout: 600_000, disableConsoleIntercept: true }),
       // npm run test:operating: the command on up to 100,000 blobs
@@ -27,21 +30,16 @@ export default defineConfig({
       // npm run test:s3: needs an S3 server
       suite('s3', 's3', { testTimeout: 300_000 }),
       // npm run test:databases: needs PostgreSQL and MariaDB
-      {
-        test: {
-          name: 'databases',
-          include: ['test/stores/sql/*.databases.ts'],
-          globalSetup: ['test/stores/sql/servers.ts'],
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
-          expect: { poll: { timeout: 60_000 } },
-        },
-      },
+      suite('databases', 'databases', {
+        globalSetup: ['test/stores/sql/servers.ts'],
+        testTimeout: 300_000,
+        hookTimeout: 300_000,
+      }),
       // npm run test:pebble: needs Pebble
       suite('pebble', 'pebble', { testTimeout: 300_000 }),
       // npm run test:interop: needs Go
       suite('interop', 'interop', {
-        globalSetup: ['test/interop/global-setup.ts'],
+        globalSetup: [azurite, 'test/interop/global-setup.ts'],
         testTimeout: 300_000,
       }),
     ],

@@ -47,7 +47,7 @@ const order = (context: Partial<OrderContext> = {}) =>
   account.order({
     host,
     key: makeKey(),
-    replaced: undefined,
+    predecessor: undefined,
     challengeTypes: ['http-01'],
     async publish({ value }) {
       answer = value
@@ -83,12 +83,12 @@ test.each([
 })
 
 test('a lost lock ends an order before it is placed again without `replaces`', async () => {
-  const replaced = Buffer.from(`${exportKey(makeKey())}${await order()}`)
+  const predecessor = Buffer.from(`${exportKey(makeKey())}${await order()}`)
   const fault = ca.fault({ on: 'newOrder', type: 'malformed' })
   const proceed = () => {
     if (fault.hits > 0) throw new Error('the lock is lost')
   }
-  await expect(order({ replaced, proceed })).rejects.toThrow('the lock is lost')
+  await expect(order({ predecessor, proceed })).rejects.toThrow('the lock is lost')
   expect(fault.hits).toBe(1)
   expect(ca.counts.orders).toBe(1)
 })

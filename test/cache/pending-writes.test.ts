@@ -33,7 +33,7 @@ const lockOf = async (store: LockingStore, name = key) =>
 
 test('the pause between two puts doubles from 1 s to 5 minutes and grows no further', async () => {
   const { clock, pauses, put, puts } = setUp(new MemoryStore())
-  expect(await put('value')).toBe('kept')
+  expect(await put('value')).toBe('pending')
   for (let attempt = 2; attempt <= 40; attempt++) {
     clock.advance((pauses.at(-1) as number) - 1)
     expect(puts()).toBe(attempt - 1)
@@ -60,7 +60,7 @@ test('a value that the store takes at once keeps neither lock nor timer', async 
 
 test('a newer value cancels the retry of the former one and releases its lock', async () => {
   const { store, clock, accept, pending, put } = setUp(new LockingStore())
-  expect(await put('former', await lockOf(store))).toBe('kept')
+  expect(await put('former', await lockOf(store))).toBe('pending')
   expect(text(pending.get(key))).toBe('former')
   pending.supersede(key)
   expect(pending.get(key)).toBeUndefined()
@@ -156,7 +156,7 @@ test('put does not wait for the next lock when its own is lost', async () => {
   const lock = await lockOf(store)
   store.lose(key)
   await lockOf(store)
-  expect(await put('value', lock)).toBe('kept')
+  expect(await put('value', lock)).toBe('pending')
   expect(text(pending.get(key))).toBe('value')
 })
 

@@ -95,7 +95,7 @@ test('a window that has not changed leaves the time of the renewal as it is', ()
   const window = { start: live.notBefore + 10 * day, end: live.notBefore + 20 * day }
   contexts.setRenewalWindow(live, window)
   const { renewAt } = live.schedule
-  expect(live.schedule).toMatchObject({ suggested: true, renewAtSource: 'ari' })
+  expect(live.schedule).toMatchObject({ windowFetched: true, renewAtSource: 'ari' })
   expect(renewAt).toBeGreaterThanOrEqual(window.start)
   expect(renewAt).toBeLessThanOrEqual(window.end)
   contexts.setRenewalWindow(live, { ...window })

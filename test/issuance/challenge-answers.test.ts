@@ -48,5 +48,5 @@ test('an answer under its own token is deleted, whoever has the lock', async () 
 test('stored bytes that are no certificate are no answer to tls-alpn-01', async () => {
   const { store, answers } = setup()
   store.values.set('a.example+token', Buffer.from('rubbish'))
-  expect(await answers.tlsAlpn01(host, '192.0.2.1')).toBeUndefined()
+  expect(await answers.storedTlsAlpn01(host, '192.0.2.1')).toBeUndefined()
 })

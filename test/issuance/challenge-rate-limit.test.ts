@@ -15,7 +15,7 @@ function setup() {
     const all = Array.from({ length: times }, (_, index) => reads.get(`t${index}+http-01`, client(index)))
     const results = await Promise.allSettled(all)
     const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
-    expect(reasons.filter((reason) => !(reason instanceof ChallengeRateExceeded))).toEqual([])
+    expect(reasons.filter((reason) => !(reason instanceof ChallengeRateLimitError))).toEqual([])
     return store.take().length
   }
   return { store, clock, reads, flood }

@@ -118,7 +118,7 @@ test('a record that the store did not take counts beside an older one that is st
 
 test('a later record of another machine counts beside one that the store did not take', async () => {
   const { clock, store, records, check } = setup()
-  records.hold('a.example', undefined, new Error('down'))
+  records.addLocal('a.example', undefined, new Error('down'))
   const record = { failures: 4, retryAt: now + day, at: now, message: 'no' }
   store.values.set('ca.example~a.example+failure', Buffer.from(JSON.stringify(record)))
   clock.advance(hour)
@@ -134,7 +134,7 @@ test('a record that was stored is not held as well: once another machine removes
 
 test('a success forgets what is held, also when the record cannot be deleted', async () => {
   const { store, records, check } = setup()
-  records.hold('a.example', undefined, new Error('down'))
+  records.addLocal('a.example', undefined, new Error('down'))
   store.before = (operation) => {
     if (operation === 'delete') throw new Error('down')
   }
@@ -144,7 +144,8 @@ test('a success forgets what is held, also when the record cannot be deleted', a
 
 test('a process holds the records of the latest 1,000 hosts', async () => {
   const { records, check } = setup()
-  for (let index = 0; index <= 1_000; index++) records.hold(`h${index}.example`, undefined, new Error('down'))
+  for (let index = 0; index <= 1_000; index++)
+    records.addLocal(`h${index}.example`, undefined, new Error('down'))
   expect(await check('h0.example')).toBeUndefined()
   await expect(check('h1.example')).rejects.toMatchObject(postponed)
   await expect(check('h1000.example')).rejects.toMatchObject(postponed)

@@ -71,7 +71,7 @@ function setup() {
       Buffer.from(JSON.stringify({ failures: 1, retryAt, at: clock.now(), message: 'no' })),
     )
   const issue = (lock?: { signal: AbortSignal }) =>
-    issuer.issue({ host, before: undefined, served: undefined }, lock)
+    issuer.issue({ host, previousFailure: undefined, served: undefined }, lock)
   return { store, clock, closing, orders, failed, ca, failures, issuer, storeFailure, issue }
 }
 

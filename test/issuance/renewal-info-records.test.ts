@@ -48,12 +48,12 @@ function setup() {
     requests: 0,
     answer: async (): Promise<RenewalInfo> => ({ window, retryAfter: undefined }),
   }
-  const ask = () => {
+  const fetchInfo = () => {
     ca.requests += 1
     return ca.answer()
   }
   const closing = new AbortController().signal
-  const machine = () => new RenewalInfoRecords({ store, layout, clock, closing, ask })
+  const machine = () => new RenewalInfoRecords({ store, layout, clock, closing, fetchInfo })
   const stored = () => parseRenewalInfoRecord(store.values.get(key) as Uint8Array)
   return { clock, store, live, window, ca, machine, stored }
 }
@@ -67,25 +67,25 @@ test.each([
   const { clock, live, window, ca, machine, stored } = setup()
   const retryAfter = retryAfterMs === undefined ? undefined : clock.now() + retryAfterMs
   ca.answer = async () => ({ window, retryAfter })
-  expect(await machine().window(live)).toEqual(window)
+  expect(await machine().renewalWindow(live)).toEqual(window)
   expect(stored()?.askAt).toBe(clock.now() + ms)
   clock.advance(ms - 1)
-  expect(await machine().window(live)).toEqual(window)
+  expect(await machine().renewalWindow(live)).toEqual(window)
   expect(ca.requests).toBe(1)
   clock.advance(1)
-  await machine().window(live)
+  await machine().renewalWindow(live)
   expect(ca.requests).toBe(2)
 })
 
 test('a machine that gets the lock after another has asked takes its answer from the store', async () => {
   const { store, live, window, ca, machine, stored } = setup()
-  await machine().window(live)
+  await machine().renewalWindow(live)
   const record = store.values.get(key) as Uint8Array
   store.values.delete(key)
   store.before = (operation) => {
     if (operation === 'lock') store.values.set(key, record)
   }
-  expect(await machine().window(live)).toEqual(window)
+  expect(await machine().renewalWindow(live)).toEqual(window)
   expect(ca.requests).toBe(1)
   expect(stored()).toBeDefined()
   expect(store.held(key)).toBe(false)
@@ -98,31 +98,31 @@ test('a record of another certificate, or by a clock that was ahead, is not reli
     store.values.set(key, Buffer.from(JSON.stringify(record)))
   }
   put({})
-  expect(await machine().window(live)).toBeUndefined()
+  expect(await machine().renewalWindow(live)).toBeUndefined()
   expect(ca.requests).toBe(0)
   put({ serialNumber: '0B' })
-  expect(await machine().window(live)).toBeDefined()
+  expect(await machine().renewalWindow(live)).toBeDefined()
   put({ askAt: clock.now() + day + 1 })
-  expect(await machine().window(live)).toBeDefined()
+  expect(await machine().renewalWindow(live)).toBeDefined()
   expect(ca.requests).toBe(2)
 })
 
 test('a CA that fails is asked again after 6 hours, and what it said before still holds', async () => {
   const { clock, live, window, ca, machine, stored } = setup()
-  await machine().window(live)
+  await machine().renewalWindow(live)
   ca.answer = () => Promise.reject(new Error('down'))
   clock.advance(6 * hour)
-  expect(await machine().window(live)).toEqual(window)
+  expect(await machine().renewalWindow(live)).toEqual(window)
   expect(stored()).toMatchObject({ window, askAt: clock.now() + 6 * hour })
 })
 
 test('the CA is not asked about a certificate that is younger than 6 hours', async () => {
   const { clock, store, live, ca, machine } = setup()
   const young = { ...live, notBefore: clock.now() - 6 * hour + 1, notAfter: clock.now() + 90 * day }
-  expect(await machine().window(young)).toBeUndefined()
+  expect(await machine().renewalWindow(young)).toBeUndefined()
   expect(ca.requests).toBe(0)
   expect(store.take()).toEqual([])
   clock.advance(1)
-  await machine().window(young)
+  await machine().renewalWindow(young)
   expect(ca.requests).toBe(1)
 })

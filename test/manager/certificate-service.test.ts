@@ -33,8 +33,8 @@ function setup(max = 1_000) {
     clock,
     closing,
     report: (event) => events.push(event),
-    onLive: () => {},
-    onWake: () => {},
+    onNewCertificate: () => {},
+    onCheckDue: () => {},
   })
   return { store, clock, world, events, service }
 }

@@ -32,21 +32,23 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
     stored.set(host, live)
     return keep(live)
   }
-  const certificates: Pick<CertificateService, 'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'suggest'> =
-    {
-      *live() {
-        yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
-      },
-      async find(host) {
-        reads.push(host)
-        const live = memory.get(host) ?? stored.get(host)
-        return live && clock.now() < live.notAfter ? keep(live) : undefined
-      },
-      obtain: async (host) => order(host),
-      refresh: async (host) => memory.get(host),
-      renew: async ({ host }) => void order(host),
-      suggest: () => {},
-    }
+  const certificates: Pick<
+    CertificateService,
+    'live' | 'find' | 'obtain' | 'refresh' | 'renew' | 'applyRenewalWindow'
+  > = {
+    *live() {
+      yield* [...memory.values()].filter(({ notAfter }) => clock.now() < notAfter)
+    },
+    async find(host) {
+      reads.push(host)
+      const live = memory.get(host) ?? stored.get(host)
+      return live && clock.now() < live.notAfter ? keep(live) : undefined
+    },
+    obtain: async (host) => order(host),
+    refresh: async (host) => memory.get(host),
+    renew: async ({ host }) => void order(host),
+    applyRenewalWindow: () => {},
+  }
   const closing = new AbortController()
   const renewals = new RenewalScheduler({
     certificates: certificates as CertificateService,
@@ -78,7 +80,7 @@ test('short certificates of hosts that memory has no room for are renewed before
 
 test('hosts that wait for their turn to be ordered are not looked for in the store meanwhile', async () => {
   const { renewals, reads, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
-  const kept = renewals.keep(Array.from({ length: 250 }, (_, index) => `h${index}.example`))
+  const kept = renewals.keepRenewed(Array.from({ length: 250 }, (_, index) => `h${index}.example`))
   await pass(hour)
   expect(orders.length).toBeGreaterThan(160)
   expect(reads.length).toBeLessThan(250 + 3 * orders.length)
@@ -95,9 +97,9 @@ test('a CA that rate limits an order is spared the rest of the burst: one order 
   const { renewals, certificates, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
   const { obtain } = certificates
   certificates.obtain = () => Promise.reject(rateLimited)
-  expect(await renewals.keep(['limited.example'])).toEqual([rateLimited])
+  expect(await renewals.keepRenewed(['limited.example'])).toEqual([rateLimited])
   certificates.obtain = obtain
-  const kept = renewals.keep(Array.from({ length: 20 }, (_, index) => `h${index}.example`))
+  const kept = renewals.keepRenewed(Array.from({ length: 20 }, (_, index) => `h${index}.example`))
   await pass(10 * minute)
   expect(orders.length).toBeGreaterThan(5)
   expect(orders.length).toBeLessThanOrEqual(11)
@@ -112,7 +114,7 @@ async function readsOf(error: Error, ms: number) {
     reads.push(host)
     throw error
   }
-  expect(await renewals.keep(['a.example'])).toEqual([error])
+  expect(await renewals.keepRenewed(['a.example'])).toEqual([error])
   await pass(ms)
   return reads.length
 }
@@ -132,11 +134,11 @@ test('a kept host whose policy failed is tried again every minute', async () => 
 
 test('a close cancels the timer, and nothing starts another', async () => {
   const { renewals, clock, closing } = world({ lifetimeMs: hour, max: 10 })
-  await renewals.keep(['a.example'])
+  await renewals.keepRenewed(['a.example'])
   expect(clock.pending).toBe(1)
   closing.abort()
   expect(clock.pending).toBe(0)
-  await renewals.keep(['b.example'])
+  await renewals.keepRenewed(['b.example'])
   expect(clock.pending).toBe(0)
 })
 
@@ -149,8 +151,8 @@ test('handshakes start work on no more than 8 hosts at once', async () => {
   }
   for (let index = 0; index < 20; index++) {
     const live = await certificates.obtain(`h${index}.example`)
-    renewals.wake(live)
-    renewals.wake(live)
+    renewals.startCheck(live)
+    renewals.startCheck(live)
   }
   expect(started).toHaveLength(8)
 })

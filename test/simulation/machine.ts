@@ -79,16 +79,16 @@ export class Machine {
           events[event] = (events[event] ?? 0) + 1
         },
         challengeTypes: () => ['tls-alpn-01'],
-        onLive: ({ host }) => this.#servedHosts.add(host),
+        onNewCertificate: ({ host }) => this.#servedHosts.add(host),
       },
       async () => ca.for(this),
     )
     const { renewals } = this.#parts
     const keptHosts = hosts.filter(({ isKept }) => isKept)
     const present = keptHosts.filter(({ appears }) => appears <= time.now)
-    void renewals.keep(present.map(({ name }) => name))
+    void renewals.keepRenewed(present.map(({ name }) => name))
     for (const { name, appears } of keptHosts.filter(({ appears }) => appears > time.now)) {
-      time.at(appears, () => this.#isServing && void renewals.keep([name]))
+      time.at(appears, () => this.#isServing && void renewals.keepRenewed([name]))
     }
     for (const { name, appears, hasHandshakes } of hosts) {
       if (!hasHandshakes) continue

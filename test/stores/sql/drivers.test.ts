@@ -9,7 +9,7 @@ const reason = new Error('enough')
 function pooled(run: () => Promise<unknown>, take = async () => 'connection') {
   const controller = new AbortController()
   const returned: boolean[] = []
-  const result = withPooled(take, run, (_, usable) => returned.push(usable), controller.signal)
+  const result = withPooledConnection(take, run, (_, usable) => returned.push(usable), controller.signal)
   return {
     controller,
     returned,
