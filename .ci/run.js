@@ -14,7 +14,7 @@ const unknown = groups.filter((name) => !checks.some(({ group }) => group === na
 if (unknown.length > 0) throw new Error(`unknown group: ${unknown.join(', ')}. See .ci/checks.js`)
 
 /** A check that takes longer hangs. */
-const maxSeconds = options.nightly ? 7_200 : 1_500
+const maxSeconds = options.nightly ? 7_200 : 2_400
 const slots = 2
 
 /** @typedef {import('./checks.js').Check} Check */

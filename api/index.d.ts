@@ -1,16 +1,19 @@
 import {
-  CertCache,
-  LockingCertCache,
-  ListableCertCache,
   CacheOperationOptions,
-  CertCacheLock,
+  CertCache,
   CertCacheEntry,
+  CertCacheLock,
+  ListableCertCache,
+  LockingCertCache,
 } from './shared/cert-cache.js'
+
 export { assertCacheKey } from './shared/cert-cache.js'
+
 import { KeyObject } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import { SecureContext, Server } from 'node:tls'
 import { IncomingMessage, ServerResponse } from 'node:http'
+import { SecureContext, Server } from 'node:tls'
+
 type ChallengeType = 'http-01' | 'tls-alpn-01'
 interface AcmeOptions {
   termsOfServiceAgreed: true
@@ -386,28 +389,7 @@ declare class DirCertCache implements LockingCertCache, ListableCertCache {
   list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined>
   tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
 }
-export {
-  AzureBlobCertCache,
-  CacheKeyError,
-  CacheOperationOptions,
-  CertCache,
-  CertCacheEntry,
-  CertCacheError,
-  CertCacheLock,
-  CertManager,
-  Certificate,
-  ClosedError,
-  DeadlineError,
-  DirCertCache,
-  EncryptedCertCache,
-  HostError,
-  IssuanceError,
-  ListableCertCache,
-  LockLostError,
-  LockingCertCache,
-  LruCertCache,
-  StoreError,
-}
+
 export type {
   AcmeOptions,
   AcmeProblem,
@@ -415,10 +397,10 @@ export type {
   AzureBlobCertCacheOptions,
   AzureConnectOptions,
   BlobContainerClient,
-  CertManagerEvents,
-  CertManagerOptions,
   CertificateEvent,
   CertificateSource,
+  CertManagerEvents,
+  CertManagerOptions,
   ChallengeType,
   Clock,
   EncryptedCertCacheOptions,
@@ -438,4 +420,26 @@ export type {
   StoreOperation,
   TlsCallbacks,
   TokenCredential,
+}
+export {
+  AzureBlobCertCache,
+  CacheKeyError,
+  CacheOperationOptions,
+  CertCache,
+  CertCacheEntry,
+  CertCacheError,
+  CertCacheLock,
+  Certificate,
+  CertManager,
+  ClosedError,
+  DeadlineError,
+  DirCertCache,
+  EncryptedCertCache,
+  HostError,
+  IssuanceError,
+  ListableCertCache,
+  LockingCertCache,
+  LockLostError,
+  LruCertCache,
+  StoreError,
 }

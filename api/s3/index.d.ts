@@ -1,10 +1,11 @@
 import {
-  LockingCertCache,
-  ListableCertCache,
   CacheOperationOptions,
   CertCacheEntry,
   CertCacheLock,
+  ListableCertCache,
+  LockingCertCache,
 } from '../index.js'
+
 interface S3ClientLike {
   send(
     command: never,
@@ -29,5 +30,6 @@ declare class S3CertCache implements LockingCertCache, ListableCertCache {
   list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry>
   tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
 }
-export { S3CertCache }
+
 export type { S3CertCacheOptions, S3ClientLike, ServerSideEncryption }
+export { S3CertCache }

@@ -22,7 +22,7 @@ interface ListableCertCache extends CertCache {
   list(options?: CacheOperationOptions): AsyncIterable<CertCacheEntry>
 }
 declare function assertCacheKey(key: string): void
-export { assertCacheKey }
+
 export type {
   CacheOperationOptions,
   CertCache,
@@ -31,3 +31,4 @@ export type {
   ListableCertCache,
   LockingCertCache,
 }
+export { assertCacheKey }

@@ -1,10 +1,11 @@
 import {
-  LockingCertCache,
-  ListableCertCache,
   CacheOperationOptions,
   CertCacheEntry,
   CertCacheLock,
+  ListableCertCache,
+  LockingCertCache,
 } from '../index.js'
+
 interface Statement {
   sql: string
   values: any
@@ -65,7 +66,7 @@ declare class SqlCertCache implements LockingCertCache, ListableCertCache {
   list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry>
   tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
 }
-export { SqlCertCache }
+
 export type {
   MysqlConnection,
   MysqlPool,
@@ -75,3 +76,4 @@ export type {
   SqlDatabase,
   SqliteDatabase,
 }
+export { SqlCertCache }

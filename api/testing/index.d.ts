@@ -1,11 +1,12 @@
 import {
-  CertCache,
-  LockingCertCache,
-  ListableCertCache,
   CacheOperationOptions,
+  CertCache,
   CertCacheEntry,
   CertCacheLock,
+  ListableCertCache,
+  LockingCertCache,
 } from '../index.js'
+
 interface ServerCertificate {
   readonly certificate: string
   readonly privateKey: string
@@ -151,7 +152,7 @@ declare class MemoryCertCache implements LockingCertCache, ListableCertCache {
   list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined>
   tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>
 }
-export { MemoryCertCache, TestCa, certCacheContract, selfSignedCertificate }
+
 export type {
   ActiveFault,
   ChallengeType,
@@ -170,3 +171,4 @@ export type {
   TestCaOrder,
   TestCaSettings,
 }
+export { certCacheContract, MemoryCertCache, selfSignedCertificate, TestCa }
