@@ -47,7 +47,7 @@ export async function runInProcess(
   const onStderr = (text: string) => {
     output.stderr += text
     if (!text.includes('[y/N] ')) return
-    if (answer) answer().then((typed) => stdin.end(typed))
+    if (answer) void answer().then((typed) => stdin.end(typed))
     else stdin.end()
   }
   const restores = [
