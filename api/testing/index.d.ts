@@ -17,22 +17,7 @@ interface RenewalWindow {
     readonly end: number;
 }
 declare function selfSignedCertificate(hosts?: readonly string[]): Promise<ServerCertificate>;
-type ChallengeType = "http-01" | "tls-alpn-01";
-interface TestCaSettings {
-    httpPort: number;
-    tlsPort: number;
-    challengeTypes: readonly ChallengeType[];
-    lifetimeMs: number;
-    badNonceRate: number;
-    validationDelayMs: number;
-    validationTimeoutMs: number;
-    issuanceDelayMs: number;
-    retryAfter: number | undefined;
-    renewalInfo: boolean;
-    renewalRetryAfter: number;
-    profiles: Readonly<Record<string, string>> | undefined;
-}
-declare const ENDPOINTS: readonly [
+declare const endpoints: readonly [
     "directory",
     "terms",
     "newNonce",
@@ -47,7 +32,7 @@ declare const ENDPOINTS: readonly [
     "certificate",
     "renewalInfo"
 ];
-type Endpoint = (typeof ENDPOINTS)[number];
+type Endpoint = (typeof endpoints)[number];
 interface Fault {
     readonly on: Endpoint;
     readonly times?: number;
@@ -66,6 +51,21 @@ interface Fault {
 interface ActiveFault {
     readonly hits: number;
     remove(): void;
+}
+type ChallengeType = "http-01" | "tls-alpn-01";
+interface TestCaSettings {
+    httpPort: number;
+    tlsPort: number;
+    challengeTypes: readonly ChallengeType[];
+    lifetimeMs: number;
+    badNonceRate: number;
+    validationDelayMs: number;
+    validationTimeoutMs: number;
+    issuanceDelayMs: number;
+    retryAfter: number | undefined;
+    renewalInfo: boolean;
+    renewalRetryAfter: number;
+    profiles: Readonly<Record<string, string>> | undefined;
 }
 interface TestCaOptions extends Partial<TestCaSettings> {
     readonly port?: number;
