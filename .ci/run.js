@@ -101,8 +101,9 @@ function collect(/** @type {import('node:child_process').ChildProcess} */ child)
   return () => Buffer.concat(chunks).toString().trimEnd()
 }
 
-const lastLines = (/** @type {string} */ text, /** @type {number} */ count) =>
-  text.split('\n').slice(-count).join('\n')
+function lastLines(/** @type {string} */ text, /** @type {number} */ count) {
+  return text.split('\n').slice(-count).join('\n')
+}
 
 /** Ends a check with all the processes it started. */
 function kill(/** @type {import('node:child_process').ChildProcess} */ { pid }) {
