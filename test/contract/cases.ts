@@ -8,6 +8,13 @@ export const isSlow = ({ timeoutMs }: ContractCase): boolean => timeoutMs > 60_0
 export const waitsForTimeout = ({ name }: ContractCase): boolean =>
   name.startsWith('a failure is never a miss')
 
+/**
+ * Whether a case makes hundreds of requests. On a store that answers over HTTP such cases take many seconds; they run
+ * in the project `long` there, and in `quick` on a store in memory and on a folder.
+ */
+export const hasManyRequests = ({ name }: ContractCase): boolean =>
+  name.startsWith('every allowed character') || name.startsWith('list yields every key of many')
+
 /** Defines one test for each case. */
 export function testCases(cases: readonly ContractCase[]): void {
   if (cases.length === 0) throw new Error('no case of the contract matches')

@@ -6,19 +6,12 @@ import { simulate } from './world.js'
 const seed = Number(process.env.SEED ?? 1)
 const short = { seed, hosts: 10, machines: 3, lifetimeDays: 6 }
 /** Ends a run that hangs, also on a slow machine. */
-const timeout = 1_800_000
+const timeout = 600_000
 
 test(`75 days of 6-day certificates, 10 hosts, 3 machines, with outages, restarts and crashes (SEED=${seed})`, {
   timeout,
 }, async () => {
   const options = { ...short, days: 75 }
-  assertGuarantees(options, await simulate(options))
-})
-
-test(`30 days of 6-day certificates with memory for a third of the hosts (SEED=${seed})`, {
-  timeout,
-}, async () => {
-  const options = { ...short, days: 30, memoryMax: 3 }
   assertGuarantees(options, await simulate(options))
 })
 

@@ -1,4 +1,11 @@
+import { sqlCases } from './cases.js'
 import { sqlLeaseCases } from './lease-cases.js'
 import { usePGlite } from './pglite.js'
+import { postgresCases } from './postgres-cases.js'
+import { serverCases } from './server-cases.js'
 
-sqlLeaseCases(usePGlite().backend)
+const { backend, address } = usePGlite()
+sqlCases(backend)
+serverCases(backend)
+postgresCases('PGlite', address)
+sqlLeaseCases(backend)
