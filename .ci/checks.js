@@ -35,12 +35,20 @@ export const checks = [
     alone: true,
   },
 
-  // It mostly waits for leases to end, so it starts early and runs beside the rest.
+  // Many processes at once, and leases that are measured in seconds: beside nothing else.
   {
     group: 'fleet',
-    claim: 'a fleet places one order on every store, and takes over the lock of a holder that dies',
-    run: long('test/fleet test/contract', 6),
+    claim: 'a fleet places one order on every store',
+    run: long('test/fleet/fleet test/fleet/local test/fleet/renewal'),
+    alone: true,
   },
+  {
+    group: 'fleet',
+    claim: 'the lock of a holder that dies, stops or is cut off is taken over, on every store',
+    run: long('test/fleet/takeover test/contract', 3),
+    alone: true,
+  },
+
   { group: 'static', claim: 'lint', run: 'npm run --silent lint' },
   { group: 'static', claim: 'types are sound', run: 'npx tsc -p tsconfig.json' },
   { group: 'static', claim: 'the public API is the one in api/', run: 'node test/package/api.js' },

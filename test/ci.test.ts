@@ -23,7 +23,7 @@ const suites = (config.test?.projects ?? []).map((project) => {
 function runs(command: string, project: string, file: string): boolean {
   if (!command.includes(`--project ${project}`)) return false
   const folders = command.match(/(?<=\s)test\/[\w/-]+/g)
-  return folders === null || folders.some((folder) => file.startsWith(`${folder}/`))
+  return folders === null || folders.some((folder) => file.startsWith(folder))
 }
 
 test('every test file belongs to a suite', () => {

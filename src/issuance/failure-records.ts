@@ -90,7 +90,7 @@ export class FailureRecords {
   async check(host: string, signal: AbortSignal): Promise<FailureRecord | undefined> {
     const data = await this.store.get(this.layout.failure(host), { signal })
     const stored = this.#ignoreFuture(data && parseFailureRecord(data))
-    const local = this.#ignoreFuture(this.#localRecords.get(host))
+    const local = this.#ignoreFuture(this.#localRecords.peek(host))
     const record = local && local.retryAt > (stored?.retryAt ?? 0) ? local : stored
     if (record && this.clock.now() < record.retryAt) {
       const retryAt = new Date(record.retryAt)
@@ -139,7 +139,7 @@ export class FailureRecords {
 
   /** Records a failure that the CA did not cause, such as a failed store or a wrong clock, for this process alone. */
   addLocal(host: string, previous: FailureRecord | undefined, error: Error): void {
-    const failures = nextCount(previous ?? this.#localRecords.get(host))
+    const failures = nextCount(previous ?? this.#localRecords.peek(host))
     const now = this.clock.now()
     const scheduledAt = retryTime(failures, now, Math.random())
     const retryAt = failures === 1 ? now + firstLocalDelayMs : scheduledAt

@@ -33,7 +33,11 @@ const handshakeTimeoutMs = 30_000
 export class CertManager extends EventEmitter<CertManagerEvents> {
   static {
     // Node calls this method when a listener returns a promise that rejects.
-    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, { value: warnUnhandled })
+    Object.defineProperty(CertManager.prototype, captureRejectionSymbol, {
+      value: warnUnhandled,
+      writable: true,
+      configurable: true,
+    })
   }
 
   readonly #settings: ManagerSettings

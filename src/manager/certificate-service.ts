@@ -212,7 +212,7 @@ export class CertificateService {
   }
 
   #postponement(host: string): IssuanceError | undefined {
-    const { error, until } = this.#postponed.get(host) ?? { until: 0 }
+    const { error, until } = this.#postponed.peek(host) ?? { until: 0 }
     const remainingMs = until - this.#parts.clock.now()
     // A longer remainder means that the clock has been set back since.
     return remainingMs > 0 && remainingMs <= postponedMs ? error : undefined

@@ -43,8 +43,8 @@ export function createHttpHandler({ pendingAnswer, storedAnswer, fallback }: Htt
     if (req.method !== 'GET' && req.method !== 'HEAD') return reply(res, 405, 'challenges are read with GET')
     if (!isToken(token) || host === undefined) return reply(res, 404, 'no such challenge')
     try {
-      const client = req.socket.remoteAddress ?? ''
-      const answer = pendingAnswer(token, host) ?? (await storedAnswer(token, host, client))
+      const answer =
+        pendingAnswer(token, host) ?? (await storedAnswer(token, host, req.socket.remoteAddress ?? ''))
       if (!answer) return reply(res, 404, 'no such challenge')
       if (res.headersSent || res.writableEnded) return
       res.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': answer.byteLength })
