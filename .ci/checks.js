@@ -38,14 +38,14 @@ export const checks = [
   // Many processes at once, and leases that are measured in seconds: beside nothing else.
   {
     group: 'fleet',
-    claim: 'a fleet places one order on every store',
-    run: long('test/fleet/fleet test/fleet/local test/fleet/renewal'),
+    claim: 'a fleet places one order on every store; Azure keeps the contract with many requests',
+    run: long('test/fleet/fleet test/fleet/local test/fleet/renewal test/contract/azure-blob'),
     alone: true,
   },
   {
     group: 'fleet',
     claim: 'the lock of a holder that dies, stops or is cut off is taken over, on every store',
-    run: long('test/fleet/takeover test/contract', 3),
+    run: long('test/fleet/takeover test/contract/contract test/contract/broken', 3),
     alone: true,
   },
 

@@ -2,16 +2,12 @@
 import { describe } from 'vitest'
 import { certCacheContract } from '../../src/testing/index.js'
 import { azureBlob, dir, memory } from './backends.js'
-import { hasManyRequests, isSlow, testCases, waitsForTimeout } from './cases.js'
+import { isSlow, testCases, waitsForTimeout } from './cases.js'
 
 describe.concurrent('AzureBlobCertCache keeps the contract', () => {
   // A time-out well below the 30 s that the contract allows.
   const cases = certCacheContract(azureBlob('hang', 15_000))
   testCases(cases.filter((testCase) => isSlow(testCase) || waitsForTimeout(testCase)))
-})
-
-describe('AzureBlobCertCache keeps the contract with many requests', () => {
-  testCases(certCacheContract(azureBlob('hang')).filter(hasManyRequests))
 })
 
 describe.concurrent('DirCertCache keeps the contract', () => {
