@@ -114,7 +114,8 @@ export const checks = [
     group: 'stores',
     after: 'databases',
     claim: 'SqlCertCache on PostgreSQL and MariaDB',
-    run: `${vitest} --project databases --maxWorkers=2`,
+    run: `${vitest} --project databases --maxWorkers=1`,
+    alone: true,
   },
   {
     group: 'stores',
@@ -126,7 +127,8 @@ export const checks = [
     group: 'stores',
     after: 's3',
     claim: 'S3CertCache on a real S3 server',
-    run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest} --project s3 --maxWorkers=2`,
+    run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest} --project s3 --maxWorkers=1`,
+    alone: true,
   },
 
   {

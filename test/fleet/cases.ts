@@ -45,7 +45,7 @@ export function coldStartCase(
 
 /** What a fleet does on every store. */
 export function fleetCases(storeName: string, openPlace: OpenPlace) {
-  coldStartCase(storeName, openPlace, { machines: 10, handshakes: 50 })
+  coldStartCase(storeName, openPlace, { machines: 10, handshakes: 20 })
 
   describe(`a fleet on ${storeName}`, () => {
     const startFleet = fleetsOf(openPlace)

@@ -31,15 +31,15 @@ type AzureMachine = Awaited<ReturnType<Awaited<ReturnType<typeof startFleet>>['m
 const requestsFor = ({ way: { tap } }: AzureMachine, pattern: RegExp) =>
   tap.requests.filter((request) => pattern.test(request))
 
-test('10 cold machines, 50 handshakes each on 20 hosts: 20 orders, and no lock stays', async () => {
+test('10 cold machines, 20 handshakes each on 20 hosts: 20 orders, and no lock stays', async () => {
   const fleet = await startFleet()
   const machines = await fleet.machines(10)
   const hosts = Array.from({ length: 20 }, (_, i) => `h${i}.fleet.example`)
-  // Two at a time: 1,000 handshakes at once are as many as this process can make before its own time-outs.
+  // Two at a time: 400 handshakes at once are as many as a slow machine can make before its own time-outs.
   for (let i = 0; i < hosts.length; i += 2) {
     const pair = hosts.slice(i, i + 2)
     const all = await Promise.all(
-      pair.flatMap((name) => machines.map(({ handshakes }) => handshakes(name, 50))),
+      pair.flatMap((name) => machines.map(({ handshakes }) => handshakes(name, 20))),
     )
     expect(new Set(all.flat()).size).toBe(2)
   }
