@@ -269,7 +269,7 @@ export class CertificateService {
   }
 }
 
-/** Of two certificates of the same second, the stored one wins: all machines can agree on that one. */
+/** If both were issued in the same second, the stored one wins: it is the one all machines can agree on. */
 const isNewer = (stored: LiveCertificate, current: LiveCertificate) =>
   stored.serialNumber !== current.serialNumber &&
   (stored.notBefore - current.notBefore || stored.notAfter - current.notAfter) >= 0

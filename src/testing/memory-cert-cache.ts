@@ -8,7 +8,7 @@ import {
 } from '../cache/cert-cache.js'
 import { LockLostError, StoreError } from '../util/errors.js'
 
-/** What all peers share. */
+/** The state that all peers share. */
 interface SharedState {
   readonly values: Map<string, { data: Uint8Array; modified: Date }>
   readonly locks: Map<string, AbortController>

@@ -21,14 +21,11 @@ const debugEnv = {
   AZURE_LOG_LEVEL: 'verbose',
 }
 
-/**
- * Runs run.js and searches its whole output for the secrets that it made.
- * @param stores whether it also uses the other stores, and lets requests hang
- */
-export async function findSecrets(stores: boolean) {
+/** Runs run.js and searches its whole output for the secrets that it made. */
+export async function findSecrets() {
   const { connect } = await freshContainer()
   const tap = await openTap(azurite().endpoint)
-  const s3 = stores ? await openFakeS3() : undefined
+  const s3 = await openFakeS3()
   const child = fork(fileURLToPath(new URL('run.js', import.meta.url)), {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { PATH: process.env.PATH ?? '', ...debugEnv },
@@ -37,7 +34,7 @@ export async function findSecrets(stores: boolean) {
   const exited = once(child, 'exit')
   try {
     const service = { ...connect, endpoint: tap.endpoint }
-    child.send({ start: { service, ...(s3 && { s3: { endpoint: s3.endpoint, bucket: s3.bucket } }) } })
+    child.send({ start: { service, s3: { endpoint: s3.endpoint, bucket: s3.bucket } } })
     const result = await Promise.race([untilDone(child, tap.fault), exited])
     if (!('secrets' in result))
       throw new Error(`it ended with ${result}: ${(await output)[1]?.slice(-2_000)}`)
@@ -51,7 +48,7 @@ export async function findSecrets(stores: boolean) {
     child.kill('SIGKILL')
     await exited
     await tap.close()
-    await s3?.close()
+    await s3.close()
   }
 }
 

@@ -44,7 +44,7 @@ export interface TestCaSettings {
   profiles: Readonly<Record<string, string>> | undefined
 }
 
-/** The settings of a CA that was told nothing. */
+/** The default settings. */
 const defaultSettings: Readonly<TestCaSettings> = {
   httpPort: 80,
   tlsPort: 443,
