@@ -12,10 +12,9 @@
  * @property {Record<string, string>} [nightly] Environment variables of the nightly run, which make it longer
  */
 
-const vitest = 'node node_modules/vitest/vitest.mjs run'
-/** One worker: two checks run at a time. */
-const long = (/** @type {string} */ folders, workers = 1) =>
-  `${vitest} --project long --maxWorkers=${workers} ${folders}`
+/** One worker where two checks run at a time. Vitest ignores `--maxWorkers` for projects, but not this variable. */
+const vitest = (/** @type {string} */ filters, workers = 1) =>
+  `VITEST_MAX_WORKERS=${workers} node node_modules/vitest/vitest.mjs run --project ${filters}`
 const goInstall = (/** @type {string} */ module) =>
   `command -v go >/dev/null || { echo "Go is missing: it builds ${module}"; exit 1; }; GOBIN=$PWD/.cache/bin go install ${module}`
 /** What depends on Node's TLS, crypto and file system; the workflow runs all of npm test on each version. */
@@ -39,13 +38,13 @@ export const checks = [
   {
     group: 'fleet',
     claim: 'a fleet places one order on every store; Azure keeps the contract with many requests',
-    run: long('test/fleet/fleet test/fleet/local test/fleet/renewal test/contract/azure-blob'),
+    run: vitest('long test/fleet/fleet test/fleet/local test/fleet/renewal test/contract/azure-blob', 2),
     alone: true,
   },
   {
     group: 'fleet',
     claim: 'the lock of a holder that dies, stops or is cut off is taken over, on every store',
-    run: long('test/fleet/takeover test/contract/contract test/contract/broken', 3),
+    run: vitest('long test/fleet/takeover test/contract/contract test/contract/broken', 3),
     alone: true,
   },
 
@@ -54,30 +53,38 @@ export const checks = [
   { group: 'static', claim: 'the public API is the one in api/', run: 'node test/package/api.js' },
   { group: 'static', claim: 'no dead code, no unused dependency', run: 'npm run --silent check:unused' },
   { group: 'static', claim: 'the import loads no heavy dependency', run: 'node test/package/imports.js' },
-  { group: 'long', claim: 'faults of the store and of the CA cost no order', run: long('test/faults') },
+  {
+    group: 'long',
+    claim: 'faults of the store and of the CA cost no order',
+    run: vitest('long test/faults'),
+  },
   {
     group: 'long',
     claim: 'hostile clients learn nothing and no secret leaks',
-    run: long('test/hostile test/secrets'),
+    run: vitest('long test/hostile test/secrets'),
   },
-  { group: 'long', claim: 'the command: the long tail of arguments and answers', run: long('test/cli') },
+  {
+    group: 'long',
+    claim: 'the command: the long tail of arguments and answers',
+    run: vitest('long test/cli'),
+  },
   {
     group: 'long',
     claim: 'stores, memory tier, manager and test CA: the slow cases',
-    run: long(
-      'test/stores test/cache test/manager test/e2e test/testing test/server test/issuance test/acme',
+    run: vitest(
+      'long test/stores test/cache test/manager test/e2e test/testing test/server test/issuance test/acme',
     ),
   },
   {
     group: 'long',
     claim: 'fuzzing for longer finds nothing',
-    run: `FUZZ_TIMES=\${FUZZ_TIMES:-5} ${vitest} --project quick --maxWorkers=1 test/fuzz`,
+    run: `FUZZ_TIMES=\${FUZZ_TIMES:-5} ${vitest('quick test/fuzz')}`,
     nightly: { FUZZ_TIMES: '60' },
   },
   {
     group: 'simulation',
     claim: 'years of renewals with outages: no expired certificate, no needless order',
-    run: `DAYS=\${DAYS:-250} ${vitest} --project simulation --maxWorkers=1`,
+    run: `DAYS=\${DAYS:-250} ${vitest('simulation')}`,
     nightly: { DAYS: '1000' },
   },
 
@@ -91,12 +98,12 @@ export const checks = [
     group: 'go',
     after: 'pebble',
     claim: 'end to end on Pebble',
-    run: `PEBBLE_BIN=$PWD/.cache/bin ${vitest} --project pebble --maxWorkers=1`,
+    run: `PEBBLE_BIN=$PWD/.cache/bin ${vitest('pebble')}`,
   },
   {
     group: 'go',
     claim: 'Go and Node share a container, byte for byte',
-    run: `${vitest} --project interop --maxWorkers=1`,
+    run: vitest('interop'),
   },
   {
     group: 'go',
@@ -114,7 +121,7 @@ export const checks = [
     group: 'stores',
     after: 'databases',
     claim: 'SqlCertCache on PostgreSQL and MariaDB',
-    run: `${vitest} --project databases --maxWorkers=1`,
+    run: vitest('databases', 2),
     alone: true,
   },
   {
@@ -127,14 +134,14 @@ export const checks = [
     group: 'stores',
     after: 's3',
     claim: 'S3CertCache on a real S3 server',
-    run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest} --project s3 --maxWorkers=1`,
+    run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest('s3', 3)}`,
     alone: true,
   },
 
   {
     group: 'portable',
     claim: 'what does not need Linux passes here',
-    run: `${vitest} --project quick test/certificates test/cache test/util test/acme test/server test/stores/azure`,
+    run: vitest('quick test/certificates test/cache test/util test/acme test/server test/stores/azure', 2),
     isOnlyInWorkflow: true,
   },
 
@@ -142,20 +149,20 @@ export const checks = [
   ...[22, 24, 26].map((version) => ({
     group: 'versions',
     claim: `tests pass on Node ${version}`,
-    run: `npx --yes --package node@${version} -- ${vitest} --project quick --maxWorkers=1 ${nodeDependent}`,
+    run: vitest(`quick ${nodeDependent}`).replace('node ', `npx --yes --package node@${version} -- node `),
   })),
 
   {
     group: 'floods',
     claim: 'floods of hostile clients cost nothing',
-    run: `FLOOD_TIMES=\${FLOOD_TIMES:-2000} ${vitest} --project floods`,
+    run: `FLOOD_TIMES=\${FLOOD_TIMES:-2000} ${vitest('floods')}`,
     alone: true,
     nightly: { FLOOD_TIMES: '10000' },
   },
   {
     group: 'floods',
     claim: 'the command lists many blobs in constant memory',
-    run: `BLOBS=\${BLOBS:-5000} ${vitest} --project operating`,
+    run: `BLOBS=\${BLOBS:-5000} ${vitest('operating')}`,
     nightly: { BLOBS: '100000' },
   },
 ]

@@ -40,7 +40,7 @@ const floods: readonly (readonly [string, (index: number) => Promise<string>])[]
 test.each(floods)('%s cost no request, no order and no memory', async (what, attack) => {
   const rounds = await attackInRounds(target, 7, () => flood(times, attack))
   console.log(describeRounds(what, rounds))
-  expectFlat(rounds.reports)
+  expectFlat(rounds.reports, times)
   await expectUnharmed(target, rounds)
 })
 
@@ -53,6 +53,6 @@ test(`${count} random tokens under an allowed Host lead to few reads`, async () 
   console.log(describeRounds(`${count} random tokens`, rounds))
   // The server's clock stands still: what a client may have read at once.
   expect(rounds.reports.flatMap(({ operations }) => operations)).toHaveLength(50)
-  expectFlat(rounds.reports)
+  expectFlat(rounds.reports, times)
   await expectOnDuty(target)
 })

@@ -13,7 +13,7 @@ test('a policy that throws leaves nothing in memory', async () => {
     flood(1_000, () => sayHello(target.tlsPort, clientHello({ name: randomName() }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: 1_000 })
-  expectFlat(rounds.reports)
+  expectFlat(rounds.reports, 1_000)
   await expectUnharmed(target, rounds)
 })
 
@@ -26,7 +26,7 @@ test('a policy that never answers leaves nothing in memory', async () => {
       const outcome = await sayHello(tlsPort, clientHello({ name: randomName() }))
       if (outcome === 'alert') refused += 1
     })
-    await expect.poll(() => refused, { timeout: 110_000 }).toBe(500)
+    await expect.poll(() => refused, { timeout: 300_000 }).toBe(500)
     await target.jump(30_000)
     await Promise.all(handshakes)
     return refused

@@ -109,7 +109,7 @@ test('Go takes no notice of our locks, failures and renewal times', async () => 
   expect(await handshake(restarted.tlsPort, host)).toMatchObject({ serialNumber })
   // Nor does the failure keep Node from serving it, once it looks again: for 5 s it remembers that it is too early.
   const served = () => handshake(node.tlsPort, host).catch(() => undefined)
-  await expect.poll(served, { timeout: 20_000 }).toMatchObject({ serialNumber })
+  await expect.poll(served, { timeout: 120_000 }).toMatchObject({ serialNumber })
   expect(node.events).toEqual(['issuanceFailed', 'loaded'])
   expect(site.ca.counts.orders).toBe(2)
 })

@@ -273,26 +273,6 @@ test('inspecting the store, its locks and its errors shows no secret', async () 
   }
 })
 
-test('each wrong option is a TypeError that names it', () => {
-  const client = { send: async () => ({}) }
-  const wrong = [
-    [() => new S3CertCache({} as never, 'b'), /client/],
-    [() => new S3CertCache(client, ''), /bucket/],
-    [() => new S3CertCache(client, { bucket: 'b' } as never), /bucket/],
-    [() => new S3CertCache(client, 'b', 'tls/' as never), /options/],
-    [() => new S3CertCache(client, 'b', null as never), /options/],
-    [() => new S3CertCache(client, 'b', { prefix: 'a:b' }), /prefix/],
-    [() => new S3CertCache(client, 'b', { prefix: 'é' }), /prefix/],
-    [() => new S3CertCache(client, 'b', { timeoutMs: 0 }), /timeoutMs/],
-    [() => new S3CertCache(client, 'b', { timeoutMs: 300_001 }), /timeoutMs/],
-    [() => new S3CertCache(client, 'b', { serverSideEncryption: 'aes' as never }), /serverSideEncryption/],
-  ] as const
-  for (const [make, name] of wrong) {
-    expect(make).toThrow(TypeError)
-    expect(make).toThrow(name)
-  }
-})
-
 test('an object key longer than S3 allows is rejected before any request', async () => {
   const { tap, store } = await setUp()
   const cache = store({ prefix: `${'p'.repeat(1_000)}/` })

@@ -1,0 +1,93 @@
+import { createServer } from 'node:http'
+import { expect, onTestFinished, test } from 'vitest'
+import { listen } from '../support/tls.js'
+import { directoryOnly, findings, nameServer, testCa } from './doctor-support.js'
+import { openOperator } from './in-process.js'
+
+test('reports the DNS and CAA records that a CA would find', async () => {
+  const { run } = await openOperator()
+  const ca = await directoryOnly({ caaIdentities: ['ca.example'] })
+  const dns = await nameServer({
+    'no-address.example': {},
+    'other.example': { A: ['127.0.0.1'], CAA: ['elsewhere.example'] },
+    'sub.ours.example': { A: ['127.0.0.1'] },
+    'ours.example': { CAA: ['elsewhere.example', 'ca.example; validationmethods=http-01'] },
+    'nobody.example': { A: ['127.0.0.1'], CAA: [';'] },
+    'broken.example': { failing: true },
+    example: {},
+  })
+  const doctor = async (host: string, flags: string[] = ca) =>
+    findings((await run('doctor', '--json', host, ...flags, ...dns, '--http-port', '1')).stdout)
+  for (const [host, status, caa, address] of [
+    ['no-address.example', 'ok', /every CA may issue/, /add an A or AAAA record/],
+    ['missing.example', 'ok', /every CA may issue/, /add an A or AAAA record/],
+    [
+      'other.example',
+      'failed',
+      /allows elsewhere\.example: add a record 0 issue "ca\.example"/,
+      /127\.0\.0\.1/,
+    ],
+    ['sub.ours.example', 'ok', /ours\.example allows elsewhere\.example, ca\.example$/, /127\.0\.0\.1/],
+    ['nobody.example', 'failed', /allows no CA/, /127\.0\.0\.1/],
+    ['broken.example', 'failed', /could not be read \(ESERVFAIL\)/, /could not be asked/],
+  ] as const) {
+    const found = await doctor(host)
+    expect(found[`CAA ${host}`]).toMatchObject({ status, text: expect.stringMatching(caa) })
+    expect(found[`DNS ${host}`]?.text).toMatch(address)
+  }
+  const silent = await doctor('other.example', await directoryOnly({}))
+  expect(silent['CAA other.example']).toMatchObject({ status: 'warning' })
+})
+
+test('reports what answers at port 80: another server, a redirect, nobody', async () => {
+  const { run, keys } = await openOperator()
+  const { flags } = await testCa()
+  const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'], AAAA: ['::1'] }, example: {} })
+  let elsewhere = false
+  const server = createServer((_req, res) =>
+    elsewhere ? res.writeHead(301, { location: 'https://a.example/' }).end() : res.writeHead(404).end(),
+  )
+  const port = await listen(server)
+  const doctor = async () => {
+    const { code, stdout } = await run(
+      'doctor',
+      '--json',
+      'a.example',
+      ...flags,
+      ...dns,
+      '--http-port',
+      String(port),
+    )
+    const found = findings(stdout)
+    expect(Object.keys(found)).toContain(`http [::1]:${port}`)
+    expect(code).toBe(1)
+    return found[`http 127.0.0.1:${port}`]
+  }
+  expect(await doctor()).toMatchObject({ status: 'failed', text: expect.stringContaining('status 404') })
+  elsewhere = true
+  expect(await doctor()).toMatchObject({
+    status: 'warning',
+    text: expect.stringContaining('https://a.example/'),
+  })
+  server.closeAllConnections()
+  server.close()
+  expect(await doctor()).toMatchObject({ status: 'failed', text: expect.stringContaining('ECONNREFUSED') })
+  expect(await keys()).toEqual([])
+})
+
+test('reads no more than a challenge answer’s length from a server that never ends its answer', async () => {
+  const { run } = await openOperator()
+  const { flags } = await testCa()
+  const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })
+  const server = createServer((_req, res) => void res.writeHead(200).write('x'.repeat(10_000)))
+  const port = await listen(server)
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { stdout } = await run('doctor', '--json', 'a.example', ...flags, ...dns, '--http-port', String(port))
+  expect(findings(stdout)[`http 127.0.0.1:${port}`]).toMatchObject({
+    status: 'failed',
+    text: expect.stringContaining('something else answered, with status 200'),
+  })
+})

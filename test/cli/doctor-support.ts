@@ -1,0 +1,63 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { selfSignedCertificate, TestCa } from '../../src/testing/index.js'
+import { type DnsRecords, openNameServer } from '../support/dns.js'
+import { listen } from '../support/tls.js'
+
+interface Finding {
+  check: string
+  status: string
+  text: string
+}
+
+/** What `doctor --json` found, by check. */
+export const findings = (stdout: string): Record<string, Finding> =>
+  Object.fromEntries(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Finding)
+      .map((finding) => [finding.check, finding]),
+  )
+
+/** A CA for this test, and the flags that name it. */
+export async function testCa() {
+  const ca = await TestCa.start({ httpPort: 1, challengeTypes: ['http-01'] })
+  onTestFinished(() => ca.close())
+  return { ca, flags: await caFlags(ca.directoryUrl, ca.endpointCertificate) }
+}
+
+/** The flags that name a CA with a directory and nothing else. */
+export async function directoryOnly(meta: object) {
+  const url = 'https://ca.invalid/'
+  const { certificate, privateKey } = await selfSignedCertificate()
+  const server = createServer({ cert: certificate, key: privateKey }, (_req, res) =>
+    res
+      .setHeader('content-type', 'application/json')
+      .end(JSON.stringify({ newNonce: url, newAccount: url, newOrder: url, meta })),
+  )
+  const port = await listen(server)
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return caFlags(`https://127.0.0.1:${port}/directory`, certificate)
+}
+
+async function caFlags(directoryUrl: string, endpointCertificate: string) {
+  const folder = await mkdtemp(join(tmpdir(), 'acme-cert-cache-doctor-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'ca.pem')
+  await writeFile(file, endpointCertificate)
+  return ['--directory', directoryUrl, '--ca', file]
+}
+
+/** The flags that name a DNS server with these records. */
+export async function nameServer(names: Record<string, DnsRecords>) {
+  const server = await openNameServer(names)
+  onTestFinished(() => server.close())
+  return ['--dns', server.address]
+}
