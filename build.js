@@ -1,14 +1,15 @@
 // Builds dist: the code with rolldown; the types with tsc and rollup-plugin-dts.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 import { rollup } from 'rollup'
 import { dts } from 'rollup-plugin-dts'
 
 process.chdir(import.meta.dirname)
-rmSync('dist', { recursive: true, force: true })
+mkdirSync('.cache', { recursive: true })
+const folder = mkdtempSync('.cache/build-')
 
 /** The entries of package.json's `exports`, each with its source. */
 const entries = {
@@ -28,12 +29,12 @@ const code = await rolldown({
   external,
   platform: 'node',
 })
-await code.write({ dir: 'dist', chunkFileNames: 'shared/[name].js' })
+await code.write({ dir: folder, chunkFileNames: 'shared/[name].js' })
 // npx runs the command in a clone, where no installation sets the mode.
-chmodSync('dist/cli/main.js', 0o755)
+chmodSync(join(folder, 'cli/main.js'), 0o755)
 
 // tsc writes one declaration file per source; they become one per entry. Types that two entries need are declared once.
-const declarations = 'dist/declarations'
+const declarations = join(folder, 'declarations')
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
 const args = ['-p', 'tsconfig.build.json', '--outDir', declarations]
 execFileSync(process.execPath, [tsc, ...args], { stdio: 'inherit' })
@@ -45,9 +46,25 @@ const input = Object.fromEntries(
 )
 const types = await rollup({ input, external, plugins: [dts()] })
 await types.write({
-  dir: 'dist',
+  dir: folder,
   entryFileNames: '[name].d.ts',
   chunkFileNames: ({ name }) => `shared/${name.replace(/\.d$/, '')}.d.ts`,
   minifyInternalExports: false,
 })
 rmSync(declarations, { recursive: true })
+
+// File by file, each at once: other processes, such as the tests of a second `npm test`, may be using dist.
+const files = filesIn(folder)
+for (const file of files) {
+  mkdirSync(dirname(join('dist', file)), { recursive: true })
+  renameSync(join(folder, file), join('dist', file))
+}
+for (const file of filesIn('dist')) if (!files.includes(file)) rmSync(join('dist', file))
+rmSync(folder, { recursive: true })
+
+/** @returns the paths of the files in a folder and below it, relative to the folder */
+function filesIn(/** @type {string} */ path) {
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(path, join(entry.parentPath, entry.name)))
+}
