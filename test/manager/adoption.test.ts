@@ -14,7 +14,7 @@ beforeEach(() => {
   t.store = new LockingStore()
 })
 
-/** A newer certificate for a.example, as a peer would order it long before ours is due. */
+/** Issues a newer certificate for a.example, as if a peer had ordered it early. */
 async function newer() {
   const store = t.store
   t.store = new LockingStore()
@@ -25,8 +25,8 @@ async function newer() {
   return { serialNumber, data }
 }
 
-describe('a certificate that a peer has replaced', () => {
-  test('early: the new one is served within 72 minutes, where there is traffic', async () => {
+describe('a certificate that a peer has stored', () => {
+  test('is adopted early, within 72 minutes, when there is traffic', async () => {
     const { tlsPort, manager, events } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(day)
@@ -48,7 +48,7 @@ describe('a certificate that a peer has replaced', () => {
     expect(t.ca.ordersFor('a.example')).toBe(3)
   })
 
-  test('early: the new one is served within 6.2 hours, where there is none', async () => {
+  test('is adopted early, within 6.2 hours, without traffic', async () => {
     const { manager } = await t.machine()
     await manager.getCertificate('a.example')
     t.clock.set(60_000)
@@ -59,7 +59,7 @@ describe('a certificate that a peer has replaced', () => {
     await adopted
   })
 
-  test('made in the same second as ours: what is in the store is served', async () => {
+  test('is adopted if it was issued in the same second as the current one', async () => {
     const times = { notBefore: new Date(Date.now() - 1_000), notAfter: new Date(Date.now() + 90 * day) }
     const [ours, twin] = [
       await makeBundle({ host: 'a.example', ...times }),
@@ -75,7 +75,7 @@ describe('a certificate that a peer has replaced', () => {
     expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber: twin.serialNumber })
   })
 
-  test('an older one in the store is not taken for news', async () => {
+  test('is not adopted if it is older than the current one', async () => {
     const { tlsPort, events } = await t.machine()
     await handshake(tlsPort, 'a.example')
     const older = t.store.values.get('a.example')!
@@ -92,7 +92,7 @@ describe('a certificate that a peer has replaced', () => {
     expect(events.adopted).toBeUndefined()
   })
 
-  test('connections and sessions of before go on; key and certificate change together', async () => {
+  test('existing connections and sessions continue; key and certificate change together', async () => {
     const { tlsPort, manager } = await t.machine()
     const before = await manager.getCertificate('a.example')
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })

@@ -14,9 +14,9 @@ beforeEach(() => {
   t.store = store
 })
 
-/** A machine with a certificate for a.example, and what the test needs of it. */
+/** Starts a machine that serves a certificate for a.example. */
 async function served() {
-  // Whoever finds another machine asking the CA looks again at once.
+  // A machine that finds another one requesting renewal info retries at once.
   const machine = await t.machine({ clock: impatient(t.clock) })
   const { serialNumber } = await machine.manager.getCertificate('a.example')
   const status = () => machine.manager.status()[0]!
@@ -24,8 +24,8 @@ async function served() {
   return { ...machine, serialNumber, status, asked }
 }
 
-describe('the CA’s wish', () => {
-  test('is asked for without traffic, shown, and fulfilled within its window; the order says what it replaces', async () => {
+describe('the CA’s suggested renewal window', () => {
+  test('is requested without traffic, shown in status(), and honoured by an order with `replaces`', async () => {
     const { manager, serialNumber, status, asked } = await served()
     const data = t.store.values.get('a.example')!
     const [start, end] = [t.clock.now() + 10 * day, t.clock.now() + 11 * day]
@@ -42,7 +42,7 @@ describe('the CA’s wish', () => {
     expect(status().renewAtSource).toBe('lifetime')
   })
 
-  test('in the past: the certificate is replaced at once', async () => {
+  test('leads to a renewal at once if it is in the past', async () => {
     const { manager, serialNumber } = await served()
     t.ca.suggestRenewal(serialNumber, { start: t.clock.now() - 2 * day, end: t.clock.now() - day })
     const renewed = once(manager, 'renewed')
@@ -51,7 +51,7 @@ describe('the CA’s wish', () => {
     expect(manager.status()[0]!.notAfter?.getTime()).toBeGreaterThan(t.clock.now() + 89 * day)
   })
 
-  test('in the past, for each new certificate: no more than an order in 5 hours', async () => {
+  test('leads to at most one order in 5 hours if it is in the past for every new certificate', async () => {
     const { manager, tlsPort, serialNumber } = await served()
     const revoke = (serial: string) => t.ca.suggestRenewal(serial, { start: 1, end: 2 })
     revoke(serialNumber)
@@ -59,14 +59,14 @@ describe('the CA’s wish', () => {
     for (let i = 0; i < 24; i++) {
       t.clock.set(hour)
       await handshake(tlsPort, 'a.example')
-      // What the handshake started has come to an end before the next hour.
+      // The work that the handshake started ends before the next hour.
       await expect.poll(() => store.held('a.example') || store.held('a.example+renewal')).toBe(false)
     }
     await expect.poll(() => t.ca.counts.orders).toBeGreaterThan(2)
     expect(t.ca.counts.orders).toBeLessThanOrEqual(1 + 24 / 5)
   })
 
-  test('is asked for by one machine, for all of them, as often as the CA wants', async () => {
+  test('is requested by one machine for the whole fleet, at the interval that Retry-After sets', async () => {
     t.ca.renewalRetryAfter = 2 * 3_600
     const machines = [await served(), await served(), await served()]
     t.clock.set(7 * hour)
@@ -90,7 +90,7 @@ describe('the CA’s wish', () => {
     await expect.poll(() => t.ca.counts.renewalInfos).toBe(2)
   })
 
-  test('for later than two thirds of the lifetime is honoured by a machine that starts after them', async () => {
+  test('is honoured by a machine that starts after two thirds of the lifetime and before the window', async () => {
     const one = await served()
     const [start, end] = [t.clock.now() + 75 * day, t.clock.now() + 76 * day]
     t.ca.suggestRenewal(one.serialNumber, { start, end })
@@ -110,7 +110,7 @@ describe('the CA’s wish', () => {
     await renewed
   })
 
-  test('reaches hosts that are kept without room in memory', async () => {
+  test('applies to ensured hosts that memory has no room for', async () => {
     const { manager } = await t.machine({ memory: { max: 1 } })
     await manager.ensure(['a.example', 'b.example'])
     for (const { serialNumber } of t.ca.issued)
@@ -119,7 +119,7 @@ describe('the CA’s wish', () => {
     await expect.poll(() => [t.ca.ordersFor('a.example'), t.ca.ordersFor('b.example')]).toEqual([2, 2])
   })
 
-  test('can’t be told: two thirds of the lifetime, and asked again when the CA says', async () => {
+  test('falls back to two thirds of the lifetime if the request fails, which is repeated after Retry-After', async () => {
     const fault = t.ca.fault({
       on: 'renewalInfo',
       type: 'serverInternal',
@@ -147,7 +147,7 @@ describe('the CA’s wish', () => {
     await renewed
   })
 
-  test('was told, then can’t be told: it still holds', async () => {
+  test('still applies when a later request fails', async () => {
     const { tlsPort, asked, status, serialNumber } = await served()
     t.ca.suggestRenewal(serialNumber, { start: t.clock.now() + 10 * day, end: t.clock.now() + 11 * day })
     t.clock.jump(7 * hour)
@@ -161,7 +161,7 @@ describe('the CA’s wish', () => {
     expect(status()).toMatchObject({ renewAtSource: 'ari', renewAt })
   })
 
-  test('of a CA that has none is not waited for', async () => {
+  test('is not requested from a CA without ARI, and the renewal does not wait for it', async () => {
     t.ca.renewalInfo = false
     const { manager, status } = await served()
     t.clock.jump(7 * hour)
@@ -175,9 +175,9 @@ describe('the CA’s wish', () => {
   })
 })
 
-describe('a CA that objects to the certificate that an order replaces', () => {
+describe('a CA that refuses an order with `replaces`', () => {
   test.each(['alreadyReplaced', 'unauthorized', 'malformed'])(
-    '%s: is asked once more, without',
+    '%s: the order is placed once more, without `replaces`',
     async (type) => {
       const { manager } = await served()
       const fault = t.ca.fault({ on: 'newOrder', type })
@@ -189,7 +189,7 @@ describe('a CA that objects to the certificate that an order replaces', () => {
     },
   )
 
-  test.each(['rateLimited', 'serverInternal'])('%s is another matter', async (type) => {
+  test.each(['rateLimited', 'serverInternal'])('%s: the order is not placed again', async (type) => {
     const { manager } = await served()
     const fault = t.ca.fault({ on: 'newOrder', type, times: 2 })
     const failed = once(manager, 'renewalFailed')

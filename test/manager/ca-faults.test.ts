@@ -7,7 +7,7 @@ import { handshake } from '../support/tls.js'
 const t = useManagers()
 
 describe('a CA that fails', () => {
-  test('a refused host is not ordered again before its time, by any machine; a success ends that', async () => {
+  test('no machine orders a refused host again before its retry time; a success removes the record', async () => {
     const one = await t.machine()
     t.ca.fault({ on: 'challenge', invalid: true, type: 'unauthorized', detail: 'not yours', times: 2 })
     await expect(handshake(one.tlsPort, 'a.example')).rejects.toMatchObject(refusal)
@@ -35,7 +35,7 @@ describe('a CA that fails', () => {
     expect([...t.store.values.keys()].sort()).toEqual(['a.example', 'acme_account+key'])
   })
 
-  test('a Retry-After is obeyed, and told', async () => {
+  test('a Retry-After is honoured and reported as retryAt', async () => {
     const { manager } = await t.machine()
     const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400, times: 1 })
     const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)
@@ -46,7 +46,7 @@ describe('a CA that fails', () => {
     expect(Math.round((Number(retryAt) - t.clock.now()) / 60_000)).toBe(1_440)
     const postponed = {
       code: 'ERR_ISSUANCE_POSTPONED',
-      // Not as if the CA had been asked again.
+      // The message does not suggest that the CA was asked again.
       message: expect.stringMatching(/^no certificate for a\.example is ordered before 20.*rateLimited/),
     }
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject(postponed)
@@ -69,7 +69,7 @@ describe('a CA that fails', () => {
     })
   })
 
-  test('a CA that hangs: the handshake ends with its budget, the order after 5 minutes, as a failure', async () => {
+  test('a CA that hangs ends the handshake after 30 s, and the order after 5 minutes as a failure', async () => {
     const { manager, events } = await t.machine()
     const fault = t.ca.fault({ on: 'newOrder', hang: true })
     const answer = sniCallback(manager)('a.example')
@@ -83,13 +83,13 @@ describe('a CA that fails', () => {
     expect(t.store.values.has('a.example+failure')).toBe(true)
   })
 
-  test('a slow order goes on behind the handshakes that gave up', async () => {
+  test('a slow order continues after its handshakes have timed out', async () => {
     t.ca.validationDelayMs = 300
     const { manager, tlsPort } = await t.machine()
     const started = t.clock.now()
     const answer = sniCallback(manager)('a.example')
     await expect.poll(() => t.ca.counts.validations + t.ca.counts.orders).toBeGreaterThan(0)
-    // To the end of the handshake's budget, and not of that of a request which began after it.
+    // Exceeds the handshake's budget, but not that of a request that began later.
     t.clock.jump(started + 30_010 - t.clock.now())
     await answer
     const [{ serialNumber }] = await once(manager, 'issued')
@@ -97,7 +97,7 @@ describe('a CA that fails', () => {
     expect(t.ca.counts.orders).toBe(1)
   })
 
-  test('the other challenge is tried after a failure', async () => {
+  test('the order after a failure uses the other challenge type', async () => {
     const { manager } = await t.machine()
     manager.httpHandler() // never mounted: port 80 is blocked
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_ISSUANCE_FAILED' })
@@ -116,7 +116,7 @@ describe('a CA that fails', () => {
     expect(t.store.values.get('acme_account+key')).toEqual(key)
   })
 
-  test('a stored account key that is none is not replaced, and the error says what to do', async () => {
+  test('an invalid stored account key is not replaced, and the error says what to do', async () => {
     t.store.values.set('acme_account+key', Buffer.from('rubbish'))
     const { manager } = await t.machine()
     await expect(manager.getCertificate('a.example')).rejects.toThrow(

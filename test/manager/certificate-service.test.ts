@@ -91,7 +91,7 @@ test('a renewal that the CA postpones is attempted no sooner than it allows', as
   expect(live.schedule.attemptAt).toBe(retryAt.getTime())
 })
 
-test('a host that may not be ordered yet is looked for in the store every 5 s', async () => {
+test('a host whose order is postponed is read from the store every 5 s', async () => {
   const { store, clock, world, service } = setup()
   const retryAt = new Date(clock.now() + 60 * minute)
   world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
@@ -105,7 +105,7 @@ test('a host that may not be ordered yet is looked for in the store every 5 s', 
   expect(await service.obtain(host)).toMatchObject({ host })
 })
 
-test('status() remembers the errors of the latest hosts, as many as memory.max', async () => {
+test('status() returns the errors of the most recent hosts, up to memory.max', async () => {
   const { service } = setup(2)
   for (const name of ['a.example', 'b.example', 'c.example'])
     await expect(service.obtain(name)).rejects.toThrow('no')

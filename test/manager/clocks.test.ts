@@ -20,7 +20,7 @@ function wrongClock(ahead: number) {
 }
 
 describe('a machine whose clock is wrong', () => {
-  test('by more than a certificate lives serves nobody, and keeps no other machine from its work', async () => {
+  test('serves nothing if it is off by more than a certificate’s lifetime, and does not affect other machines', async () => {
     const bad = await t.machine({ clock: wrongClock(365 * day) })
     const told = {
       name: 'IssuanceError',
@@ -38,7 +38,7 @@ describe('a machine whose clock is wrong', () => {
     await good.manager.ensure(['a.example'])
   })
 
-  test('does not postpone others until then', async () => {
+  test('does not postpone other machines until the time of its own clock', async () => {
     const bad = await t.machine({ clock: wrongClock(365 * day) })
     const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
     await expect(bad.manager.getCertificate('a.example')).rejects.toThrow()
@@ -48,14 +48,14 @@ describe('a machine whose clock is wrong', () => {
     await good.manager.ensure(['a.example'])
   })
 
-  test('by most of a certificate’s life does not order one after the other', async () => {
+  test('does not place one order after another if it is off by most of a certificate’s lifetime', async () => {
     t.ca.lifetimeMs = 6 * day
     const clock = wrongClock(4.5 * day)
     const { manager } = await t.machine({ clock, hostPolicy: () => true })
     await manager.ensure(['a.example'])
     for (const host of ['b.example', 'c.example', 'd.example']) {
       clock.jump(20 * minute)
-      // An order that was begun before this one would have come as far.
+      // An order that began before this one would have reached the CA by now.
       await manager.getCertificate(host)
       expect(t.ca.ordersFor('a.example')).toBe(1)
     }
@@ -64,7 +64,7 @@ describe('a machine whose clock is wrong', () => {
     await expect.poll(() => t.ca.ordersFor('a.example')).toBe(2)
   })
 
-  test('keeps no other machine from hearing what the CA wishes', async () => {
+  test('does not keep other machines from requesting renewal info', async () => {
     const clock = wrongClock(50 * day)
     const bad = await t.machine({ clock })
     await bad.manager.getCertificate('a.example')
@@ -79,22 +79,22 @@ describe('a machine whose clock is wrong', () => {
   })
 })
 
-describe('a clock that was ahead for a while, and was set right', () => {
-  test('keeps its own machine no longer from ordering', async () => {
+describe('a machine whose clock was ahead and has been corrected', () => {
+  test('places orders again, and reloads the directory', async () => {
     const clock = wrongClock(365 * day)
     const { manager } = await t.machine({ clock })
     await expect(manager.getCertificate('a.example')).rejects.toThrow(/set the clock right/)
     t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
     await expect(manager.getCertificate('b.example')).rejects.toThrow(/serverInternal/)
     clock.set(-365 * day)
-    // It was fetched in the future, too.
+    // The directory was also fetched in the future.
     const directory = t.ca.fault({ on: 'directory', delayMs: 1 })
     expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
     expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
     expect(directory.hits).toBe(1)
   })
 
-  /** A certificate of this day, whose renewal failed on its 85th by a clock that is right again. */
+  /** Starts a machine whose renewal failed while its clock was 85 days ahead. The clock is right again. */
   async function triedAhead() {
     const clock = new ShiftingClock()
     const machine = await t.machine({ clock })
@@ -108,7 +108,7 @@ describe('a clock that was ahead for a while, and was set right', () => {
     return { ...machine, clock }
   }
 
-  test('compares with the store what it has', async () => {
+  test('compares its certificate with the store', async () => {
     const { tlsPort, events } = await triedAhead()
     const { data } = await makeBundle({ host: 'a.example', notBefore: new Date(Date.now() + 1_000) })
     t.store.values.set('a.example', data)
@@ -116,14 +116,14 @@ describe('a clock that was ahead for a while, and was set right', () => {
     await expect.poll(() => events.adopted).toHaveLength(1)
   })
 
-  test('replaces it when it is due', async () => {
+  test('renews its certificate when it is due', async () => {
     const { tlsPort, events, clock } = await triedAhead()
     for (const each of [t.clock, clock]) each.set(62 * day)
     await handshake(tlsPort, 'a.example')
     await expect.poll(() => events.renewed).toHaveLength(1)
   })
 
-  test('by and by, does not order one after the other', async () => {
+  test('does not place one order after another if its clock is corrected by only 30 minutes', async () => {
     const clock = wrongClock(85 * day)
     const { manager, tlsPort } = await t.machine({ clock })
     await manager.getCertificate('a.example')
@@ -132,12 +132,12 @@ describe('a clock that was ahead for a while, and was set right', () => {
       clock.jump(10 * minute)
       await handshake(tlsPort, 'a.example')
     }
-    // An order that was begun before this one would have come as far.
+    // An order that began before this one would have reached the CA by now.
     await manager.getCertificate('b.example')
     expect(t.ca.ordersFor('a.example')).toBe(1)
   })
 
-  test('does not put off the hosts to be kept', async () => {
+  test('does not postpone ensured hosts', async () => {
     const clock = wrongClock(8 * hour)
     t.store.before = () => Promise.reject(new Error('RequestTimeTooSkewed'))
     const { manager, events } = await t.machine({ clock })
@@ -148,7 +148,7 @@ describe('a clock that was ahead for a while, and was set right', () => {
     await expect.poll(() => events.issued).toHaveLength(1)
   })
 
-  test('takes the default certificate away only until then', async () => {
+  test('serves the default certificate again', async () => {
     const clock = new ShiftingClock()
     const { manager, tlsServer, tlsPort } = await t.machine({ clock, defaultHost: 'a.example' })
     await manager.ensure(['a.example'])

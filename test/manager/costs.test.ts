@@ -5,8 +5,8 @@ import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
-describe('what a certificate costs the store', () => {
-  test('a first issuance: host, failure record, account key, challenge answer put and removed, certificate', async () => {
+describe('store operations', () => {
+  test('a first issuance reads host, failure record and key, puts and deletes an answer, and puts the certificate', async () => {
     const { tlsPort } = await t.machine()
     await handshake(tlsPort, 'a.example')
     expect(t.store.take()).toEqual([
@@ -29,7 +29,7 @@ describe('what a certificate costs the store', () => {
     ])
   })
 
-  test('a store hit: one request, for any number of handshakes at once', async () => {
+  test('a store hit needs one request for any number of concurrent handshakes', async () => {
     t.store.values.set('a.example', (await makeBundle({ host: 'a.example' })).data)
     const { tlsPort, events } = await t.machine()
     await Promise.all(Array.from({ length: 30 }, () => handshake(tlsPort, 'a.example')))
@@ -39,7 +39,7 @@ describe('what a certificate costs the store', () => {
     expect(events.served?.[0]).toMatchObject({ host: 'a.example', source: 'store' })
   })
 
-  test('a memory hit: nothing, in the same tick, with the same context', async () => {
+  test('a memory hit needs no request, and calls back in the same tick with the same context', async () => {
     t.store.values.set('a.example', (await makeBundle({ host: 'a.example' })).data)
     const { manager } = await t.machine()
     const { SNICallback } = manager.tlsOptions()
@@ -52,7 +52,7 @@ describe('what a certificate costs the store', () => {
     expect(t.store.take()).toEqual([])
   })
 
-  test('certificates that memory had no room for come from the store again', async () => {
+  test('certificates that memory has no room for are read from the store again', async () => {
     for (const host of ['a.example', 'b.example']) t.store.values.set(host, (await makeBundle({ host })).data)
     const { manager } = await t.machine({ memory: { max: 1 } })
     const ask = sniCallback(manager)

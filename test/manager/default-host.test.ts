@@ -8,7 +8,7 @@ import { handshake } from '../support/tls.js'
 const t = useManagers()
 
 describe('a client without SNI', () => {
-  test('gets defaultHost’s certificate on an attached server, a renewed one too', async () => {
+  test('gets defaultHost’s certificate on an attached server, and the new one after a renewal', async () => {
     const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'A.example' })
     await expect(handshake(tlsPort, undefined)).rejects.toMatchObject(refusal)
     manager.attach(tlsServer)
@@ -19,16 +19,16 @@ describe('a client without SNI', () => {
     await handshake(tlsPort, 'a.example')
     const [{ serialNumber: next }] = await renewed
     expect(await handshake(tlsPort, undefined)).toMatchObject({ serialNumber: next })
-    // As on any TLS server with a default certificate, so does a name that is not served.
+    // As on any TLS server with a default certificate, unknown names get it as well.
     expect(await handshake(tlsPort, 'evil.example')).toMatchObject({ serialNumber: next })
   })
 
-  test('attach needs defaultHost', async () => {
+  test('attach throws without defaultHost', async () => {
     const { manager, tlsServer } = await t.machine()
     expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
   })
 
-  test('gets it renewed also where memory has no room for it', async () => {
+  test('gets the renewed certificate even if memory has no room for it', async () => {
     const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example', memory: { max: 1 } })
     manager.attach(tlsServer)
     const [{ serialNumber }] = await once(manager, 'issued')
@@ -43,7 +43,7 @@ describe('a client without SNI', () => {
     expect(next.serialNumber).not.toBe(serialNumber)
   })
 
-  test('gets none that has expired, and a new one as soon as there is one', async () => {
+  test('gets no expired certificate, and gets a new one as soon as it is issued', async () => {
     const { manager, tlsServer, tlsPort, events } = await t.machine({ defaultHost: 'a.example' })
     manager.attach(tlsServer)
     await expect.poll(() => t.store.values.has('a.example')).toBe(true)
@@ -63,7 +63,7 @@ describe('a client without SNI', () => {
     expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })
   })
 
-  test('gets it also where the store was down when the server was attached', async () => {
+  test('gets a certificate even if the store was down when the server was attached', async () => {
     const { manager, tlsServer, tlsPort, events } = await t.machine({ defaultHost: 'a.example' })
     t.store.before = () => Promise.reject(new Error('down'))
     manager.attach(tlsServer)
@@ -75,7 +75,7 @@ describe('a client without SNI', () => {
     expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })
   })
 
-  test('is no reason to give up the server’s sessions, ticket keys and options', async () => {
+  test('gets its certificate without a change to the server’s sessions, ticket keys and options', async () => {
     const { manager, tlsServer, tlsPort } = await t.machine({ defaultHost: 'a.example' })
     await manager.ensure(['a.example', 'b.example'])
     const ciphers = 'ECDHE-ECDSA-AES256-GCM-SHA384'
@@ -102,7 +102,7 @@ describe('a client without SNI', () => {
     expect(await visit(session)).toMatchObject({ reused: true, cipher: ciphers })
     expect(await visit()).toMatchObject({ reused: false, cipher: ciphers })
   })
-  test('is no reason to give up the compression of certificates, which Node has from 24 on', async () => {
+  test('gets its certificate without a change to certificateCompression, which Node has since 24', async () => {
     const { manager, tlsServer } = await t.machine({ defaultHost: 'a.example' })
     await manager.ensure(['a.example'])
     tlsServer.setSecureContext({ certificateCompression: ['zlib'] } as SecureContextOptions)

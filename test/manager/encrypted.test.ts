@@ -11,7 +11,7 @@ const t = useManagers()
 const key = randomBytes(32)
 const host = 'a.example'
 
-/** A container, what is in it, and machines' views of it. */
+/** A container, its blobs, and encrypted caches on it. */
 async function encryptedContainer() {
   const { client, connect } = await freshContainer()
   const read = async (name: string) => client.getBlobClient(name).downloadToBuffer()
@@ -58,7 +58,7 @@ test('machines share certificates, account and challenge answers, and no blob ca
   }
 })
 
-test('the answer to http-01 is encrypted too, and any machine can give it', async () => {
+test('an http-01 answer is encrypted, and any machine can serve it', async () => {
   const { open, read, names } = await encryptedContainer()
   const cache = await open()
   await cache.put('tok_en+http-01', Buffer.from('tok_en.thumbprint'))
@@ -76,7 +76,7 @@ test('the answer to http-01 is encrypted too, and any machine can give it', asyn
   }
 })
 
-test('the lock of the store excludes the other machines: any number of cold ones, one order', async () => {
+test('the store’s lock excludes other machines: 3 cold machines place one order', async () => {
   const { connect, open } = await encryptedContainer()
   const machines = []
   let attempts = 0
@@ -103,7 +103,7 @@ test('the lock of the store excludes the other machines: any number of cold ones
   expect(t.ca.ordersFor(host)).toBe(1)
 })
 
-test('a machine with a wrong key, or without it, is refused its handshakes and orders nothing', async () => {
+test('a machine with a wrong or missing key fails its handshakes and orders nothing', async () => {
   const { open } = await encryptedContainer()
   const a = await t.machine({ cache: await open() })
   const { serialNumber } = await handshake(a.tlsPort, host)
@@ -120,7 +120,7 @@ test('a machine with a wrong key, or without it, is refused its handshakes and o
   expect(await handshake(a.tlsPort, host)).toMatchObject({ serialNumber })
 })
 
-test('a value that can’t be decrypted, asked for again and again, does not keep another host from its own', async () => {
+test('repeated reads of a value that cannot be decrypted do not affect another host', async () => {
   const { open, names } = await encryptedContainer()
   const cache = await open()
   const a = await t.machine({ cache })

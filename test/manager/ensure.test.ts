@@ -29,14 +29,14 @@ test('hosts are renewed without traffic', async () => {
   ).toEqual(['a.example', 'b.example'])
 })
 
-test('hosts are kept though memory has no room for them', async () => {
+test('hosts are renewed even if memory has no room for them', async () => {
   const { manager } = await t.machine({ memory: { max: 1 } })
   await manager.ensure(['a.example', 'b.example'])
   t.clock.jump(63 * day)
   await expect.poll(() => [t.ca.ordersFor('a.example'), t.ca.ordersFor('b.example')]).toEqual([2, 2])
 })
 
-test('keeping hosts keeps no process from its end', async () => {
+test('ensure does not keep the process running', async () => {
   const script = fileURLToPath(new URL('../support/idle-process.js', import.meta.url))
   const { data } = await makeBundle({ host: 'a.example' })
   const env = { ...process.env, CERTIFICATE: Buffer.from(data).toString() }
@@ -44,13 +44,13 @@ test('keeping hosts keeps no process from its end', async () => {
   expect(stdout).toBe('store')
 })
 
-test.each(['a.example', undefined, null, 5])('%j is not several hosts', async (hosts) => {
+test.each(['a.example', undefined, null, 5])('ensure(%j) rejects with a TypeError', async (hosts) => {
   const { manager } = await t.machine()
   await expect(manager.ensure(hosts as never)).rejects.toThrow(TypeError)
   await expect(manager.ensure(hosts as never)).rejects.toThrow(/^ensure: hosts must be/)
 })
 
-test('a host that could not be had is tried again when it is time to, and one that is no host name is not', async () => {
+test('a host that failed is tried again at its retry time; an invalid name is not', async () => {
   const clock = new StillClock()
   const { manager, events } = await t.machine({ clock, hostPolicy: () => true })
   const fault = t.ca.fault({ on: 'newOrder', host: 'b.example', type: 'rejectedIdentifier', times: 2 })
@@ -61,7 +61,7 @@ test('a host that could not be had is tried again when it is time to, and one th
     'ERR_ISSUANCE_FAILED',
   ])
   clock.advance(59_000)
-  // An order that was begun before this one would have come as far.
+  // An order that began before this one would have reached the CA by now.
   await manager.getCertificate('c.example')
   expect(fault.hits).toBe(1)
   clock.advance(8_000)
@@ -72,7 +72,7 @@ test('a host that could not be had is tried again when it is time to, and one th
   await expect.poll(issued).toEqual(['a.example', 'c.example', 'b.example'])
 })
 
-test('a host that expired while the CA was down gets a certificate soon after it is back, however often it failed', async () => {
+test('a host that expired during a CA outage is issued within 2 minutes after the outage, despite 5 failures', async () => {
   const { manager, events } = await t.machine()
   await manager.ensure(['a.example'])
   const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
@@ -88,7 +88,7 @@ test('a host that expired while the CA was down gets a certificate soon after it
   await once(manager, 'issued')
 })
 
-test('hosts that are stored do not wait behind those that take their turn to be ordered', async () => {
+test('stored hosts do not wait for hosts that are queued for an order', async () => {
   const hosts = (name: string, count: number) =>
     Array.from({ length: count }, (_, i) => `${name}${i}.example`)
   const stored = hosts('stored', 20)
@@ -101,7 +101,7 @@ test('hosts that are stored do not wait behind those that take their turn to be 
   expect(await kept).toBeInstanceOf(AggregateError)
 })
 
-test('after close nothing is asked of the store any more, by handshakes or by an ensure under way', async () => {
+test('after close, neither handshakes nor a running ensure access the store', async () => {
   const { manager, tlsPort } = await t.machine({ hostPolicy: () => true })
   await manager.getCertificate('a.example')
   const hosts = Array.from({ length: 200 }, (_, i) => `h${i}.example`)
@@ -117,7 +117,7 @@ test('after close nothing is asked of the store any more, by handshakes or by an
   expect(t.store.take()).toEqual([])
 })
 
-test('an error that a peer has mended is not told any more', async () => {
+test('status() drops an error once a peer has stored a certificate', async () => {
   const { manager, events } = await t.machine()
   t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
   await expect(manager.ensure(['a.example'])).rejects.toThrow(AggregateError)
@@ -128,7 +128,7 @@ test('an error that a peer has mended is not told any more', async () => {
   expect(manager.status()[0]).not.toHaveProperty('lastError')
 })
 
-test('a renewal that the policy does not allow any more is not attempted each minute', async () => {
+test('a renewal that the policy no longer allows is not attempted every minute', async () => {
   let allowed = true
   const hostPolicy = (host: string) => allowed || host !== 'a.example'
   const { manager, events } = await t.machine({ hostPolicy })
@@ -137,13 +137,13 @@ test('a renewal that the policy does not allow any more is not attempted each mi
   t.clock.jump(63 * day)
   await expect.poll(() => events.renewalFailed).toHaveLength(1)
   t.clock.jump(30 * minute)
-  // A renewal that was begun before this order would have failed by then.
+  // A renewal that began before this order would have failed by now.
   await manager.getCertificate('b.example')
   expect(events.renewalFailed).toHaveLength(1)
   expect(t.ca.ordersFor('a.example')).toBe(1)
 })
 
-test('orders that nobody waits for: 100 at once, then one each 54 s, so never more than 300 in 3 hours', () => {
+test('background orders start 100 at once, then one every 54 s, so never more than 300 in 3 hours', () => {
   const clock = new VirtualClock()
   const rate = new RateLimiter(clock, 100, 54_000)
   const starts: number[] = []
@@ -163,7 +163,7 @@ test('orders that nobody waits for: 100 at once, then one each 54 s, so never mo
   expect(rate.tryAcquire()).toBe(54_000)
 })
 
-test('a clock that is set back makes nobody wait for more than his turn', () => {
+test('a clock that is set back delays an order by at most one interval', () => {
   const clock = new VirtualClock()
   const rate = new RateLimiter(clock, 2, 1_000)
   expect([rate.tryAcquire(), rate.tryAcquire(), rate.tryAcquire()]).toEqual([0, 0, 1_000])

@@ -20,7 +20,7 @@ const refused = (cause?: RegExp) =>
     ...(cause && { cause: expect.objectContaining({ message: expect.stringMatching(cause) }) }),
   })
 
-test('a slow policy is asked for a name once at a time, and its answer shared', async () => {
+test('concurrent checks of one name share one call of a slow policy', async () => {
   let answer = (_: boolean) => {}
   const { policy, calls } = gate(
     () =>
@@ -36,14 +36,14 @@ test('a slow policy is asked for a name once at a time, and its answer shared', 
   expect(calls).toHaveLength(2)
 })
 
-test('a policy that never answers is waited for 30 s', async () => {
+test('a policy that never answers refuses the host after 30 s', async () => {
   const { policy, clock } = gate(() => new Promise(() => {}))
   const check = policy.check('a.example')
   clock.advance(30_000)
   await expect(check).rejects.toEqual(refused(/no answer within 30 s/))
 })
 
-test('a policy that hangs does not collect the names that are asked for meanwhile', async () => {
+test('a policy that hangs is called for at most 1,000 names; further checks reject at once', async () => {
   const { policy, clock, calls } = gate(() => new Promise(() => {}))
   const checks = Array.from({ length: 1_500 }, (_, index) => policy.check(`h${index}.example`))
   const late = Promise.allSettled(checks.slice(1_000))
@@ -57,8 +57,8 @@ test('a policy that hangs does not collect the names that are asked for meanwhil
 test.each([
   ['throws', () => expect.unreachable('broken')],
   ['rejects', () => Promise.reject(new Error('broken'))],
-  ['rejects with nothing', () => Promise.reject(undefined)],
-])('a policy that %s refuses, and says why', async (_, broken) => {
+  ['rejects with undefined', () => Promise.reject(undefined)],
+])('a policy that %s refuses the host, and the error has a cause', async (_, broken) => {
   const { policy } = gate(broken)
   const error: unknown = await policy.check('a.example').catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(HostError)
@@ -71,7 +71,7 @@ test.each([1, 'yes', {}, undefined])('only true allows, not %j', async (verdict)
   }
 })
 
-test('a close ends the wait', async () => {
+test('close ends the wait for a policy', async () => {
   const { policy, closing } = gate(() => new Promise(() => {}))
   const check = policy.check('a.example')
   closing.abort(new ClosedError('closed'))

@@ -7,8 +7,8 @@ import { listen } from '../support/tls.js'
 
 const t = useManagers()
 
-describe('a lock that is lost', () => {
-  test('again and again: not every handshake orders', async () => {
+describe('losing the lock', () => {
+  test('repeatedly leads to at most 3 orders, then to a postponement', async () => {
     const locking = new LockingStore()
     t.store = locking
     const clock = new StillClock()
@@ -31,7 +31,7 @@ describe('a lock that is lost', () => {
     await manager.getCertificate('a.example')
   })
 
-  test('while the CA validates: the next holder’s answer is left alone, and the host is not blamed', async () => {
+  test('during validation leaves the next holder’s answer in the store, and records no failure', async () => {
     const locking = new LockingStore()
     t.store = locking
     t.ca.validationDelayMs = 60_000
@@ -46,24 +46,24 @@ describe('a lock that is lost', () => {
       if (key === 'a.example+token' && operation !== 'get') changes.push(operation)
     }
     locking.lose('a.example')
-    // It begins again, as nobody else has ordered.
+    // The machine starts again, because no other machine has placed an order.
     expect(await certificate).toMatchObject({ host: 'a.example' })
-    // The answer of its second order replaces theirs. Nothing is deleted before that.
+    // The answer of its second order replaces the other one. Nothing is deleted before that.
     await expect.poll(() => changes).toEqual(['put', 'delete'])
     expect(events.issuanceFailed).toBeUndefined()
     expect(t.store.values.has('a.example+failure')).toBe(false)
   })
 
   test.each([
-    { when: 'anything is ordered', operation: 'put', key: 'acme_account+key', orders: ['valid'] },
+    { when: 'the order is placed', operation: 'put', key: 'acme_account+key', orders: ['valid'] },
     {
-      when: 'the CA is told to look',
+      when: 'the CA is asked to validate',
       operation: 'put',
       key: 'a.example+token',
       orders: ['pending', 'valid'],
     },
     { when: 'finalize', operation: 'delete', key: 'a.example+token', orders: ['ready', 'valid'] },
-  ])('unnoticed, as by a process that was stopped, before $when: the order goes no further', async (row) => {
+  ])('unnoticed, as in a suspended process, before $when stops the order', async (row) => {
     const locking = new LockingStore()
     t.store = locking
     const { manager } = await t.machine({ clock: impatient(t.clock) })
@@ -79,7 +79,7 @@ describe('a lock that is lost', () => {
     expect(t.ca.issued.map((issued) => issued.serialNumber)).toEqual([serialNumber])
   })
 
-  test('while the CA validates http-01: that answer is withdrawn, as its token is nobody else’s', async () => {
+  test('during http-01 validation withdraws the answer, because its token is unique', async () => {
     const locking = new LockingStore()
     t.store = locking
     t.ca.validationDelayMs = 60_000
@@ -100,7 +100,7 @@ describe('a lock that is lost', () => {
     expect(await certificate).toMatchObject({ host: 'a.example' })
   })
 
-  test('after finalize: the certificate is fetched and stored all the same', async () => {
+  test('after finalize does not keep the certificate from being fetched and stored', async () => {
     const locking = new LockingStore()
     t.store = locking
     t.ca.issuanceDelayMs = 200
@@ -113,7 +113,7 @@ describe('a lock that is lost', () => {
     expect(t.ca.issued.map((issued) => issued.serialNumber)).toEqual([serialNumber])
   })
 
-  test('by a close after finalize: the certificate is fetched and stored all the same', async () => {
+  test('closing the manager after finalize does not keep the certificate from being fetched and stored', async () => {
     t.ca.issuanceDelayMs = 200
     const { manager } = await t.machine({ clock: impatient(t.clock) })
     const certificate = manager.getCertificate('a.example')

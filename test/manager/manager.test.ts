@@ -4,8 +4,8 @@ import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
-describe('what else a manager does', () => {
-  test('ensure gets certificates ready, and names what it could not get', async () => {
+describe('CertManager', () => {
+  test('ensure obtains certificates, and rejects with the names of the hosts that failed', async () => {
     const { manager, tlsPort } = await t.machine()
     await manager.ensure(['a.example', 'B.example', 'a.example'])
     expect(t.ca.counts.orders).toBe(2)
@@ -16,7 +16,7 @@ describe('what else a manager does', () => {
     expect(t.store.take()).toEqual([])
   })
 
-  test('getCertificate rejects with the error that tells why', async () => {
+  test('getCertificate returns the certificate, or rejects with the code of the reason', async () => {
     const { manager } = await t.machine()
     await expect(manager.getCertificate('localhost')).rejects.toMatchObject({ code: 'ERR_HOST_NAME' })
     await expect(manager.getCertificate('evil.example')).rejects.toMatchObject({ code: 'ERR_HOST_POLICY' })

@@ -23,11 +23,11 @@ const onePerMachine = expect.objectContaining({
   message: expect.stringMatching(/^no locks, so each machine orders for itself: .*may not lock/),
 })
 
-test('without permission for locks everything else works, for many hosts at once; of that one is warned once', async () => {
+test('without permission to lock, 8 hosts are issued concurrently, with one process warning', async () => {
   const store = new LockingStore()
   t.store = store
   store.before = async (operation, key) => {
-    // As a store is some way off: so many are under way at once, and fail together.
+    // Latency, so that many operations run at once and fail together.
     await delay(20)
     if (operation === 'lock')
       throw new StoreError('ERR_STORE_PERMISSION', `may not lock ${key}`, { statusCode: 403 })
@@ -36,12 +36,12 @@ test('without permission for locks everything else works, for many hosts at once
   await manager.ensure(hosts)
   expect(t.ca.counts).toMatchObject({ accounts: 1, orders: 8 })
   expect(hosts.filter((host) => store.values.has(host))).toEqual(hosts)
-  // One for each host, and the account's key.
+  // One for each host and one for the account key.
   expect(events.storeFailed).toHaveLength(9)
   await expect.poll(() => warnings).toEqual([onePerMachine])
 })
 
-test('a certificate that a peer has stored by the time that the lock is refused is taken', async () => {
+test('uses a certificate that a peer has stored by the time the lock is refused', async () => {
   const store = new LockingStore()
   t.store = store
   const { data, serialNumber } = await makeBundle({ host: 'a.example' })
@@ -55,7 +55,7 @@ test('a certificate that a peer has stored by the time that the lock is refused 
   expect(t.ca.counts.orders).toBe(0)
 })
 
-test('on Azure, too', async () => {
+test('on Azure, the warning names the role that grants permission to lock', async () => {
   const { connect } = await freshContainer()
   const tap = await openTap(azurite().endpoint)
   try {

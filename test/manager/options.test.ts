@@ -9,7 +9,7 @@ const good = {
   acme: { termsOfServiceAgreed: true },
 }
 
-test('the least options are enough', () => {
+test('the required options are sufficient', () => {
   expect(new CertManager(good as never).status()).toEqual([])
 })
 
@@ -53,12 +53,12 @@ test.each([
   ['renewBeforeMs', { ...good, renewBeforeMs: -1 }],
   ['defaultHost', { ...good, defaultHost: 'localhost' }],
   ['defaultHost', { ...good, defaultHost: 'b.example' }],
-])('a wrong %s is a TypeError that names it: %#', (option, options) => {
+])('an invalid %s throws a TypeError that names it: %#', (option, options) => {
   expect(() => new CertManager(options as never)).toThrow(TypeError)
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
 })
 
-test('the keys are autocert’s for Let’s Encrypt, and apart for every other CA', () => {
+test('keys are autocert’s for Let’s Encrypt, and have a prefix for every other CA', () => {
   const production = storageLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
   expect(production.certificate('a.example')).toBe('a.example')
   expect(production.tlsAlpn01('a.example')).toBe('a.example+token')

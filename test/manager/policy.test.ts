@@ -5,8 +5,8 @@ import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
-describe('who is let in', () => {
-  test('names outside the policy, and names that are none, cost no request, no order and no memory', async () => {
+describe('host policy', () => {
+  test('names outside the policy and invalid names cost no request, no order and no memory', async () => {
     const { tlsPort, manager, events } = await t.machine()
     const requests = t.ca.counts.requests
     for (const name of [
@@ -45,22 +45,22 @@ describe('who is let in', () => {
       },
     ],
     [
-      'throws what is no Error',
+      'throws a value that is not an Error',
       () => {
         throw 'no database'
       },
     ],
     ['rejects', () => Promise.reject(new Error('no database'))],
-    ['says neither yes nor no', () => undefined as never],
-    ['says "true"', () => 'true' as never],
-  ])('a policy that %s lets nobody in', async (_, hostPolicy: () => boolean | Promise<boolean>) => {
+    ['returns undefined', () => undefined as never],
+    ['returns "true"', () => 'true' as never],
+  ])('a policy that %s refuses the handshake', async (_, hostPolicy: () => boolean | Promise<boolean>) => {
     const { tlsPort, events } = await t.machine({ hostPolicy })
     await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
     expect(t.store.take()).toEqual([])
     expect([...(events.refused ?? []), ...(events.handshakeFailed ?? [])]).toHaveLength(1)
   })
 
-  test('a policy that never answers ends with the handshake’s budget', async () => {
+  test('a policy that never answers fails the handshake after 30 s', async () => {
     const asked: string[] = []
     const hostPolicy = (host: string) => {
       asked.push(host)
@@ -78,7 +78,7 @@ describe('who is let in', () => {
     expect(t.store.take()).toEqual([])
   })
 
-  test('a policy is asked for the normalised name, and not at warm handshakes', async () => {
+  test('a policy receives the normalised name, and is not called for certificates in memory', async () => {
     const asked: string[] = []
     const hostPolicy = async (host: string) => asked.push(host) > 0
     t.store.values.set('xn--mnchen-3ya.example', (await makeBundle({ host: 'xn--mnchen-3ya.example' })).data)

@@ -4,14 +4,14 @@ import { day, useManagers } from '../support/managers.js'
 const t = useManagers()
 const order = (profile: string) => t.machine({ acme: { ...t.acme, profile } })
 
-test('a profile that the CA has is asked for', async () => {
+test('the order requests a profile that the CA offers', async () => {
   t.ca.profiles = { classic: 'as ever', shortlived: 'six days' }
   const { manager } = await order('shortlived')
   await manager.getCertificate('a.example')
   expect(t.ca.orders).toMatchObject([{ profile: 'shortlived' }])
 })
 
-test('one that it does not have is an error that names those it has; nothing is ordered or held against the host', async () => {
+test('an unknown profile is rejected with the CA’s list; nothing is ordered or recorded against the host', async () => {
   t.ca.profiles = { classic: 'as ever', shortlived: 'six days' }
   const { manager, events } = await order('short-lived')
   await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
@@ -27,7 +27,7 @@ test('one that it does not have is an error that names those it has; nothing is 
   expect(t.ca.orders).toMatchObject([{ profile: 'short-lived' }])
 })
 
-test('a CA without profiles', async () => {
+test('the error for a CA without profiles says to leave the option out', async () => {
   const { manager } = await order('tlsserver')
   await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
     code: 'ERR_ACME_PROFILE',

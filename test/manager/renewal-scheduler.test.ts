@@ -9,7 +9,7 @@ import { VirtualClock } from '../support/virtual-clock.js'
 const minute = 60_000
 const hour = 60 * minute
 
-/** Room in memory for so many certificates of this lifetime, a store that never fails, and a CA that orders at once. */
+/** Memory for `max` certificates of this lifetime, a store that never fails, and a CA that issues at once. */
 function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
   const clock = new VirtualClock()
   const stored = new Map<string, LiveCertificate>()
@@ -56,7 +56,7 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
     clock,
     closing: closing.signal,
   })
-  /** Everything that was started comes to its end between one minute and the next. */
+  /** Advances the clock minute by minute, and lets the work of each minute finish. */
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += minute) {
       clock.advance(minute)
@@ -66,7 +66,7 @@ function world({ lifetimeMs, max }: { lifetimeMs: number; max: number }) {
   return { renewals, certificates, clock, closing, reads, orders, pass }
 }
 
-test('short certificates of hosts that memory has no room for are renewed before they end', async () => {
+test('short-lived certificates that memory has no room for are renewed before they expire', async () => {
   const { renewals, orders, pass } = world({ lifetimeMs: hour, max: 1 })
   const hosts = ['a.example', 'b.example', 'c.example']
   expect(await renewals.keepRenewed(hosts)).toEqual([])
@@ -78,7 +78,7 @@ test('short certificates of hosts that memory has no room for are renewed before
   }
 })
 
-test('hosts that wait for their turn to be ordered are not looked for in the store meanwhile', async () => {
+test('hosts that are queued for an order are not read from the store while they wait', async () => {
   const { renewals, reads, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
   const kept = renewals.keepRenewed(Array.from({ length: 250 }, (_, index) => `h${index}.example`))
   await pass(hour)
@@ -93,7 +93,7 @@ const rateLimited = new IssuanceError('ERR_ISSUANCE_FAILED', 'too many', {
   problem: { type: 'urn:ietf:params:acme:error:rateLimited', status: 429 },
 })
 
-test('a CA that rate limits an order is spared the rest of the burst: one order each 54 s', async () => {
+test('after a rateLimited error the rest of the burst is dropped: one order every 54 s', async () => {
   const { renewals, certificates, orders, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 1_000 })
   const { obtain } = certificates
   certificates.obtain = () => Promise.reject(rateLimited)
@@ -107,7 +107,7 @@ test('a CA that rate limits an order is spared the rest of the burst: one order 
   expect(await kept).toEqual([])
 })
 
-/** How often a kept host is looked for whose `find` rejects with `error`. */
+/** Returns how often an ensured host is read whose `find` rejects with `error`. */
 async function readsOf(error: Error, ms: number) {
   const { renewals, certificates, reads, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 10 })
   certificates.find = async (host) => {
@@ -119,20 +119,20 @@ async function readsOf(error: Error, ms: number) {
   return reads.length
 }
 
-test('a kept host that the policy refuses is tried again every 6 hours', async () => {
+test('an ensured host that the policy refuses is tried again every 6 hours', async () => {
   const refused = new HostError('ERR_HOST_POLICY', 'a.example', 'no')
   expect(await readsOf(refused, 5 * hour)).toBe(1)
   expect(await readsOf(refused, 7 * hour)).toBe(2)
 })
 
-test('a kept host whose policy failed is tried again every minute', async () => {
+test('an ensured host whose policy failed is tried again every minute', async () => {
   const failed = new HostError('ERR_HOST_POLICY', 'a.example', 'no', { cause: new Error('no database') })
   const reads = await readsOf(failed, 10 * minute)
   expect(reads).toBeGreaterThan(5)
   expect(reads).toBeLessThanOrEqual(11)
 })
 
-test('a close cancels the timer, and nothing starts another', async () => {
+test('close cancels the timer, and nothing starts another', async () => {
   const { renewals, clock, closing } = world({ lifetimeMs: hour, max: 10 })
   await renewals.keepRenewed(['a.example'])
   expect(clock.pending).toBe(1)

@@ -5,8 +5,8 @@ import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
-describe('as time passes', () => {
-  test('a certificate that is due is renewed behind a handshake, once', async () => {
+describe('renewal', () => {
+  test('a due certificate is renewed once, in the background of a handshake', async () => {
     const { tlsPort, events, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(59 * day)
@@ -22,7 +22,7 @@ describe('as time passes', () => {
     expect(events.issued).toHaveLength(1)
   })
 
-  test('what a peer has renewed is adopted, not ordered again', async () => {
+  test('a certificate that a peer has renewed is adopted, not ordered again', async () => {
     const one = await t.machine()
     const two = await t.machine()
     t.gate.target = one.tlsPort
@@ -39,7 +39,7 @@ describe('as time passes', () => {
     expect(t.ca.counts.orders).toBe(2)
   })
 
-  test('a failed renewal leaves the served certificate alone until it expires, and is not repeated at once', async () => {
+  test('a failed renewal does not affect the served certificate until it expires, and is not repeated at once', async () => {
     const { tlsPort, events, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(63 * day)
@@ -59,7 +59,7 @@ describe('as time passes', () => {
     expect(events.invalid).toMatchObject([{ reason: 'expired' }])
   })
 
-  test('a store that fails does not disturb a certificate that is due, and is asked again after a minute, two minutes, …', async () => {
+  test('a store failure does not affect a due certificate; the store is read again after 1, 2 … minutes', async () => {
     const { tlsPort, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(63 * day)
@@ -71,14 +71,14 @@ describe('as time passes', () => {
       await failed
       for (let i = 0; i < 3; i++)
         expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
-      // What the CA wishes and what a peer has done: once, however many handshakes there were.
+      // One read for the CA's window and one for a peer's certificate, however many handshakes.
       expect(t.store.take()).toEqual(['get a.example+renewal', 'get a.example'])
       t.clock.jump(2 ** minute * 60_000)
     }
     expect(t.ca.counts.orders).toBe(1)
   })
 
-  test('a renewal’s challenge is answered by a machine that serves the older certificate, from the store', async () => {
+  test('a machine that serves the old certificate answers a renewal’s challenge from the store', async () => {
     const one = await t.machine()
     const two = await t.machine()
     t.gate.target = one.tlsPort
@@ -95,7 +95,7 @@ describe('as time passes', () => {
     expect(two.events.issued).toBeUndefined()
   })
 
-  test('a CA that validates a renewal over TLS 1.2 is answered from memory', async () => {
+  test('the validation of a renewal over TLS 1.2 is answered from memory', async () => {
     const { tlsPort } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(63 * day)

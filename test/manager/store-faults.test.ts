@@ -6,7 +6,7 @@ import { handshake } from '../support/tls.js'
 const t = useManagers()
 
 describe('a store that fails', () => {
-  test('is not a miss: the handshake fails, and nothing is ordered', async () => {
+  test('is not treated as a miss: the handshake fails, and nothing is ordered', async () => {
     const { tlsPort, events, manager } = await t.machine({ clock: new StillClock() })
     t.store.before = () => Promise.reject(new Error('down'))
     await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
@@ -20,7 +20,7 @@ describe('a store that fails', () => {
     expect(manager.status()[0]).not.toHaveProperty('lastError')
   })
 
-  test.each(['a.example+failure', 'acme_account+key'])('is not a miss for %s either', async (broken) => {
+  test.each(['a.example+failure', 'acme_account+key'])('is not treated as a miss for %s', async (broken) => {
     const { tlsPort } = await t.machine({ clock: new StillClock() })
     t.store.before = (_, key) => (key === broken ? Promise.reject(new Error('down')) : undefined)
     await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
@@ -28,7 +28,7 @@ describe('a store that fails', () => {
     expect([...t.store.values.keys()]).toEqual([])
   })
 
-  test.each(['text', 0, [1]])('gives no bytes, but %j: that is no miss', async (value) => {
+  test.each(['text', 0, [1]])('returns %j instead of bytes: an error, not a miss', async (value) => {
     const { manager, events } = await t.machine()
     t.store.get = async () => value as never
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
@@ -39,7 +39,7 @@ describe('a store that fails', () => {
     expect(t.ca.counts.orders).toBe(0)
   })
 
-  test('never answers: the handshake ends with its budget, the operation with its own', async () => {
+  test('never answers: the handshake ends after 30 s, the operation with ERR_STORE_TIMEOUT', async () => {
     const { manager, events } = await t.machine()
     t.store.before = () => new Promise(() => {})
     const answer = sniCallback(manager)('a.example')
@@ -50,7 +50,7 @@ describe('a store that fails', () => {
     expect(t.ca.counts.orders).toBe(0)
   })
 
-  test('does not take the certificate: it is served, put again, and not ordered again', async () => {
+  test('rejects the certificate: it is served, put again, and not ordered again', async () => {
     const clock = new StillClock()
     const { tlsPort, events, manager } = await t.machine({ clock })
     t.store.before = (operation, key) => {
@@ -67,7 +67,7 @@ describe('a store that fails', () => {
     await manager.close()
   })
 
-  test('does not take the challenge answer: the CA is not told to look, and the host is not blamed', async () => {
+  test('rejects the challenge answer: the CA does not validate, and no failure is recorded', async () => {
     const { tlsPort } = await t.machine()
     t.store.before = (operation, key) => {
       if (operation === 'put' && key === 'a.example+token') throw new Error('full')
@@ -77,7 +77,7 @@ describe('a store that fails', () => {
     expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
   })
 
-  test('can be read but not written: not every handshake orders, and none has to wait long once it can', async () => {
+  test('is read-only: orders are postponed, and handshakes succeed within 11 minutes once it is writable', async () => {
     const clock = new StillClock()
     const { tlsPort, events } = await t.machine({ clock })
     const many = async () => {
@@ -100,7 +100,7 @@ describe('a store that fails', () => {
     await handshake(tlsPort, 'a.example')
   })
 
-  test('is not asked at each handshake for a host that is postponed', async () => {
+  test('is read every 5 s, not at each handshake, for a host that is postponed', async () => {
     const clock = new StillClock()
     t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400 })
     const { tlsPort } = await t.machine({ clock })
@@ -115,7 +115,7 @@ describe('a store that fails', () => {
     expect(await many()).toEqual(['get a.example', 'get a.example+failure'])
   })
 
-  test('does not take the failure record: this machine honours it all the same', async () => {
+  test('rejects the failure record: this machine still honours it', async () => {
     const clock = new StillClock()
     const { tlsPort, events, manager } = await t.machine({ clock })
     const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400, times: Infinity })

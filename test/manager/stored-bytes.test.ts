@@ -10,7 +10,7 @@ const t = useManagers()
 
 describe('stored bytes that cannot be served', () => {
   const host = 'a.example'
-  // It is read twice: before the lock is taken, and under it.
+  // With locks, the value is read twice: before the lock is acquired, and under it.
   beforeEach(() => {
     t.store = new LockingStore()
   })
@@ -23,17 +23,17 @@ describe('stored bytes that cannot be served', () => {
       async () => (await makeBundle({ host, notBefore: new Date(0), notAfter: new Date(1_000) })).data,
       'expired',
     ],
-    ['another host’s', async () => (await makeBundle({ host: 'b.example' })).data, 'another host'],
+    ['for another host', async () => (await makeBundle({ host: 'b.example' })).data, 'another host'],
     ['10 MB', () => Buffer.alloc(10_000_000, 'x'), 'too large'],
     [
-      'of a key that does not match',
+      'with a key that does not match',
       async () => {
         const [{ chain }, { key }] = [await makeBundle({ host }), await makeBundle({ host })]
         return Buffer.from(`${key.export({ format: 'pem', type: 'sec1' })}${chain}`)
       },
       'key mismatch',
     ],
-  ])('are a miss, reported once, and ordered once: %s', async (_, bytes, reason) => {
+  ])('are a miss that is reported once and ordered once: %s', async (_, bytes, reason) => {
     t.store.values.set(host, await bytes())
     const { tlsPort, events } = await t.machine()
     const all = await Promise.all(Array.from({ length: 10 }, () => handshake(tlsPort, host)))
@@ -42,7 +42,7 @@ describe('stored bytes that cannot be served', () => {
     expect(t.ca.ordersFor(host)).toBe(1)
   })
 
-  test('are reported once also while nothing can be ordered, and again when they are others', async () => {
+  test('are reported once even while orders are postponed, and again when they change', async () => {
     const clock = new StillClock()
     t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 86_400 })
     const { tlsPort, events } = await t.machine({ clock })
