@@ -11,7 +11,7 @@ const host = 'a.example'
 const start = Date.now()
 let ca: TestCa
 let account: AcmeAccount
-/** The pauses between polls, in ms. Time stands still, and they pass at once. */
+/** The pauses between polls, in ms. The clock stands still, and each pause ends at once. */
 let pauses: number[]
 let answer: Uint8Array | undefined
 let close: () => Promise<void>
@@ -59,7 +59,7 @@ const order = (context: Partial<OrderContext> = {}) =>
     ...context,
   })
 
-test('an authorization and an order are polled as slowly as Retry-After asks', async () => {
+test('an authorization and an order are polled at the interval that Retry-After sets', async () => {
   ca.retryAfter = 7
   ca.validationDelayMs = ca.issuanceDelayMs = 20
   expect(await order()).toMatch(/^-----BEGIN CERTIFICATE-----/)
@@ -68,8 +68,8 @@ test('an authorization and an order are polled as slowly as Retry-After asks', a
 })
 
 test.each([
-  ['without Retry-After: after 50 ms, then ever more slowly, up to 5 s', undefined, 50, 5_000],
-  ['with a Retry-After of years: after an hour', 10 ** 8, 3_600_000, 3_600_000],
+  ['after 50 ms without Retry-After, then at growing intervals up to 5 s', undefined, 50, 5_000],
+  ['every hour with a Retry-After of 3 years', 10 ** 8, 3_600_000, 3_600_000],
 ])('an authorization that stays pending is polled %s', async (_, retryAfter, first, last) => {
   ca.retryAfter = retryAfter
   ca.validationDelayMs = 2 ** 31 - 1
@@ -93,7 +93,7 @@ test('a lost lock ends an order before it is placed again without `replaces`', a
   expect(ca.counts.orders).toBe(1)
 })
 
-test('a lost lock ends an order before anything is placed', async () => {
+test('a lost lock ends an order before it is placed', async () => {
   const proceed = () => {
     throw new Error('the lock is lost')
   }

@@ -19,7 +19,7 @@ test.each([
   ['2026', now + 2_026_000],
   ['99999999999999999999', undefined],
   ['Tue, 99 Nov 2026 01:00:00 GMT', undefined],
-])('Retry-After %j', (header, expected) => {
+])('parses the Retry-After %j', (header, expected) => {
   expect(parseRetryAfter(header, now)).toBe(expected)
 })
 
@@ -35,7 +35,7 @@ afterEach(async () => {
   await ca.close()
 })
 
-/** acme-client as it is when its requests have been taken over. */
+/** Returns an acme-client whose requests go through `http`. */
 async function takenOver(signal = new AbortController().signal) {
   const { Client, crypto } = await import('acme-client')
   const accountKey = await crypto.createPrivateEcdsaKey()
@@ -43,7 +43,7 @@ async function takenOver(signal = new AbortController().signal) {
   return { client, hint: http.install(client, signal) }
 }
 
-test('directory and nonces are asked for only when none is at hand', async () => {
+test('the directory and nonces are requested only when none is available', async () => {
   const { client } = await takenOver()
   await client.createAccount({ termsOfServiceAgreed: true })
   const { client: another } = await takenOver()
@@ -54,7 +54,7 @@ test('directory and nonces are asked for only when none is at hand', async () =>
   expect(ca.counts.requests - before).toBe(2)
 })
 
-test('a nonce that comes with a badNonce is used by acme-client alone', async () => {
+test('only acme-client uses the nonce of a badNonce response', async () => {
   const { client } = await takenOver()
   await client.createAccount({ termsOfServiceAgreed: true })
   const order = () => client.createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] })
@@ -64,11 +64,11 @@ test('a nonce that comes with a badNonce is used by acme-client alone', async ()
   expect(fault.hits).toBe(1)
   await order()
   await order()
-  // Each order once, and the first once more: no nonce was used a second time.
+  // Three orders and one retry: no nonce was used twice.
   expect(ca.counts.requests - before).toBe(4)
 })
 
-test('a refusal is a typed error with problem and Retry-After, at once', async () => {
+test('a refusal rejects at once with a typed error that has the problem and the retry time', async () => {
   const { client } = await takenOver()
   await client.createAccount({ termsOfServiceAgreed: true })
   const fault = ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 3_600, times: 5 })
@@ -83,7 +83,7 @@ test('a refusal is a typed error with problem and Retry-After, at once', async (
   expect(fault.hits).toBe(1)
 })
 
-test('an answer that is no problem document is a typed error, too', async () => {
+test('an error response that is not a problem document rejects with its status', async () => {
   const { client } = await takenOver()
   ca.fault({ on: 'directory', status: 502, body: '<html>bad gateway</html>', contentType: 'text/html' })
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
@@ -91,13 +91,13 @@ test('an answer that is no problem document is a typed error, too', async () => 
   )
 })
 
-test('an answer that is too large is not read to the end', async () => {
+test('a response that is too large is not read to the end', async () => {
   const { client } = await takenOver()
   ca.fault({ on: 'directory', status: 200, body: 'x'.repeat(2_000_000), contentType: 'text/plain' })
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(/larger than/)
 })
 
-test('a CA that cannot be reached is named, with the reason', async () => {
+test('the error for an unreachable CA contains its URL and the reason', async () => {
   const { client } = await takenOver()
   await ca.close()
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
@@ -105,7 +105,7 @@ test('a CA that cannot be reached is named, with the reason', async () => {
   )
 })
 
-test('a CA whose certificate is not trusted is named, with the reason', async () => {
+test('the error for a CA whose certificate is not trusted contains the reason', async () => {
   http = new AcmeHttp(ca.directoryUrl, clock, undefined)
   const { client } = await takenOver()
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
@@ -113,7 +113,7 @@ test('a CA whose certificate is not trusted is named, with the reason', async ()
   )
 })
 
-test('a CA that never answers ends after 30 s', async () => {
+test('a request that the CA never answers times out after 30 s', async () => {
   const { client } = await takenOver()
   const fault = ca.fault({ on: 'directory', hang: true })
   const account = client.createAccount({ termsOfServiceAgreed: true })

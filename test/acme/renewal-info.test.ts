@@ -28,16 +28,16 @@ test.each([
   ['7f', '0102', 'AQI.fw'],
   ['80', '0102', 'AQI.AIA'],
   ['0187', 'ff', '_w.AYc'],
-])('the certificate with serial number %s is called by it', async (serial, keyIdentifier, id) => {
+])('certificateId encodes the key identifier and the serial number %s', async (serial, keyIdentifier, id) => {
   const serialNumber = serial === '87654321' ? '87654321' : serial
   expect(await certificateId(await bundle(serialNumber, keyIdentifier))).toBe(id)
 })
 
-test('without an authority key identifier there is no name for a certificate', async () => {
+test('certificateId returns undefined without an authority key identifier', async () => {
   expect(await certificateId((await makeBundle()).data)).toBeUndefined()
 })
 
-test('a window is two times, the earlier one first', () => {
+test('parseWindow returns start and end in milliseconds since the epoch', () => {
   const [start, end] = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z']
   const day = { start: Date.parse(start), end: Date.parse(end) }
   expect(parseWindow({ suggestedWindow: { start, end } })).toEqual(day)
@@ -55,6 +55,6 @@ test.each([
   { suggestedWindow: { start: '2026-01-01T00:00:00Z', end: '2026-01-01T00:00:00Z' } },
   { suggestedWindow: { start: 'soon', end: 'later' } },
   { suggestedWindow: { start: 1, end: 2 } },
-])('%j is no window', (data) => {
+])('parseWindow returns undefined for %j', (data) => {
   expect(parseWindow(data)).toBeUndefined()
 })

@@ -7,7 +7,7 @@ import { selfSignedCertificate } from '../../src/testing/index.js'
 import { listen } from '../support/tls.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
-/** What the server does with a request: the first on its connection, or a later one. */
+/** The server's behaviour for the first request on a connection. */
 let onFirst: 'answer' | 'reset'
 let requests: ('first' | 'later')[]
 let close: () => void
@@ -40,13 +40,13 @@ beforeEach(async () => {
 })
 afterEach(() => close())
 
-test('a request that fails on a connection from before is made again on a new one', async () => {
+test('a request that fails on a reused connection is retried on a new one', async () => {
   expect(await request()).toMatchObject({ status: 200, data: 'answer' })
   expect(await request()).toMatchObject({ status: 200, data: 'answer' })
   expect(requests).toEqual(['first', 'later', 'first'])
 })
 
-test('a request that fails on a new connection is not made again', async () => {
+test('a request that fails on a new connection is not retried', async () => {
   onFirst = 'reset'
   await expect(request()).rejects.toMatchObject({
     code: 'ERR_ISSUANCE_FAILED',
@@ -55,7 +55,7 @@ test('a request that fails on a new connection is not made again', async () => {
   expect(requests).toEqual(['first'])
 })
 
-test('a request that is made again is made once more, not without end', async () => {
+test('a request is retried only once', async () => {
   await request()
   onFirst = 'reset'
   await expect(request()).rejects.toThrow(/ECONNRESET/)

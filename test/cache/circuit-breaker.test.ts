@@ -7,7 +7,7 @@ const down = () => Promise.reject(new StoreError('ERR_STORE_UNREACHABLE', 'no an
 const up = async () => 'fine'
 const asked = { operation: 'get', key: 'a.example' }
 
-/** How many of `times` operations reached the store. */
+/** Returns how many of `times` operations reach the store. */
 async function reached(
   breaker: CircuitBreaker,
   operation: () => Promise<unknown>,
@@ -26,7 +26,7 @@ async function reached(
   return calls
 }
 
-test('after 5 failures in a row nothing is asked for a second, and the last error is told', async () => {
+test('opens for 1 s after 5 consecutive failures and rejects with the last error', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   expect(await reached(breaker, down, 20)).toBe(5)
@@ -39,7 +39,7 @@ test('after 5 failures in a row nothing is asked for a second, and the last erro
   expect(await reached(breaker, up, 20)).toBe(20)
 })
 
-test('a success in between counts', async () => {
+test('a success resets the count of failures', async () => {
   const breaker = new CircuitBreaker(new VirtualClock())
   for (let times = 0; times < 5; times++) {
     expect(await reached(breaker, down, 4)).toBe(4)
@@ -47,7 +47,7 @@ test('a success in between counts', async () => {
   }
 })
 
-test('the pauses grow to 15 s, and end with the first success', async () => {
+test('stays open for 1, 2, 4, 8, then 15 s as probes fail; the first success closes it', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
@@ -64,7 +64,7 @@ test('the pauses grow to 15 s, and end with the first success', async () => {
   expect(await reached(breaker, up)).toBe(1)
 })
 
-test('only one operation finds out whether it works again', async () => {
+test('lets one operation at a time through as a probe', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
@@ -83,7 +83,7 @@ test('only one operation finds out whether it works again', async () => {
   expect(await reached(breaker, up)).toBe(1)
 })
 
-test('many that fail at once open it once', async () => {
+test('opens once, for 1 s, when 100 concurrent operations fail', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   await Promise.allSettled(Array.from({ length: 100 }, () => breaker.run(asked, down)))
@@ -107,7 +107,7 @@ test.each<[StoreErrorCode, number | undefined, number]>([
   expect(await reached(breaker, fail, 20)).toBe(expected)
 })
 
-test('as long as one key alone has failed, others are asked for; one of those that fails, too, means them all', async () => {
+test('opens for one key while only that key fails; a failure of a second key opens it for all keys', async () => {
   const breaker = new CircuitBreaker(new VirtualClock())
   await reached(breaker, down, 20)
   expect(await reached(breaker, up, 1)).toBe(0)
@@ -115,7 +115,7 @@ test('as long as one key alone has failed, others are asked for; one of those th
   expect(await reached(breaker, up, 1, { key: 'c.example' })).toBe(0)
 })
 
-test('a clock that is set back by hours keeps nothing away for hours', async () => {
+test('a clock that is set back by 2 hours does not keep the breaker open', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
@@ -123,19 +123,19 @@ test('a clock that is set back by hours keeps nothing away for hours', async () 
   expect(await reached(breaker, up)).toBe(1)
 })
 
-test('locks that are not permitted say nothing of the store; reads that are not permitted do', async () => {
+test('does not count missing permission to lock as a failure, but counts missing permission to read', async () => {
   const breaker = new CircuitBreaker(new VirtualClock())
   const forbidden = () => Promise.reject(new StoreError('ERR_STORE_PERMISSION', 'no', { statusCode: 403 }))
   expect(await reached(breaker, forbidden, 20, { operation: 'lock' })).toBe(20)
   expect(await reached(breaker, forbidden, 20)).toBe(5)
 })
 
-test('a caller who gave up says nothing of the store', async () => {
+test('does not count an operation that its caller aborts as a failure', async () => {
   const breaker = new CircuitBreaker(new VirtualClock())
   expect(await reached(breaker, () => Promise.reject(new Error('enough')), 20)).toBe(20)
 })
 
-test('a probe whose caller gives up lets the next operation probe', async () => {
+test('lets the next operation probe after a caller aborts the probe', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)

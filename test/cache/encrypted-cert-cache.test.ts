@@ -22,7 +22,7 @@ function open(options: Partial<EncryptedCertCacheOptions> = {}, store = new Memo
   return { store, cache, stored: () => store.values.get('a.example') as Uint8Array }
 }
 
-/** A store whose value of a.example was put by the cache. */
+/** Opens a cache and puts a value for a.example. */
 async function withValue(value = 'a secret', options: Partial<EncryptedCertCacheOptions> = {}) {
   const opened = open(options)
   await opened.cache.put('a.example', Buffer.from(value))
@@ -31,7 +31,7 @@ async function withValue(value = 'a secret', options: Partial<EncryptedCertCache
 
 const undecryptable = expect.objectContaining({ name: 'StoreError', code: 'ERR_STORE_DECRYPT' })
 
-test('what was put is got back; the store has neither it nor the same bytes twice', async () => {
+test('get returns the value that was put; the store holds ciphertext that differs for each put', async () => {
   const { cache, store, stored } = await withValue()
   const first = stored()
   expect(text(await cache.get('a.example'))).toBe('a secret')
@@ -45,7 +45,7 @@ test('what was put is got back; the store has neither it nor the same bytes twic
   expect(store.values.has('a.example')).toBe(false)
 })
 
-test('the form of a stored value is fixed: other versions have to read it', async () => {
+test('decrypts a value in the fixed format that every version must read', async () => {
   const sealed = 'ff41434301023031000102030405060708090a0b79a19a157e7bbc3da4e2730c66636c5d23f23be1e84a73c7'
   const { cache, store } = open({ keys: { current: { id: '01', key: new Uint8Array(32).fill(7) } } })
   store.values.set('a.example', Buffer.from(sealed, 'hex'))
@@ -60,14 +60,14 @@ test('a value put under one name can’t be read under another', async () => {
   expect(text(await cache.get('a.example'))).toBe('a secret')
 })
 
-test('with any bit changed, cut off or added, a value is an error, never a miss; readPlaintext or not', async () => {
+test('a value with any bit changed, cut off or added is an error, not a miss, with or without readPlaintext', async () => {
   for (const readPlaintext of [false, true]) {
     const { cache, store, stored } = await withValue('a secret', { readPlaintext })
     const whole = stored()
     const damaged = [Buffer.concat([whole, Buffer.alloc(1)]), Buffer.concat([whole, whole])]
     for (let length = 0; length < whole.length; length++) damaged.push(Buffer.from(whole.subarray(0, length)))
     for (let bit = 0; bit < 8 * whole.length; bit++) {
-      // The very first byte alone tells plaintext apart.
+      // Only the first byte distinguishes ciphertext from plaintext.
       if (readPlaintext && bit < 8) continue
       const copy = Buffer.from(whole)
       copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7))
@@ -80,7 +80,7 @@ test('with any bit changed, cut off or added, a value is an error, never a miss;
   }
 })
 
-test('an unknown key and a wrong one of the same id are told apart', async () => {
+test('distinguishes an unknown key id from a wrong key with the same id', async () => {
   const { store } = await withValue()
   const { cache: without } = open({ keys: { current: makeKey('2027-10') } }, store)
   await expect(without.get('a.example')).rejects.toThrow(/"2026-10", is not among `keys`/)
@@ -90,7 +90,7 @@ test('an unknown key and a wrong one of the same id are told apart', async () =>
   await expect(wrong.get('a.example')).rejects.toEqual(undecryptable)
 })
 
-test('plaintext is an error, and read only with readPlaintext; what is put is encrypted all the same', async () => {
+test('rejects stored plaintext unless readPlaintext is set; put encrypts in either case', async () => {
   const { cache, store } = open()
   const pem = Buffer.from('-----BEGIN PRIVATE KEY-----')
   store.values.set('a.example', pem)
@@ -104,7 +104,7 @@ test('plaintext is an error, and read only with readPlaintext; what is put is en
   expect(await cache.get('a.example')).toEqual(pem)
 })
 
-test('keys are rotated in steps during which every machine reads every other’s values', async () => {
+test('at each step of a key rotation, every machine reads the values of all others', async () => {
   const store = new MemoryStore()
   const next: EncryptionKey = { id: '2027-10', key: createSecretKey(randomBytes(32)) }
   const steps = [
@@ -128,14 +128,14 @@ test('keys are rotated in steps during which every machine reads every other’s
     await writer.put('a.example', Buffer.from('a secret'))
     for (const reader of readers) expect(text(await reader.get('a.example'))).toBe('a secret')
   }
-  // What nobody writes anew would be lost with the old key: it is read and put again.
+  // A value that is never rewritten needs a get and a put before the old key is removed.
   await before.put('acme_account+key', Buffer.from('the account'))
   await expect(last.get('acme_account+key')).rejects.toEqual(undecryptable)
   await second.put('acme_account+key', (await second.get('acme_account+key')) as Uint8Array)
   expect(text(await last.get('acme_account+key'))).toBe('the account')
 })
 
-test('it locks and lists if the store does', async () => {
+test('supports locks and listing only if the store does', async () => {
   const { cache: plain } = open()
   expect('tryLock' in plain || 'list' in plain).toBe(false)
   expect(isLocking(plain) || isListable(plain)).toBe(false)
@@ -158,7 +158,7 @@ test('it locks and lists if the store does', async () => {
   expect(listed).toEqual([entry])
 })
 
-test('the store’s misses, failures, signals and key rules are passed on', async () => {
+test('passes on the store’s misses and failures and the caller’s signals, and rejects invalid keys', async () => {
   const { cache, store } = open()
   expect(await cache.get('a.example')).toBeUndefined()
   await expect(cache.get('a/b')).rejects.toMatchObject({ code: 'ERR_CACHE_KEY' })
@@ -191,7 +191,7 @@ test('the store’s misses, failures, signals and key rules are passed on', asyn
   expect(seen).toEqual([signal, signal, signal])
 })
 
-test('the memory tier keeps the decrypted value', async () => {
+test('the memory tier caches the decrypted value', async () => {
   const { cache, store } = await withValue()
   const memory = new LruCertCache(cache)
   store.take()
@@ -199,13 +199,13 @@ test('the memory tier keeps the decrypted value', async () => {
   expect(store.take()).toEqual(['get a.example'])
 })
 
-test('the caller may overwrite the bytes of a key, and gives no access to it by the object', async () => {
+test('copies the bytes of each key, and does not reveal them when inspected or serialised', async () => {
   const bytes = randomBytes(32)
   const [hex, base64, list] = [bytes.toString('hex'), bytes.toString('base64'), [...bytes].join(', ')]
   const { cache } = await withValue('a secret', {
     keys: { current: { id: 'k', key: bytes }, previous: [{ id: 'j', key: bytes }] },
   })
-  // Before the bytes are overwritten: a reference to them would show them, too.
+  // Inspect before the bytes are overwritten, so that a retained reference would show them.
   const shown = inspect(cache, { showHidden: true, depth: Number.POSITIVE_INFINITY, maxArrayLength: null })
   for (const view of [shown, JSON.stringify(cache), inspect({ ...cache }, { showHidden: true })]) {
     for (const secret of [hex, base64, list, hex.replace(/..(?!$)/g, '$& ')])
@@ -235,13 +235,13 @@ test.each([
   [{ keys: { current, previous: [current] } }, /keys\.previous\[0\]\.id/],
   [{ keys: { current, previous: ['b'] } }, /keys\.previous\[0\]/],
   [{ keys: { current }, readPlaintext: 'false' }, /readPlaintext/],
-])('wrong options are a TypeError that names the option and shows no key: %#', (options, message) => {
+])('invalid options throw a TypeError that names the option and shows no key: %#', (options, message) => {
   const make = () => new EncryptedCertCache(new MemoryStore(), options as never)
   expect(make).toThrow(TypeError)
   expect(make).toThrow(message)
 })
 
-test('a store that is none is a TypeError', () => {
+test('an invalid store throws a TypeError', () => {
   expect(() => new EncryptedCertCache({} as never, { keys: { current } })).toThrow(
     /store must be a CertCache/,
   )

@@ -6,7 +6,7 @@ import { VirtualClock } from '../support/virtual-clock.js'
 const bytes = (text: string) => Buffer.from(text)
 const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
 
-/** Something to wait for that the test itself settles. */
+/** Returns a promise and the function that resolves it. */
 function gate() {
   let open = () => {}
   const opened = new Promise<void>((resolve) => {
@@ -26,7 +26,7 @@ test('a value is read from the store once, then from memory', async () => {
   expect(store.take()).toEqual(['get a.example'])
 })
 
-test('a miss is not remembered', async () => {
+test('a miss is not cached', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   expect(await cache.get('a.example')).toBeUndefined()
@@ -34,7 +34,7 @@ test('a miss is not remembered', async () => {
   expect(text(await cache.get('a.example'))).toBe('a')
 })
 
-test('a failure is not remembered', async () => {
+test('a failure is not cached', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   store.before = () => Promise.reject(new Error('down'))
@@ -52,12 +52,12 @@ test('concurrent reads of one key share one request', async () => {
   expect(store.take()).toEqual(['get a.example'])
 })
 
-test('a read that was overtaken by a write returns what was written', async () => {
+test('a read that finishes after a later write returns the written value', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   const slow = gate()
   const answer = store.get.bind(store)
-  // The service has looked before the write; its answer arrives after it.
+  // The store reads before the write and responds after it.
   store.get = async () => {
     store.get = answer
     await slow.opened
@@ -69,7 +69,7 @@ test('a read that was overtaken by a write returns what was written', async () =
   expect(text(await read)).toBe('new')
 })
 
-test('memory holds no more than max, the least recently used go first', async () => {
+test('memory holds at most max values and evicts the least recently used first', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store, { max: 2 })
   for (const key of ['a.example', 'b.example']) await cache.put(key, bytes(key))
@@ -79,7 +79,7 @@ test('memory holds no more than max, the least recently used go first', async ()
   expect([...cache.values()].map(text)).toEqual(['c', 'a.example'])
 })
 
-test('getOrPut produces on a double miss only, and stores what it produced', async () => {
+test('getOrPut produces only after a miss in memory and in the store, and stores the value', async () => {
   const store = new MemoryStore()
   store.values.set('b.example', bytes('stored'))
   const cache = new LruCertCache(store)
@@ -118,7 +118,7 @@ test.each([1, 1_000])(
   },
 )
 
-test('callers share a failure, and the next one tries again', async () => {
+test('concurrent callers share a failure, and the next caller tries again', async () => {
   const cache = new LruCertCache(new MemoryStore())
   let attempts = 0
   const produce = async () => {
@@ -132,7 +132,7 @@ test('callers share a failure, and the next one tries again', async () => {
   expect(text(await cache.getOrPut('a.example', produce))).toBe('made')
 })
 
-test('a store that cannot tell is not a miss: nothing is produced', async () => {
+test('a store failure is not a miss: getOrPut rejects and produces nothing', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   store.before = () => Promise.reject(new Error('down'))
@@ -140,7 +140,7 @@ test('a store that cannot tell is not a miss: nothing is produced', async () => 
   await expect(cache.getOrPut('a.example', produce)).rejects.toThrow('down')
 })
 
-test('a value that is not accepted counts as a miss, and stays until it is replaced', async () => {
+test('a value that accept rejects counts as a miss, and stays in the store until it is replaced', async () => {
   const store = new MemoryStore()
   store.values.set('a.example', bytes('expired'))
   const cache = new LruCertCache(store)
@@ -152,7 +152,7 @@ test('a value that is not accepted counts as a miss, and stays until it is repla
   expect(text(store.values.get('a.example'))).toBe('fresh')
 })
 
-test('a value in memory that is no longer accepted is looked for in the store, where a peer may have put a better one', async () => {
+test('when accept rejects the value in memory, getOrPut reads the store, where a peer may have replaced it', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   await cache.put('a.example', bytes('old'))
@@ -180,7 +180,7 @@ test('a caller’s signal ends its own wait, not the work', async () => {
   expect(text(await patient)).toBe('made')
 })
 
-test('what the store would not take is served, and put again after 1 s, 2 s, 4 s …', async () => {
+test('a value that the store rejects is served from memory, and put again after 1 s, 2 s, 4 s …', async () => {
   const store = new MemoryStore()
   const clock = new VirtualClock()
   const failures: number[] = []
@@ -203,7 +203,7 @@ test('what the store would not take is served, and put again after 1 s, 2 s, 4 s
     await expect.poll(() => clock.pending).toBe(1)
   }
   expect(failures).toEqual([1_000, 2_000, 4_000, 8_000])
-  // Evicted from the LRU, it is still not lost.
+  // A pending value survives its eviction from the LRU.
   store.values.set('b.example', bytes('b'))
   await cache.get('b.example')
   const produce = () => expect.unreachable()
@@ -214,7 +214,7 @@ test('what the store would not take is served, and put again after 1 s, 2 s, 4 s
   expect(clock.pending).toBe(0)
 })
 
-test('a newer value takes the place of one that could not be stored', async () => {
+test('a newer value replaces one that could not be stored', async () => {
   const store = new MemoryStore()
   const clock = new VirtualClock()
   const cache = new LruCertCache(store, { clock, onPutFailed: () => {} })
@@ -228,7 +228,7 @@ test('a newer value takes the place of one that could not be stored', async () =
   expect(text(store.values.get('a.example'))).toBe('second')
 })
 
-test('close tries once more, and says what could not be stored', async () => {
+test('close puts pending values once more, and rejects with the errors of those that fail', async () => {
   const store = new MemoryStore()
   const clock = new VirtualClock()
   const cache = new LruCertCache(store, { clock, onPutFailed: () => {} })
@@ -244,7 +244,7 @@ test('close tries once more, and says what could not be stored', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('refresh looks at the store past memory, and keeps what is accepted', async () => {
+test('refresh reads the store past memory, and caches the value if it is accepted', async () => {
   const store = new MemoryStore()
   store.values.set('a.example', bytes('1'))
   const cache = new LruCertCache(store)
@@ -261,7 +261,7 @@ test('refresh looks at the store past memory, and keeps what is accepted', async
   await expect(cache.refresh('a.example')).rejects.toThrow('down')
 })
 
-test('refresh does not ask for a value that the store has not taken yet', async () => {
+test('refresh does not read a value whose put is pending', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store, { clock: new VirtualClock(), onPutFailed: () => {} })
   store.before = (operation) => {

@@ -7,7 +7,7 @@ import { VirtualClock } from '../support/virtual-clock.js'
 const bytes = (text: string) => Buffer.from(text)
 const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
 
-test('put writes through, delete removes from both', async () => {
+test('put writes to memory and to the store; delete removes from both', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   await cache.put('a.example', bytes('a'))
@@ -18,7 +18,7 @@ test('put writes through, delete removes from both', async () => {
   expect(cache.peek('a.example')).toBeUndefined()
 })
 
-test('after a failed put nothing is believed about the key', async () => {
+test('after a failed put the value is not in memory, and the next get reads the store', async () => {
   const store = new MemoryStore()
   const cache = new LruCertCache(store)
   await cache.put('a.example', bytes('old'))
@@ -30,7 +30,7 @@ test('after a failed put nothing is believed about the key', async () => {
   expect(text(await cache.get('a.example'))).toBe('old')
 })
 
-test.each(['put', 'delete'] as const)('what is read while a %s is under way is not kept', async (write) => {
+test.each(['put', 'delete'] as const)('a value read during a %s is not cached', async (write) => {
   const store = new MemoryStore()
   store.values.set('a.example', bytes('former'))
   const cache = new LruCertCache(store)

@@ -20,12 +20,12 @@ const guard = <S extends MemoryStore>(store: S) => {
   return { store, clock, monitored: monitorCertCache(store, clock, (failure) => failures.push(failure)) }
 }
 
-test('it locks if the store does', () => {
+test('supports locks only if the store does', () => {
   expect(isLocking(guard(new MemoryStore()).monitored)).toBe(false)
   expect(isLocking(guard(new LockingStore()).monitored)).toBe(true)
 })
 
-test('what another store throws becomes a StoreError, reported once, without what it holds', async () => {
+test('an error of any store becomes a StoreError without its other properties, and is reported once', async () => {
   const { store, monitored } = guard(new MemoryStore())
   store.before = () => {
     throw Object.assign(new Error('down'), { request: { authorization: 'SECRET' } })
@@ -38,7 +38,7 @@ test('what another store throws becomes a StoreError, reported once, without wha
   expect(inspect(failures, { depth: 9, showHidden: true })).not.toContain('SECRET')
 })
 
-test('an operation that never ends, ends', async () => {
+test('an operation that hangs rejects with ERR_STORE_TIMEOUT', async () => {
   const { store, clock, monitored } = guard(new MemoryStore())
   store.before = () => new Promise(() => {})
   const ended = expect(monitored.put('a.example', Buffer.from('x'))).rejects.toMatchObject({
@@ -49,7 +49,7 @@ test('an operation that never ends, ends', async () => {
   await ended
 })
 
-test('a lock that is granted when nobody waits any more is given back', async () => {
+test('releases a lock that is granted after tryLock has timed out', async () => {
   const { store, clock, monitored } = guard(new LockingStore())
   if (!isLocking(monitored)) return expect.unreachable()
   let grant = () => {}
@@ -125,7 +125,7 @@ test.each(Object.entries(everyOperation))(
   },
 )
 
-test.each(Object.entries(everyOperation))('a %s gives its timer and its listener back', async (_, run) => {
+test.each(Object.entries(everyOperation))('a %s removes its timer and its listener', async (_, run) => {
   const { store, clock, monitored } = guard(new LockingStore())
   const { signal } = new AbortController()
   await run(monitored, { signal })
@@ -135,7 +135,7 @@ test.each(Object.entries(everyOperation))('a %s gives its timer and its listener
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test('a store that is down is not asked, and each failure that it returned is reported once', async () => {
+test('stops calling a store after 5 failures, and reports each failure once', async () => {
   const { store, monitored } = guard(new LockingStore())
   store.before = () => Promise.reject(new Error('down'))
   for (let times = 0; times < 20; times++) await expect(monitored.get('a.example')).rejects.toThrow('down')
@@ -143,7 +143,7 @@ test('a store that is down is not asked, and each failure that it returned is re
   expect(failures).toHaveLength(5)
 })
 
-test('a lock is released even while the store counts as down', async () => {
+test('releases a lock even while the circuit is open', async () => {
   const { store, monitored } = guard(new LockingStore())
   if (!isLocking(monitored)) return expect.unreachable()
   const lock = await monitored.tryLock('a.example')
@@ -181,7 +181,7 @@ test('null is a miss; any value other than a Uint8Array is an error', async () =
   expect(failures).toMatchObject([{ operation: 'get', error: { code: 'ERR_STORE_FAILED' } }])
 })
 
-test('missing permission for locks is a process warning, once', async () => {
+test('emits one process warning when locks are not permitted', async () => {
   const { store, monitored } = guard(new LockingStore())
   if (!isLocking(monitored)) return expect.unreachable()
   const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})

@@ -12,7 +12,7 @@ function fleet() {
   const store = new LockingStore()
   const clock = new VirtualClock()
   const machine = () => new LruCertCache(store, { clock, onPutFailed: () => {} })
-  /** Lets a second and a half pass, again and again, until the promise has settled. */
+  /** Advances the clock in steps of 1.5 s until the promise settles. */
   const letTimePass = async <T>(promise: Promise<T>): Promise<T> => {
     let settled = false
     const done = () => {
@@ -28,7 +28,7 @@ function fleet() {
   return { store, clock, a: machine(), b: machine(), letTimePass }
 }
 
-/** A production that goes on when the test says so. */
+/** Returns a producer that waits until the test calls `finish`. */
 function slowly(value: string) {
   const calls = { started: 0, finish: () => {} }
   const finished = new Promise<void>((resolve) => {
@@ -42,13 +42,13 @@ function slowly(value: string) {
   return { calls, produce }
 }
 
-test('under the lock the store is read again; the lock is given back', async () => {
+test('reads the store again under the lock, and releases the lock', async () => {
   const { store, a } = fleet()
   expect(text(await a.getOrPut(key, async () => bytes('made')))).toBe('made')
   expect(store.take()).toEqual([`get ${key}`, `lock ${key}`, `get ${key}`, `put ${key}`, `unlock ${key}`])
 })
 
-test('what another machine stored before the lock was free is taken', async () => {
+test('uses a value that another machine stored before the lock was acquired', async () => {
   const { store, a } = fleet()
   let reads = 0
   store.before = (operation) => {
@@ -58,7 +58,7 @@ test('what another machine stored before the lock was free is taken', async () =
   expect(store.held(key)).toBe(false)
 })
 
-test('a read that began before the lock was taken tells nothing', async () => {
+test('ignores a read that began before the lock was acquired', async () => {
   const { store, a } = fleet()
   const { calls: lock, produce: lockTaken } = slowly('')
   const tryLock = store.tryLock.bind(store)
@@ -68,7 +68,7 @@ test('a read that began before the lock was taken tells nothing', async () => {
   }
   const result = a.getOrPut(key, () => expect.unreachable())
   await expect.poll(() => lock.started).toBe(1)
-  // Somebody else on this machine reads: the service has looked before the peer's write, and answers late.
+  // Another caller on this machine: the store reads before the peer's write and responds late.
   const { calls: answer, produce: answered } = slowly('')
   const read = store.get.bind(store)
   store.get = async () => {
@@ -96,7 +96,7 @@ test('a loser waits for the winner’s value and produces nothing', async () => 
   expect(text(await letTimePass(loser))).toBe('by a')
 })
 
-test('a loser takes its turn when the winner has failed', async () => {
+test('a loser produces the value after the winner has failed', async () => {
   const { a, b, letTimePass } = fleet()
   let refuse = () => {}
   const refused = new Promise<never>((_, reject) => {
@@ -110,7 +110,7 @@ test('a loser takes its turn when the winner has failed', async () => {
   expect(text(await letTimePass(loser))).toBe('by b')
 })
 
-test('a loser learns within two seconds that the winner has failed', async () => {
+test('a loser detects within 2 s that the winner has failed', async () => {
   const { store, a, b, letTimePass, clock } = fleet()
   let refuse = () => {}
   const refused = new Promise<never>((_, reject) => {
@@ -132,7 +132,7 @@ test('a loser learns within two seconds that the winner has failed', async () =>
   expect(clock.now() - started).toBeLessThan(2_000)
 })
 
-test('a lock that is lost again and again is given up', async () => {
+test('rejects with ERR_LOCK_LOST after the lock is lost three times', async () => {
   const { store, a, letTimePass } = fleet()
   let attempts = 0
   const result = a.getOrPut(key, async (lock) => {
@@ -145,7 +145,7 @@ test('a lock that is lost again and again is given up', async () => {
   expect(attempts).toBe(3)
 })
 
-test('a lock that is lost before the put stops it; what a peer stored meanwhile takes its place', async () => {
+test('a lock lost before the put prevents the put; the value that a peer stored replaces it in memory', async () => {
   const { store, a } = fleet()
   const { calls, produce } = slowly('by a, too late')
   const result = a.getOrPut(key, produce)
@@ -158,7 +158,7 @@ test('a lock that is lost before the put stops it; what a peer stored meanwhile 
   expect(text(store.values.get(key))).toBe('by a peer')
 })
 
-test('a lock that is lost before the put, and nobody else at work: the value is stored under the next lock, not made again', async () => {
+test('a value whose lock is lost before the put is stored under the next lock, and not produced again', async () => {
   const { store, a } = fleet()
   const { calls, produce } = slowly('by a')
   const result = a.getOrPut(key, produce)
@@ -171,7 +171,7 @@ test('a lock that is lost before the put, and nobody else at work: the value is 
   expect(calls.started).toBe(1)
 })
 
-test('while the put fails the lock is kept; it is given back with the value stored', async () => {
+test('holds the lock while the put fails, and releases it once the value is stored', async () => {
   const { store, clock, a } = fleet()
   store.before = (operation) => {
     if (operation === 'put') throw new Error('full')
@@ -184,7 +184,7 @@ test('while the put fails the lock is kept; it is given back with the value stor
   expect(text(store.values.get(key))).toBe('by a')
 })
 
-test('a put that fails until the lock is lost does not overwrite what a peer has stored', async () => {
+test('a put that fails until the lock is lost does not overwrite a value that a peer has stored', async () => {
   const { store, clock, a } = fleet()
   store.before = (operation) => {
     if (operation === 'put') throw new Error('full')
@@ -199,7 +199,7 @@ test('a put that fails until the lock is lost does not overwrite what a peer has
   expect(store.held(key)).toBe(false)
 })
 
-test('a lock that is lost while the value is made begins everything again', async () => {
+test('starts again when the lock is lost while the value is produced', async () => {
   const { store, a, letTimePass } = fleet()
   let attempts = 0
   const result = a.getOrPut(key, async (lock) => {
@@ -212,7 +212,7 @@ test('a lock that is lost while the value is made begins everything again', asyn
   expect(attempts).toBe(2)
 })
 
-test('a value whose lock was lost, and that the store would not take, is stored by close', async () => {
+test('close stores a value whose put failed and whose lock was lost', async () => {
   const { store, a } = fleet()
   store.before = (operation) => {
     if (operation === 'put') throw new Error('full')
@@ -225,7 +225,7 @@ test('a value whose lock was lost, and that the store would not take, is stored 
   expect(store.held(key)).toBe(false)
 })
 
-test('close waits for what is being produced, and stores it', async () => {
+test('close waits for a value that is being produced, and stores it', async () => {
   const { store, a } = fleet()
   const { calls, produce } = slowly('by a')
   const result = a.getOrPut(key, produce)
@@ -238,13 +238,13 @@ test('close waits for what is being produced, and stores it', async () => {
   expect(store.held(key)).toBe(false)
 })
 
-test('a store that cannot tell who holds the lock is an error: nothing is produced', async () => {
+test('rejects and produces nothing when the store fails to lock', async () => {
   const { store, a } = fleet()
   store.tryLock = () => Promise.reject(new Error('down'))
   await expect(a.getOrPut(key, () => expect.unreachable())).rejects.toThrow('down')
 })
 
-test('a store that fails under the lock gives the lock back', async () => {
+test('releases the lock when the store fails under it', async () => {
   const { store, a } = fleet()
   let reads = 0
   store.before = (operation) => {
@@ -254,7 +254,7 @@ test('a store that fails under the lock gives the lock back', async () => {
   expect(store.held(key)).toBe(false)
 })
 
-test('the wait for another machine has a bound', async () => {
+test('the wait for another machine ends with ERR_DEADLINE', async () => {
   const { store, a, letTimePass } = fleet()
   await store.tryLock(key)
   const waiting = a.getOrPut(key, () => expect.unreachable())
@@ -275,7 +275,7 @@ test.each([
   [0, 1_000],
   [0.5, 1_167],
   [0.999, 1_333],
-])('a loser asks the store every 1 to 1.33 s, spread at random: random %f', async (random, pauseMs) => {
+])('a loser polls the store every 1 to 1.33 s, spread at random: random %f', async (random, pauseMs) => {
   vi.spyOn(Math, 'random').mockReturnValue(random)
   onTestFinished(() => void vi.restoreAllMocks())
   const { store, clock, a } = fleet()

@@ -47,7 +47,7 @@ test('the pause between two puts doubles from 1 s to 5 minutes and grows no furt
   expect(clock.pending).toBe(1)
 })
 
-test('a value that the store takes at once keeps neither lock nor timer', async () => {
+test('a put that succeeds at once leaves no pending value and no timer, and does not release the lock', async () => {
   const { store, clock, accept, pending, put } = setUp(new LockingStore())
   accept()
   const lock = await lockOf(store)
@@ -122,7 +122,7 @@ test('close releases the lock of a value that the store rejects once more, and s
   expect(pauses).toEqual([1_000])
 })
 
-test('close waits 10 s for each put, and releases the lock even then', async () => {
+test('close waits at most 10 s for each put, and then releases its lock', async () => {
   const { store, clock, pending, put } = setUp(new LockingStore())
   await put('one', await lockOf(store))
   await put('two', await lockOf(store, 'b.example'), 'b.example')
@@ -141,7 +141,7 @@ test('close waits 10 s for each put, and releases the lock even then', async () 
   expect(clock.pending).toBe(0)
 })
 
-test('a lock that cannot be released fails nothing', async () => {
+test('close resolves even if a lock cannot be released', async () => {
   const { store, accept, pending, put } = setUp(new LockingStore())
   await put('value', await lockOf(store))
   accept()
@@ -160,7 +160,7 @@ test('put does not wait for the next lock when its own is lost', async () => {
   expect(text(pending.get(key))).toBe('value')
 })
 
-test('a put that fails without a listener is a process warning', async () => {
+test('a put that fails without a listener emits a process warning', async () => {
   const warnings: Error[] = []
   const listener = (warning: Error) => void warnings.push(warning)
   process.on('warning', listener)

@@ -39,7 +39,7 @@ test.each([
     () => Buffer.from(Array.from({ length: 2_000 }, (_, at) => (at * 7_919) % 251)),
     'no private key',
   ],
-  ['nothing', () => Buffer.alloc(0), 'no private key'],
+  ['an empty value', () => Buffer.alloc(0), 'no private key'],
   ['the chain alone', () => Buffer.from(made.chain), 'no private key'],
   ['the key alone', () => Buffer.from(text().slice(0, text().indexOf('-----BEGIN CERT'))), 'no certificate'],
   ['a truncated certificate', () => made.data.subarray(0, made.data.length - 60), 'no certificate'],
@@ -49,7 +49,7 @@ test.each([
     'no certificate',
   ],
   [
-    'a certificate of rubbish',
+    'an unparsable certificate',
     () => Buffer.from(text().replace(/(BEGIN CERT.*\n)..../, '$1AAAA')),
     'unreadable',
   ],
@@ -58,7 +58,7 @@ test.each([
     () => Buffer.from(text().replace(/(BEGIN EC.*\n.{20})..../, '$1AAAA')),
     'key mismatch',
   ],
-  ['a key of rubbish', () => Buffer.from(text().replace(/(BEGIN EC.*\n)..../, '$1AAAA')), 'unreadable'],
+  ['an unparsable key', () => Buffer.from(text().replace(/(BEGIN EC.*\n)..../, '$1AAAA')), 'unreadable'],
   ['another key', () => encodeBundle(makeKey(), made.chain), 'key mismatch'],
   ['10 MB', () => Buffer.alloc(10_000_000, made.data), 'too large'],
 ] as const)('%s: the fault is reported', (_, data, fault) => {
@@ -74,12 +74,12 @@ test.each(['notBefore', 'notAfter'] as const)('a %s that is not a date is a faul
   expect(check(encodeBundle(made.key, new X509Certificate(der).toString())).fault).toBe('unreadable')
 })
 
-test('a certificate of another host is a fault, of the parent domain too', () => {
+test('a certificate for another host or for the parent domain is a fault', () => {
   expect(check(made.data, 'example.org').fault).toBe('another host')
   expect(check(made.data, 'www.example.com').fault).toBe('another host')
 })
 
-test('a certificate is accepted from its start, less the clock skew, to its end', async () => {
+test('a certificate is accepted from its notBefore, minus the clock skew, until its notAfter', async () => {
   const at = (ms: number) => new Date(ms)
   const { data } = await makeBundle({ notBefore: at(now), notAfter: at(now + 60_000) })
   const fault = (time: number) => checkBundle(data, 'example.com', time).fault

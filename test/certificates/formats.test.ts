@@ -12,14 +12,14 @@ interface Parts {
   intermediate: string
 }
 
-/** What openssl ecparam -genkey writes before the key: the name of the curve P-256. */
+/** The block that openssl ecparam -genkey writes before the key: the name of the curve P-256. */
 const ecParameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n'
-/** What openssl pkcs12 and openssl s_client write before each block. */
+/** The lines that openssl pkcs12 and openssl s_client write before each block. */
 const bagAttributes =
   'Bag Attributes\n    friendlyName: café\n    localKeyID: 54 69 6D 65 \nKey Attributes: <No Attributes>\n'
 const subject = 'subject=CN=example.com\nissuer=C=US, O=Let\'s Encrypt, CN="R3"\n\n'
 
-/** The same key and chain, as files met in the wild have them. */
+/** The same key and chain in the forms that occur in real files. */
 const files: Record<string, (parts: Parts) => string> = {
   'autocert’s own form': ({ traditional, leaf, intermediate }) => traditional + leaf + intermediate,
   'PKCS#8': ({ pkcs8, leaf, intermediate }) => pkcs8 + leaf + intermediate,
@@ -48,7 +48,7 @@ const files: Record<string, (parts: Parts) => string> = {
     ),
 }
 
-/** A curve's name is only before an EC key. */
+/** Forms that only EC keys have: the curve's name precedes the key. */
 const ecFiles: typeof files = {
   'EC PARAMETERS before the key': ({ traditional, leaf, intermediate }) =>
     ecParameters + traditional + leaf + intermediate,
@@ -65,7 +65,7 @@ describe.each([
   let autocerts: Uint8Array
   beforeAll(async () => {
     made = await makeBundle({ keyType })
-    // Whose it is makes no difference to the form.
+    // Only its form matters, so any certificate will do.
     const intermediate = (await makeBundle({ host: 'ca.example' })).chain
     const exported = (type: 'pkcs8' | 'pkcs1' | 'sec1') => made.key.export({ format: 'pem', type }).toString()
     const traditional = exported(keyType === 'rsa' ? 'pkcs1' : 'sec1')
@@ -73,7 +73,7 @@ describe.each([
     autocerts = Buffer.from(traditional + made.chain + intermediate)
   })
 
-  test.each(Object.keys(forms))('is read and served, and written anew is exactly autocert’s: %s', (form) => {
+  test.each(Object.keys(forms))('reads the bundle, and writes it in exactly autocert’s form: %s', (form) => {
     const stored = Buffer.from(forms[form]!(parts))
     const checked = checkBundle(stored, 'example.com', Date.now())
     expect(checked.fault).toBeUndefined()
@@ -83,7 +83,7 @@ describe.each([
     expect(Buffer.from(encodeBundle(createPrivateKey(bundle.key), bundle.chain))).toEqual(autocerts)
   })
 
-  test('what is written is the same, whatever the form of the chain that the CA gave', () => {
+  test('writes the same bytes for every form of the chain that a CA returns', () => {
     const { leaf, intermediate } = parts
     for (const chain of [
       leaf + intermediate,
@@ -99,7 +99,7 @@ describe.each([
 test.each([
   ['PKCS#8', 'ENCRYPTED PRIVATE KEY', ''],
   ['SEC1', 'EC PRIVATE KEY', 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n'],
-])('an encrypted key is no private key: %s', async (_, label, headers) => {
+])('an encrypted key is not accepted as a private key: %s', async (_, label, headers) => {
   const { chain } = await makeBundle()
   const stored = `-----BEGIN ${label}-----\n${headers}AAAA\n-----END ${label}-----\n${chain}`
   expect(checkBundle(Buffer.from(stored), 'example.com', Date.now())).toEqual({ fault: 'no private key' })

@@ -15,7 +15,7 @@ test.each([
   ['a。b.example', 'a.b.example'],
   [`${'a'.repeat(63)}.example`, `${'a'.repeat(63)}.example`],
   [`${'a.'.repeat(126)}a`, `${'a.'.repeat(126)}a`],
-])('%s is the host %s', (name, host) => {
+])('%s is normalised to %s', (name, host) => {
   expect(normalizeHost(name)).toBe(host)
 })
 
@@ -41,7 +41,7 @@ test.each([
   ['a path', 'example.com/x'],
   ['a backslash', 'example.com\\x'],
   ['a percent escape', 'example%2ecom.example'],
-  ['a percent escape beside a letter beyond ASCII', 'é%2eexample.com'],
+  ['a percent escape beside a non-ASCII letter', 'é%2eexample.com'],
   ['a space', 'exam ple.com'],
   ['a NUL', 'example.com\u0000'],
   ['a line feed', 'example.com\n'],
@@ -52,18 +52,18 @@ test.each([
   ['254 characters', `${'a.'.repeat(126)}aa`],
   ['a leading hyphen', '-a.example'],
   ['a trailing hyphen', 'a-.example'],
-  ['xn-- with nothing', 'xn--.example'],
-  ['xn-- with rubbish', 'xn--999999999.example'],
-  ['xn-- with nothing beyond ASCII', 'xn--abc-.example'],
+  ['xn-- with nothing after it', 'xn--.example'],
+  ['xn-- with invalid Punycode', 'xn--999999999.example'],
+  ['xn-- that encodes only ASCII', 'xn--abc-.example'],
   ['a lone surrogate', '\ud800.example'],
   ['a zero-width joiner', 'a\u200d.example'],
-  ['no string', undefined as never],
+  ['a value that is not a string', undefined as never],
 ])('%s is refused', (_, name) => {
   expect(normalizeHost(name)).toBeUndefined()
   expect(() => requireHost(name)).toThrow(expect.objectContaining({ code: 'ERR_HOST_NAME' }))
 })
 
-test('a list allows its names, in whatever spelling, and no others', () => {
+test('a list allows its names, in any spelling, and no other names', () => {
   const policy = hostPolicyFunction(['Example.com.', 'münchen.example'])
   expect(policy('example.com')).toBe(true)
   expect(policy('xn--mnchen-3ya.example')).toBe(true)
@@ -72,13 +72,13 @@ test('a list allows its names, in whatever spelling, and no others', () => {
 })
 
 test.each([[[]], [['*.example.com']], [['192.0.2.1']], [['']], [[5]], ['example.com'], [undefined], [{}]])(
-  'the policy %j is a TypeError that names hostPolicy',
+  'the policy %j throws a TypeError that names hostPolicy',
   (policy) => {
     expect(() => hostPolicyFunction(policy)).toThrow(TypeError)
     expect(() => hostPolicyFunction(policy)).toThrow(/hostPolicy/)
   },
 )
 
-test('a policy with a value that JSON does not have is such a TypeError, too', () => {
+test('a policy with a value that JSON cannot represent throws a TypeError that names its type', () => {
   expect(() => hostPolicyFunction([5n])).toThrow(/hostPolicy has a value of type bigint/)
 })

@@ -17,13 +17,13 @@ test.each([
   ['90 days', 90 * day, hour],
   ['10 hours', 10 * hour, hour / 2],
 ])(
-  'a certificate of %s is compared with the store every hour, or every 20th of its lifetime',
+  'a certificate of %s is compared with the store every hour or 20th of its lifetime, whichever is shorter',
   (_, lifetimeMs, expected) => {
     expect(open({ lifetimeMs }).checkEveryMs).toBe(expected)
   },
 )
 
-test('the pauses between attempts double from 1 minute to the interval of checks', () => {
+test('the pauses between attempts double from 1 minute to the interval between checks', () => {
   const schedule = open({ dueIn: 0 })
   expect(schedule.attemptAt).toBe(now)
   const pauses: number[] = []
@@ -57,7 +57,7 @@ test('a new certificate is first checked after the interval; one read from the s
   }
 })
 
-test('after a check the next one follows in 1 to 1.2 intervals', () => {
+test('the next check follows 1 to 1.2 intervals after the last one', () => {
   for (const [random, factor] of [
     [0, 1],
     [0.5, 1.1],
@@ -76,7 +76,7 @@ test('a certificate without handshakes is checked five intervals later, and rene
   expect(open({ dueIn: 2 * hour }).idleWakeAt).toBe(now + 2 * hour)
 })
 
-test('a pause never ends sooner than the one that is in force', () => {
+test('a new pause never shortens the current one', () => {
   const schedule = open({ dueIn: 0 })
   schedule.pauseUntil(now + hour)
   schedule.pauseUntil(now + minute)
@@ -85,13 +85,13 @@ test('a pause never ends sooner than the one that is in force', () => {
   expect(schedule.attemptAt).toBe(now + hour)
 })
 
-test('due replaces the time of the renewal', () => {
+test('setRenewalTime replaces the renewal time and its source', () => {
   const schedule = open()
   schedule.setRenewalTime({ at: now + day, source: 'ari' })
   expect(schedule).toMatchObject({ renewAt: now + day, renewAtSource: 'ari', attemptAt: now + day })
 })
 
-test('a clock that was set back shortens pauses by as much, but not below the first pause', () => {
+test('setting the clock back shortens pauses by the same amount, but not below the first pause', () => {
   const schedule = open({ dueIn: 0 })
   schedule.pauseUntil(now + 10 * hour)
   schedule.onClockSetBack(now - 2 * hour, 2 * hour)
@@ -101,7 +101,7 @@ test('a clock that was set back shortens pauses by as much, but not below the fi
   expect(schedule.wakeAt).toBeLessThanOrEqual(now)
 })
 
-test('a clock that was set back lengthens no pause', () => {
+test('setting the clock back does not lengthen a pause', () => {
   const schedule = open({ dueIn: 0 })
   schedule.pauseUntil(now + 10_000)
   schedule.onClockSetBack(now, day)

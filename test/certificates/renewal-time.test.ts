@@ -15,11 +15,11 @@ test.each([
   ['45 days', 45 * day, undefined, 30 * day],
   ['90 days', 90 * day, undefined, 60 * day],
   ['398 days', 398 * day, undefined, (398 * day * 2) / 3],
-  ['90 days, 30 days before', 90 * day, 30 * day, 60 * day],
-  ['90 days, 10 days before', 90 * day, 10 * day, 80 * day],
-  ['6 days, 30 days before: at half the lifetime, not always', 6 * day, 30 * day, 3 * day],
-  ['90 days, a second before: in time all the same', 90 * day, 1_000, 85.5 * day],
-])('a certificate of %s', (_, lifetime, renewBeforeMs, expected) => {
+  ['90 days with a renewBeforeMs of 30 days', 90 * day, 30 * day, 60 * day],
+  ['90 days with a renewBeforeMs of 10 days', 90 * day, 10 * day, 80 * day],
+  ['6 days with a renewBeforeMs of 30 days: at half the lifetime, not at once', 6 * day, 30 * day, 3 * day],
+  ['90 days with a renewBeforeMs of 1 s: at 95 % of the lifetime', 90 * day, 1_000, 85.5 * day],
+])('a renewal is spread over a 50th of the lifetime: %s', (_, lifetime, renewBeforeMs, expected) => {
   const at = (random: number) =>
     renewalTime({ notBefore: start, notAfter: start + lifetime, renewBeforeMs, random }).at - start
   expect(at(0)).toBe(Math.round(expected))
@@ -33,7 +33,7 @@ describe.each(lifetimes)('with a lifetime of %i ms', (lifetime) => {
   const share = (time: number) => (time - start) / lifetime
 
   test.each([undefined, 1, minute, hour, day, 30 * day, 400 * day])(
-    'between half of it and 97 %, %s ms before its end',
+    'renews between 50 and 97 % of the lifetime with a renewBeforeMs of %s',
     (renewBeforeMs) => {
       for (const random of randoms) {
         expect(share(at({ renewBeforeMs }, random).at)).toBeGreaterThanOrEqual(0.5)
@@ -42,7 +42,7 @@ describe.each(lifetimes)('with a lifetime of %i ms', (lifetime) => {
     },
   )
 
-  test('in the CA’s window, wherever that is, but in time', () => {
+  test('renews in the CA’s window, even in the past, but no later than 95 % of the lifetime', () => {
     for (const [from, to] of [
       [-0.5, -0.4],
       [0.1, 0.2],
@@ -59,7 +59,7 @@ describe.each(lifetimes)('with a lifetime of %i ms', (lifetime) => {
     expect(share(at({ window: late }, 0.5).at)).toBeCloseTo(0.95, 5)
   })
 
-  test('at renewBeforeMs, if the CA’s window is later', () => {
+  test('renews at renewBeforeMs if the CA’s window is later', () => {
     const window = { start: start + 0.8 * lifetime, end: start + 0.9 * lifetime }
     const early = at({ window, renewBeforeMs: 0.4 * lifetime }, 0)
     expect(early.source).toBe('renewBeforeMs')

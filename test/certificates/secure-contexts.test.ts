@@ -33,7 +33,7 @@ test('the context of a stored value is created once', () => {
   expect(toCertificate(live)).toMatchObject({ host, cert: made.chain })
 })
 
-test('equal bytes that are read again are the certificate in memory', () => {
+test('equal bytes that are read again return the certificate in memory', () => {
   const { contexts, derive } = open()
   const live = derive(made.data) ?? expect.unreachable()
   const copy = Buffer.from(made.data)
@@ -52,7 +52,7 @@ test('a certificate is not current for another host, nor after it has expired', 
   expect(derive(made.data)).toBeUndefined()
 })
 
-test('a faulty value is reported once, also when equal bytes are read again', () => {
+test('a faulty value is reported once, even when equal bytes are read again', () => {
   const { faults, contexts, derive } = open()
   const data = rubbish('not PEM')
   expect(derive(data)).toBeUndefined()
@@ -62,7 +62,7 @@ test('a faulty value is reported once, also when equal bytes are read again', ()
   expect(faults).toEqual(['example.com: no private key'])
 })
 
-test('another faulty value, or the same one of another host, is reported too', () => {
+test('a different faulty value is reported, and so is the same value for another host', () => {
   const { faults, derive } = open()
   derive(rubbish('one'))
   derive(rubbish('two'))
@@ -76,7 +76,7 @@ test('another faulty value, or the same one of another host, is reported too', (
   ])
 })
 
-test('the faults of the last 1,000 hosts are remembered', () => {
+test('the faults of the 1,000 most recent hosts are tracked', () => {
   const { faults, derive } = open()
   const hosts = Array.from({ length: 1_001 }, (_, at) => `host-${at}.example`)
   for (const name of hosts) derive(rubbish('one'), name)
@@ -88,7 +88,7 @@ test('the faults of the last 1,000 hosts are remembered', () => {
   expect(faults).toHaveLength(1_002)
 })
 
-test('a window that has not changed leaves the time of the renewal as it is', () => {
+test('an unchanged window does not change the renewal time', () => {
   const { contexts, derive } = open()
   const live = derive(made.data) ?? expect.unreachable()
   const own = live.schedule.renewAt
@@ -105,7 +105,7 @@ test('a window that has not changed leaves the time of the renewal as it is', ()
 })
 
 test.each([0, 0.5, 0.999])(
-  'the time of a renewal is spread by serial number, and over a 40th of that by process: random %f',
+  'renewal times are spread by serial number, and over a 40th of that range by process: random %f',
   async (random) => {
     vi.spyOn(Math, 'random').mockReturnValue(random)
     onTestFinished(() => void vi.restoreAllMocks())

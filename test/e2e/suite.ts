@@ -6,29 +6,28 @@ import { type Gate, openGate } from '../support/gate.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { handshake, startMachine } from '../support/tls.js'
 
-/** What the suite needs of a CA; it validates at the two ports. */
+/** A CA that validates at the two ports and has the profiles `default` and `shortlived`. */
 export interface CaUnderTest {
   readonly directoryUrl: string
   /** PEM, for the CA's own HTTPS. */
   readonly endpointCertificate: string
   /** PEM, for the certificates it issues. */
   readonly rootCertificate: string
-  /** When a certificate (PEM) should be replaced: milliseconds since the epoch. */
+  /** Sets the renewal window of a certificate (PEM), in milliseconds since the epoch. */
   suggestRenewal(certificate: string, window: { start: number; end: number }): Promise<void>
-  /** Has the profiles `default` and `shortlived`. */
   close(): Promise<void>
 }
 
 type StartCa = (ports: { httpPort: number; tlsPort: number }) => Promise<CaUnderTest>
 
-/** From a container, real handshakes and a real CA to certificates: the same on every CA. */
+/** Defines the end-to-end tests, the same for every CA: a real container, handshakes and challenges. */
 export function endToEnd(name: string, startCa: StartCa) {
   describe(`end to end with ${name}`, () => {
     let ca: CaUnderTest
     let gates: { http: Gate; tls: Gate }
     const closers: (() => Promise<void>)[] = []
     let hosts = 0
-    /** A name of its own for each test: CAs limit and remember by name. */
+    /** Returns a new name for each test, because CAs limit and cache by name. */
     const freshHost = () => `h${++hosts}.fleet.example`
 
     beforeAll(async () => {
@@ -41,7 +40,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       for (const close of closers.splice(0).reverse()) await close()
     })
     afterAll(async () => {
-      // What kept it from starting is the error to be seen.
+      // `ca` is undefined if it failed to start; that error is the one to report.
       await ca?.close()
       await gates.http.close()
       await gates.tls.close()
@@ -73,7 +72,7 @@ export function endToEnd(name: string, startCa: StartCa) {
         manager.on('issued', () => events.push('issued'))
         manager.on('loaded', () => events.push('loaded'))
         manager.on('challengeAnswered', ({ type, from }) => {
-          // Pebble, like Let's Encrypt, looks from several places.
+          // Pebble, like Let's Encrypt, validates from several places.
           if (events.at(-1) !== `${type} from ${from}`) events.push(`${type} from ${from}`)
         })
         manager.on('issuanceFailed', ({ error }) => events.push(`failed: ${error.message}`))
@@ -97,7 +96,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       })
       expect(second.serialNumber).toBe(first.serialNumber)
       expect(a.events).toEqual(['tls-alpn-01 from memory', 'issued'])
-      // The answer to the challenge is gone again.
+      // The challenge answer has been deleted.
       expect(await names()).toEqual(['acme_account+key', host])
     })
 
@@ -123,7 +122,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       expect(b.events).toEqual(['loaded'])
     })
 
-    test('50 handshakes at once on a cold machine make one order', async () => {
+    test('50 concurrent handshakes on a cold machine place one order', async () => {
       const { machine } = await fleet()
       const host = freshHost()
       const a = await machine()
@@ -134,7 +133,7 @@ export function endToEnd(name: string, startCa: StartCa) {
     })
 
     test.each(['http-01', 'tls-alpn-01'] as const)(
-      'ordered by one machine, %s is answered by another',
+      'one machine answers %s for the order of another',
       async (type) => {
         const { machine } = await fleet()
         const host = freshHost()
@@ -170,7 +169,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       expect(await names()).toEqual(['acme_account+key', `${host}+rsa`])
     })
 
-    test('a certificate is served over TLS 1.2, too', async () => {
+    test('a certificate is also served over TLS 1.2', async () => {
       const { machine } = await fleet()
       const host = freshHost()
       const a = await machine()
@@ -182,7 +181,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       })
     })
 
-    test('a certificate is replaced when the CA says so, on every machine', async () => {
+    test('every machine replaces a certificate when the CA suggests it', async () => {
       const { machine } = await fleet()
       const host = freshHost()
       const clock = new ShiftingClock()
@@ -205,7 +204,7 @@ export function endToEnd(name: string, startCa: StartCa) {
       expect(served[1]!.serialNumber).toBe(served[0]!.serialNumber)
     })
 
-    test('profiles: one that there is, and one that there is not', async () => {
+    test('issues with a profile that the CA offers, and rejects an unknown one', async () => {
       const { machine } = await fleet()
       const host = freshHost()
       const acme = (profile: string) => ({

@@ -10,7 +10,7 @@ const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
 const name = layout.accountKey
 const theirs = exportKey(makeKey())
 
-/** One machine at work. Should it lose the lock, another has stored a key by the time that it looks again. */
+/** Starts one machine. `beginAgain` stores another machine's key, then lets the first machine retry. */
 function machine() {
   const store = new LockingStore()
   const clock = new VirtualClock()
@@ -23,14 +23,14 @@ function machine() {
   return { store, key, beginAgain }
 }
 
-test('the key that is made is stored first, under the lock', async () => {
+test('a new key is stored under the lock before it is returned', async () => {
   const { store, key } = machine()
   expect(await key).toBe(Buffer.from(store.values.get(name) as Uint8Array).toString())
   const [, , ...underLock] = store.take()
   expect(underLock).toEqual([`lock ${name}`, `get ${name}`, `put ${name}`, `unlock ${name}`])
 })
 
-test('the lock is lost while the key is made: it is not stored, and another machine’s is taken', async () => {
+test('a key whose lock is lost while it is created is not stored; another machine’s key is used', async () => {
   const { store, key, beginAgain } = machine()
   store.before = (operation) => {
     if (operation === 'get' && store.held(name)) store.lose(name)
@@ -40,7 +40,7 @@ test('the lock is lost while the key is made: it is not stored, and another mach
   expect(store.take()).not.toContain(`put ${name}`)
 })
 
-test('the lock is lost while the key is put: that is given up, and another machine’s is taken', async () => {
+test('a put whose lock is lost while it runs is aborted; another machine’s key is used', async () => {
   const { store, key, beginAgain } = machine()
   const put = store.put.bind(store)
   store.put = async (key, data, options?: { signal?: AbortSignal }) => {

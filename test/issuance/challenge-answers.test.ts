@@ -17,7 +17,7 @@ function setup() {
   return { store, answers: new ChallengeAnswers(store, layout, new VirtualClock(), () => {}) }
 }
 
-test('an answer that cannot be deleted from the store is not given from memory any more', async () => {
+test('an answer that cannot be deleted from the store is no longer served from memory', async () => {
   const { store, answers } = setup()
   await answers.publish(http01, signal)
   expect(answers.pendingHttp01('token', host)).toEqual(http01.value)
@@ -26,7 +26,7 @@ test('an answer that cannot be deleted from the store is not given from memory a
   expect(answers.pendingHttp01('token', host)).toBeUndefined()
 })
 
-test('an answer under the host’s name that another machine may have replaced is left in the store', async () => {
+test('withdraw leaves an answer under the host’s name in the store if another machine may have replaced it', async () => {
   const { store, answers } = setup()
   const answer = await tlsAlpn01()
   await answers.publish(answer, signal)
@@ -38,14 +38,14 @@ test('an answer under the host’s name that another machine may have replaced i
   expect(store.values.has('a.example+token')).toBe(false)
 })
 
-test('an answer under its own token is deleted, whoever has the lock', async () => {
+test('withdraw deletes an answer under its token even if another machine may hold the lock', async () => {
   const { store, answers } = setup()
   await answers.publish(http01, signal)
   await answers.withdraw(http01, { mayBeReplaced: true })
   expect(store.values.size).toBe(0)
 })
 
-test('stored bytes that are no certificate are no answer to tls-alpn-01', async () => {
+test('stored bytes that are not a certificate are not used as a tls-alpn-01 answer', async () => {
   const { store, answers } = setup()
   store.values.set('a.example+token', Buffer.from('rubbish'))
   expect(await answers.storedTlsAlpn01(host, '192.0.2.1')).toBeUndefined()

@@ -10,7 +10,7 @@ function setup() {
   const store = new MemoryStore()
   const clock = new VirtualClock()
   const reads = new RateLimitedChallengeReader(store, clock)
-  /** How many of so many reads of different tokens reach the store. */
+  /** Returns how many of `times` reads, each of a different token, reach the store. */
   const flood = async (times: number, client: (index: number) => string) => {
     const all = Array.from({ length: times }, (_, index) => reads.get(`t${index}+http-01`, client(index)))
     const results = await Promise.allSettled(all)
@@ -21,7 +21,7 @@ function setup() {
   return { store, clock, reads, flood }
 }
 
-test('one client gets 50 reads at once, then 10 a second; another is not kept from the CA’s answer', async () => {
+test('one client gets 50 reads at once, then 10 a second; another client still gets the answer', async () => {
   const { store, clock, reads, flood } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
   expect(await flood(1_000, () => '192.0.2.1')).toBe(50)
@@ -31,7 +31,7 @@ test('one client gets 50 reads at once, then 10 a second; another is not kept fr
   expect(await flood(1_000, () => '192.0.2.1')).toBe(10)
 })
 
-test('all clients together get 200 at once, then 40 a second, and 10 those who ask for little', async () => {
+test('all clients together get 200 reads at once, then 40 a second; light clients get another 10 a second', async () => {
   const { clock, flood } = setup()
   const many = (index: number) => `192.0.2.${index % 200}`
   expect(await flood(3_000, many)).toBe(200)
@@ -43,10 +43,10 @@ test('all clients together get 200 at once, then 40 a second, and 10 those who a
 test.each([
   ['a few clients', (index: number) => `192.0.2.${index % 15}`],
   [
-    'a client with addresses beyond number',
+    'a client that rotates through the addresses of an IPv6 /56',
     (index: number) => `2001:db8:0:ab${(index % 256).toString(16).padStart(2, '0')}::1`,
   ],
-])('%s don’t keep a CA from the answers, however long they ask', async (_, client) => {
+])('%s cannot block the CA’s reads by flooding for 200 s', async (_, client) => {
   const { store, clock, reads, flood } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
   for (let seconds = 0; seconds < 200; seconds += 2) {
@@ -56,7 +56,7 @@ test.each([
   }
 })
 
-test('one read at a time for one key, shared by all who ask', async () => {
+test('concurrent reads of one key share one request to the store', async () => {
   const { store, reads } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
   const all = await Promise.all(Array.from({ length: 1_000 }, () => reads.get('real+http-01', '192.0.2.1')))
@@ -66,7 +66,7 @@ test('one read at a time for one key, shared by all who ask', async () => {
   expect(store.take()).toHaveLength(1)
 })
 
-test('a read that failed is not remembered', async () => {
+test('a failed read is not cached', async () => {
   const { store, reads } = setup()
   store.before = () => Promise.reject(new Error('down'))
   await expect(reads.get('real+http-01', '192.0.2.1')).rejects.toThrow('down')
@@ -74,13 +74,13 @@ test('a read that failed is not remembered', async () => {
   expect(await reads.get('real+http-01', '192.0.2.1')).toBeUndefined()
 })
 
-test('the latest 1,000 clients are remembered', async () => {
+test('the rates of the 1,000 most recent clients are tracked', async () => {
   const { clock, flood } = setup()
   const client = (index: number) => `10.0.${index >> 8}.${index & 255}`
   expect(await flood(60, () => client(0))).toBe(50)
   for (let index = 1; index <= 999; index++) await flood(1, () => client(index))
   clock.advance(4_000)
-  // 40 of its reads have come back, and no more.
+  // It regains 40 reads in 4 s.
   expect(await flood(60, () => client(0))).toBe(40)
   for (let index = 1; index <= 1_000; index++) await flood(1, () => client(index))
   clock.advance(4_000)

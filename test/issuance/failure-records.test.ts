@@ -16,12 +16,12 @@ test.each([
   [3, 100 * minute],
   [4, day],
   [50, day],
-])('after %i failures in a row the next attempt is made in %i ms, up to a tenth later', (failures, wait) => {
+])('after %i consecutive failures the next attempt is due in %i ms plus up to a tenth', (failures, wait) => {
   expect(retryTime(failures, now, 0)).toBe(now + wait)
   expect(retryTime(failures, now, 1)).toBe(now + wait * 1.1)
 })
 
-test('a later time of the CA is kept, an earlier one is not', () => {
+test('a Retry-After later than the schedule is honoured, an earlier one is not', () => {
   expect(retryTime(1, now, 0, { retryAfter: now + 3 * day })).toBe(now + 3 * day)
   expect(retryTime(4, now, 0, { retryAfter: now + minute })).toBe(now + day)
 })
@@ -33,19 +33,19 @@ test.each([
   { lifetime: 6 * day, left: 2 * day, wait: 6 * hour },
   { lifetime: 40_000, left: 8_000, wait: 1_000 },
   { lifetime: 40_000, left: 0, wait: 800 },
-])('while a certificate is served, an 8th of what is left of it: $lifetime ms, $left ms left', (row) => {
+])('with a served certificate, retries in an 8th of its remaining life: $left of $lifetime ms', (row) => {
   const notAfter = now + row.left
   const served = { notBefore: notAfter - row.lifetime, notAfter }
   expect(retryTime(9, now, 0, { served })).toBe(now + row.wait)
-  // Sooner than usual, never later.
+  // A served certificate shortens the wait and never lengthens it.
   expect(retryTime(1, now, 0, { served })).toBe(now + Math.min(row.wait, minute))
 })
 
 test.each([
   ['a Retry-After in the year 9999', '9999-12-31T23:59:59Z', 1],
   ['a Retry-After in the year 275760', '+275760-09-13T00:00:00Z', 1],
-  ['as many failures as a number can count', '2026-10-01T01:00:00Z', Number.MAX_SAFE_INTEGER],
-])('after %s the next attempt is postponed all the same', async (_, retryAfter, failures) => {
+  ['Number.MAX_SAFE_INTEGER failures', '2026-10-01T01:00:00Z', Number.MAX_SAFE_INTEGER],
+])('after %s the next attempt is still postponed', async (_, retryAfter, failures) => {
   const clock = new VirtualClock(Date.parse('2026-10-01T00:00:00Z'))
   const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
   const records = new FailureRecords(new MemoryStore(), layout, clock)
@@ -56,7 +56,7 @@ test.each([
   })
 })
 
-test('the many attempts to renew in time don’t count when there is no certificate any more', async () => {
+test('failed renewals do not count once the certificate has expired', async () => {
   const clock = new VirtualClock(now)
   const store = new MemoryStore()
   const records = new FailureRecords(
@@ -80,7 +80,7 @@ test('the many attempts to renew in time don’t count when there is no certific
 })
 
 test.each([[-1], [-8.64e15 - 1], [Date.parse('9999-01-02')], [8.64e15 + 1], [1.5], ['1'], [null]])(
-  'a record that says %j is none',
+  'a record with a retryAt of %j is invalid',
   (retryAt) => {
     const parse = (value: object) => parseFailureRecord(Buffer.from(JSON.stringify(value)))
     expect(parse({ failures: 1, retryAt: 0, message: 'no' })).toBeDefined()
@@ -101,7 +101,7 @@ const failure = (retryAt?: number) =>
   new IssuanceError('ERR_ISSUANCE_FAILED', 'no', retryAt === undefined ? {} : { retryAt: new Date(retryAt) })
 const postponed = { code: 'ERR_ISSUANCE_POSTPONED' }
 
-test('a record that the store did not take counts beside an older one that is stored', async () => {
+test('a record that could not be stored applies in addition to an older stored one', async () => {
   const { clock, store, records, check } = setup()
   await records.add('a.example', undefined, failure(), undefined)
   clock.advance(2 * minute)
@@ -116,7 +116,7 @@ test('a record that the store did not take counts beside an older one that is st
   expect(await check()).toMatchObject({ failures: 2 })
 })
 
-test('a later record of another machine counts beside one that the store did not take', async () => {
+test('a later record of another machine applies in addition to a local one', async () => {
   const { clock, store, records, check } = setup()
   records.addLocal('a.example', undefined, new Error('down'))
   const record = { failures: 4, retryAt: now + day, at: now, message: 'no' }
@@ -125,14 +125,14 @@ test('a later record of another machine counts beside one that the store did not
   await expect(check()).rejects.toMatchObject(postponed)
 })
 
-test('a record that was stored is not held as well: once another machine removes it, nothing postpones', async () => {
+test('a stored record is not held locally: once another machine removes it, nothing is postponed', async () => {
   const { store, records, check } = setup()
   await records.add('a.example', undefined, failure(), undefined)
   store.values.clear()
   expect(await check()).toBeUndefined()
 })
 
-test('a success forgets what is held, also when the record cannot be deleted', async () => {
+test('a success removes the local record even if the stored record cannot be deleted', async () => {
   const { store, records, check } = setup()
   records.addLocal('a.example', undefined, new Error('down'))
   store.before = (operation) => {
@@ -142,7 +142,7 @@ test('a success forgets what is held, also when the record cannot be deleted', a
   expect(await check()).toBeUndefined()
 })
 
-test('a process holds the records of the latest 1,000 hosts', async () => {
+test('a process holds the local records of the 1,000 most recent hosts', async () => {
   const { records, check } = setup()
   for (let index = 0; index <= 1_000; index++)
     records.addLocal(`h${index}.example`, undefined, new Error('down'))

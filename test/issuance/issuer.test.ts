@@ -16,7 +16,7 @@ const host = 'a.example'
 const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
 const minute = 60_000
 
-/** A chain for the order's key, as a CA would sign it. */
+/** Signs a chain for the order's key, as a CA would. */
 async function sign({ key }: OrderContext): Promise<string> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const pkcs8 = key.export({ format: 'der', type: 'pkcs8' })
@@ -35,7 +35,7 @@ async function sign({ key }: OrderContext): Promise<string> {
   return `${certificate.toString('pem')}\n`
 }
 
-/** An issuer with a CA that signs what it is asked for, unless told otherwise. */
+/** An issuer whose CA signs every order unless the test replaces `ca.answer`. */
 function setup() {
   const store = new MemoryStore()
   const clock = new VirtualClock()
@@ -84,7 +84,7 @@ test('a failure that another machine recorded before the lock was acquired postp
   expect(orders).toEqual([])
 })
 
-test('under a lock the challenge is chosen by the record that is stored then', async () => {
+test('under a lock, the failure record in the store at that time determines the challenge', async () => {
   const { clock, orders, storeFailure, issue } = setup()
   storeFailure(clock.now())
   await issue({ signal: new AbortController().signal })
@@ -147,7 +147,7 @@ test('an order ends after 5 minutes, and counts as a failure', async () => {
   expect(store.values.has(layout.failure(host))).toBe(true)
 })
 
-test('the record of a former failure is removed; a delete that fails harms nobody', async () => {
+test('a success removes the failure record; a failed delete does not fail the order', async () => {
   const { store, clock, storeFailure, issue } = setup()
   storeFailure(clock.now())
   store.before = (operation) => {
@@ -175,7 +175,7 @@ test('a challenge answer that cannot be deleted does not fail the order', async 
   expect(await issue()).toBeInstanceOf(Uint8Array)
 })
 
-test('a store that fails in the midst of an order postpones the next one by 10 s, on this machine alone', async () => {
+test('a store failure during an order postpones the next order by 10 s, on this machine only', async () => {
   const { store, clock, ca, failures, failed, issue } = setup()
   ca.answer = async ({ publish }) => {
     await publish({ type: 'http-01', host, token: 'token', value: Buffer.from('value') })
@@ -191,7 +191,7 @@ test('a store that fails in the midst of an order postpones the next one by 10 s
   await check()
 })
 
-test('close() waits for an order to end, and for 10 s at most', async () => {
+test('close() waits at most 10 s for an order to end', async () => {
   const { clock, orders, ca, issuer, issue } = setup()
   ca.answer = () => new Promise(() => {})
   issue().catch(() => undefined)
@@ -203,7 +203,7 @@ test('close() waits for an order to end, and for 10 s at most', async () => {
   expect(ca.isClosed).toBe(true)
 })
 
-test('the key of each order is new', async () => {
+test('each order uses a new key', async () => {
   const { orders, issue } = setup()
   await issue()
   await issue()

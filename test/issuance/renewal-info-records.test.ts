@@ -8,7 +8,7 @@ import { StillClock } from '../support/still-clock.js'
 
 const parse = (json: string) => parseRenewalInfoRecord(Buffer.from(json))
 
-test('the CA’s wish is read as it was written', () => {
+test('a record is parsed as it was written, without unknown properties', () => {
   const record = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }
   expect(parse(JSON.stringify(record))).toEqual(record)
   expect(parse(JSON.stringify({ ...record, window: null }))).toEqual({ ...record, window: null })
@@ -16,14 +16,14 @@ test('the CA’s wish is read as it was written', () => {
 })
 
 test.each([
-  ['a window that ends at no number', '{"serialNumber":"0A","window":{"start":1,"end":"2"},"askAt":3}'],
-  ['a window without an end', '{"serialNumber":"0A","window":{"start":1,"end":1e999},"askAt":3}'],
-  ['a window wider than numbers', '{"serialNumber":"0A","window":{"start":-1e308,"end":1e308},"askAt":3}'],
-  ['a time that no Date can hold', '{"serialNumber":"0A","window":null,"askAt":1e300}'],
-  ['no window', '{"serialNumber":"0A","askAt":3}'],
-  ['another value', 'null'],
-  ['half of it', '{"serialNumber":"0A","wind'],
-])('%s is none', (_, json) => {
+  ['a window whose end is not a number', '{"serialNumber":"0A","window":{"start":1,"end":"2"},"askAt":3}'],
+  ['a window whose end is infinite', '{"serialNumber":"0A","window":{"start":1,"end":1e999},"askAt":3}'],
+  ['a window of infinite length', '{"serialNumber":"0A","window":{"start":-1e308,"end":1e308},"askAt":3}'],
+  ['a time that exceeds the range of Date', '{"serialNumber":"0A","window":null,"askAt":1e300}'],
+  ['a record without a window', '{"serialNumber":"0A","askAt":3}'],
+  ['null', 'null'],
+  ['a truncated record', '{"serialNumber":"0A","wind'],
+])('%s is invalid', (_, json) => {
   expect(parse(json)).toBeUndefined()
 })
 
@@ -31,7 +31,7 @@ const hour = 3_600_000
 const day = 24 * hour
 const key = 'a.example+renewal'
 
-/** Machines that share a store, a certificate that is a day old, and a CA that answers as it is told. */
+/** Machines that share a store, a certificate that is a day old, and a CA whose answers the test sets. */
 function setup() {
   const clock = new StillClock()
   const store = new LockingStore()
@@ -59,11 +59,11 @@ function setup() {
 }
 
 test.each([
-  ['nothing: after 6 hours', undefined, 6 * hour],
-  ['a moment: after a minute', 0, 60_000],
-  ['2 hours: after 2 hours', 2 * hour, 2 * hour],
-  ['a year: after a day', 365 * day, day],
-])('a CA that wants to be asked again after %s', async (_, retryAfterMs, ms) => {
+  ['6 hours without a Retry-After', undefined, 6 * hour],
+  ['1 minute with a Retry-After of 0', 0, 60_000],
+  ['2 hours with a Retry-After of 2 hours', 2 * hour, 2 * hour],
+  ['1 day with a Retry-After of 1 year', 365 * day, day],
+])('renewal info is requested again after %s', async (_, retryAfterMs, ms) => {
   const { clock, live, window, ca, machine, stored } = setup()
   const retryAfter = retryAfterMs === undefined ? undefined : clock.now() + retryAfterMs
   ca.answer = async () => ({ window, retryAfter })
@@ -77,7 +77,7 @@ test.each([
   expect(ca.requests).toBe(2)
 })
 
-test('a machine that gets the lock after another has asked takes its answer from the store', async () => {
+test('a machine that acquires the lock after another’s request reads the answer from the store', async () => {
   const { store, live, window, ca, machine, stored } = setup()
   await machine().renewalWindow(live)
   const record = store.values.get(key) as Uint8Array
@@ -91,7 +91,7 @@ test('a machine that gets the lock after another has asked takes its answer from
   expect(store.held(key)).toBe(false)
 })
 
-test('a record of another certificate, or by a clock that was ahead, is not relied on', async () => {
+test('a record for another certificate, or from a clock that was ahead, is ignored', async () => {
   const { clock, store, live, ca, machine } = setup()
   const put = (change: object) => {
     const record = { serialNumber: '0A', window: null, askAt: clock.now() + hour, ...change }
@@ -107,7 +107,7 @@ test('a record of another certificate, or by a clock that was ahead, is not reli
   expect(ca.requests).toBe(2)
 })
 
-test('a CA that fails is asked again after 6 hours, and what it said before still holds', async () => {
+test('after a failed request the former window still applies, and the next request is due in 6 hours', async () => {
   const { clock, live, window, ca, machine, stored } = setup()
   await machine().renewalWindow(live)
   ca.answer = () => Promise.reject(new Error('down'))
@@ -116,7 +116,7 @@ test('a CA that fails is asked again after 6 hours, and what it said before stil
   expect(stored()).toMatchObject({ window, askAt: clock.now() + 6 * hour })
 })
 
-test('the CA is not asked about a certificate that is younger than 6 hours', async () => {
+test('renewal info is not requested for a certificate younger than 6 hours', async () => {
   const { clock, store, live, ca, machine } = setup()
   const young = { ...live, notBefore: clock.now() - 6 * hour + 1, notAfter: clock.now() + 90 * day }
   expect(await machine().renewalWindow(young)).toBeUndefined()

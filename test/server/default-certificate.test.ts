@@ -7,7 +7,7 @@ import { VirtualClock } from '../support/virtual-clock.js'
 
 const minute = 60_000
 
-/** What is called of a server, written down. */
+/** Records the secure contexts that a server receives. */
 class RecordingServer extends EventEmitter {
   readonly contexts: { key?: string; cert?: string; ciphers?: string }[] = []
   ciphers = 'AES'
@@ -28,7 +28,7 @@ function setup() {
   return { clock, closing, servers, server, certificate }
 }
 
-test('a certificate is taken away in the moment in which it expires, and once', () => {
+test('a certificate is removed once, exactly when it expires', () => {
   const { clock, servers, server, certificate } = setup()
   servers.update(certificate(25 * minute))
   expect(server.contexts).toMatchObject([{ key: 'key', cert: 'cert', ciphers: 'AES' }])
@@ -41,7 +41,7 @@ test('a certificate is taken away in the moment in which it expires, and once', 
   expect(server.contexts).toHaveLength(2)
 })
 
-test('the clock is looked at every 10 minutes at least', () => {
+test('expiry is checked at least every 10 minutes', () => {
   const { clock, servers, certificate } = setup()
   let looks = 0
   const after = clock.after.bind(clock)
@@ -55,7 +55,7 @@ test('the clock is looked at every 10 minutes at least', () => {
   expect(looks).toBe(7)
 })
 
-test('one timer watches, however often the certificate is replaced, and none after a close', () => {
+test('one timer runs, however often the certificate is replaced, and none after close', () => {
   const { clock, closing, servers, server, certificate } = setup()
   servers.update(certificate(90 * minute, 'first'))
   servers.update(certificate(90 * minute, 'second'))
@@ -67,14 +67,14 @@ test('one timer watches, however often the certificate is replaced, and none aft
   expect(clock.pending).toBe(0)
 })
 
-test('a server that was closed gets no certificate any more', () => {
+test('a closed server receives no further certificates', () => {
   const { servers, server, certificate } = setup()
   server.emit('close')
   servers.update(certificate(90 * minute))
   expect(server.contexts).toEqual([])
 })
 
-test('a server that takes no context does not keep another from its own', () => {
+test('a server that throws does not keep other servers from receiving the certificate', () => {
   const { servers, server, certificate } = setup()
   const broken = new RecordingServer()
   broken.getTicketKeys = () => expect.unreachable('closed')

@@ -28,7 +28,7 @@ async function start(fallback?: HttpFallback) {
   return { store, manager, port, challenge }
 }
 
-test('a token that any machine has put into the store is answered with its key authorization', async () => {
+test('returns the key authorization of a token that any machine has stored', async () => {
   const { store, challenge } = await start()
   store.values.set('tok_en-1+http-01', Buffer.from('tok_en-1.thumbprint'))
   expect(await challenge('tok_en-1')).toMatchObject({ status: 200, body: 'tok_en-1.thumbprint' })
@@ -38,7 +38,7 @@ test('a token that any machine has put into the store is answered with its key a
   expect(await challenge('another')).toMatchObject({ status: 404 })
 })
 
-test('hosts outside the policy, and what is no token, cost no request to the store', async () => {
+test('hosts outside the policy and invalid tokens cause no request to the store', async () => {
   const { store, challenge, manager, port } = await start(() => expect.unreachable())
   const refused: string[] = []
   manager.on('refused', ({ servername, reason }) => refused.push(`${servername} ${reason}`))
@@ -46,7 +46,7 @@ test('hosts outside the policy, and what is no token, cost no request to the sto
   for (const host of ['localhost', '192.0.2.1', '*', 'a.example.evil', '']) {
     expect(await challenge('token', { host })).toMatchObject({ status: 404 })
   }
-  // Odd paths by the hundred: hostile/challenges.
+  // hostile/challenges tests hundreds of odd paths.
   for (const path of ['', '../a.example', 'a+http-01', 'x'.repeat(129)]) {
     expect(await challenge(path)).toMatchObject({ status: 404 })
   }
@@ -61,13 +61,13 @@ test('hosts outside the policy, and what is no token, cost no request to the sto
   expect(answer).toMatch(/^HTTP\/1\.1 404/)
 })
 
-test('a store that fails is a 503, never a 404', async () => {
+test('returns 503, not 404, when the store fails', async () => {
   const { store, challenge } = await start()
   store.before = () => Promise.reject(new Error('down'))
   expect(await challenge('token')).toMatchObject({ status: 503 })
 })
 
-test('an answer of somebody else’s, such as a time-out, is left alone', async () => {
+test('leaves a response that other code has sent, such as a time-out, unchanged', async () => {
   const { store, manager } = await start()
   const warnings: string[] = []
   const listener = (warning: Error) => warnings.push(warning.message)
@@ -93,7 +93,7 @@ test('an answer of somebody else’s, such as a time-out, is left alone', async 
   expect(warnings).toEqual([])
 })
 
-test('other requests are redirected to https', async () => {
+test('redirects other requests to https', async () => {
   const { port } = await start()
   const redirected = await get(port, '/path?query=1', { host: 'A.example:8080' })
   expect(redirected).toMatchObject({ status: 302, location: 'https://a.example/path?query=1' })
@@ -107,12 +107,12 @@ test('other requests are redirected to https', async () => {
   expect(await get(port, '/', { host: 'evil\\.example' })).toMatchObject({ status: 400 })
 })
 
-test('a fallback gets the other requests', async () => {
+test('a fallback handles all other requests', async () => {
   const { port } = await start((req, res) => void res.end(`fallback for ${req.url}`))
   expect(await get(port, '/x')).toMatchObject({ status: 200, body: 'fallback for /x' })
 })
 
-test('a fallback that is no function is a TypeError', () => {
+test('a fallback that is not a function throws a TypeError', () => {
   const manager = new CertManager({
     cache: new MemoryStore(),
     hostPolicy: ['a.example'],

@@ -33,7 +33,7 @@ afterEach(async () => {
   for (const part of [ca, tlsGate, httpGate]) await part.close()
 })
 
-/** Listens, is what the CA reaches for tls-alpn-01, and gets its certificate. */
+/** Listens, receives the CA's tls-alpn-01 validations, and obtains the certificate. */
 async function serve(server: tls.Server): Promise<number> {
   const port = await listen(server)
   closers.push(() => server.close())
@@ -54,7 +54,7 @@ const negotiated = async (port: number, ALPNProtocols?: string[]) => {
 
 const noProtocol = { code: expect.stringMatching(/NO_APPLICATION_PROTOCOL/i) }
 
-/** A request over TLS by whatever protocol the client prefers. */
+/** Requests `/` over TLS with the given protocol and returns the body. */
 async function fetchOverTls(port: number, protocol: 'h2' | 'http/1.1') {
   const options = { host: '127.0.0.1', port, servername: 'a.example', ca: ca.rootCertificate }
   if (protocol === 'http/1.1') {
@@ -76,8 +76,8 @@ async function fetchOverTls(port: number, protocol: 'h2' | 'http/1.1') {
   return body
 }
 
-describe('ALPN is what the server would negotiate without us', () => {
-  test('https: http/1.1, and nothing else', async () => {
+describe('ALPN negotiates the same protocol as without the manager', () => {
+  test('https negotiates only http/1.1', async () => {
     const port = await serve(https.createServer(manager.tlsOptions(), (_req, res) => res.end('hello')))
     expect(await negotiated(port)).toBe(false)
     expect(await negotiated(port, ['h2', 'http/1.1'])).toBe('http/1.1')
@@ -85,7 +85,7 @@ describe('ALPN is what the server would negotiate without us', () => {
     expect(await fetchOverTls(port, 'http/1.1')).toBe('hello')
   })
 
-  test('http2 with allowHTTP1: both, h2 preferred', async () => {
+  test('http2 with allowHTTP1 negotiates both protocols and prefers h2', async () => {
     const options = { ...manager.tlsOptions(), allowHTTP1: true }
     const port = await serve(http2.createSecureServer(options, (_req, res) => res.end('hello')))
     expect(await negotiated(port, ['http/1.1', 'h2'])).toBe('h2')
@@ -94,13 +94,13 @@ describe('ALPN is what the server would negotiate without us', () => {
     expect(await fetchOverTls(port, 'http/1.1')).toBe('hello')
   })
 
-  test('plain tls: what the client offers first', async () => {
+  test('plain tls negotiates the first protocol that the client offers', async () => {
     const port = await serve(tls.createServer(manager.tlsOptions(), (socket) => socket.end('hello')))
     expect(await negotiated(port)).toBe(false)
     expect(await negotiated(port, ['imap', 'pop3'])).toBe('imap')
   })
 
-  test('a list of one’s own: the server’s order counts', async () => {
+  test('a custom list of protocols is negotiated in the server’s order', async () => {
     const options = manager.tlsOptions({ ALPNProtocols: ['mine/2', 'mine/1'] })
     const port = await serve(tls.createServer(options, (socket) => socket.end('hello')))
     expect(await negotiated(port, ['mine/1', 'mine/2'])).toBe('mine/2')
@@ -111,7 +111,7 @@ describe('ALPN is what the server would negotiate without us', () => {
   })
 })
 
-test('a server that asks for client certificates is refused: they would be verified against the wrong CAs', async () => {
+test('rejects a server that requests client certificates, which would be verified against the wrong CAs', async () => {
   const server = https.createServer({ ...manager.tlsOptions(), requestCert: true, ca: ca.rootCertificate })
   const reasons: string[] = []
   server.on('tlsClientError', ({ message }) => reasons.push(message))
@@ -121,8 +121,8 @@ test('a server that asks for client certificates is refused: they would be verif
   await expect.poll(() => reasons.join()).toMatch(/requestCert can not use tlsOptions/)
 })
 
-describe('mounted', () => {
-  test('in Express, on both ports', async () => {
+describe('the manager in a framework', () => {
+  test('serves Express on both ports', async () => {
     const app = express()
     app.use(manager.httpHandler())
     app.get('/', (_req, res) => void res.send('hello from express'))
@@ -138,7 +138,7 @@ describe('mounted', () => {
     expect(tlsGate.connections).toBe(0)
   })
 
-  test('in Fastify over http2, with its http challenges on another port', async () => {
+  test('serves Fastify over http2, with http-01 challenges on another port', async () => {
     const app = fastify({ http2: true, https: { allowHTTP1: true, ...manager.tlsOptions() } })
     app.get('/', async () => 'hello from fastify')
     await app.listen({ host: '127.0.0.1', port: 0 })
@@ -155,12 +155,12 @@ describe('mounted', () => {
 })
 
 describe('tls-alpn-01', () => {
-  test('a client that offers acme-tls/1 among others is no CA', async () => {
+  test('a client that offers acme-tls/1 among other protocols is not treated as a CA', async () => {
     const port = await serve(https.createServer(manager.tlsOptions()))
     expect(await negotiated(port, ['acme-tls/1', 'http/1.1'])).toBe('http/1.1')
   })
 
-  test('a validation of a host without an answer, or outside the policy, ends in an alert', async () => {
+  test('a validation of a host without an answer, or outside the policy, ends with a TLS alert', async () => {
     const port = await serve(https.createServer(manager.tlsOptions()))
     for (const host of ['a.example', 'evil.example']) {
       await expect(handshake(port, host, { ALPNProtocols: ['acme-tls/1'] })).rejects.toMatchObject({

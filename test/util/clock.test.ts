@@ -13,7 +13,7 @@ test('the system clock reads the system’s time', () => {
   expect(systemClock.now()).toBe(5)
 })
 
-test('a timer of the system clock fires once after its milliseconds', () => {
+test('a timer of the system clock fires once, after its delay', () => {
   vi.useFakeTimers()
   const fn = vi.fn()
   systemClock.after(1_000, fn)
@@ -45,7 +45,7 @@ test('only a timer with keepAlive keeps the process running', () => {
   expect(referenced).toEqual([false, false, true])
 })
 
-test('checkClock returns a clock as it is', () => {
+test('checkClock returns a valid clock unchanged', () => {
   expect(checkClock('clock', systemClock)).toBe(systemClock)
 })
 

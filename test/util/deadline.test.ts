@@ -7,14 +7,14 @@ const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').le
 const never = () => new Promise<never>(() => {})
 const reason = new Error('enough')
 
-test('any number of listeners on a shared controller’s signal is no process warning', async () => {
+test('a shared controller’s signal accepts any number of listeners without a process warning', async () => {
   const warnings: Error[] = []
   const listener = (warning: Error) => void warnings.push(warning)
   process.on('warning', listener)
   try {
     const { signal } = sharedController()
     for (let count = 0; count < 50; count++) signal.addEventListener('abort', () => {})
-    // Warnings are emitted in a turn of their own.
+    // Node emits warnings in a later turn.
     for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
     expect(warnings).toEqual([])
   } finally {
@@ -32,7 +32,7 @@ test('linkAbort aborts with the reason of the first source that aborts', () => {
   expect(follower.signal.reason).toBe(reason)
 })
 
-test('linkAbort aborts at once if a source has aborted before', () => {
+test('linkAbort aborts at once if a source has already aborted', () => {
   const follower = new AbortController()
   linkAbort(follower, [AbortSignal.abort(reason)])
   expect(follower.signal.reason).toBe(reason)
@@ -67,7 +67,7 @@ test('abortable rejects with the signal’s reason, before or while the promise 
   await expect(pending).rejects.toBe(reason)
 })
 
-/** Withdraws from `work` when the deadline is reached, and lets the test look at what is left of it. */
+/** Runs `work` with a deadline of 5 s on a virtual clock. */
 function deadline(work: (signal: AbortSignal) => Promise<unknown>, source?: AbortSignal) {
   const clock = new VirtualClock()
   const result = withDeadline(work, {
@@ -79,7 +79,7 @@ function deadline(work: (signal: AbortSignal) => Promise<unknown>, source?: Abor
   return { clock, result }
 }
 
-test('withDeadline passes on what the work resolves or rejects with, and clears its timer', async () => {
+test('withDeadline settles as the work does, and clears its timer', async () => {
   const { signal } = new AbortController()
   const success = deadline(async () => 'value', signal)
   expect(success.clock.pending).toBe(1)
@@ -101,7 +101,7 @@ test('withDeadline clears its timer when the work throws before it returns a pro
   expect(listeners(signal)).toBe(0)
 })
 
-test('withDeadline rejects after exactly its milliseconds and aborts the signal of work that goes on', async () => {
+test('withDeadline rejects after exactly its duration and aborts the signal of work that is still running', async () => {
   let seen: AbortSignal | undefined
   const { clock, result } = deadline((signal) => {
     seen = signal
@@ -150,7 +150,7 @@ test('withDeadline handles the rejection of work that fails after the deadline',
   }
 })
 
-test('sleep resolves after exactly its milliseconds and removes its listener', async () => {
+test('sleep resolves after exactly its duration and removes its listener', async () => {
   const clock = new VirtualClock()
   const { signal } = new AbortController()
   let awake = false

@@ -24,7 +24,7 @@ test('accumulates permits while idle, up to the burst', () => {
   expect(Array.from({ length: 4 }, () => limiter.tryAcquire())).toEqual([0, 0, 0, 1_000])
 })
 
-test('waitMs tells the wait without acquiring a permit', () => {
+test('waitMs returns the wait without acquiring a permit', () => {
   const clock = new VirtualClock()
   const limiter = new RateLimiter(clock, 1, 1_000)
   expect([limiter.waitMs, limiter.waitMs]).toEqual([0, 0])
@@ -34,7 +34,7 @@ test('waitMs tells the wait without acquiring a permit', () => {
   expect(limiter.waitMs).toBe(0)
 })
 
-test('drain takes every permit, and one returns per interval', () => {
+test('drain removes every permit, and one returns per interval', () => {
   const clock = new VirtualClock()
   const limiter = new RateLimiter(clock, 100, 1_000)
   limiter.drain()
@@ -43,7 +43,7 @@ test('drain takes every permit, and one returns per interval', () => {
   expect([limiter.tryAcquire(), limiter.tryAcquire(), limiter.tryAcquire()]).toEqual([0, 0, 1_000])
 })
 
-test('a clock that is set back delays nobody by more than one interval', () => {
+test('a clock that is set back causes a delay of at most one interval', () => {
   const clock = new VirtualClock()
   const limiter = new RateLimiter(clock, 2, 1_000)
   expect([limiter.tryAcquire(), limiter.tryAcquire(), limiter.tryAcquire()]).toEqual([0, 0, 1_000])

@@ -3,7 +3,7 @@ import { callSafely, warnUnhandled } from '../../src/util/safe-call.js'
 
 afterEach(() => void vi.restoreAllMocks())
 
-/** The process warnings, which are not emitted. */
+/** Captures process warnings instead of emitting them. */
 const captureWarnings = () => vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
 
 test('calls the function and emits no warning when it succeeds', async () => {
@@ -16,7 +16,7 @@ test('calls the function and emits no warning when it succeeds', async () => {
   expect(warnings).not.toHaveBeenCalled()
 })
 
-test('turns what the function throws into a process warning with its stack', () => {
+test('turns a thrown error into a process warning with its stack', () => {
   const warnings = captureWarnings()
   const error = new Error('a listener failed')
   callSafely(() => {
@@ -33,7 +33,7 @@ test('turns a rejection into a process warning', async () => {
 })
 
 test.each([undefined, null, 'a string with a SECRET', 5, { toString: null }])(
-  'warns of a thrown value that is not an Error by its type alone: %#',
+  'warns with only the type of a thrown value that is not an Error: %#',
   (thrown) => {
     const warnings = captureWarnings()
     warnUnhandled(thrown)

@@ -57,7 +57,7 @@ describe.each(Object.entries(checks))('%s', (_, [check, valid, invalid]) => {
   })
 })
 
-test('record returns a copy of an object of options', () => {
+test('plainObject returns a copy of an options object', () => {
   const options = { a: 1 }
   const copy = validate.plainObject(name, options)
   expect(copy).toEqual(options)
@@ -67,13 +67,13 @@ test('record returns a copy of an object of options', () => {
 })
 
 test.each([undefined, null, 'options', 5, true, ['a'], () => {}])(
-  'record throws a TypeError for %o',
+  'plainObject throws a TypeError for %o',
   (value) => {
     expect(() => validate.plainObject(name, value)).toThrow(TypeError)
   },
 )
 
-test('optional returns undefined without a check, and else what the check returns', () => {
+test('optional returns undefined unchecked, and otherwise the result of the check', () => {
   const check = (_name: string, value: unknown) => `checked ${value}`
   expect(validate.optional(name, undefined, check)).toBeUndefined()
   expect(validate.optional(name, null, check)).toBe('checked null')
