@@ -22,17 +22,17 @@ test.each(echoes)('does not show a SAS that the service repeats in %s', async (_
 const plain = 'text/plain'
 test.each([
   [
-    'no such resource',
+    '404 without a body',
     { status: 404, type: plain, body: '' },
     /container certs .*status 404\)\. Check --endpoint/,
   ],
-  ['a busy service', { status: 503, type: plain, body: '' }, /status 503\)\. Try again; if it stays so/],
+  ['503 without a body', { status: 503, type: plain, body: '' }, /status 503\)\. Try again; if it stays so/],
   [
-    'a page',
+    'an HTML page',
     { status: 200, type: 'text/html', body: '<html><p>hello</p></html>' },
     /is not one of Azure Blob Storage\. Check --endpoint/,
   ],
-] as const)('says what to do about %s', async (_name, answer, message) => {
+] as const)('states what to do about the response: %s', async (_name, answer, message) => {
   const access = ['--container', 'certs', '--endpoint', await openEcho(() => answer)]
   const result = checked(await runInProcess(['ls', ...access], { env }))
   expect(result).toMatchObject({ code: 1, stderr: oneLine(message) })
@@ -43,7 +43,7 @@ async function ls(endpoint: string): Promise<string> {
   return checked(await runInProcess(['ls', ...flags], { env })).stderr
 }
 
-test('names --endpoint where the endpoint lacks the account', async () => {
+test('suggests checking --endpoint when the endpoint lacks the account name', async () => {
   const { origin } = new URL(azurite().endpoint)
   expect(await ls(origin)).toMatch(
     /in container certs \(.* Check --endpoint: .*an emulator’s with the account/,
@@ -56,7 +56,7 @@ test('says how to create a missing container', async () => {
   expect(stderr).not.toContain('connect()')
 })
 
-test('waits 15 s for a service that does not answer, and no longer', async () => {
+test('times out after 15 s when the service does not answer', async () => {
   const timeouts: (() => void)[] = []
   const { setTimeout: set } = globalThis
   const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((callback: () => void, ms?: number) => {

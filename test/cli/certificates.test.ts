@@ -54,7 +54,7 @@ test('show prints everything about a certificate except its private key', async 
   ])
 })
 
-test('show --with-key and export write files that only their owner can read, even over readable ones', async () => {
+test('show --with-key and export write files that only the owner can read, even when replacing readable files', async () => {
   const { store, run } = await openOperator()
   const { data } = await bundle({ host: 'a.example', keyType: 'rsa' })
   await store.put('a.example+rsa', data)
@@ -100,7 +100,7 @@ test('export replaces neither links nor devices, and writes both files of a pair
   expect(await readFile(file('link'), 'utf8')).toBe('former')
 })
 
-test('export notes why no server could serve the certificate', async () => {
+test('export warns why no server would serve the certificate', async () => {
   const { store, run } = await openOperator()
   const [old, early] = await Promise.all([
     bundle({ host: 'a.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }),

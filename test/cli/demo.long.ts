@@ -7,7 +7,7 @@ import { runCli } from '../support/cli.js'
 
 const demo = fileURLToPath(new URL('../../demo/demo.js', import.meta.url))
 
-/** What it says until it has nothing more to say. */
+/** Returns the output of the demo up to its last line. */
 async function saidBy(child: ChildProcessByStdio<null, Readable, Readable>): Promise<string> {
   let said = ''
   for await (const chunk of child.stdout.setEncoding('utf8')) {
@@ -17,7 +17,7 @@ async function saidBy(child: ChildProcessByStdio<null, Readable, Readable>): Pro
   throw new Error(`the demo ended: ${said}`)
 }
 
-test('the lines that the demo gives for its own container can be copied', async () => {
+test('the commands that the demo prints for its container run as printed', async () => {
   const child = spawn(process.execPath, [demo], { stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(async () => {
     if (child.exitCode !== null) return
@@ -35,6 +35,6 @@ test('the lines that the demo gives for its own container can be copied', async 
   const [ls, doctor] = await Promise.all(commands.map((line) => runCli(line.split(' '), { env })))
   expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^3 certificates, /m) })
   expect(doctor).toMatchObject({ code: 0, stderr: '' })
-  // How long it takes is this machine's matter.
+  // A slow machine may cause warnings about durations.
   expect(doctor?.stdout).not.toMatch(/^(warning|failed)(?!.*: servers wait as long)/m)
 })

@@ -63,7 +63,7 @@ test.each([
   [403, 'AuthenticationFailed', 'ok'],
   [409, 'PublicAccessNotPermitted', 'ok'],
   [503, 'ServerBusy', 'warning'],
-])('judges the answer %i %s to a read without credentials: %s', async (code, name, status) => {
+])('rates a response of %i %s to a read without credentials as %s', async (code, name, status) => {
   const { findings } = await check(undefined, { status: code, code: name })
   expect(findings.private?.status).toBe(status)
 })
@@ -84,7 +84,7 @@ test.each([
   expect(findings.read?.status).toBe('ok')
 })
 
-test('fails where the store returns something else than was written', async () => {
+test('fails if the store returns other bytes than were written', async () => {
   class WrongStore extends MemoryCertCache {
     override async get(...args: Parameters<MemoryCertCache['get']>) {
       return (await super.get(...args)) && Buffer.from('other')
@@ -94,7 +94,7 @@ test('fails where the store returns something else than was written', async () =
   expect(findings.read).toMatchObject({ status: 'failed', text: expect.stringContaining('something else') })
 })
 
-test('fails where a lock is given twice, and releases it', async () => {
+test('fails if the store grants a lock twice, and releases the lock', async () => {
   const store = new MemoryCertCache()
   const released: string[] = []
   vi.spyOn(store, 'tryLock').mockImplementation(async (key) => ({
@@ -106,14 +106,14 @@ test('fails where a lock is given twice, and releases it', async () => {
   expect(released).toHaveLength(1)
 })
 
-test('fails where another machine holds the lock of a new blob', async () => {
+test('fails if another machine holds the lock of a new blob', async () => {
   const store = new MemoryCertCache()
   vi.spyOn(store, 'tryLock').mockResolvedValue(undefined)
   const { findings } = await check(store)
   expect(findings.lock).toMatchObject({ status: 'failed', text: expect.stringContaining('try again') })
 })
 
-test('reports a blob that it could not delete, and does not try to delete it twice', async () => {
+test('reports a blob that cannot be deleted, and tries to delete it only once', async () => {
   const store = new MemoryCertCache()
   const remove = vi.spyOn(store, 'delete').mockRejectedValue(new StoreError('ERR_STORE_FAILED', 'no'))
   const { findings, canWrite } = await check(store)
@@ -124,7 +124,7 @@ test('reports a blob that it could not delete, and does not try to delete it twi
 })
 
 test.each(['read', 'lock', 'delete'])(
-  'removes its blob where it is stopped before the check of %s',
+  'removes its blob if it is stopped before the %s check',
   async (name) => {
     const store = new MemoryCertCache()
     const stop = (check: string) => {
@@ -135,7 +135,7 @@ test.each(['read', 'lock', 'delete'])(
   },
 )
 
-test('skips the checks that need the container, and removes nothing, where it cannot be read', async () => {
+test('skips the checks that need the container, and removes nothing, if the container cannot be read', async () => {
   const store = new MemoryCertCache()
   store.cutOff()
   const { findings, canWrite } = await check(store)

@@ -39,7 +39,7 @@ test('reports the DNS and CAA records that a CA would find', async () => {
   expect(silent['CAA other.example']).toMatchObject({ status: 'warning' })
 })
 
-test('reports what answers at port 80: another server, a redirect, nobody', async () => {
+test('reports the response at port 80: another server, a redirect, connection refused', async () => {
   const { run, keys } = await openOperator()
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'], AAAA: ['::1'] }, example: {} })
@@ -75,7 +75,7 @@ test('reports what answers at port 80: another server, a redirect, nobody', asyn
   expect(await keys()).toEqual([])
 })
 
-test('reads no more than a challenge answer’s length from a server that never ends its answer', async () => {
+test('stops reading an endless response at the length of a challenge answer', async () => {
   const { run } = await openOperator()
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })

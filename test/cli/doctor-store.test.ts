@@ -6,7 +6,7 @@ import { checked } from '../support/operator.js'
 import { openProxy } from '../support/proxy.js'
 import { openOperator, runInProcess } from './in-process.js'
 
-// No CA is there.
+// Nothing listens on this port.
 const ca = ['--directory', 'https://127.0.0.1:1/directory']
 
 type Client = Awaited<ReturnType<typeof openOperator>>['client']
@@ -36,7 +36,7 @@ const findings = (stdout: string): Findings =>
 const statuses = (found: Findings) =>
   Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
-test('tries each permission, whichever others are missing', async () => {
+test('tests each permission, even if others are missing', async () => {
   const { client, keys } = await openOperator()
   expect(statuses(await doctorWith(client, 'acwdl'))).toMatchObject({
     container: 'failed',
@@ -57,7 +57,7 @@ test('tries each permission, whichever others are missing', async () => {
   expect(await keys()).toEqual([])
 })
 
-test('sees that anybody can read a container without the permission to write to it', async () => {
+test('detects public read access to a container even without write permission', async () => {
   const client = serviceClient().getContainerClient(`public-${process.pid}-${Date.now()}`)
   await client.create({ access: 'blob' })
   expect((await doctorWith(client, 'rl')).private).toMatchObject({
@@ -66,7 +66,7 @@ test('sees that anybody can read a container without the permission to write to 
   })
 })
 
-test('makes all checks through the proxy of the environment', async () => {
+test('sends the requests of all checks through the proxy set in the environment', async () => {
   const { runWith } = await openOperator()
   const HTTP_PROXY = await openProxy(async () => undefined)
   const throughProxy = { endpoint: 'http://store.invalid/fleet', env: { HTTP_PROXY } }
@@ -86,7 +86,7 @@ test('ls does not list a blob that doctor could not delete, and clean removes it
   expect(await json('ls')).toEqual([])
   expect(await run('ls')).toMatchObject({ code: 0, stderr: '' })
   expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
-  // The lease would end in half a minute.
+  // The lease would expire only after 30 s.
   await client.getBlobClient(`${scratch}+lock`).getBlobLeaseClient().breakLease(0)
   const later = await runWith({ clock: (now) => now + 2 * 3_600_000 }, 'clean', '--yes')
   expect(later).toMatchObject({ code: 0, stdout: expect.stringContaining(`${scratch}  of doctor`) })

@@ -13,7 +13,7 @@ interface Finding {
   text: string
 }
 
-/** What `doctor --json` found, by check. */
+/** Returns the findings of `doctor --json` by check. */
 export const findings = (stdout: string): Record<string, Finding> =>
   Object.fromEntries(
     stdout
@@ -23,14 +23,14 @@ export const findings = (stdout: string): Record<string, Finding> =>
       .map((finding) => [finding.check, finding]),
   )
 
-/** A CA for this test, and the flags that name it. */
+/** Starts a CA for this test, and returns the flags that name it. */
 export async function testCa() {
   const ca = await TestCa.start({ httpPort: 1, challengeTypes: ['http-01'] })
   onTestFinished(() => ca.close())
   return { ca, flags: await caFlags(ca.directoryUrl, ca.endpointCertificate) }
 }
 
-/** The flags that name a CA with a directory and nothing else. */
+/** Returns the flags that name a CA with no endpoint except its directory. */
 export async function directoryOnly(meta: object) {
   const url = 'https://ca.invalid/'
   const { certificate, privateKey } = await selfSignedCertificate()
@@ -55,7 +55,7 @@ async function caFlags(directoryUrl: string, endpointCertificate: string) {
   return ['--directory', directoryUrl, '--ca', file]
 }
 
-/** The flags that name a DNS server with these records. */
+/** Starts a DNS server with these records, and returns the flags that name it. */
 export async function nameServer(names: Record<string, DnsRecords>) {
   const server = await openNameServer(names)
   onTestFinished(() => server.close())

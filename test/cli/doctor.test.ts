@@ -13,7 +13,7 @@ import { openOperator, runInProcess } from './in-process.js'
 const statuses = (found: ReturnType<typeof findings>) =>
   Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
-test('finds a working fleet in order, and leaves nothing behind', async () => {
+test('reports ok for every check of a working fleet, and leaves no blob behind', async () => {
   const { store, run, keys } = await openOperator()
   const { ca, flags } = await testCa()
   const { directoryUrl, endpointCertificate } = ca
@@ -56,7 +56,7 @@ test('finds a working fleet in order, and leaves nothing behind', async () => {
   expect(shown.stdout.split('\n')).toHaveLength(11)
 })
 
-test('skips the checks that need the container where it cannot be used', async () => {
+test('skips the checks that need the container if the container cannot be used', async () => {
   const { flags } = await testCa()
   const { AZURE_STORAGE_ACCOUNT } = accessTo('is-not-there').env
   const wrongKey = { AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY: Buffer.from('wrong').toString('base64') }
@@ -108,7 +108,7 @@ test('names each missing permission', async () => {
   for (const key of await keys()) await client.deleteBlob(key).catch(() => undefined)
 })
 
-test('fails for a container that anybody can read', async () => {
+test('fails for a container with public read access', async () => {
   const { flags } = await testCa()
   const containerName = `public-${process.pid}-${Date.now()}`
   await serviceClient().createContainer(containerName, { access: 'blob' })
@@ -119,7 +119,7 @@ test('fails for a container that anybody can read', async () => {
   expect(found.private).toMatchObject({ status: 'failed', text: expect.stringContaining('anybody can read') })
 })
 
-test('fails where this machine’s clock is an hour ahead', async () => {
+test('fails if this machine’s clock is an hour ahead', async () => {
   const { runWith } = await openOperator()
   const { flags } = await testCa()
   const { code, stdout } = await runWith({ clock: (now) => now + 3_600_000 }, 'doctor', '--json', ...flags)

@@ -76,7 +76,7 @@ test('show reports that a certificate is encrypted; neither it nor export writes
   expect(await readdir(folder)).toEqual([])
 })
 
-test('import writes no plaintext beside encrypted values or over them', async () => {
+test('import writes no plaintext next to or over encrypted values', async () => {
   const { run, keys, store, encrypted, valid } = await makeEncrypted()
   const folder = await makeFolder()
   keepSecret(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] as string)
@@ -88,7 +88,7 @@ test('import writes no plaintext beside encrypted values or over them', async ()
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^[^\n]* is encrypted, and servers refuse what is not: [^\n]*\n$/)
   }
-  // Only the certificate itself shows then that it is encrypted.
+  // Now only the certificates show that the container is encrypted.
   await store.delete('acme_account+key')
   const { code, stdout } = await run('import', '--autocert', folder)
   expect(code).toBe(1)

@@ -93,7 +93,7 @@ test('imports a key with its chain, and overwrites nothing newer', async () => {
   }
 })
 
-test('refuses what could not be served, and imports the rest', async () => {
+test('refuses certificates that could not be served, and imports the rest', async () => {
   const { run, keys } = await openOperator()
   const [good, other, expired, wildcard] = await Promise.all([
     bundle({ host: 'good.example' }),
@@ -126,7 +126,7 @@ test('refuses what could not be served, and imports the rest', async () => {
   expect(await keys()).toEqual(['good.example'])
 })
 
-test('imports the other lineages where one of certbot’s is incomplete', async () => {
+test('imports the other certbot lineages if one is incomplete', async () => {
   const { run, keys } = await openOperator()
   for (const host of ['a.example', 'b.example', 'c.example']) {
     const made = await bundle({ host })
@@ -143,7 +143,7 @@ test('imports the other lineages where one of certbot’s is incomplete', async 
   expect(await keys()).toEqual(['b.example', 'c.example'])
 })
 
-test('says of each refused pair how to fix it', async () => {
+test('reports how to fix each refused pair', async () => {
   const { run, keys } = await openOperator()
   const [made, other] = await Promise.all([bundle({ host: 'UPPER.example' }), bundle({ host: 'b.example' })])
   const from = async (key: string | Uint8Array, chain: string | Uint8Array = made.chain) => {

@@ -11,20 +11,20 @@ export interface InProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Maps the real time to the time of this machine, in ms since the epoch. Default: they are the same. */
   readonly clock?: (now: number) => number
-  /** What performance.now returns. Default: it stands still, so that nothing is slow. */
+  /** Replaces performance.now. Default: always 0, so that nothing counts as slow. */
   readonly stopwatch?: () => number
-  /** The width of the terminal that the standard streams are. Default: they are pipes. */
+  /** The width of a terminal behind the standard streams. Default: they are pipes. */
   readonly columns?: number
   /** Whether that terminal has colours. Default: false. */
   readonly colours?: boolean
-  /** What the operator types when the command asks; called while the command waits. */
+  /** Returns what the operator types at a prompt; called while the command waits. */
   readonly answer?: () => Promise<string>
 }
 
 let runs = 0
 
 /**
- * Runs the command as main.ts does, without starting a process: one run takes milliseconds in place of half a second.
+ * Runs the command as main.ts does, without starting a process: one run takes milliseconds instead of half a second.
  * Runs follow one another, since they replace the standard streams and the environment of this process.
  */
 export async function runInProcess(
@@ -70,7 +70,7 @@ export async function runInProcess(
     replace(performance, 'now', stopwatch),
   ]
   try {
-    // Another query is another module: main.ts runs when it is loaded.
+    // A new query loads main.ts again, which runs the command.
     await import(/* @vite-ignore */ `${main}?run=${++runs}`)
     return { code: Number(process.exitCode), ...output }
   } finally {
@@ -82,7 +82,7 @@ export async function runInProcess(
   }
 }
 
-/** Returns what undoes it. */
+/** Replaces a property, and returns a function that restores it. */
 function replace(target: object, name: string, value: unknown): () => void {
   const former = Object.getOwnPropertyDescriptor(target, name)
   Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: true })

@@ -25,7 +25,7 @@ async function install() {
   return { bin: join(home, 'dist/cli/main.js'), identity: join(modules, '@azure/identity') }
 }
 
-test('without credentials and without @azure/identity it names what to set or install', async () => {
+test('the error without credentials and @azure/identity names the variable to set and the package to install', async () => {
   const { bin, identity } = await install()
   expect(await runCli(['ls', ...access], { bin })).toEqual({
     code: 1,
@@ -37,7 +37,7 @@ test('without credentials and without @azure/identity it names what to set or in
   const notUsed = oneLine(/AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account/)
   expect(await runCli(['ls', ...access], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
 
-  // As on a machine where nobody has logged in.
+  // As on a machine without an Azure login.
   await mkdir(identity)
   await writeFile(join(identity, 'package.json'), '{ "type": "module", "main": "index.js" }')
   const source = `export class DefaultAzureCredential {

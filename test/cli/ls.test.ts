@@ -112,7 +112,7 @@ test('prints a row for each certificate, with its state', async () => {
   expect(states).toEqual([...states].sort())
 })
 
-test('does not show a lock that its holder left behind as held', async () => {
+test('does not show an abandoned lock as held', async () => {
   const { client, store, json } = await openOperator()
   await store.put('a.example', (await bundle({ host: 'a.example' })).data)
   await client.uploadBlockBlob('a.example+lock', '', 0)

@@ -42,7 +42,7 @@ async function fullContainer() {
   }
 }
 
-test(`ls on ${blobs} blobs: rows while it reads, peak memory under 150 MB`, async () => {
+test(`ls on ${blobs} blobs prints rows while it reads, with a peak memory under 150 MB`, async () => {
   const started = performance.now()
   const { tap, flags, env } = await fullContainer()
   console.log(`${blobs} blobs were written in ${Math.round((performance.now() - started) / 1_000)} s`)
@@ -50,7 +50,7 @@ test(`ls on ${blobs} blobs: rows while it reads, peak memory under 150 MB`, asyn
   try {
     for (const args of [[], ['--sort', 'expires']]) {
       const peakFile = join(folder, 'peak')
-      // Not resourceUsage(): on Linux it begins with the size of the process that this one was forked from.
+      // Not resourceUsage(): on Linux it starts at the size of the parent process.
       const preload = `import { readFileSync, writeFileSync } from 'node:fs'
 process.on('exit', () => writeFileSync(${JSON.stringify(peakFile)}, readFileSync('/proc/self/status', 'utf8')))`
       let rows = 0
@@ -75,7 +75,7 @@ process.on('exit', () => writeFileSync(${JSON.stringify(peakFile)}, readFileSync
       )
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
       expect(rows).toBeGreaterThanOrEqual(blobs)
-      // What is sorted is kept.
+      // Sorting holds all rows in memory.
       const sorted = args.includes('--sort')
       expect(peak).toBeLessThan(sorted ? 200_000_000 : 150_000_000)
       if (!sorted) expect(requestsBefore).toBeLessThan(blobs / 2)

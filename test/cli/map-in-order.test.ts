@@ -5,7 +5,7 @@ async function* numbers(count: number) {
   for (let n = 0; n < count; n++) yield n
 }
 
-test('mapInOrder works on at most so many items at once, and yields in their order', async () => {
+test('mapInOrder processes at most three items at once, and yields the results in the order of the items', async () => {
   const finish = new Map<number, () => void>()
   let inProgress = 0
   let maxInProgress = 0
@@ -28,7 +28,7 @@ test('mapInOrder works on at most so many items at once, and yields in their ord
   expect(maxInProgress).toBe(3)
 })
 
-test('mapInOrder rejects with the first failure in the order of the items, after the results before it', async () => {
+test('mapInOrder yields the results before the first item that fails, then rejects with its error', async () => {
   const results: number[] = []
   const work = async (item: number) => {
     if (item >= 2) throw new Error(`item ${item} failed`)

@@ -65,7 +65,7 @@ test('the built command imports, lists, shows, exports, cleans up and removes ce
   expect(await keys()).toEqual([])
 })
 
-test('the built command exits with 1 for what failed, and with 2 for wrong usage', async () => {
+test('the built command exits with 1 after a failure, and with 2 after wrong usage', async () => {
   const { run } = await openBuiltCommand()
   const doctor = await run('doctor', '--directory', 'https://127.0.0.1:1/directory')
   expect(doctor).toMatchObject({ code: 1, stderr: '' })
@@ -73,7 +73,7 @@ test('the built command exits with 1 for what failed, and with 2 for wrong usage
   expect(await run('ls', '--unknown')).toEqual({ code: 2, stdout: '', stderr: oneLine(/--unknown/) })
 })
 
-test('ends without a word when the reader of its output, such as head, has read enough', async () => {
+test('exits silently when the reader of its output, such as head, closes the pipe', async () => {
   const { store, connect } = await openOperator()
   const { data } = await makeBundle({ host: '*.example.com' })
   for (const name of ['a', 'b', 'c']) await store.put(`${name}.example.com`, data)

@@ -78,7 +78,7 @@ test('clean removes expired certificates, and nothing else', async () => {
     ['token+http-01', value],
   ]
   for (const [key, data] of stored) await store.put(key, data)
-  // It was written just now.
+  // This lock is not stale yet.
   await client.uploadBlockBlob('b.example+lock', '', 0)
   const before = await keys()
   const doomed = /^old\.example {2}certificate, expired \d{4}-\d\d-\d\d \d\d:\d\d\n$/
@@ -109,7 +109,7 @@ test('clean --directory removes blobs of that CA alone', async () => {
   expect(await keys()).toEqual(['a.example'])
 })
 
-test('clean removes stale challenge answers, and locks that nobody holds', async () => {
+test('clean removes stale challenge answers, and locks without a holder', async () => {
   const { client, store, runWith, keys } = await openOperator()
   for (const key of ['a.example+token', 'token+http-01', 'acme_account+key']) await store.put(key, value)
   await client.uploadBlockBlob('left.example+lock', '', 0)
@@ -126,7 +126,7 @@ test('clean removes stale challenge answers, and locks that nobody holds', async
   await lock?.release()
 })
 
-/** What each test does while the command waits for the operator's answer. */
+/** Makes a change while the command waits for the operator's answer, which is yes. */
 const whileAsking = (change: () => Promise<unknown>) => ({
   columns: 200,
   answer: async () => {
@@ -169,7 +169,7 @@ test('clean keeps a challenge answer that was written again after it was listed'
     return (await client.getBlobClient(key).getProperties()).lastModified?.getTime() ?? 0
   }
   const first = await write()
-  // The service's times have whole seconds.
+  // The service reports times in whole seconds.
   const terminal = whileAsking(() => expect.poll(write).toBeGreaterThan(first))
   const { code, stderr } = await runWith({ ...terminal, clock: () => first + day + 500 }, 'clean')
   expect(code).toBe(0)
@@ -177,7 +177,7 @@ test('clean keeps a challenge answer that was written again after it was listed'
   expect(await keys()).toEqual([key])
 })
 
-test('clean keeps a certificate that is renewed between the second look and the removal', async () => {
+test('clean keeps a certificate that is renewed between the second read and the removal', async () => {
   const { store, runWith } = await openOperator()
   const renewed = await makeBundle({ host: 'a.example' })
   await store.put('a.example', (await expiredBundle('a.example')).data)
@@ -190,7 +190,7 @@ test('clean keeps a certificate that is renewed between the second look and the 
   expect(await store.get('a.example')).toEqual(Buffer.from(renewed.data))
 })
 
-test('clean keeps a lock that a machine acquires between the second look and the removal', async () => {
+test('clean keeps a lock that a machine acquires between the second read and the removal', async () => {
   const { client, store, runWith, keys } = await openOperator()
   await client.uploadBlockBlob('a.example+lock', '', 0)
   let lock: Awaited<ReturnType<typeof store.tryLock>>

@@ -31,7 +31,7 @@ test.each([
   ['Ctrl+C', '\u0003'],
   ['Ctrl+D', '\u0004'],
   ['the end of the input', ''],
-])('rm removes nothing where the answer is %s', async (_name, input) => {
+])('rm removes nothing if the answer is %s', async (_name, input) => {
   const { runWith, keys } = await openWith('a.example')
   const { code, stderr } = await runWith({ columns: 80, answer: async () => input }, 'rm', 'a.example')
   expect(stderr).toMatch(/Remove from container \S+\? \[y\/N\] .*nothing was removed\n$/s)
@@ -40,7 +40,7 @@ test.each([
   expect(await keys()).toEqual(['a.example'])
 })
 
-test.each(['y\n', 'YES\n'])('rm removes the certificate where the answer is %j', async (input) => {
+test.each(['y\n', 'YES\n'])('rm removes the certificate if the answer is %j', async (input) => {
   const { runWith, keys } = await openWith('a.example')
   expect(await runWith({ columns: 80, answer: async () => input }, 'rm', 'a.example')).toMatchObject({
     code: 0,
@@ -48,9 +48,9 @@ test.each(['y\n', 'YES\n'])('rm removes the certificate where the answer is %j',
   expect(await keys()).toEqual([])
 })
 
-test('ls shows its progress on a terminal that can erase a line, where it takes more than 1 s', async () => {
+test('ls that takes more than 1 s shows its progress on a terminal that can erase a line', async () => {
   const { run, runWith } = await openWith('a.example', 'b.example')
-  /** Two seconds pass between two looks at it. */
+  /** Advances by 2 s with each reading. */
   const slowly = () => {
     let looks = 0
     return () => 2_000 * looks++
@@ -65,7 +65,7 @@ test('ls shows its progress on a terminal that can erase a line, where it takes 
   expect((await run('clean')).stderr).toBe('there is nothing to remove\n')
 })
 
-test('colours are for terminals that have them', async () => {
+test('ls prints colours only on terminals that support them', async () => {
   const { run, runWith } = await openWith('a.example')
   const coloured = await runWith({ columns: 200, colours: true }, 'ls')
   expect(coloured.stdout).toContain('\u001b[32mvalid\u001b[39m')

@@ -3,7 +3,7 @@ import { azurite, freshContainer } from '../support/azure.js'
 import { accessTo } from '../support/cli.js'
 import { keepSecret } from '../support/operator.js'
 
-/** A way to a store that the command cannot use, and what it says about it. */
+/** A store that the command cannot use, and the expected error message. */
 export interface UnusableStore {
   readonly name: string
   readonly flags: readonly string[]

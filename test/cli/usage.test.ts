@@ -85,7 +85,7 @@ test.each(['ls', 'show', 'import', 'export', 'rm', 'clean', 'doctor'])(
   },
 )
 
-test('without a command it lists the commands and exits with 2', async () => {
+test('lists the commands and exits with 2 if no command is given', async () => {
   const { code, stdout } = await runInProcess([])
   expect(code).toBe(2)
   expect(stdout).toContain('doctor')
