@@ -16,7 +16,7 @@ const order = [
   ['util'],
 ]
 
-/** What is an entry of its own may not be imported by the rest of the package. */
+/** Separate entry points, which the rest of the package may not import. */
 const entries = ['cli', 'testing', 'stores/s3', 'stores/sql']
 
 /** The files that may import a dependency; the others go through them. */
@@ -43,7 +43,7 @@ const own = imports.filter(({ to }) => sources.has(to))
 const rank = (file: string) => order.findIndex((rooms) => rooms.includes(file.split('/', 1)[0] as string))
 const show = ({ from, to }: Import) => `${from} -> ${to}`
 
-test('src holds index.ts and the rooms in the order', () => {
+test('src contains exactly index.ts and the rooms in the order', () => {
   const rooms = new Set([...sources.keys()].map((file) => file.split('/', 1)[0]))
   expect([...rooms].sort()).toEqual(order.flat().sort())
 })
@@ -66,11 +66,11 @@ describe('imports', () => {
     expect(files.filter(({ to }) => !sources.has(to)).map(show)).toEqual([])
   })
 
-  test('form no circle of files, type imports included', () => {
+  test('form no cycle between files, type imports included', () => {
     expect(circles(own.map(({ from, to }) => [from, to]))).toEqual([])
   })
 
-  test('form no circle of folders', () => {
+  test('form no cycle between folders', () => {
     expect(circles(own.map(({ from, to }) => [dirname(from), dirname(to)]))).toEqual([])
   })
 
@@ -80,13 +80,13 @@ describe('imports', () => {
     expect(own.filter(sideways).map(show)).toEqual([])
   })
 
-  test('of one store never lead to another store', () => {
+  test('of one store never point to another store', () => {
     const store = (file: string) => /^stores\/[^/]+/.exec(file)?.[0]
     const crossing = own.filter(({ from, to }) => store(from) && store(to) && store(from) !== store(to))
     expect(crossing.map(show)).toEqual([])
   })
 
-  test.each(entries)('%s is imported by nothing outside of it', (folder) => {
+  test.each(entries)('%s is not imported from outside', (folder) => {
     const outside = own.filter(
       ({ from, to }) => to.startsWith(`${folder}/`) && !from.startsWith(`${folder}/`),
     )
@@ -102,7 +102,7 @@ describe('imports', () => {
     expect(found).toEqual(importers)
   })
 
-  test.each(lazy)('of %s outside cli and testing are dynamic or of types alone', (name) => {
+  test.each(lazy)('of %s outside cli and testing are dynamic or type-only', (name) => {
     const eager = imports.filter(({ from, to, isType, isDynamic }) => {
       const loadsAtOnce = to === name && !isType && !isDynamic
       return loadsAtOnce && !/^(cli|testing)\//.test(from)
@@ -111,7 +111,7 @@ describe('imports', () => {
   })
 })
 
-test('CONTRIBUTING.md draws the arrows that there are, but those to util', () => {
+test('CONTRIBUTING.md draws every dependency between rooms, except those on util', () => {
   const text = readFileSync(new URL('../CONTRIBUTING.md', import.meta.url), 'utf8')
   const drawn = [...text.matchAll(/^ {2}(\w+ --> \w+)$/gm)].map(([, arrow]) => arrow as string)
   const room = (file: string) => file.split('/', 1)[0] as string
@@ -147,7 +147,7 @@ describe('the reader of imports', () => {
     ])
   })
 
-  test('finds circles', () => {
+  test('finds cycles', () => {
     expect(
       circles([
         ['a', 'b'],

@@ -39,7 +39,7 @@ test.each(suites)('every file of the suite $name is run by a check', ({ name, su
   expect(own.filter((file) => !commands.some((command) => runs(command, name, file)))).toEqual([])
 })
 
-test('every claim and every id stands once', () => {
+test('every claim and every id is unique', () => {
   const claims = checks.map(({ claim }) => claim)
   expect(new Set(claims).size).toBe(claims.length)
   const ids = checks.flatMap(({ id }) => id ?? [])
@@ -56,19 +56,19 @@ test('every npm script that a check runs exists', () => {
 })
 
 describe('the workflow', () => {
-  /** What `--group` or a matrix of groups names. */
+  /** The groups that `--group` or a matrix names. */
   const groups = new Set([
     ...[...workflow.matchAll(/--group (\w+)/g)].map(([, name]) => name as string),
     ...[...workflow.matchAll(/group: \[(.*)\]/g)].flatMap(([, names]) => (names as string).split(', ')),
   ])
 
   test('runs every group of checks, and no other', () => {
-    // It has a job for each version of Node in their place.
+    // The workflow has a job per Node version instead of the group `versions`.
     const wanted = new Set(checks.map(({ group }) => group).filter((group) => group !== 'versions'))
     expect([...groups].sort()).toEqual([...wanted].sort())
   })
 
-  test('runs at night every group that is longer then', () => {
+  test('runs every group with longer nightly checks at night', () => {
     const nightly = /\n {2}nightly:[\s\S]*?group: \[(.*)\]/.exec(workflow)?.[1]?.split(', ')
     const longer = new Set(checks.filter(({ nightly }) => nightly).map(({ group }) => group))
     expect(nightly?.sort()).toEqual([...longer].sort())

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
-/** What the recipes take over from the first code. */
+/** Declares the values that the recipes use from the README's first code. */
 const globals = `
 import type { CertCache, CertManager } from 'acme-cert-cache'
 declare global {
@@ -26,7 +26,7 @@ const azureIdentity = `declare module '@azure/identity' {
   }
 }`
 
-test('every piece of code in the README is right by its types', () => {
+test('every code block in the README type-checks', () => {
   const snippets = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code as string)
   expect(snippets.length).toBeGreaterThan(10)
   mkdirSync(join(root, '.cache'), { recursive: true })
@@ -59,11 +59,11 @@ test('every piece of code in the README is right by its types', () => {
   }
 })
 
-test('nothing in the README waits to be filled in', () => {
+test('the README contains no placeholder', () => {
   expect(readme).not.toMatch(/@@|TODO|FIXME/)
 })
 
-test('every link inside the README leads somewhere', () => {
+test('every link within the README has a target', () => {
   const anchors = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
     (title as string)
       .toLowerCase()

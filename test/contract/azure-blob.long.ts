@@ -1,4 +1,4 @@
-// The cases of the contract that make hundreds of requests: the contract gives each of them a minute.
+// The cases of the contract that make hundreds of requests, each with a time-out of a minute.
 import { describe } from 'vitest'
 import { certCacheContract } from '../../src/testing/index.js'
 import { azureBlob } from './backends.js'

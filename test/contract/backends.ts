@@ -32,7 +32,7 @@ export const dir: ContractBackend = {
     const base = await mkdtemp(join(tmpdir(), 'dir-contract-'))
     const [folder, mountPoint] = [join(base, 'folder'), join(base, 'mount-point')]
     await mkdir(folder)
-    // A link stands for a mount, which one machine can lose.
+    // A symbolic link simulates a mount, which one machine can lose.
     const mount = () => symlink(folder, mountPoint)
     await mount()
     return {

@@ -62,14 +62,14 @@ class UnconditionalStore extends ForwardingStore {
 
 export const brokenLocks: readonly BrokenStore[] = [
   [
-    'gives one lock to everyone',
+    'grants one lock to every machine',
     /exclusive|one gets the lock|one after the other/,
     class extends ForwardingStore {
       override tryLock = async () => ({ signal: new AbortController().signal, release: async () => {} })
     },
   ],
   ['checks for a lock and then writes it', /of many tries at once/, UnconditionalStore],
-  ['lets anyone release a lock', /its owner only/, UnconditionalStore],
+  ['lets any machine release a lock', /its owner only/, UnconditionalStore],
   [
     'stores a lock in the value of its name',
     /disturbs nothing/,
@@ -81,7 +81,7 @@ export const brokenLocks: readonly BrokenStore[] = [
     },
   ],
   [
-    'has one lock for all names',
+    'uses one lock for all names',
     /every key can be the name of a lock/,
     class extends ForwardingStore {
       override tryLock = (_: string, options: Options) => this.inner.tryLock('lock', options)

@@ -46,7 +46,7 @@ export function testDetection(stores: readonly BrokenStore[]): void {
         (reason: unknown) => reason,
       )
       expect(error).toBeInstanceOf(AssertionError)
-      // Detected by the contract, and not by a bug in the store of the test.
+      // The case fails by its assertion, not by a bug in the test's store.
       expect((error as Error).message).not.toMatch(/(Type|Reference)Error/)
     }
   })

@@ -7,7 +7,7 @@ import { brokenValues } from './broken-values.js'
 
 describe('the contract detects a store that', () => testDetection([...brokenValues, ...brokenLocks]))
 
-test('the contract leaves out the parts in `without`, and fails when a store lacks another part', async () => {
+test('the contract skips the parts in `without`, and fails when a store lacks another part', async () => {
   class MinimalStore implements CertCache {
     readonly #inner = new MemoryCertCache()
     get = (key: string, options?: Options) => this.#inner.get(key, options)

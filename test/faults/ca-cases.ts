@@ -36,7 +36,7 @@ export const problemTypes = [
   'somethingNew',
 ] as const
 
-/** One that the client handles by itself, one that it obeys, the CA's own trouble, a refusal, an unknown one. */
+/** A type that the client retries, one that it obeys, a fault of the CA, a refusal, and an unknown type. */
 export const fewProblemTypes = [
   'badNonce',
   'rateLimited',
@@ -50,8 +50,8 @@ export const html = { status: 200, contentType: 'text/html', body: '<html><title
 
 export const nonsense: [string, Partial<Fault>][] = [
   ['HTML in place of JSON', html],
-  ['JSON that is no object', { status: 200, contentType: 'application/json', body: 'null' }],
-  ['JSON without what it should have', { status: 200, contentType: 'application/json', body: '{}' }],
+  ['JSON that is not an object', { status: 200, contentType: 'application/json', body: 'null' }],
+  ['JSON without the required fields', { status: 200, contentType: 'application/json', body: '{}' }],
 ]
 
 const unusable: [string, Partial<Fault>][] = [
@@ -59,7 +59,7 @@ const unusable: [string, Partial<Fault>][] = [
   ['an empty body', { status: 200, contentType: 'application/json', body: '' }],
   ['2 MB', { status: 200, contentType: 'application/json', body: `{"a":"${'x'.repeat(2_000_000)}"}` }],
 ]
-/** Those that a client asks in the course of its first order, and that answer with a body. */
+/** The endpoints that a client requests during its first order and that respond with a body. */
 export const endpoints = [
   'newAccount',
   'newOrder',
@@ -70,25 +70,25 @@ export const endpoints = [
   'certificate',
 ] as const
 
-/** Answers of an endpoint that no client can use. */
+/** Returns the responses of an endpoint that no client can use. */
 export const unusableAnswers = (on: (typeof endpoints)[number]) =>
-  // Nobody needs what the answer to a challenge says: what becomes of the order then is a test of its own.
+  // The client ignores the body of a challenge's response; separate tests cover what the order does then.
   on === 'challenge' ? unusable : [...unusable, ...nonsense]
 
-/** Chains that are not for the order: what they are, the PEM, and what the error says. */
+/** Chains that do not belong to the order: the description, the PEM, and the expected error. */
 export const foreignChains: [string, () => Promise<{ chain: string }>, RegExp][] = [
   ['for another host', () => makeBundle({ host: 'b.example' }), /b\.example|host|name/],
   ['for another key', () => makeBundle({ host: 'a.example' }), /key/],
   ['empty', async () => ({ chain: '' }), /./],
-  ['text', async () => ({ chain: 'no certificate\n' }), /./],
+  ['plain text', async () => ({ chain: 'no certificate\n' }), /./],
   [
-    'of 1 MB',
+    '1 MB long',
     async () => ({ chain: (await makeBundle({ host: 'a.example' })).chain.repeat(1_600) }),
     /key|MB|large|bytes/,
   ],
 ]
 
-/** One CA for all tests of a file, whose time goes on; each test has a store of its own. */
+/** Starts one CA for all tests of a file, whose clock is never reset; each test has its own store. */
 export function useSharedCa() {
   const managers = new Managers()
   beforeAll(() => managers.open())
@@ -97,21 +97,21 @@ export function useSharedCa() {
   })
   afterAll(() => managers.close())
 
-  /** A fault that ends with the test. */
+  /** Sets a fault that ends with the test. */
   function fault(fault: Fault) {
     const active = managers.ca.fault({ times: Number.POSITIVE_INFINITY, ...fault })
     onTestFinished(() => active.remove())
     return active
   }
 
-  /** A machine that ends with the test. */
+  /** Starts a machine that closes with the test. */
   async function machine(options: Parameters<typeof managers.machine>[0] = {}) {
     const started = await managers.machine(options)
     onTestFinished(() => started.close().catch(() => undefined))
     return started
   }
 
-  /** One failing attempt: a typed error, a failure record and nothing else stored; afterwards it works. */
+  /** Expects an attempt to reject with a typed error and to store only a failure record, and the next to succeed. */
   async function fails(faults: readonly Fault[]): Promise<IssuanceError> {
     const { manager, events } = await machine({ clock: impatient(managers.clock) })
     const active = faults.map(fault)
@@ -129,7 +129,7 @@ export function useSharedCa() {
     return error as IssuanceError
   }
 
-  /** An attempt that hangs is given up after 5 minutes; `hasBegun` tells when it hangs. */
+  /** Expects an attempt that hangs to fail after 5 minutes; `hasBegun` returns whether it hangs. */
   async function endsAfter5Minutes(hasBegun: () => boolean) {
     const { manager, events } = await machine()
     const attempt = manager.getCertificate('a.example').catch((reason: unknown) => reason)
@@ -142,7 +142,7 @@ export function useSharedCa() {
     expect(managers.store.values.has('a.example')).toBe(false)
   }
 
-  /** The same with settings of the CA under which it never finishes. */
+  /** Expects the same under settings of the CA with which an attempt never finishes. */
   async function neverEnds(
     delays: { issuanceDelayMs?: number; validationDelayMs?: number },
     hasBegun: () => boolean,

@@ -7,7 +7,7 @@ import { VirtualClock } from '../support/virtual-clock.js'
 
 const t = useManagers()
 
-/** Virtual time, in which the test can let the pauses of work in progress pass, and nothing else. */
+/** Virtual time in which a test can end only the pauses of work in progress. */
 class PausingClock extends VirtualClock implements Clock {
   readonly #pauses = new Set<() => void>()
 
@@ -35,25 +35,25 @@ class PausingClock extends VirtualClock implements Clock {
 
 const html = { status: 200, contentType: 'text/html', body: '<html><title>Maintenance</title></html>' }
 
-describe('what is finalized is not ordered again', () => {
+describe('a finalized order', () => {
   test.each([
-    ['the certificate is answered with 503', { on: 'certificate', status: 503, times: 5 }],
+    ['the certificate request returns 503', { on: 'certificate', status: 503, times: 5 }],
     [
-      'the certificate is rate limited for a moment',
+      'the certificate request is rate limited for 30 s',
       { on: 'certificate', type: 'rateLimited', retryAfter: 30 },
     ],
-    ['the certificate breaks off', { on: 'certificate', breakOff: 'reset' }],
-    ['finalize is answered with 503', { on: 'finalize', status: 503, times: 5 }],
-    ['the answer to finalize breaks off', { on: 'finalize', breakOff: 'reset' }],
-    ['a page answers finalize', { on: 'finalize', ...html }],
+    ['the certificate response breaks off', { on: 'certificate', breakOff: 'reset' }],
+    ['finalize returns 503', { on: 'finalize', status: 503, times: 5 }],
+    ['the finalize response breaks off', { on: 'finalize', breakOff: 'reset' }],
+    ['finalize returns an HTML page', { on: 'finalize', ...html }],
     [
-      'JSON that is no order answers finalize',
+      'finalize returns JSON that is not an order',
       { on: 'finalize', status: 200, contentType: 'application/json', body: '{}' },
     ],
-    ['a page is in place of the certificate', { on: 'certificate', ...html }],
-  ] as [string, Fault][])('because %s', async (_, fault) => {
+    ['the certificate request returns an HTML page', { on: 'certificate', ...html }],
+  ] as [string, Fault][])('is continued, not placed again, when %s', async (_, fault) => {
     const { manager } = await t.machine({ clock: impatient(t.clock) })
-    // So the order is still in processing when it is asked for again.
+    // Keeps the order in processing until it is polled again.
     t.ca.issuanceDelayMs = 50
     const active = t.ca.fault(fault)
     expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
@@ -61,7 +61,7 @@ describe('what is finalized is not ordered again', () => {
     expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
   })
 
-  test('close() waits 10 s for it, and leaves no timer', async () => {
+  test('delays close() by 10 s, and leaves no timer', async () => {
     const clock = new PausingClock()
     const { manager } = await t.machine({ clock })
     const fault = t.ca.fault({ on: 'certificate', status: 503, times: Number.POSITIVE_INFINITY })
@@ -85,7 +85,7 @@ describe('what is finalized is not ordered again', () => {
     await expect.poll(() => clock.pending).toBe(0)
   })
 
-  test('a CA that wants to be left alone for long is left alone', async () => {
+  test('is not requested again before a Retry-After of 86400', async () => {
     const { manager } = await t.machine()
     const fault = t.ca.fault({ on: 'certificate', type: 'rateLimited', retryAfter: 86_400 })
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ retryAt: expect.any(Date) })

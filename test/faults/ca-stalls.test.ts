@@ -6,7 +6,7 @@ import { impatient, useManagers } from '../support/managers.js'
 
 const t = useManagers()
 
-/** An answer is there, but for its body. */
+/** Resolves when the header of a response has arrived. */
 const answer = (on: Endpoint) =>
   new Promise<void>((resolve) => {
     const listen = (message: unknown) => {
@@ -19,12 +19,12 @@ const answer = (on: Endpoint) =>
   })
 
 test.each(['finalize', 'certificate'] as const)(
-  '%s stalls in its body: asked for again after 30 s',
+  'a %s response that stalls in its body is requested again after 30 s',
   async (on) => {
     const { manager, events } = await t.machine({ clock: impatient(t.clock) })
     t.ca.fault({ on, breakOff: 'stall' })
     const answered = answer(on)
-    // In a handshake's time it does not come.
+    // This caller may time out before the certificate arrives.
     manager.getCertificate('a.example').catch(() => undefined)
     await answered
     t.clock.jump(30_000)
@@ -34,7 +34,7 @@ test.each(['finalize', 'certificate'] as const)(
 )
 
 test.each(['directory', 'newAccount', 'newOrder', 'authz', 'challenge', 'order'] as const)(
-  '%s stalls in its body: given up after 30 s',
+  'a %s response that stalls in its body fails the attempt after 30 s',
   async (on) => {
     const { manager, events } = await t.machine()
     t.ca.fault({ on, breakOff: 'stall', times: Number.POSITIVE_INFINITY })

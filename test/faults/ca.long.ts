@@ -14,36 +14,36 @@ import {
 const { fault, fails, endsAfter5Minutes } = useSharedCa()
 
 describe.each(endpoints)('%s', (on) => {
-  test.each(on === 'newOrder' ? problemTypes : fewProblemTypes)('answered with %s', async (type) => {
+  test.each(on === 'newOrder' ? problemTypes : fewProblemTypes)('fails on a response of %s', async (type) => {
     const { problem } = await fails([{ on, type }])
     expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
   })
 
-  test.each(unusableAnswers(on))('answered with %s', async (_, answer) => {
+  test.each(unusableAnswers(on))('fails on a response of %s', async (_, answer) => {
     await fails([{ on, ...answer }])
   })
 
-  // What finalize has done although it broke off: ca-finalized.
+  // ca-finalized.test.ts covers a finalize response that breaks off.
   const breakOffs = on === 'finalize' ? [] : (['end', 'reset'] as const)
-  test.each(breakOffs)('broken off in its body: %s', async (breakOff) => {
+  test.each(breakOffs)('fails on a body that breaks off: %s', async (breakOff) => {
     const { message } = await fails([{ on, breakOff }])
     expect(message).toMatch(/did not answer at .*: ECONNRESET/)
   })
 })
 
 describe('newNonce', () => {
-  // Without bodies, as nonces are asked for with HEAD: then they say nothing that could be wrong.
-  test.each(fewProblemTypes)('answered with %s', async (type) => {
+  // Nonces are requested with HEAD, so their responses have no body that could be invalid.
+  test.each(fewProblemTypes)('fails on a response of %s', async (type) => {
     const { message } = await fails([{ on: 'newNonce', type }])
     expect(message).toMatch(/answered \d{3} at .*\/newNonce/)
   })
 
-  test('answered with an error in HTML', async () => {
+  test('fails on an error in HTML', async () => {
     await fails([{ on: 'newNonce', ...html, status: 502 }])
   })
 })
 
-test.each(problemTypes)('a validation that failed with %s', async (type) => {
+test.each(problemTypes)('a validation that fails with %s fails the attempt', async (type) => {
   const { problem } = await fails([{ on: 'challenge', invalid: true, type }])
   expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
 })
@@ -55,13 +55,13 @@ test.each([{ status: 404, contentType: 'text/plain', body: '' }, { breakOff: 'en
   },
 )
 
-test.each(foreignChains.slice(3))('a certificate %s is not stored', async (_, make, reason) => {
+test.each(foreignChains.slice(3))('does not store a certificate chain: %s', async (_, make, reason) => {
   const { message } = await fails([{ on: 'certificate', ...pem, body: (await make()).chain }])
   expect(message).toMatch(reason)
 })
 
-describe('given up after 5 minutes:', () => {
-  test.each(nonsense)('a challenge answered with %s', async (_, answer) => {
+describe('an attempt fails after 5 minutes if', () => {
+  test.each(nonsense)('the challenge responds with %s', async (_, answer) => {
     const active = fault({ on: 'challenge', ...answer })
     await endsAfter5Minutes(() => active.hits > 0)
   })

@@ -5,39 +5,39 @@ import { endpoints, foreignChains, html, nonsense, pem, useSharedCa } from './ca
 const { managers: t, fault, machine, fails, endsAfter5Minutes, neverEnds } = useSharedCa()
 const forever = 2 ** 31 - 1
 
-test.each(endpoints)('%s answered with a problem', async (on) => {
+test.each(endpoints)('%s fails on a problem document', async (on) => {
   const { problem } = await fails([{ on, type: 'serverInternal' }])
   expect(problem?.type).toBe('urn:ietf:params:acme:error:serverInternal')
 })
 
-test.each(['newOrder', 'certificate'] as const)('%s answered with an error in HTML', async (on) => {
+test.each(['newOrder', 'certificate'] as const)('%s fails on an error in HTML', async (on) => {
   await fails([{ on, ...html, status: 502 }])
 })
 
-test.each(nonsense)('newOrder answered with %s', async (_, answer) => {
+test.each(nonsense)('newOrder fails on a response of %s', async (_, answer) => {
   await fails([{ on: 'newOrder', ...answer }])
 })
 
-test.each(['end', 'reset'] as const)('newOrder broken off in its body: %s', async (breakOff) => {
+test.each(['end', 'reset'] as const)('newOrder fails on a body that breaks off: %s', async (breakOff) => {
   const { message } = await fails([{ on: 'newOrder', breakOff }])
   expect(message).toMatch(/did not answer at .*: ECONNRESET/)
 })
 
-test('newNonce answered with a problem', async () => {
+test('newNonce fails on the status of a problem', async () => {
   const { message } = await fails([{ on: 'newNonce', type: 'serverInternal' }])
   expect(message).toMatch(/answered \d{3} at .*\/newNonce/)
 })
 
 test.each([
   ['a nonce', { on: 'newNonce' as const, type: 'rateLimited' }],
-  ['an order, with a body that is no JSON', { on: 'newOrder' as const, status: 503, body: '' }],
-])('Retry-After counts where the CA refuses %s', async (_, fault) => {
+  ['an order, with a body that is not JSON', { on: 'newOrder' as const, status: 503, body: '' }],
+])('Retry-After sets the time of the next attempt when the CA refuses %s', async (_, fault) => {
   const { retryAt } = await fails([{ contentType: 'application/problem+json', retryAfter: 86_400, ...fault }])
-  // The clock has been moved on by two days since.
+  // fails() has advanced the clock by two days.
   expect(Math.round((Number(retryAt) - t.clock.now()) / 3_600_000)).toBe(-24)
 })
 
-test('a validation that failed', async () => {
+test('a validation that fails also fails the attempt', async () => {
   const { problem } = await fails([{ on: 'challenge', invalid: true, type: 'unauthorized' }])
   expect(problem?.type).toBe('urn:ietf:params:acme:error:unauthorized')
 })
@@ -46,24 +46,24 @@ test.each([{ status: 503 }, html, { breakOff: 'reset' as const }])('no directory
   await fails([{ on: 'directory', ...answer }])
 })
 
-test('what is no directory is not kept as one', async () => {
+test('an invalid directory is not cached', async () => {
   const { manager } = await machine()
   fault({ on: 'directory', ...html, times: 1 })
   await expect(manager.getCertificate('a.example')).rejects.toThrow(/answered 200 at .*no ACME directory/)
   expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
 })
 
-test('a problem’s detail is kept up to 1,000 characters', async () => {
+test('a problem’s detail is truncated to 1,000 characters', async () => {
   const { problem } = await fails([{ on: 'newOrder', type: 'caa', detail: 'x'.repeat(100_000) }])
   expect(problem?.detail).toHaveLength(1_000)
 })
 
-test.each(foreignChains.slice(0, 3))('a certificate %s is not stored', async (_, make, reason) => {
+test.each(foreignChains.slice(0, 3))('does not store a certificate chain: %s', async (_, make, reason) => {
   const { message } = await fails([{ on: 'certificate', ...pem, body: (await make()).chain }])
   expect(message).toMatch(reason)
 })
 
-test('a certificate that has ended by this machine’s clock is not stored', async () => {
+test('a certificate that has expired by this machine’s clock is not stored', async () => {
   const { lifetimeMs } = t.ca
   const clock = new ShiftingClock()
   clock.set(t.clock.now() + 60_000 - clock.now())
@@ -79,16 +79,16 @@ test('a certificate that has ended by this machine’s clock is not stored', asy
     t.ca.lifetimeMs = lifetimeMs
   }
   expect(t.ca.counts.certificates - before).toBe(1)
-  // No other machine has to think the same of its clock.
+  // No failure record: the clocks of other machines may differ.
   expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
 })
 
-describe('given up after 5 minutes:', () => {
+describe('an attempt fails after 5 minutes if', () => {
   test('the order stays in processing', () =>
     neverEnds({ issuanceDelayMs: forever }, () => t.ca.orders.at(-1)?.status === 'processing'))
   test('the challenge never becomes valid', () =>
     neverEnds({ validationDelayMs: forever }, () => t.store.values.has('a.example+token')))
-  test('a challenge is answered with HTML', async () => {
+  test('the challenge responds with HTML', async () => {
     const active = fault({ on: 'challenge', ...html })
     await endsAfter5Minutes(() => active.hits > 0)
   })

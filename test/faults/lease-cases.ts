@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { faultyContainer, type StorageFault } from './storage-faults.js'
 
-/** A lock on a container with this fault, virtual time, and how often its renewal was requested. */
+/** Acquires a lock on a container with this fault in virtual time, and counts the requests to renew it. */
 async function lockWith(fault: StorageFault) {
   const container = await faultyContainer(fault)
   onTestFinished(container.close)
@@ -27,7 +27,7 @@ async function lockWith(fault: StorageFault) {
   onTestFinished(() => void vi.useRealTimers())
   const lock = (await cache.tryLock('c.example')) ?? expect.unreachable()
   container.tap.take()
-  /** Requests that do not hang end within the second that they began in. */
+  /** Advances time by steps of 1 s. Requests that do not hang end within the step in which they start. */
   const pass = async (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
       await vi.advanceTimersByTimeAsync(1_000)
@@ -39,9 +39,9 @@ async function lockWith(fault: StorageFault) {
   return { container, lock, pass, renewals }
 }
 
-/** Registers the test of what becomes of a lease whose renewals all fail. */
+/** Registers the test of a lease whose renewals all fail. */
 export function testFailingRenewals(fault: StorageFault): void {
-  test(`a lease is renewed again and again under the fault "${fault.name}", and lost at its end`, async () => {
+  test(`a lease is lost at its end after repeated renewals fail under the fault "${fault.name}"`, async () => {
     const { container, lock, pass, renewals } = await lockWith(fault)
     await container.break()
     await pass(24)
@@ -57,9 +57,9 @@ export function testFailingRenewals(fault: StorageFault): void {
   })
 }
 
-/** Registers the test of what becomes of a lease whose renewals fail for a while. */
+/** Registers the test of a lease whose renewals fail temporarily. */
 export function testRecoveredRenewal(fault: StorageFault): void {
-  test(`a lease whose renewals fail for a while under the fault "${fault.name}" is kept`, async () => {
+  test(`a lease survives renewals that fail temporarily under the fault "${fault.name}"`, async () => {
     const { container, lock, pass, renewals } = await lockWith(fault)
     await container.break()
     await pass(13)
@@ -72,9 +72,9 @@ export function testRecoveredRenewal(fault: StorageFault): void {
   })
 }
 
-/** Registers the test of what becomes of a lease that another machine has taken. */
+/** Registers the test of a lease that another machine has acquired. */
 export function testLostRenewal(fault: StorageFault): void {
-  test(`a lease is lost as soon as a renewal is answered with ${fault.name}`, async () => {
+  test(`a lease is lost as soon as a renewal returns ${fault.name}`, async () => {
     const { container, lock, pass } = await lockWith(fault)
     await container.break()
     await pass(9)

@@ -6,13 +6,13 @@ import { handshake } from '../support/tls.js'
 
 const t = useManagers()
 
-/** One operation of the store is refused, everything else works. */
+/** The store refuses one operation; all others work. */
 interface Refusal {
   readonly name: string
   readonly operation: 'put' | 'delete' | 'lock' | 'unlock'
-  /** Which keys. Default: all. */
+  /** The keys that are refused. Default: all. */
   readonly key?: RegExp
-  /** What the CA may be asked for meanwhile, and whether there is a certificate then. */
+  /** The number of orders under the fault, and whether `b.example` is served. */
   readonly orders: 0 | 1
   readonly served: boolean
   /** The CA refuses the order. */
@@ -21,8 +21,8 @@ interface Refusal {
 
 const refusals: readonly Refusal[] = [
   { name: 'to put anything', operation: 'put', orders: 0, served: false },
-  { name: 'to put the account’s key', operation: 'put', key: /^acme_account/, orders: 0, served: false },
-  { name: 'to put the answer to a challenge', operation: 'put', key: /\+token$/, orders: 1, served: false },
+  { name: 'to put the account key', operation: 'put', key: /^acme_account/, orders: 0, served: false },
+  { name: 'to put a challenge answer', operation: 'put', key: /\+token$/, orders: 1, served: false },
   { name: 'to put the certificate', operation: 'put', key: /^b\.example$/, orders: 1, served: true },
   {
     name: 'to put the failure record',
@@ -38,13 +38,13 @@ const refusals: readonly Refusal[] = [
 ]
 const withoutLocks = refusals.filter(({ operation }) => operation !== 'lock' && operation !== 'unlock')
 
-/** A certificate in memory for `a.example`, and the account's key nowhere. */
+/** Starts a machine with a certificate for `a.example` in memory, and without an account key. */
 async function machineOn(store: MemoryStore) {
   t.store = store
   const machine = await t.machine()
   const { serialNumber } = await handshake(machine.tlsPort, 'a.example')
   store.values.delete('acme_account+key')
-  // Another machine: it has no account yet.
+  // Another machine, which has no account yet.
   const other = await t.machine()
   await handshake(other.tlsPort, 'a.example')
   return { ...other, serialNumber, ordered: t.ca.counts.orders }
@@ -54,7 +54,7 @@ describe.each([
   ['a store with locks', () => new LockingStore(), refusals],
   ['a store without locks', () => new MemoryStore(), withoutLocks],
 ])('%s that refuses', (_, makeStore, rows) => {
-  test.each(rows)('$name: no storm of orders, and what is in memory is served', async (refusal) => {
+  test.each(rows)('$name: at most one order, and certificates in memory are served', async (refusal) => {
     const { operation, key = /./, orders, served, caFails } = refusal
     const store = makeStore()
     const { tlsPort, events, manager, serialNumber, ordered } = await machineOn(store)
@@ -83,7 +83,7 @@ describe.each([
   })
 })
 
-test('a store that does not renew a lock: an order more for each that is lost, however many handshakes there are', async () => {
+test('each lost lock causes one more order, however many handshakes wait', async () => {
   const store = new LockingStore()
   const { tlsPort, ordered } = await machineOn(store)
   t.ca.validationDelayMs = 60_000

@@ -6,7 +6,7 @@ import { handshake } from '../support/tls.js'
 import { faultyContainer, type StorageFault } from './storage-faults.js'
 import { controlStoreTime } from './store-time.js'
 
-/** A store that can be exchanged for another under its user. */
+/** A store whose implementation a test can replace. */
 class Exchangeable implements LockingCertCache {
   current: LockingCertCache
   constructor(current: LockingCertCache) {
@@ -18,7 +18,7 @@ class Exchangeable implements LockingCertCache {
   tryLock = (name: string): Promise<CertCacheLock | undefined> => this.current.tryLock(name)
 }
 
-/** Eight times: a host in memory is served, another is refused. Then the store works again. */
+/** Expects eight handshakes for a host in memory to succeed and eight others to fail, until the store recovers. */
 export async function expectNoOrders(
   t: Managers,
   store: LockingCertCache,
@@ -46,7 +46,7 @@ export async function expectNoOrders(
 interface Outage {
   readonly breakStore: () => unknown
   readonly mendStore: () => unknown
-  /** How many of eight failures reach the store and are reported: 5 if it then counts as down. */
+  /** How many of eight failures reach the store and are reported: 5 if the store then counts as down. */
   readonly reports: number
 }
 
@@ -54,7 +54,7 @@ const isConflict = ({ fault }: StorageFault) => typeof fault === 'object' && [40
 
 /** Registers the test of a manager on a container with this fault. */
 export function testManagerOn(t: Managers, fault: StorageFault): void {
-  test(`${fault.name}: no order; memory is served; other handshakes fail, and work again within 15 s`, async () => {
+  test(`${fault.name}: places no order, serves certificates in memory, fails other handshakes, recovers within 15 s`, async () => {
     const container = await faultyContainer(fault)
     onTestFinished(container.close)
     const healthy = await container.warm()

@@ -13,10 +13,10 @@ describe('a store in memory that fails', () => {
     ['ERR_STORE_TIMEOUT', undefined, 5],
     ['ERR_STORE_PERMISSION', 403, 5],
     ['ERR_STORE_FAILED', 503, 5],
-    // An answer that is about one entry.
+    // A response that concerns one entry only.
     ['ERR_STORE_FAILED', 409, 8],
   ] as [StoreErrorCode, number | undefined, number][])(
-    'with %s, status %s: no order, and what is in memory is served',
+    'with %s, status %s: the manager places no order, and serves certificates in memory',
     async (code, statusCode, reports) => {
       const store = new LockingStore()
       await expectNoOrders(t, store, {

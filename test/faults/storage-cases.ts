@@ -27,18 +27,18 @@ const operations = {
 export type OperationName = keyof typeof operations
 export const operationNames = Object.keys(operations) as OperationName[]
 
-/** Somebody else was first: no error where a lock is acquired or released. */
+/** Whether another machine was first, which is not an error when a lock is acquired or released. */
 const isLostRace = ({ fault }: StorageFault, operation: OperationName) =>
   typeof fault === 'object' &&
   (fault.status === 409 || fault.status === 412) &&
   (operation === 'tryLock' || operation === 'release')
 
-/** A client with a connection from before the fault, and one without. */
+/** Whether a client has a connection from before the fault. */
 type ClientState = 'warm' | 'cold'
 
 /**
- * Registers a test for each operation under this fault: a typed error, and nothing left over. Rejections that nobody
- * handles fail the run.
+ * Registers a test for each operation under this fault: it rejects with a typed error and leaves nothing behind.
+ * Unhandled rejections fail the run.
  */
 export function testOperations(
   fault: StorageFault,
@@ -70,7 +70,7 @@ export function testOperations(
       // A lock that is released was acquired, so there is a connection.
       (operation === 'release' ? (['warm'] as const) : states).map((state) => ({ operation, state })),
     )
-    test.each(cases)('$operation, $state: a typed error and nothing left over', async (row) => {
+    test.each(cases)('$operation, $state: rejects with a typed error, leaves nothing behind', async (row) => {
       const { operation, state } = row
       const key = (name: string) => `${name}.${operation}.${state}.example`
       const keys = { stored: key('a'), absent: key('b'), lock: key('c') }
@@ -86,11 +86,11 @@ export function testOperations(
           reason: { name: 'StoreError', code: expect.stringMatching(fault.code) },
         })
       await turn()
-      // What a lock that was not granted leaves behind is removed in the background.
+      // A lock that was not granted is cleaned up in the background.
       if (operation !== 'tryLock') expect(time.pending + watch.timers()).toBe(0)
       await time.untilIdle(fault, container)
       await container.mend()
-      // Nothing was lost, and the same client works again. A delete without an answer may have been done.
+      // No value is lost, and the same client works again. A delete without a response may have succeeded.
       if (operation !== 'delete') expect(String(await warm.get(keys.stored))).toBe('value')
       await cache.put(key('d'), Buffer.from('after'))
     })

@@ -6,12 +6,12 @@ import { azurite, freshContainer } from '../support/azure.js'
 import { localNames } from '../support/names.js'
 import { type Fault, openTap } from '../support/tap.js'
 
-/** What can be wrong with a store. */
+/** A fault of a store or of the connection to it. */
 export interface StorageFault {
   readonly name: string
-  /** What the proxy in front of it does with each request, */
+  /** The fault that the proxy in front of the store injects into each request. */
   readonly fault?: Fault
-  /** or what is wrong with the way to it. */
+  /** The fault of the connection, if the proxy injects none. */
   readonly way?: 'refused' | 'unknown name' | 'no TLS' | 'expired SAS'
   readonly code: string | RegExp
 }
@@ -39,21 +39,21 @@ export const storageFaults: readonly StorageFault[] = [
   answered(500, 'InternalError', 'ERR_STORE_FAILED'),
   answered(503, 'ServerBusy', 'ERR_STORE_FAILED'),
   answered(503, 'ServerBusy', 'ERR_STORE_FAILED', 30),
-  // What a clock that is wrong leads to: https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
+  // Azure's response to a wrong clock: https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
   { ...answered(403, 'AuthenticationFailed', 'ERR_STORE_CREDENTIALS'), name: 'clock skew' },
   { name: 'expired SAS', way: 'expired SAS', code: 'ERR_STORE_CREDENTIALS' },
 ]
 
 const warmHost = 'fleet.warm.invalid'
-/** One for each client that has no connection yet. */
+/** Host names, one for each client that has no connection yet. */
 const coldHosts = Array.from({ length: 20 }, (_, index) => `fleet.cold${index}.invalid`)
 const certificate = await selfSignedCertificate([warmHost, ...coldHosts])
-/** So long that nothing times out by itself: tests control the time of the client. */
+/** Too long to elapse in real time, since tests control the time of the client. */
 const timeoutMs = 300_000
 
 export type FaultyContainer = Awaited<ReturnType<typeof faultyContainer>>
 
-/** An empty container behind a proxy, as it is and with a fault. */
+/** Creates an empty container behind a proxy that can inject the fault. */
 export async function faultyContainer({ fault, way }: StorageFault) {
   const { client, connect } = await freshContainer()
   const { accountName, accountKey, containerName } = connect
@@ -63,7 +63,7 @@ export async function faultyContainer({ fault, way }: StorageFault) {
   let broken = false
   tap.fault(() => (broken ? fault : undefined))
 
-  /** SAS that say themselves nothing of their end: https://learn.microsoft.com/rest/api/storageservices/define-stored-access-policy */
+  /** Sets the expiry of the SAS, which is in a stored access policy: https://learn.microsoft.com/rest/api/storageservices/define-stored-access-policy */
   const sasEnd = (expiresOn: Date) =>
     client.setAccessPolicy(undefined, [
       { id: 'fleet', accessPolicy: { startsOn: new Date(0), expiresOn, permissions: 'racwdl' } },
@@ -71,7 +71,7 @@ export async function faultyContainer({ fault, way }: StorageFault) {
   const soon = () => new Date(Date.now() + 600_000)
   if (way === 'expired SAS') await sasEnd(soon())
 
-  /** Clients share connections to a host: so each has a name of its own for it, that of the account in front. */
+  /** Clients share the connections to a host, so each has its own host name, which begins with the account's name. */
   async function clientBy(host: string) {
     names.know(host)
     const url = `${way === 'no TLS' ? 'https' : 'http'}://${host}:${tap.port}/${containerName}`
@@ -86,11 +86,11 @@ export async function faultyContainer({ fault, way }: StorageFault) {
     new AzureBlobCertCache(await clientBy(host), options)
   return {
     tap,
-    /** Has connections to the store, once it was used. */
+    /** Creates a client that has connections to the store after its first use. */
     warm: () => cache(warmHost),
-    /** Has none, and shares none with another client. */
+    /** Creates a client that shares no connections with another client. */
     cold: () => cache(unusedHosts.pop() ?? expect.unreachable('too few hosts')),
-    /** With the time-outs of a client that was given no options. */
+    /** Creates a client with the default time-outs. */
     withDefaults: () => cache(warmHost, {}),
     async break() {
       broken = true
@@ -114,6 +114,6 @@ export async function faultyContainer({ fault, way }: StorageFault) {
   }
 }
 
-/** One of {@link storageFaults}. */
+/** Returns one of {@link storageFaults}. */
 export const faultNamed = (name: string): StorageFault =>
   storageFaults.find((fault) => fault.name === name) ?? expect.unreachable(name)

@@ -3,12 +3,12 @@ import { testFailingRenewals, testLostRenewal, testRecoveredRenewal } from './le
 import { operationNames, testOperations } from './storage-cases.js'
 import { faultNamed, storageFaults } from './storage-faults.js'
 
-describe('each fault, met by one operation', () => {
+describe('each fault during one operation', () => {
   for (const fault of storageFaults) testOperations(fault, ['get'], ['cold', 'warm'])
 })
 const others = operationNames.filter((name) => name !== 'get')
 describe.each(['reset', 'stalls in the body', '409 ContainerBeingDeleted', '503 ServerBusy'])(
-  'met by each other operation',
+  'a fault during each other operation',
   (name) => {
     testOperations(faultNamed(name), others, ['cold', 'warm'])
   },

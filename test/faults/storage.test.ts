@@ -3,10 +3,10 @@ import { testFailingRenewals, testLostRenewal, testRecoveredRenewal } from './le
 import { operationNames, testOperations } from './storage-cases.js'
 import { faultNamed, storageFaults } from './storage-faults.js'
 
-describe('each fault, met by one operation', () => {
+describe('each fault during one operation', () => {
   for (const fault of storageFaults) testOperations(fault, ['get'], ['warm'])
 })
-describe('one fault, met by each operation', () => {
+describe('one fault during each operation', () => {
   testOperations(faultNamed('503 ServerBusy'), operationNames, ['warm'])
 })
 describe('a renewal of the lease', () => {

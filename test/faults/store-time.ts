@@ -4,7 +4,7 @@ import { expect, vi } from 'vitest'
 import { systemClock } from '../../src/util/clock.js'
 import type { FaultyContainer, StorageFault } from './storage-faults.js'
 
-/** The time of a store's client: pauses before a retry pass at once, time-outs when the test says so. */
+/** Controls the time of a store's client: pauses before a retry end at once, time-outs when the test ends them. */
 export function controlStoreTime() {
   const timeouts = new Set<() => void>()
   const after = vi.spyOn(systemClock, 'after').mockImplementation((_, fn, options) => {
@@ -45,7 +45,7 @@ export function controlStoreTime() {
       }
       return (await settled)[0] as PromiseSettledResult<T>
     },
-    /** Until the store has no request left; clean-up in the background may hang, too. */
+    /** Resolves when the store has no request left, since clean-up in the background may also hang. */
     async untilIdle({ fault }: StorageFault, { tap }: FaultyContainer) {
       const isIdle = () => {
         if (fault === 'hang' || fault === 'stall in the body') for (const pass of [...timeouts]) pass()

@@ -7,7 +7,7 @@ const host = 'a.fleet.example'
 export const failures = ({ events }: Pick<Machine, 'events'>, name: string) =>
   events.filter((event) => event.name === name)
 
-/** Fleets that end with their test. */
+/** Returns a function that starts a fleet, which closes with the test. */
 function fleetsOf(openPlace: OpenPlace) {
   const open: Fleet[] = []
   afterEach(async () => {
@@ -20,7 +20,7 @@ function fleetsOf(openPlace: OpenPlace) {
   }
 }
 
-/** Cold machines that all get their first handshakes for one host at the same time. */
+/** Registers the case of cold machines whose first handshakes for one host are concurrent. */
 export function coldStartCase(
   storeName: string,
   openPlace: OpenPlace,
@@ -29,7 +29,7 @@ export function coldStartCase(
   describe(`a fleet on ${storeName}`, () => {
     const startFleet = fleetsOf(openPlace)
 
-    test(`${machineCount} cold machines, ${handshakeCount} handshakes each at once on one host: 1 account, 1 order, one serial`, async () => {
+    test(`${machineCount} cold machines with ${handshakeCount} concurrent handshakes each on one host: 1 account, 1 order, 1 serial`, async () => {
       const fleet = await startFleet()
       const machines = await fleet.machines(machineCount)
       const serials = (
@@ -43,14 +43,14 @@ export function coldStartCase(
   })
 }
 
-/** What a fleet does on every store. */
+/** Registers the cases of a fleet on any store. */
 export function fleetCases(storeName: string, openPlace: OpenPlace) {
   coldStartCase(storeName, openPlace, { machines: 10, handshakes: 20 })
 
   describe(`a fleet on ${storeName}`, () => {
     const startFleet = fleetsOf(openPlace)
 
-    test('a refused host: 5 machines, 200 handshakes each, at most 2 authorizations in 10 minutes', async () => {
+    test('a host that fails validation causes at most 2 orders in 10 minutes: 5 machines, 200 handshakes each', async () => {
       const fleet = await startFleet()
       fleet.ca.fault({ on: 'challenge', invalid: true, times: Number.POSITIVE_INFINITY })
       const machines = await fleet.machines(5)
@@ -73,13 +73,13 @@ export function fleetCases(storeName: string, openPlace: OpenPlace) {
       }
     })
 
-    test('a 429 with Retry-After: 86400 fails the order, postpones it on all machines, and concerns no other host', async () => {
+    test('a 429 with Retry-After: 86400 fails the order, postpones it on all machines, and affects no other host', async () => {
       const fleet = await startFleet()
       const machines = await fleet.machines(3)
       const fault = fleet.ca.fault({ on: 'newOrder', host, type: 'rateLimited', retryAfter: 86_400 })
       const [first] = machines as [Machine]
       expect(await first.attempt(host)).toBeUndefined()
-      // The order has failed, and not only this handshake's patience.
+      // The order failed; the handshake did not merely time out.
       const failure = { host, code: 'ERR_ISSUANCE_FAILED', retryAt: expect.any(String) }
       await expect.poll(() => failures(first, 'issuanceFailed')).toMatchObject([failure])
       expect(failures(first, 'handshakeFailed')).toMatchObject([{ host, code: 'ERR_ISSUANCE_FAILED' }])

@@ -31,11 +31,11 @@ type AzureMachine = Awaited<ReturnType<Awaited<ReturnType<typeof startFleet>>['m
 const requestsFor = ({ way: { tap } }: AzureMachine, pattern: RegExp) =>
   tap.requests.filter((request) => pattern.test(request))
 
-test('10 cold machines, 20 handshakes each on 20 hosts: 20 orders, and no lock stays', async () => {
+test('10 cold machines with 20 handshakes each on 20 hosts place 20 orders and leave no lock', async () => {
   const fleet = await startFleet()
   const machines = await fleet.machines(10)
   const hosts = Array.from({ length: 20 }, (_, i) => `h${i}.fleet.example`)
-  // Two at a time: 400 handshakes at once are as many as a slow machine can make before its own time-outs.
+  // Two hosts at a time, since a slow machine can make only 400 concurrent handshakes before its time-outs.
   for (let i = 0; i < hosts.length; i += 2) {
     const pair = hosts.slice(i, i + 2)
     const all = await Promise.all(
@@ -47,7 +47,7 @@ test('10 cold machines, 20 handshakes each on 20 hosts: 20 orders, and no lock s
   expect(await fleet.blobs()).toEqual(['acme_account+key', ...hosts].sort())
 })
 
-test('a store that takes 0.4 to 1 s for each answer changes nothing but the time', async () => {
+test('3 machines place one order on a store that takes 0.4 to 1 s for each response', async () => {
   const fleet = await startFleet()
   const machines = await fleet.machines(3)
   for (const [index, { way }] of machines.entries()) way.tap.slow(400 + 300 * index)
@@ -57,10 +57,10 @@ test('a store that takes 0.4 to 1 s for each answer changes nothing but the time
   expect(await fleet.blobs()).toEqual([host, 'acme_account+key'])
 })
 
-test('the lock costs the winner no more than 6 requests, and a waiter 1 a second', async () => {
+test('the lock costs its holder at most 6 requests, and a waiting machine 1 request per second', async () => {
   const fleet = await startFleet({ validationDelayMs: 5_000 })
   const winner = await fleet.machine()
-  // The account is made once; what follows is the cost of an order.
+  // Creates the account first, so that only the requests of an order are counted.
   fleet.ca.validationDelayMs = 0
   await winner.handshakes('first.fleet.example', 1)
   fleet.ca.validationDelayMs = 5_000
@@ -73,17 +73,17 @@ test('the lock costs the winner no more than 6 requests, and a waiter 1 a second
   const waiting = waiter.handshakes(host, 1)
   await expect.poll(() => requestsFor(winner, /^DELETE .*\+lock$/).length).toBe(1)
   const seconds = (performance.now() - started) / 1_000
-  // The first look is no poll; nor is the CA's look for the answer, which the waiter gives.
+  // Neither the first read nor the read for the CA's validation, which the waiter answers, is a poll.
   const polls = requestsFor(waiter, new RegExp(`/${host}(\\+lock)?$`)).length - 1
   expect(polls).toBeGreaterThan(2)
   expect(polls).toBeLessThanOrEqual(seconds + 1)
   await Promise.all([ordered, waiting])
   expect(fleet.ca.ordersFor(host)).toBe(1)
-  // Without the fleet: read, read the failure record, put and remove the answer, put the certificate.
+  // An order without a lock: read, read the failure record, put and remove the answer, put the certificate.
   expect(winner.way.tap.requests.length - 5).toBeLessThanOrEqual(6)
 })
 
-test('where the winner’s put fails, it serves its callers and repeats the put, and no other machine orders', async () => {
+test('a machine whose put fails serves its callers and retries the put, and no other machine places an order', async () => {
   const fleet = await startFleet()
   const [winner, other] = (await fleet.machines(2)) as [AzureMachine, AzureMachine]
   let refused = 0

@@ -19,7 +19,7 @@ export interface MachineEvent {
 export type Fleet<W extends Way = Way> = Awaited<ReturnType<typeof openFleet<W>>>
 export type Machine<W extends Way = Way> = Awaited<ReturnType<Fleet<W>['machine']>>
 
-/** One store, one CA, and machines that are processes, each with a way of its own to the store. */
+/** Opens one store and one CA, and starts machines as processes, each with its own connection to the store. */
 export async function openFleet<W extends Way>(place: Place<W>, options: TestCaOptions = {}) {
   const gate = await openGate()
   const clock = new ShiftingClock()
@@ -46,17 +46,17 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
         },
       })
     })
-    // The last one to start is what the CA reaches, unless a test says otherwise.
+    // The CA reaches the machine that started last, unless a test sets another target.
     gate.target = port
     const started = {
       child,
       port,
       way,
       events,
-      /** Serial numbers of so many handshakes at once. */
+      /** Makes `count` concurrent handshakes, and returns their serial numbers. */
       handshakes: (host: string, count: number) =>
         Promise.all(Array.from({ length: count }, async () => (await handshake(port, host)).serialNumber)),
-      /** One handshake; its outcome as a word. */
+      /** Makes one handshake, and returns its serial number, or `undefined` if it fails. */
       attempt: (host: string) =>
         handshake(port, host).then(
           ({ serialNumber }) => serialNumber,
@@ -91,12 +91,12 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
     gate,
     machine,
     machines: (count: number) => Promise.all(Array.from({ length: count }, machine)),
-    /** Time passes for the CA and for every machine. */
+    /** Advances the clocks of the CA and of every machine. */
     async jump(ms: number) {
       clock.jump(ms)
       for (const { jump } of machines) await jump(ms)
     },
-    /** What is in the store, but for the locks: some stores keep those that are free. */
+    /** Returns the keys in the store except locks, since some stores keep released locks. */
     async keys() {
       const names: string[] = []
       for await (const { name } of place.store.list()) if (!name.endsWith('+lock')) names.push(name)

@@ -1,4 +1,4 @@
-// A machine of the fleet: a process with an https server and a manager, told what to do by the test.
+// A machine of the fleet: a process with an https server and a manager, controlled by the test.
 import https from 'node:https'
 import { CertManager } from 'acme-cert-cache'
 import { ShiftingClock } from '../support/shifting-clock.js'

@@ -1,4 +1,4 @@
-// How a machine of the fleet gets at the store that it is told of.
+// Opens the store of a machine of the fleet.
 import { AzureBlobCertCache, DirCertCache } from 'acme-cert-cache'
 
 /**
@@ -8,7 +8,7 @@ import { AzureBlobCertCache, DirCertCache } from 'acme-cert-cache'
  *   | { kind: 'sql', target: import('../stores/sql/connect.js').Target, table: string }} StoreSettings
  */
 
-/** Loads the client of that store alone, as a user does. */
+/** Opens the store, and loads only its client, as a user does. */
 export async function openStore(/** @type {StoreSettings} */ settings) {
   if (settings.kind === 'azure') return AzureBlobCertCache.connect(settings.connect)
   if (settings.kind === 'dir') return new DirCertCache(settings.path)

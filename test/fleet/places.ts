@@ -8,18 +8,18 @@ import { azurite, freshContainer } from '../support/azure.js'
 import { openTap } from '../support/tap.js'
 import type { StoreSettings } from './open-store.js'
 
-/** One machine's way to the store. */
+/** One machine's connection to the store. */
 export interface Way {
   readonly settings: StoreSettings
-  /** From now on nothing gets through, as when a cable was pulled. */
+  /** Stops all traffic, as a pulled cable does. */
   cut?(): unknown
   mend?(): unknown
   close(): Promise<unknown>
 }
 
-/** An empty store that a fleet is to share. */
+/** An empty store that a fleet shares. */
 export interface Place<W extends Way = Way> {
-  /** Past every way: for what a test looks at, and for what it leaves there. */
+  /** Bypasses the machines' connections, for a test to inspect and prepare the store. */
   readonly store: ListableCertCache
   way(): Promise<W>
   close(): Promise<unknown>
@@ -56,7 +56,7 @@ export async function dirPlace() {
   return {
     store: new DirCertCache(folder),
     async way() {
-      // What a mount is to a machine; it can be taken away from one.
+      // A symbolic link simulates a mount, which one machine can lose.
       const path = join(base, `mounted-${++ways}`)
       let isCut = true
       const mend = async () => {
@@ -79,7 +79,7 @@ export async function dirPlace() {
   }
 }
 
-/** A database as a fleet's place. `way`: a relay to it, if there is a network between. */
+/** Opens a database as a fleet's place. `way` opens a relay to it, if it is on a server. */
 export async function sqlPlace(
   direct: Target,
   way: () => Promise<{ target: Target; cut?(): void; mend?(): void; close(): Promise<void> }>,
@@ -102,7 +102,7 @@ export async function sqlPlace(
   }
 }
 
-/** One machine's file: there is no way that could be cut. */
+/** Opens a file on one machine, which has no connection that could be cut. */
 export async function sqlitePlace() {
   const folder = await mkdtemp(join(tmpdir(), 'sqlite-fleet-'))
   const target = { kind: 'sqlite' as const, file: join(folder, 'certificates.db') }

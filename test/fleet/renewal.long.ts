@@ -8,7 +8,7 @@ import { azurePlace } from './places.js'
 const host = 'a.fleet.example'
 const lifetimeMs = 40_000
 
-test('three servers under handshakes for three lifetimes of 40 seconds: no failure, one order per renewal', {
+test('three servers under load for three lifetimes of 40 s fail no handshake and place one order per renewal', {
   timeout: 240_000,
 }, async () => {
   const fleet = await openFleet(await azurePlace(20_000), { lifetimeMs })
@@ -17,7 +17,7 @@ test('three servers under handshakes for three lifetimes of 40 seconds: no failu
   const end = Date.now() + 3 * lifetimeMs
   const ca = fleet.ca.rootCertificate
 
-  /** One handshake after the other; a certificate that has expired would be refused. The serial numbers, in their order. */
+  /** Makes handshakes in sequence, which reject an expired certificate; returns the distinct serial numbers in order. */
   async function traffic({ port }: Machine): Promise<{ serials: string[]; count: number }> {
     const serials: string[] = []
     for (let count = 0; ; count++) {
@@ -40,7 +40,7 @@ test('three servers under handshakes for three lifetimes of 40 seconds: no failu
   }
   for (const { serials, count } of seen) {
     expect(count).toBeGreaterThan(serials.length)
-    // The last one may not have come round yet.
+    // The last certificate may not have reached this machine yet.
     expect(issued.map(({ serialNumber }) => serialNumber).slice(0, serials.length)).toEqual(serials)
     expect(serials.length).toBeGreaterThanOrEqual(issued.length - 1)
   }

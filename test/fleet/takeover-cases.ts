@@ -4,7 +4,7 @@ import type { Place, Way } from './places.js'
 
 const host = 'a.fleet.example'
 
-/** Makes a machine come to a stop at a stage of its order; returns a condition that says, by 1, that it is there. */
+/** Makes a machine hang at a stage of its order; the returned function returns 1 once it hangs. */
 export type Stage<W extends Way> = readonly [string, (fleet: Fleet<W>, holder: Machine<W>) => () => number]
 
 const hits = (fault: { readonly hits: number }) => () => fault.hits
@@ -21,7 +21,7 @@ export const beforeFinalize: Stage<Way> = [
   ({ ca }) => hits(ca.fault({ on: 'finalize', hang: true })),
 ]
 
-/** Handshakes one after the other, each as long as the server lets it wait, until one is answered. */
+/** Makes handshakes in sequence, each until the server answers or fails it, until one succeeds. */
 async function untilServed({ attempt }: Pick<Machine, 'attempt'>, name = host): Promise<string> {
   for (;;) {
     const serial = await attempt(name)
@@ -29,7 +29,7 @@ async function untilServed({ attempt }: Pick<Machine, 'attempt'>, name = host): 
   }
 }
 
-/** What happens to whoever holds the lock, on one store. Each waits for a real lease to end; they run beside each other. */
+/** Registers the cases of a lost lock holder. They run concurrently, since each waits for a real lease to expire. */
 export function takeoverCases<W extends Way>(
   storeName: string,
   openPlace: () => Promise<Place<W>>,
@@ -47,7 +47,7 @@ export function takeoverCases<W extends Way>(
 
   describe.concurrent(`the holder of the lock, on ${storeName}`, { timeout: 600_000 }, () => {
     test.for(stages.killed)(
-      'is killed %s: another finishes within 75 s, with one more order at most',
+      'is killed %s: another machine finishes within 75 s, with at most one more order',
       async ([_, stopAt], { expect }) => {
         const { fleet, holder, other } = await startFleet()
         const there = stopAt(fleet, holder)
@@ -66,7 +66,7 @@ export function takeoverCases<W extends Way>(
     )
 
     test.for(stages.stopped)(
-      'is stopped %s for 90 s: it takes what another has ordered meanwhile',
+      'is stopped %s for 90 s: it adopts the certificate that another machine has ordered',
       async ([_, stopAt], { expect }) => {
         const { fleet, holder, other } = await startFleet()
         const there = stopAt(fleet, holder)
@@ -75,12 +75,12 @@ export function takeoverCases<W extends Way>(
         holder.child.kill('SIGSTOP')
         const stopped = performance.now()
         const serial = await untilServed(other)
-        // The length of the pause is what this is about.
+        // The pause must outlast the holder's lease.
         await expect.poll(() => performance.now() - stopped, { timeout: 180_000 }).toBeGreaterThan(90_000)
         await holder.way.mend?.()
         holder.child.kill('SIGCONT')
         await first
-        // What it had in its hands before put, it serves until it has looked at the store again.
+        // A holder that stopped before put serves its own certificate until it reads the store again.
         await expect.poll(() => holder.attempt(host), { timeout: 120_000 }).toBe(serial)
         const restarted = await fleet.machine()
         expect(await restarted.attempt(host)).toBe(serial)
@@ -88,7 +88,7 @@ export function takeoverCases<W extends Way>(
       },
     )
 
-    const cutOff = 'is cut off from the store: it stops before finalize, another takes over, it recovers'
+    const cutOff = 'is cut off from the store: stops before finalize, another takes over, the first recovers'
     if (stages.cutOff) {
       test(cutOff, async ({ expect }) => {
         const { fleet, holder, other } = await startFleet()
@@ -108,7 +108,7 @@ export function takeoverCases<W extends Way>(
       })
     }
 
-    test('a left-over lock, one in another format, and a half-written failure record keep nobody out', async ({
+    test('an abandoned lock, a lock in another format and a truncated failure record block no machine', async ({
       expect,
     }) => {
       const place = await openPlace()

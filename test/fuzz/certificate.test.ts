@@ -45,7 +45,7 @@ const tokens = [
 beforeAll(() => expect(checkBundle(ecdsa.data, 'example.com', now).fault).toBeUndefined())
 
 property(
-  'any bytes are a known fault, or a certificate for the host that is valid now, with its key',
+  'any bytes decode to a known fault, or to a certificate for the host that is valid now, with its key',
   500,
   fc.oneof(damaged(ecdsa.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
   (data) => {
@@ -86,7 +86,7 @@ property(
 )
 
 property(
-  'a decoded bundle is in the form that decodes to itself',
+  'decoding a decoded bundle again does not change it',
   2_000,
   fc.oneof(
     damaged(ecdsa.data, tokens),
@@ -117,7 +117,7 @@ const rewritten = fc.record({
   between: fc.array(between, { minLength: 6, maxLength: 6 }),
 })
 property(
-  'line ends, line widths, order and text between the blocks make no difference',
+  'line ends, line widths, order and text between the blocks do not affect decoding',
   300,
   rewritten,
   (how) => {
@@ -147,8 +147,8 @@ property(
   },
 )
 
-test('a bundle of nothing but opening lines is decoded in linear time', () => {
-  // 200 KiB of them: quadratic, it would take minutes.
+test('a bundle that consists only of BEGIN lines is decoded in linear time', () => {
+  // 200 KiB would take minutes in quadratic time.
   const opening = '-----BEGIN CERTIFICATE-----\n'
   for (const text of [opening.repeat(7_000), `${opening}${'A\n'.repeat(100_000)}`]) {
     expect(decodeBundle(Buffer.from(text))).toEqual({ fault: 'no private key' })

@@ -10,7 +10,7 @@ import { damaged, property } from './support.js'
 const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
 const client = '192.0.2.1'
 
-/** The answers of a store that holds this value for the host and for the token. */
+/** Creates challenge answers on a store that holds this value for the host and for the token. */
 function answers(value: Uint8Array) {
   const store = new MemoryStore()
   store.values.set(layout.tlsAlpn01('example.com'), value)
@@ -23,7 +23,7 @@ function answers(value: Uint8Array) {
 }
 
 property(
-  'any bytes stored as a tls-alpn-01 answer are a context, a miss, or an OpenSSL error',
+  'any bytes stored as a tls-alpn-01 answer result in a context, a miss, or an OpenSSL error',
   300,
   fc.oneof(damaged(ecdsa.data, ['-----', '\n', '-----BEGIN CERTIFICATE-----\n']), fc.uint8Array()),
   async (value) => {

@@ -74,18 +74,18 @@ property('a normalised name is stable, and valid in keys, certificates and URLs'
   expect(host.length).toBeLessThanOrEqual(253)
   expect(isIP(host)).toBe(0)
   expect(() => assertCacheKey(host)).not.toThrow()
-  // No other reader of names takes it for another host.
+  // No other parser reads the name as another host.
   expect(new URL(`https://${host}:8443/`).hostname).toBe(host)
 })
 
 property('a well-formed name is accepted', 1_000, fc.domain(), (name) => {
-  // fc.domain() may end in a label with xn-- that is rubbish, which is refused.
+  // fc.domain() may contain an invalid xn-- label, which is refused.
   fc.pre(!/(^|\.)xn--/i.test(name))
   expect(normalizeHost(name)).toBe(name.toLowerCase())
 })
 
 property(
-  'an invalid name is a HostError that shows at most 80 characters of it',
+  'an invalid name causes a HostError that shows at most 80 characters of the name',
   1_000,
   fc.oneof(names, fc.anything({ withBigInt: true })),
   (name) => {
@@ -100,7 +100,7 @@ property(
 )
 
 property(
-  'a list of hosts is a policy that allows them, or a TypeError that names hostPolicy',
+  'a list of hosts results in a policy that allows them, or in a TypeError that names hostPolicy',
   1_000,
   fc.oneof(fc.array(fc.oneof(names, fc.anything({ withBigInt: true }))), fc.anything({ withBigInt: true })),
   (policy) => {

@@ -28,7 +28,7 @@ const server = createServer((req, res) => {
   try {
     handler(req, res)
   } catch (error) {
-    // It would have ended the process.
+    // An uncaught exception would end the process.
     thrown.push(error)
     res.destroy()
   }
@@ -51,7 +51,7 @@ afterAll(async () => {
   await manager.close()
 })
 
-/** Everything that the server answers to these bytes until it closes the connection. */
+/** Returns the server's response to these bytes until it closes the connection. */
 async function answerTo(raw: Uint8Array): Promise<string> {
   clock.set(60_000) // no client reaches the rate limit
   const socket = connect(port, '127.0.0.1')
@@ -60,7 +60,7 @@ async function answerTo(raw: Uint8Array): Promise<string> {
   try {
     for await (const chunk of socket) chunks.push(chunk as Buffer)
   } catch {
-    // A reset: what came before counts.
+    // After a reset, the data received before it counts.
   }
   return Buffer.concat(chunks).toString('latin1')
 }
@@ -179,7 +179,7 @@ const requests = fc.oneof(
 )
 
 property(
-  'any bytes sent to port 80 lead to challenge answers and redirects only',
+  'any bytes sent to port 80 result in challenge answers and redirects only',
   600,
   requests,
   async (request) => {
@@ -207,7 +207,7 @@ property(
 )
 
 property(
-  'a stored token is answered in every form of request for it',
+  'a stored token is answered for every form of request',
   100,
   fc.record({
     method: fc.constantFrom('GET', 'HEAD'),

@@ -7,7 +7,7 @@ import { assertCacheKey, CacheKeyError } from '../../src/index.js'
 import { damagedText, property } from './support.js'
 
 const forbidden = new Set('\\/:*?"<>|')
-/** The rule as it is documented, character by character. */
+/** Implements the documented rule character by character. */
 const isLegal = (key: unknown) =>
   typeof key === 'string' &&
   !['', '.', '..'].includes(key) &&
@@ -22,7 +22,7 @@ const keys = fc.oneof(
 )
 
 property(
-  'a key follows the documented rule or is a CacheKeyError',
+  'a key follows the documented rule or causes a CacheKeyError',
   5_000,
   fc.oneof(keys, fc.anything({ withBigInt: true })),
   (key) => {
@@ -39,7 +39,7 @@ const tokens = fc
   .oneof(
     fc.string({ unit: tokenChars, maxLength: 9 }),
     fc.constantFrom('acme_account', 'token', 'key', 'rsa'),
-    // As long as the limit and beyond.
+    // Lengths up to the limit and beyond.
     fc.string({ unit: tokenChars, minLength: 120, maxLength: 136, size: 'max' }),
   )
   .filter(isToken)
@@ -51,7 +51,7 @@ const layouts = fc.tuple(
 )
 
 property(
-  'every key of a layout is legal and belongs to one record',
+  'every key of a layout is valid and belongs to one record',
   500,
   fc.tuple(layouts, fc.uniqueArray(hosts, { maxLength: 4 }), fc.uniqueArray(tokens, { maxLength: 4 })),
   ([layout, hostNames, tokenNames]) => {

@@ -12,11 +12,11 @@ import { VirtualClock } from '../support/virtual-clock.js'
 import { damaged, damagedText, property } from './support.js'
 
 const now = Date.parse('2026-10-01T00:00:00Z')
-/** No CA means a year of five digits, and not everybody can read one. */
+/** No CA means a year of five digits, and not every parser reads one. */
 const latest = Date.parse('9999-01-01')
 const isDate = (ms: unknown) => typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime())
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value))
-/** As it is written: JSON reads -0, but writes 0. */
+/** Compares the serialised records, since JSON reads -0 but writes 0. */
 const expectSameAgain = (parse: (data: Uint8Array) => unknown, record: unknown) =>
   expect(JSON.stringify(parse(encode(record)))).toBe(JSON.stringify(record))
 const numbers = fc.oneof(
@@ -45,7 +45,7 @@ const odd = fc.oneof(
 
 const failure = { failures: 3, retryAt: now + 60_000, message: 'the CA answered 429' }
 property(
-  'any bytes are a valid failure record or none',
+  'any bytes parse to a valid failure record, or to none',
   3_000,
   fc.oneof(
     damaged(encode(failure), ['null', '-', '9', 'e9', '"', '\\u0000']),
@@ -71,7 +71,7 @@ const retryAfters = fc.oneof(
   fc.date({ noInvalidDate: true }).map((date) => date.toUTCString()),
   damagedText('Thu, 01 Oct 2026 00:10:00 GMT', ['GMT', '99', '-', ',', '+', '9999', '275760']),
   damagedText('3600', ['9', '-', '.', 'e', ' ']),
-  // What Date.parse takes, but no HTTP date is: some in the time zone of this machine.
+  // Dates that Date.parse reads but that are not HTTP dates, some in the time zone of this machine.
   fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
   fc.date({ noInvalidDate: true }).map((date) => date.toUTCString().replace(' GMT', '')),
   numbers.map(String),
@@ -79,7 +79,7 @@ const retryAfters = fc.oneof(
 )
 
 property(
-  'a failure postpones the next attempt on every machine, at least to the CA’s Retry-After',
+  'a failure postpones the next attempt on every machine, at least until the CA’s Retry-After',
   1_000,
   fc.tuple(
     retryAfters,
@@ -137,7 +137,7 @@ const certificate = { notBefore: now - 86_400_000, notAfter: now + 86_400_000 }
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 
 property(
-  'any renewal information is a window that gives a renewal time, or none',
+  'any renewal information parses to a window with a renewal time, or to none',
   3_000,
   fc.tuple(answers, random),
   ([answer, chance]) => {
@@ -150,7 +150,7 @@ property(
 )
 
 property(
-  'a valid window is read as it is',
+  'a valid window is parsed unchanged',
   500,
   fc.uniqueArray(fc.date({ noInvalidDate: true }), { minLength: 2, maxLength: 2, selector: Number }),
   (pair) => {
@@ -165,7 +165,7 @@ property(
 
 const suggestion = { serialNumber: '0A', window: { start: now, end: now + 1_000 }, askAt: now + 60_000 }
 property(
-  'any bytes are a stored window that gives a renewal time, or none',
+  'any bytes parse to a stored window with a renewal time, or to none',
   3_000,
   fc.tuple(
     fc.oneof(
@@ -199,7 +199,7 @@ property(
 )
 
 property(
-  'a stored window is read back',
+  'a stored window is read back unchanged',
   500,
   fc.record({
     serialNumber: fc.string(),
@@ -219,7 +219,7 @@ property(
 )
 
 property(
-  'any value is a problem document or none',
+  'any value parses to a problem document, or to none',
   1_000,
   fc.oneof(fc.record({ type: odd, detail: odd }, { requiredKeys: [] }), fc.anything()),
   (data) => {

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { clientHello } from './client-hello.js'
 
-/** Connections at once. They keep a core of the server busy; more would only wait for each other. */
+/** Concurrent connections. They keep a core of the server busy; more would only wait for each other. */
 const width = 10
 /** RFC 8446 section 5.1. */
 const alertRecord = 21
 
-/** `work` so many times, some at a time, its results counted. */
+/** Runs `work` the given number of times, 10 at a time, and counts its results. */
 export async function flood<T extends string>(times: number, work: (index: number) => Promise<T>) {
   const outcomes: Record<string, number> = {}
   let next = 0
@@ -23,7 +23,7 @@ export async function flood<T extends string>(times: number, work: (index: numbe
 
 let digests = 0
 
-/** Bytes that differ each time, and are the same ones in each run. */
+/** Returns different bytes on each call, but the same sequence in each run. */
 const nextBytes = () => createHash('sha256').update(String(digests++)).digest()
 
 export function randomName(): string {
@@ -31,7 +31,7 @@ export function randomName(): string {
   return `${digits.slice(0, 16)}.${digits.slice(16, 24)}.example`
 }
 
-/** What the server answers to these bytes first. */
+/** Sends bytes, and returns the kind of the server's first response. */
 export async function sayHello(port: number, hello: Uint8Array): Promise<'alert' | 'served' | 'closed'> {
   const socket = await open(port)
   try {
@@ -44,7 +44,7 @@ export async function sayHello(port: number, hello: Uint8Array): Promise<'alert'
   }
 }
 
-/** Goes away, with a reset, as soon as the server has the bytes, or has answered them. */
+/** Sends bytes, and resets the connection at once or after the server's first response. */
 export async function abort(port: number, hello: Uint8Array, when: 'sent' | 'answered'): Promise<'aborted'> {
   const socket = await open(port)
   const answered = Promise.race([event(socket, 'data'), event(socket, 'close')])
@@ -54,7 +54,7 @@ export async function abort(port: number, hello: Uint8Array, when: 'sent' | 'ans
   return 'aborted'
 }
 
-/** Sockets that say half of a ClientHello and then nothing. */
+/** Opens sockets that send half of a ClientHello and then nothing. */
 export async function stall(port: number, count: number) {
   const sockets: Socket[] = []
   await flood(count, async () => {
@@ -75,7 +75,7 @@ export async function stall(port: number, count: number) {
   }
 }
 
-/** Sends bytes to the http server; its status, or 'closed'. */
+/** Sends bytes to the http server; returns the status, or 'closed'. */
 export async function sendRequest(port: number, request: string | Uint8Array, localAddress = '127.0.0.1') {
   const socket = await open(port, localAddress)
   try {
@@ -103,6 +103,6 @@ async function open(port: number, localAddress = '127.0.0.1'): Promise<Socket> {
   return socket
 }
 
-/** Unlike `once` of node:events not ended by an error: a reset is an answer, too, and ends in 'close'. */
+/** Unlike `once` of node:events, does not reject on an error: a reset is a response, which ends in 'close'. */
 const event = (socket: Socket, name: 'data' | 'close') =>
   new Promise<unknown>((resolve) => socket.once(name, resolve))

@@ -8,7 +8,7 @@ let target: Target
 beforeAll(async () => {
   target = await openTarget()
 })
-// The server's clock stands still: only now may clients read again.
+// The server's clock stands still, so only this restores the reads that clients are allowed.
 beforeEach(() => target.jump(60_000))
 afterAll(() => target.close())
 
@@ -79,7 +79,7 @@ const others: readonly string[] = [
   `${clientHello({ name: 'allowed.example' }).toString('latin1')}\r\n\r\n`,
 ]
 
-test('paths, methods and Host headers that no CA sends reach nothing of the store', async () => {
+test('paths, methods and Host headers that no CA sends do not reach the store', async () => {
   const { httpPort } = target
   const requests = [
     ...oddPaths.map(get),
@@ -95,7 +95,7 @@ test('paths, methods and Host headers that no CA sends reach nothing of the stor
   expect(await sendRequest(httpPort, challengeRequest(realToken, 'allowed.example'))).toBe('200')
 })
 
-test('tokens under random Host headers cost no request', async () => {
+test('tokens under random Host headers cause no store request', async () => {
   const rounds = await attackInRounds(target, 1, () =>
     flood(100, () => sendRequest(target.httpPort, challengeRequest(realToken, randomName()))),
   )
@@ -104,7 +104,7 @@ test('tokens under random Host headers cost no request', async () => {
   await expectUnharmed(target, rounds)
 })
 
-test('random tokens of one client lead to 50 reads, and another client gets the answer from the store', async () => {
+test('random tokens from one client cause 50 reads, and another client still gets its answer from the store', async () => {
   const { httpPort } = target
   const attack = flood(500, () =>
     sendRequest(httpPort, challengeRequest(randomToken(), 'allowed.example'), '127.0.0.2'),
@@ -125,7 +125,7 @@ test('random tokens of one client lead to 50 reads, and another client gets the 
   await expectOnDuty(target)
 })
 
-test('random tokens of many clients lead to 200 reads', async () => {
+test('random tokens from many clients cause 200 reads', async () => {
   await flood(500, (index) => {
     const address = `127.0.1.${1 + (index % 200)}`
     return sendRequest(target.httpPort, challengeRequest(randomToken(), 'allowed.example'), address)
@@ -134,7 +134,7 @@ test('random tokens of many clients lead to 200 reads', async () => {
   await expectOnDuty(target)
 })
 
-test('handshakes as of a CA that validates lead to few reads, which those at the same time share', async () => {
+test('200 tls-alpn-01 handshakes cause at most 50 reads, which concurrent handshakes share', async () => {
   const hello = clientHello({ name: 'allowed.example', protocol: 'acme-tls/1' })
   const outcome = await flood(200, () => sayHello(target.tlsPort, hello))
   const { operations } = await target.report()

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 const uint16 = (value: number) => Buffer.from([value >> 8, value & 0xff])
-/** A vector with its length in two bytes before it. */
+/** Prefixes a vector with its length in two bytes. */
 const vector = (...parts: Uint8Array[]) => {
   const body = Buffer.concat(parts)
   return Buffer.concat([uint16(body.length), body])
@@ -10,16 +10,16 @@ const short = (body: Uint8Array) => Buffer.concat([Buffer.from([body.length]), b
 const extension = (type: number, ...body: Uint8Array[]) => Buffer.concat([uint16(type), vector(...body)])
 
 interface HelloOptions {
-  /** Its bytes as they are; a string in UTF-8. */
+  /** The server name: bytes, or a string to encode in UTF-8. */
   readonly name: string | Uint8Array
-  /** Of ALPN (RFC 7301). Default: not offered. */
+  /** The ALPN protocol (RFC 7301). Default: none. */
   readonly protocol?: string
 }
 
-/** A ClientHello of TLS 1.3 (RFC 8446 section 4.1.2) with any bytes for a server name, as one record. */
+/** Returns a ClientHello of TLS 1.3 (RFC 8446 section 4.1.2) with any bytes as the server name, in one record. */
 export function clientHello({ name, protocol }: HelloOptions): Buffer {
   const extensions = [
-    // RFC 6066 section 3: a list of names, of which this is one of type host_name.
+    // RFC 6066 section 3: a list with one name of type host_name.
     extension(0, vector(Buffer.from([0]), vector(Buffer.from(name)))),
     ...(protocol === undefined ? [] : [extension(16, vector(short(Buffer.from(protocol))))]),
     extension(10, vector(uint16(0x001d))), // x25519

@@ -4,7 +4,7 @@ import type { Report } from './target.js'
 
 const megabyte = 2 ** 20
 
-/** Reports of seven rounds, between which the process grew by so many MB. */
+/** Creates reports of seven rounds, between which the process grew by these MB. */
 function reports(of: 'rss' | 'heapUsed' | 'external', growths: readonly number[]): Report[] {
   const report = (megabytes: number) =>
     ({ rss: 0, heapUsed: 0, external: 0, [of]: megabytes * megabyte }) as unknown as Report
@@ -17,7 +17,7 @@ function reports(of: 'rss' | 'heapUsed' | 'external', growths: readonly number[]
 }
 
 test.each(['rss', 'heapUsed', 'external'] as const)(
-  'a leak of %s shows, although one round is quiet',
+  'a leak of %s is detected even if the process does not grow in every round',
   (of) => {
     expect(() => expectFlat(reports(of, [2, 2, 2, 2, 2, 2]), 50)).toThrow(/less than/)
     expect(() => expectFlat(reports(of, [2, 2, -5, 2, 2, 2]), 50)).toThrow(/less than/)
@@ -25,12 +25,12 @@ test.each(['rss', 'heapUsed', 'external'] as const)(
   },
 )
 
-test('what an allocator takes in a few steps is no leak', () => {
+test('memory that an allocator takes in a few steps is not a leak', () => {
   expectFlat(reports('rss', [20, 0, 0, 5, 0, 0]), 50)
   expectFlat(reports('heapUsed', [3, -2, 0.01, 0, 1, 0]), 50)
 })
 
-test('the resident set may keep a little of each handshake, but no connection', () => {
+test('the resident set may grow a little with each handshake, but not by a connection', () => {
   expectFlat(reports('rss', [4, 4, 4, 4, 4, 4]), 300)
   expect(() => expectFlat(reports('rss', [9, 9, 9, 9, 9, 9]), 300)).toThrow(/less than/)
   expect(() => expectFlat(reports('heapUsed', [1, 1, 1, 1, 1, 1]), 300)).toThrow(/less than/)

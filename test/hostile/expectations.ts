@@ -3,7 +3,7 @@ import type { Report, Target } from './target.js'
 
 const megabyte = 2 ** 20
 
-/** What equal rounds of an attack showed. */
+/** The outcomes and reports of equal rounds of an attack. */
 export interface Rounds<T> {
   readonly outcomes: readonly T[]
   readonly reports: readonly Report[]
@@ -23,7 +23,7 @@ export async function attackInRounds<T>(
   return { outcomes, reports }
 }
 
-/** Nothing of the attack reached the store or the CA, and the server goes on. */
+/** Expects that the attack did not reach the store or the CA, and that the server still works. */
 export async function expectUnharmed(target: Target, { reports }: Rounds<unknown>): Promise<void> {
   for (const { operations, warnings } of reports) {
     expect(operations).toEqual([])
@@ -33,33 +33,33 @@ export async function expectUnharmed(target: Target, { reports }: Rounds<unknown
 }
 
 /**
- * Nothing of an attack stays in memory. A leak shows in every round, or in most of them; an allocator or the compiler
- * takes memory in a few steps, and for good. So the lower median of the growths decides. The first round warms the
- * process up.
+ * Expects that an attack leaves nothing in memory. A leak shows in most rounds; an allocator or the compiler takes
+ * memory in a few steps and does not return it. So the lower median of the growths decides. The first round warms up
+ * the process.
  *
- * What JavaScript holds shows in `heapUsed` and `external`, which are exact after a collection. The resident set also
- * has what the allocator keeps of memory that was freed: there, only connections that are never freed show.
- * @param handshakes of one round
+ * `heapUsed` and `external` are exact after a garbage collection. The resident set includes freed memory that the
+ * allocator keeps, so it reveals only connections that are never freed.
+ * @param handshakes the number of handshakes in one round
  */
 export function expectFlat(reports: readonly Report[], handshakes: number): void {
   const medianGrowth = (size: (report: Report) => number) => {
     const growths = reports.slice(1).map((report, index) => size(report) - size(reports[index] as Report))
     return growths.sort((a, b) => a - b)[Math.floor((growths.length - 1) / 2)]
   }
-  // 16 KiB is less than a TLS connection has, let alone a SecureContext.
+  // 16 KiB is less than a TLS connection uses, and much less than a SecureContext.
   expect(medianGrowth(({ rss }) => rss)).toBeLessThan(megabyte + (handshakes * megabyte) / 64)
   expect(medianGrowth(({ heapUsed }) => heapUsed)).toBeLessThan(megabyte / 10)
   expect(medianGrowth(({ external }) => external)).toBeLessThan(megabyte / 10)
 }
 
-/** The process lives; it serves what it has in memory, and what it finds in the store; and nobody has ordered anything. */
+/** Expects that the process serves certificates from memory and from the store, and has placed no order. */
 export async function expectOnDuty(target: Target): Promise<void> {
   expect(await target.serves('allowed.example')).toBe(true)
   expect(await target.serves('other.example')).toBe(true)
   expect(target.ca.counts).toMatchObject({ requests: 0, orders: 0 })
 }
 
-/** One line of figures, for the floods that are measured. */
+/** Returns one line of figures for a measured flood. */
 export function describeRounds(what: string, { reports }: Rounds<unknown>): string {
   const list = (of: (report: Report) => number) => reports.map((report) => of(report).toFixed(1)).join(' / ')
   const operations = reports.map(({ operations }) => operations.length).join(' / ')

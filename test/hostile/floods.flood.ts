@@ -16,7 +16,7 @@ const count = times.toLocaleString('en')
 
 const hello = (name: string, protocol?: string) => clientHello({ name, ...(protocol && { protocol }) })
 
-/** Each attack prints one line of figures, the event loop's delay among them. */
+/** Each attack prints one line of figures, which include the event loop's delay. */
 const floods: readonly (readonly [string, (index: number) => Promise<string>])[] = [
   [`${count} random server names`, () => sayHello(target.tlsPort, hello(randomName()))],
   [`${count} handshakes for one refused name`, () => sayHello(target.tlsPort, hello('refused.example'))],
@@ -37,21 +37,21 @@ const floods: readonly (readonly [string, (index: number) => Promise<string>])[]
   ],
 ]
 
-test.each(floods)('%s cost no request, no order and no memory', async (what, attack) => {
+test.each(floods)('%s cause no request, no order and no memory growth', async (what, attack) => {
   const rounds = await attackInRounds(target, 7, () => flood(times, attack))
   console.log(describeRounds(what, rounds))
   expectFlat(rounds.reports, times)
   await expectUnharmed(target, rounds)
 })
 
-test(`${count} random tokens under an allowed Host lead to few reads`, async () => {
+test(`${count} random tokens under an allowed Host cause 50 reads`, async () => {
   const rounds = await attackInRounds(target, 7, () =>
     flood(times, () =>
       sendRequest(target.httpPort, challengeRequest(randomToken(), 'allowed.example'), '127.0.0.2'),
     ),
   )
   console.log(describeRounds(`${count} random tokens`, rounds))
-  // The server's clock stands still: what a client may have read at once.
+  // The server's clock stands still, so a client has only its initial allowance of reads.
   expect(rounds.reports.flatMap(({ operations }) => operations)).toHaveLength(50)
   expectFlat(rounds.reports, times)
   await expectOnDuty(target)

@@ -4,7 +4,7 @@ import { clientHello } from './client-hello.js'
 import { expectOnDuty, expectUnharmed } from './expectations.js'
 import { openTarget, type Target } from './target.js'
 
-// That nothing of these attacks stays in memory is for floods.flood.ts and memory.long.ts.
+// floods.flood.ts and memory.long.ts test that these attacks leave nothing in memory.
 let target: Target
 beforeAll(async () => {
   target = await openTarget()
@@ -13,7 +13,7 @@ afterEach(() => target.report())
 afterAll(() => target.close())
 const times = 100
 
-/** Nothing of the attack reached the store or the CA; resolves with the events that it caused. */
+/** Expects that the attack did not reach the store or the CA; resolves with the events that it caused. */
 async function expectNothingBut<T>(attack: () => Promise<T>) {
   const outcome = await attack()
   const report = await target.report()
@@ -21,14 +21,14 @@ async function expectNothingBut<T>(attack: () => Promise<T>) {
   return { outcome, events: report.events }
 }
 
-test('the ClientHello that the attacks are made of is one', async () => {
+test('the server accepts the ClientHello that the attacks use', async () => {
   expect(await sayHello(target.tlsPort, clientHello({ name: 'allowed.example' }))).toBe('served')
   expect(await sayHello(target.tlsPort, clientHello({ name: 'other.example' }))).toBe('served')
   const { operations } = await target.report()
   expect(operations).toContain('get other.example')
 })
 
-test('random server names cost no request and no order', async () => {
+test('random server names cause no request and no order', async () => {
   const attack = () => flood(times, () => sayHello(target.tlsPort, clientHello({ name: randomName() })))
   expect(await expectNothingBut(attack)).toEqual({
     outcome: { alert: times },
@@ -36,7 +36,7 @@ test('random server names cost no request and no order', async () => {
   })
 })
 
-test('nor do many handshakes for one name that is refused', async () => {
+test('many handshakes for one refused name cause no request and no order', async () => {
   const hello = clientHello({ name: 'refused.example' })
   const attack = () => flood(times, () => sayHello(target.tlsPort, hello))
   expect(await expectNothingBut(attack)).toEqual({
@@ -45,7 +45,7 @@ test('nor do many handshakes for one name that is refused', async () => {
   })
 })
 
-test('nor do random names in the ClientHello of a CA that validates', async () => {
+test('random names in tls-alpn-01 handshakes cause no request and no order', async () => {
   const attack = () =>
     flood(times, () => sayHello(target.tlsPort, clientHello({ name: randomName(), protocol: 'acme-tls/1' })))
   expect(await expectNothingBut(attack)).toEqual({
@@ -54,7 +54,7 @@ test('nor do random names in the ClientHello of a CA that validates', async () =
   })
 })
 
-test('nor do handshakes that are aborted, of hosts that are refused and of those that are served', async () => {
+test('aborted handshakes for refused and for served hosts cause no request and no order', async () => {
   const names = ['refused.example', 'allowed.example']
   await expectNothingBut(() =>
     flood(times, (index) => {
@@ -64,7 +64,7 @@ test('nor do handshakes that are aborted, of hosts that are refused and of those
   )
 })
 
-test('while hundreds of clients stop in the middle of their ClientHello, others are served', async () => {
+test('other clients are served while 300 clients stop in the middle of their ClientHello', async () => {
   await expectNothingBut(async () => {
     const stalled = await stall(target.tlsPort, 300)
     expect(await target.serves('allowed.example')).toBe(true)
@@ -73,7 +73,7 @@ test('while hundreds of clients stop in the middle of their ClientHello, others 
   })
 })
 
-test('names with bytes beyond ASCII, in UTF-8 or not, are served as nothing but what they are to IDNA', async () => {
+test('names with non-ASCII bytes, in UTF-8 or not, are served only if IDNA maps them to an allowed host', async () => {
   const bytes = Array.from({ length: 128 }, (_, byte) => byte + 128)
   const [before, after] = [Buffer.from('allowed'), Buffer.from('.example')]
   const names = bytes.flatMap((byte) => [
@@ -89,12 +89,12 @@ test('names with bytes beyond ASCII, in UTF-8 or not, are served as nothing but 
       return outcome
     }),
   )
-  // A soft hyphen is dropped by IDNA (RFC 5895, UTS 46): the name is the one without it.
+  // IDNA drops a soft hyphen (RFC 5895, UTS 46), which leaves the allowed name.
   expect(new Set(served)).toEqual(new Set(['ad']))
   expect(Object.keys(events).sort()).toEqual(['refused name', 'refused policy'])
 })
 
-test('a ClientHello that is cut off or has a byte changed ends nothing but its connection', async () => {
+test('a truncated ClientHello, or one with a changed byte, ends only its own connection', async () => {
   const whole = clientHello({ name: 'refused.example', protocol: 'h2' })
   for (let at = 0; at < whole.length; at++) {
     const changed = Buffer.from(whole)

@@ -1,4 +1,4 @@
-// The server under attack: a process of its own, which tells the test what the attack cost it.
+// The server under attack: a separate process, which reports the cost of the attack to the test.
 import http from 'node:http'
 import https from 'node:https'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -12,7 +12,7 @@ import { StillClock } from '../support/still-clock.js'
  */
 
 const allowed = ['allowed.example', 'other.example']
-/** It stands still, so that no answer depends on how long an attack takes. */
+/** Stands still, so that no response depends on the duration of an attack. */
 const clock = new StillClock()
 const delay = monitorEventLoopDelay({ resolution: 1 })
 /** Since the last report. */
@@ -20,7 +20,7 @@ let operations = /** @type {string[]} */ ([])
 let events = /** @type {Record<string, number>} */ ({})
 let policyCalls = 0
 let warnings = 0
-/** Of a slow policy: those who wait for its answer, by name. */
+/** The callers that wait for a slow policy, by name. */
 const waiting = /** @type {Map<string, ((verdict: boolean) => void)[]>} */ (new Map())
 let mostAtOnce = 0
 
@@ -126,7 +126,7 @@ function open(/** @type {import('node:net').Server} */ server) {
 async function report() {
   const delayP99 = delay.percentile(99) / 1e6
   for (let times = 0; times < 3; times++) {
-    // What weak references and finalizers hold goes in a later turn.
+    // Weak references and finalizers release their memory in a later turn.
     await new Promise((resolve) => setImmediate(resolve))
     global.gc?.()
   }

@@ -7,7 +7,7 @@ import { openTarget, type Target } from './target.js'
 let target: Target
 afterEach(() => target.close())
 
-test('a policy that throws refuses: no request and no order', async () => {
+test('a policy that throws refuses the host: no request and no order', async () => {
   target = await openTarget('throws')
   const rounds = await attackInRounds(target, 1, () =>
     flood(100, () => sayHello(target.tlsPort, clientHello({ name: randomName() }))),
@@ -17,7 +17,7 @@ test('a policy that throws refuses: no request and no order', async () => {
   await expectUnharmed(target, rounds)
 })
 
-test('a slow policy is asked for a name once at a time; whoever asks meanwhile gets the same answer', async () => {
+test('concurrent handshakes and requests for a name share one call of a slow policy and its result', async () => {
   target = await openTarget('slow')
   const { tlsPort, httpPort } = target
   const hello = clientHello({ name: 'asked.example' })
@@ -25,7 +25,7 @@ test('a slow policy is asked for a name once at a time; whoever asks meanwhile g
     ...Array.from({ length: 50 }, () => sayHello(tlsPort, hello)),
     ...Array.from({ length: 20 }, () => sendRequest(httpPort, challengeRequest('token', 'asked.example'))),
   ]
-  // Handshakes of others go on meanwhile.
+  // Handshakes for other hosts still succeed.
   await expectOnDuty(target)
   let settled = false
   const outcomes = Promise.all(waiting).finally(() => {
@@ -38,7 +38,7 @@ test('a slow policy is asked for a name once at a time; whoever asks meanwhile g
   expect((await outcomes).filter((outcome) => outcome === '404')).toHaveLength(20)
 })
 
-test('a policy that never answers keeps no more than 1,000 names, and each no longer than 30 s', async () => {
+test('a policy that never answers holds at most 1,000 names, each for at most 30 s', async () => {
   target = await openTarget('never')
   const { tlsPort } = target
   let refused = 0
@@ -46,7 +46,7 @@ test('a policy that never answers keeps no more than 1,000 names, and each no lo
     const outcome = await sayHello(tlsPort, clientHello({ name: randomName() }))
     if (outcome === 'alert') refused += 1
   })
-  // Those that found no place.
+  // The handshakes beyond the limit fail at once.
   await expect.poll(() => refused, { timeout: 110_000 }).toBe(50)
   expect(await target.serves('allowed.example')).toBe(true)
   await target.jump(30_000)
@@ -55,7 +55,7 @@ test('a policy that never answers keeps no more than 1,000 names, and each no lo
   await expectOnDuty(target)
 })
 
-test('names that can have no certificate are refused before the policy is asked', async () => {
+test('names that cannot have a certificate are refused without a call of the policy', async () => {
   target = await openTarget('throws')
   const ascii = Array.from({ length: 128 }, (_, byte) => String.fromCharCode(byte))
   const odd = ascii.filter((character) => !/[a-z0-9.-]/i.test(character))

@@ -5,17 +5,17 @@ import { TestCa } from '../../src/testing/index.js'
 import { makeBundle } from '../support/certificates.js'
 import { handshake } from '../support/tls.js'
 
-/** What the server has to say of the time since its last report. */
+/** What happened in the server since its last report. */
 export interface Report {
-  /** Of the store, for example `get example.com`. */
+  /** Store operations, for example `get example.com`. */
   readonly operations: readonly string[]
-  /** How often, by name and reason. */
+  /** The number of events by name and reason. */
   readonly events: Readonly<Record<string, number>>
   readonly policyCalls: number
-  /** Of a slow policy, for one name. */
+  /** The maximum number of concurrent calls of a slow policy for one name. */
   readonly mostAtOnce: number
   readonly warnings: number
-  /** Of the event loop, in milliseconds. */
+  /** The 99th percentile of the event loop's delay, in ms. */
   readonly delayP99: number
   /** In bytes, after garbage collections. */
   readonly rss: number
@@ -25,12 +25,12 @@ export interface Report {
 
 export type Target = Awaited<ReturnType<typeof openTarget>>
 
-/** An http-01 answer that some machine of the fleet has put into the store. */
+/** The token of an http-01 answer that another machine of the fleet has put into the store. */
 export const realToken = 'a-token-of-the-CA'
 
 /**
- * A server in a process of its own, and a CA. In its store are the certificate of `allowed.example`, which it has in
- * memory, too, that of `other.example`, which it has not, and the answer to a challenge.
+ * Starts a server in a separate process, and a CA. Its store holds the certificates of `allowed.example`, which is
+ * also in memory, and of `other.example`, which is not, and the answer to a challenge.
  */
 export async function openTarget(policy: 'list' | 'throws' | 'never' | 'slow' = 'list') {
   const ca = await TestCa.start()
@@ -55,10 +55,10 @@ export async function openTarget(policy: 'list' | 'throws' | 'never' | 'slow' = 
     tlsPort: tlsPort as number,
     httpPort: httpPort as number,
     report: (): Promise<Report> => ask({ report: true }),
-    /** A slow policy answers everybody who waits. */
+    /** Makes a slow policy answer all callers that wait. */
     answer: (verdict: boolean): Promise<Report> => ask({ answer: verdict }),
     jump: (ms: number): Promise<Report> => ask({ jump: ms }),
-    /** Whether the process lives and serves an allowed host still. */
+    /** Returns whether the process is alive and serves the host. */
     async serves(host: string) {
       const { serialNumber } = await handshake(tlsPort, host)
       return child.exitCode === null && serialNumber === bundles[hosts.indexOf(host)]?.serialNumber

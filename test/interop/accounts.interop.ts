@@ -5,7 +5,7 @@ import { openSite } from './site.js'
 const current = 'acme_account+key'
 const legacy = 'acme_account.key'
 
-test('Node orders under the account that Go made', async () => {
+test('Node places orders with the account that Go created', async () => {
   await using site = await openSite()
   const go = await site.goServer()
   site.validateAt(go)
@@ -18,7 +18,7 @@ test('Node orders under the account that Go made', async () => {
   expect(await site.cache.get(current)).toEqual(key)
 })
 
-test('Go orders under the account that Node made', async () => {
+test('Go places orders with the account that Node created', async () => {
   await using site = await openSite()
   const node = await site.node()
   site.validateAt(node)
@@ -31,7 +31,7 @@ test('Go orders under the account that Node made', async () => {
   expect(await site.cache.get(current)).toEqual(key)
 })
 
-test('an account key under the name that old versions of autocert gave it serves both', async () => {
+test('Go and Node use an account key under the name that old versions of autocert used', async () => {
   await using site = await openSite()
   const first = await site.goServer()
   site.validateAt(first)

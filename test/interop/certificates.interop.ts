@@ -11,7 +11,7 @@ const host = 'shop.example'
 test.each([
   ['ECDSA', 'ecdsa-p256', {}, host],
   ['RSA', 'rsa-2048', onlyRsa, `${host}+rsa`],
-] as const)('%s: what Go ordered is served by Node, without an order', async (_, keyType, client, key) => {
+] as const)('%s: Node serves Go’s certificate, without another order', async (_, keyType, client, key) => {
   await using site = await openSite()
   const go = await site.goServer()
   site.validateAt(go)
@@ -28,7 +28,7 @@ test.each([
 test.each([
   ['ECDSA', 'ecdsa-p256', {}, host],
   ['RSA', 'rsa-2048', onlyRsa, `${host}+rsa`],
-] as const)('%s: what Node ordered is served by Go, without an order', async (_, keyType, client, key) => {
+] as const)('%s: Go serves Node’s certificate, without another order', async (_, keyType, client, key) => {
   await using site = await openSite()
   const node = await site.node({ keyType })
   site.validateAt(node)
@@ -44,7 +44,7 @@ test.each([
 test.each([
   ['ECDSA', {}, host],
   ['RSA', onlyRsa, `${host}+rsa`],
-] as const)('%s: byte for byte, Node writes what autocert wrote', async (_, client, key) => {
+] as const)('%s: Node writes the same bytes as autocert', async (_, client, key) => {
   await using site = await openSite()
   const go = await site.goServer()
   site.validateAt(go)
@@ -57,7 +57,7 @@ test.each([
 })
 
 test.each(['ec', 'rsa'] as const)(
-  'byte for byte, Go’s encoders give what Node writes: %s',
+  'Go’s encoders write the same bytes as Node for a key of type %s',
   async (keyType) => {
     await using site = await openSite()
     const { key, chain, data } = await makeBundle({ keyType })
@@ -67,7 +67,7 @@ test.each(['ec', 'rsa'] as const)(
   },
 )
 
-test('byte for byte, also where an EC key begins with a zero byte', async () => {
+test('Go’s encoders write the same bytes as Node for an EC key that begins with a zero byte', async () => {
   await using site = await openSite()
   let key = makeKey()
   while (Buffer.from(key.export({ format: 'jwk' }).d!, 'base64url')[0] !== 0) {
@@ -77,7 +77,7 @@ test('byte for byte, also where an EC key begins with a zero byte', async () => 
   expect(await site.go.encode(pkcs8)).toEqual(Buffer.from(encodeBundle(key, '')))
 })
 
-test('what either side puts, the other gets', async () => {
+test('Go and Node get the values that the other puts', async () => {
   await using site = await openSite()
   const data = Buffer.from(Array.from({ length: 3_000 }, (_, index) => index % 256))
   await site.go.put('by-go.example', data)
@@ -87,9 +87,9 @@ test('what either side puts, the other gets', async () => {
   await expect(site.go.get('by-nobody.example')).rejects.toThrow(/cache miss/)
 })
 
-test('Go takes no notice of our locks, failures and renewal times', async () => {
+test('Go ignores the locks, failure records and renewal times of Node', async () => {
   await using site = await openSite()
-  // The CA reaches nobody: Node fails, and writes it down.
+  // The CA reaches no server, so Node fails and stores a failure record.
   const node = await site.node()
   await expect(node.manager.getCertificate(host)).rejects.toThrow(/refused/)
   await site.cache.put(`${host}+renewal`, Buffer.from('{"serialNumber":"01","window":null,"askAt":0}'))
@@ -107,14 +107,14 @@ test('Go takes no notice of our locks, failures and renewal times', async () => 
   await lock.release()
   const restarted = await site.goServer()
   expect(await handshake(restarted.tlsPort, host)).toMatchObject({ serialNumber })
-  // Nor does the failure keep Node from serving it, once it looks again: for 5 s it remembers that it is too early.
+  // Node serves the certificate despite the failure record, once it reads the store again after 5 s.
   const served = () => handshake(node.tlsPort, host).catch(() => undefined)
   await expect.poll(served, { timeout: 120_000 }).toMatchObject({ serialNumber })
   expect(node.events).toEqual(['issuanceFailed', 'loaded'])
   expect(site.ca.counts.orders).toBe(2)
 })
 
-/** The same key and chain, written anew. */
+/** Decodes a bundle, and encodes its key and chain again. */
 function writtenByNode(pem: string): Buffer {
   const bundle = decodeBundle(Buffer.from(pem))
   if ('fault' in bundle) throw new Error(bundle.fault)

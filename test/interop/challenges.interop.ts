@@ -5,7 +5,7 @@ import { openSite } from './site.js'
 const host = 'shop.example'
 const types = ['http-01', 'tls-alpn-01'] as const
 
-test.each(types)('%s for an order of Go’s is answered by Node', async (type) => {
+test.each(types)('Node answers the %s challenge of an order that Go placed', async (type) => {
   await using site = await openSite({ challengeTypes: [type] })
   const go = await site.goServer()
   const node = await site.node({ http: true })
@@ -17,7 +17,7 @@ test.each(types)('%s for an order of Go’s is answered by Node', async (type) =
   expect(site.ca.counts.orders).toBe(1)
 })
 
-test.each(types)('%s for an order of Node’s is answered by Go', async (type) => {
+test.each(types)('Go answers the %s challenge of an order that Node placed', async (type) => {
   await using site = await openSite({ challengeTypes: [type] })
   const go = await site.goServer()
   const node = await site.node({ http: true })
@@ -29,7 +29,7 @@ test.each(types)('%s for an order of Node’s is answered by Go', async (type) =
   expect(site.ca.counts).toMatchObject({ orders: 1, validations: 1 })
 })
 
-test('an http-01 answer is passed on as it was put, byte for byte', async () => {
+test('Go and Node return a stored http-01 answer byte for byte', async () => {
   await using site = await openSite()
   const go = await site.goServer()
   const node = await site.node({ http: true })

@@ -7,13 +7,13 @@ import type { freshContainer } from '../support/azure.js'
 
 type Connect = Awaited<ReturnType<typeof freshContainer>>['connect']
 
-/** A Go program that serves or orders; autocert reaches the CA and the container that it was started for. */
+/** A Go program whose autocert.Manager serves or orders, with the CA and the container that it was started for. */
 export interface GoServer {
   readonly tlsPort: number
   readonly httpPort: number
-  /** Resolves with it, or rejects with what it wrote, when it has ended. */
+  /** Resolves when the program ends, or rejects with its error output. */
   readonly ended: Promise<void>
-  /** Lets `issue` begin. */
+  /** Makes `issue` begin. */
   begin(): void
   close(): Promise<void>
 }
@@ -34,7 +34,7 @@ export class Go {
     }
   }
 
-  /** What Go reads under a key. */
+  /** Returns the value that Go reads under a key. */
   get(key: string): Promise<Buffer> {
     return this.#run(['get', key])
   }
@@ -43,17 +43,17 @@ export class Go {
     await this.#run(['put', key], data)
   }
 
-  /** A key and a chain, PEM, as Go's encoders write them for autocert. */
+  /** Encodes a key and a chain in PEM with Go's encoders, as autocert does. */
   encode(pem: string): Promise<Buffer> {
     return this.#run(['encode'], Buffer.from(pem))
   }
 
-  /** The servers of an autocert.Manager. @param renewBefore in Go's notation, such as `45s` */
+  /** Starts the servers of an autocert.Manager. @param renewBefore in Go's notation, such as `45s` */
   serve({ renewBefore = '0s' } = {}): Promise<GoServer> {
     return this.#start(['serve', '-renew-before', renewBefore])
   }
 
-  /** The same, which order certificates for h1.domain, h2.domain, … once they may begin, and then end. */
+  /** Starts servers that order certificates for h1.domain, h2.domain, … after `begin`, and then end. */
   issue(count: number, domain: string): Promise<GoServer> {
     return this.#start(['issue', String(count), '-domain', domain])
   }
@@ -63,7 +63,7 @@ export class Go {
       env: this.#environment,
       stdio: ['pipe', 'pipe', 'pipe'],
     })
-    // It may have ended before it read everything.
+    // The program may end before it has read all input.
     child.stdin.on('error', () => undefined)
     return child
   }

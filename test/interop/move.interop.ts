@@ -5,7 +5,7 @@ import { openSite } from './site.js'
 const count = 1_000
 const atOnce = 16
 
-test('a container of 1,000 certificates made by Go moves to a Node fleet: 0 orders, every one served', async () => {
+test('a Node fleet serves every certificate from a container of 1,000 made by Go, with 0 orders', async () => {
   await using site = await openSite({ challengeTypes: ['tls-alpn-01'] })
   const go = await site.go.issue(count, 'moved.example')
   site.validateAt(go)

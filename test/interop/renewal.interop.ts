@@ -6,8 +6,8 @@ import { openSite } from './site.js'
 const host = 'shop.example'
 const day = 86_400_000
 
-test('what Go renews, the Node fleet adopts', async () => {
-  // autocert renews when 30 days are left: 20 days are due at once, 90 are not.
+test('the Node fleet adopts a certificate that Go renewed', async () => {
+  // autocert renews 30 days before expiry: a lifetime of 20 days is due at once, one of 90 days is not.
   await using site = await openSite({ lifetimeMs: 20 * day })
   const clock = new ShiftingClock()
   const fleet = [await site.node({ clock }), await site.node({ clock })]
@@ -24,7 +24,7 @@ test('what Go renews, the Node fleet adopts', async () => {
   for (const node of fleet) {
     const adopted = node.reported('adopted')
     clock.set(2 * 3_600_000)
-    // The handshake that finds out is still served with the former one.
+    // The handshake that triggers the check still gets the previous certificate.
     expect(await serialAt(node.tlsPort)).toBe(serialNumber)
     await adopted
     expect(await serialAt(node.tlsPort)).toBe(renewed)
@@ -32,8 +32,8 @@ test('what Go renews, the Node fleet adopts', async () => {
   expect(site.ca.counts.orders).toBe(2)
 })
 
-test('what Node renews, Go adopts', async () => {
-  // Go looks at the container when its certificate is due: after 45 to 53 seconds, before which Node renews.
+test('Go adopts a certificate that Node renewed', async () => {
+  // Go reads the container when its certificate is due, after 45 to 53 s. Node renews before.
   await using site = await openSite({ lifetimeMs: 120_000 })
   const clock = new ShiftingClock()
   const go = await site.goServer({ renewBefore: '75s' })

@@ -6,10 +6,10 @@ import { openGate } from '../support/gate.js'
 import { startMachine } from '../support/tls.js'
 import { Go, type GoServer } from './go.js'
 
-/** What a client is to know so that it accepts nothing but an RSA certificate. */
+/** TLS options of a client that accepts only an RSA certificate. */
 export const onlyRsa = { sigalgs: 'rsa_pss_rsae_sha256:RSA+SHA256' }
 
-/** A container, a CA, and servers of both kinds on them; all end with the site. */
+/** Opens a container and a CA, and starts Go and Node servers on them; all close with the site. */
 export async function openSite(options: TestCaOptions = {}) {
   const { client, connect } = await freshContainer()
   const gates = { http: await openGate(), tls: await openGate() }
@@ -30,7 +30,7 @@ export async function openSite(options: TestCaOptions = {}) {
       return found.sort()
     },
 
-    /** A Node server with what its manager reported; its keys are exactly autocert's. */
+    /** Starts a Node server with exactly autocert's keys, and records the events of its manager. */
     async node(managerOptions: Partial<CertManagerOptions> & { http?: boolean } = {}) {
       const { http = false, ...rest } = managerOptions
       const { directoryUrl, endpointCertificate } = ca
@@ -51,19 +51,19 @@ export async function openSite(options: TestCaOptions = {}) {
         ...started,
         httpPort: started.httpPort ?? 0,
         events,
-        /** Resolves when it is reported the next time. */
+        /** Resolves when the manager emits this event next. */
         reported: (event: 'adopted' | 'renewed') => once(manager, event),
       }
     },
 
-    /** A Go server. */
+    /** Starts a Go server. */
     async goServer(serveOptions?: Parameters<Go['serve']>[0]): Promise<GoServer> {
       const server = await go.serve(serveOptions)
       closers.push(server.close)
       return server
     },
 
-    /** From now on the CA validates at this server alone. */
+    /** Makes the CA validate only at this server. */
     validateAt({ tlsPort, httpPort }: { tlsPort: number; httpPort: number }) {
       gates.tls.target = tlsPort
       gates.http.target = httpPort

@@ -1,5 +1,5 @@
-// The public API as api/*.d.ts records it: the packed declarations without their comments. A difference fails, so that
-// every change of the API shows in a commit. `--update` records the API as it is.
+// Compares the public API, the packed declarations without their comments, with its record in api/*.d.ts. A difference
+// fails, so that every change of the API shows in a commit. `--update` records the current API.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

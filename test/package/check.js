@@ -1,5 +1,5 @@
-// The package as users get it: packed, checked by publint and arethetypeswrong, installed into an empty project,
-// imported, required, its command run, and type-checked there.
+// Checks the package as users get it: packs it, runs publint and arethetypeswrong, installs it into an empty project,
+// imports and requires it, runs its command, and type-checks its users' code.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ const root = new URL('../..', import.meta.url).pathname
 const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-package-'))
 const bin = (/** @type {string} */ name) => join(root, 'node_modules', '.bin', name)
 
-/** Runs a program; what it says is shown, and returned where `quiet`. */
+/** Runs a program, and shows its output or, if `quiet`, returns it. */
 function run(
   /** @type {string} */ program,
   /** @type {string[]} */ args,
@@ -25,7 +25,7 @@ function run(
 
 try {
   const packed = run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root, quiet: true })
-  // The build that runs before it may print as well.
+  // The build that runs first may also print.
   const [{ filename, files }] = JSON.parse(packed.slice(packed.search(/^\[/m)))
   const tarball = join(folder, filename)
   const stray = files.filter(
@@ -47,7 +47,7 @@ try {
 
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
   run('npm', ['install', '--no-audit', '--no-fund', tarball])
-  // All but S3's store needs nobody's client.
+  // Only the S3 store imports a peer dependency.
   const peer = '@aws-sdk/client-s3'
   const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const names = {

@@ -1,5 +1,5 @@
-// What `import 'acme-cert-cache'` loads. Fails if it loads a dependency that is meant to be loaded on demand, if it
-// loads too many files or bytes, or if it takes too much memory. Time depends on the machine: it is printed.
+// Checks what `import 'acme-cert-cache'` loads. Fails if it loads a dependency that is meant to be loaded on demand,
+// too many files or bytes, or if it takes too much memory. The time depends on the machine, so it is only printed.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'

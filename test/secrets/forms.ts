@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
 
-/** What a process has told that must be seen nowhere. */
+/** The secrets of a process, which must not appear in its output. */
 export interface Secrets {
   /** Private keys in PEM. */
   readonly keys: readonly string[]
@@ -9,7 +9,7 @@ export interface Secrets {
   readonly texts: readonly string[]
 }
 
-/** All the forms in which it could be seen, without white space. */
+/** Returns all the forms in which the secrets could appear, without white space. */
 export function formsOf({ keys, bytes, texts }: Secrets): string[] {
   const forms = [
     ...keys.flatMap(formsOfKey),
@@ -19,7 +19,7 @@ export function formsOf({ keys, bytes, texts }: Secrets): string[] {
   return [...new Set(forms.map(withoutSpace))]
 }
 
-/** So that it makes no difference how a buffer, an array or JSON is broken into lines. */
+/** Removes white space, so that line breaks in buffers, arrays and JSON do not matter. */
 export const withoutSpace = (text: string) => text.replaceAll(/\s+/g, '')
 
 function formsOfKey(pem: string): string[] {
@@ -31,7 +31,7 @@ function formsOfKey(pem: string): string[] {
   return [...formsOfBytes(d), ...lines, ...lines.flatMap((line) => formsOfBytes(Buffer.from(line)))]
 }
 
-/** Of the lines that DER has in PEM, those with much of a secret in them: the others are public. */
+/** Returns the PEM lines of a DER structure that hold at least 12 bytes of a secret; the others are public. */
 function linesWith(secret: Buffer, der: Buffer): string[] {
   const start = der.indexOf(secret)
   const end = start + secret.length
@@ -43,7 +43,7 @@ function linesWith(secret: Buffer, der: Buffer): string[] {
   return lines
 }
 
-/** Hexadecimal also as inspect shows a Buffer, the numbers also as JSON has them. */
+/** `inspect` prints a Buffer in hexadecimal, JSON as numbers. */
 const formsOfBytes = (bytes: Buffer) => [
   bytes.toString('base64'),
   bytes.toString('base64url'),

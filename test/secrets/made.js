@@ -1,4 +1,4 @@
-// The secrets of this process, so that the test can look for them.
+// Records the secrets of this process, so that the test can search for them.
 import { generateKeyPair, randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 
@@ -17,7 +17,7 @@ export function keep(text) {
   return text
 }
 
-/** A secret of its own. */
+/** Makes a random secret. */
 export const makeText = (length = 24) => keep(randomBytes(length).toString('base64'))
 
 export function makeBytes(length = 32) {
@@ -26,13 +26,13 @@ export function makeBytes(length = 32) {
   return made
 }
 
-/** Also those that are stored. @param {string} text */
+/** Records the private keys in a text, such as a stored value. @param {string} text */
 export function keepKeys(text) {
   const blocks = text.matchAll(/-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]+-----END [A-Z ]*PRIVATE KEY-----/g)
   for (const [pem] of blocks) keys.add(pem)
 }
 
-// Those of orders that fail are stored nowhere. The library promisifies it when it is imported: after this.
+// Keys of failed orders are not stored. Runs before the library is imported, which promisifies this function.
 const generate = promisify(generateKeyPair)
 Object.defineProperty(generateKeyPair, promisify.custom, {
   async value(/** @type {'ec'} */ type, /** @type {{ namedCurve: string }} */ options) {

@@ -31,14 +31,14 @@ const shortTimeoutMs = 10_000
  * Runs a manager on Azure through orders, renewals, and faults of the CA and of the store.
  * @param {import('./run.js').Service} service
  * @param {import('./run.js').Break} breakStore
- * @param {boolean} hang whether requests hang, too: each then waits for its time-out
+ * @param {boolean} hang whether requests also hang until their time-out
  */
 export async function runManager(service, breakStore, hang) {
   const { shared, byString, bySas, connectWrongly } = await openStores(service, timeoutMs)
   const impatient = hang ? await openStores(service, shortTimeoutMs) : undefined
   const put = shared.put.bind(shared)
   shared.put = (key, data, options) => {
-    // The answers to challenges, too, before they are withdrawn.
+    // Includes challenge answers, which are removed later.
     keepKeys(Buffer.from(data).toString())
     return put(key, data, options)
   }
@@ -83,7 +83,7 @@ export async function runManager(service, breakStore, hang) {
   await handshake(port, 'b.example').catch(show)
   for (const on of /** @type {const} */ (['newOrder', 'authz', 'finalize', 'certificate'])) {
     clock.jump(2 * day)
-    // Not the CA's own trouble, with which an order would be continued.
+    // Not a fault of the CA, after which the order would be continued.
     ca.fault({ on, type: 'malformed' })
     await manager.getCertificate('c.example').catch(show)
   }

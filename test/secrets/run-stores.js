@@ -13,7 +13,7 @@ import { makeBytes, makeText } from './made.js'
 import { show } from './show.js'
 
 /**
- * Uses the other stores, sound ones and broken ones.
+ * Uses the other stores, with and without faults.
  * @param {NonNullable<import('./run.js').Places['s3']>} s3
  */
 export async function runStores(s3) {
@@ -58,7 +58,7 @@ async function runSql() {
   const sockets = new PGLiteSocketServer({ db, port: 0, maxConnections: 20 })
   await sockets.start()
   const port = Number(sockets.getServerConn().split(':').at(-1))
-  // PostgreSQL's error has the row that it refused.
+  // PostgreSQL's error contains the refused row.
   await db.exec(
     'create table choosy (key text primary key, data bytea, created_at timestamptz, updated_at timestamptz, check (length(data) = 0))',
   )
@@ -82,7 +82,7 @@ async function runSql() {
   await db.close()
 }
 
-/** PostgreSQL as far as it takes to be asked for a password and to refuse it. */
+/** Starts a server that speaks PostgreSQL's protocol as far as to request and refuse a password. */
 async function openRefusing() {
   /** @param {string} type @param {Buffer} body */
   const message = (type, body) => {
@@ -110,7 +110,7 @@ async function openRefusing() {
 /** @param {import('acme-cert-cache').LockingCertCache & import('acme-cert-cache').ListableCertCache} store */
 async function exercise(store) {
   show(store)
-  // Short: PostgreSQL tells the first 31 bytes of a value that it refuses.
+  // Short, since PostgreSQL's errors contain the first 31 bytes of a refused value.
   await store.put('a.example', Buffer.from(makeText(12))).catch(show)
   await store.get('a.example').catch(show)
   const lock = await store.tryLock('a.example').catch(show)

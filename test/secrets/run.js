@@ -1,5 +1,5 @@
-// A process that does everything which has to do with secrets, under all kinds of faults, and shows whatever it can
-// get hold of. The test tells it nothing by arguments and environment, which can be seen from outside.
+// A process that exercises everything that handles secrets, under all kinds of faults, and prints every value. The test
+// passes no secret in arguments or environment, which are visible from outside.
 import { secretsMade } from './made.js'
 import { runManager } from './run-manager.js'
 import { runStores } from './run-stores.js'
@@ -7,10 +7,10 @@ import { show, timesShown } from './show.js'
 
 /**
  * @typedef {{ accountName: string, accountKey: string, endpoint: string, containerName: string }} Service
- * @typedef {{ service: Service, s3?: { endpoint: string, bucket: string } }} Places without `s3` the manager alone runs,
+ * @typedef {{ service: Service, s3?: { endpoint: string, bucket: string } }} Places without `s3`, only the manager runs,
  *   and no request hangs
- * @typedef {(fault?: unknown, method?: string, end?: string) => Promise<unknown>} Break what the way to Azure does
- *   with requests of a method (all), for a path with this end (all); nothing: forward them
+ * @typedef {(fault?: unknown, method?: string, end?: string) => Promise<unknown>} Break sets a fault for requests to
+ *   Azure with this method (default: all) and this end of the path (default: all); without a fault, they are forwarded
  */
 
 process.on('warning', show)

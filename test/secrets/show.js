@@ -1,4 +1,4 @@
-// What somebody may come to see of a value: in a log, in an answer of a status page, in an error tracker.
+// Prints a value in all the ways in which a log, a status page or an error tracker may show it.
 import buffer from 'node:buffer'
 import { inspect } from 'node:util'
 

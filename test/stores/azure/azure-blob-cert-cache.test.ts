@@ -4,7 +4,7 @@ import { AzureBlobCertCache, CacheKeyError, StoreError } from '../../../src/inde
 import { failure } from '../../support/azure.js'
 import { freshContainer, tappedContainer } from './containers.js'
 
-test('get, put and delete send one request each, for a miss too', async () => {
+test('get, put and delete send one request each, even for a miss', async () => {
   const { tap, connect, at } = await tappedContainer()
   const cache = await AzureBlobCertCache.connect(connect)
   // Once with credentials, once without.
@@ -23,7 +23,7 @@ test('get, put and delete send one request each, for a miss too', async () => {
   )
 })
 
-test('values of every byte and size are returned as they were put', async () => {
+test('get returns values of every byte, empty values and values of 1 MiB unchanged', async () => {
   const { connect } = await freshContainer()
   const cache = await AzureBlobCertCache.connect(connect)
   const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
@@ -33,7 +33,7 @@ test('values of every byte and size are returned as they were put', async () => 
   }
 })
 
-test('blobs have azcertcache’s names and content type, after the prefix', async () => {
+test('blobs have azcertcache’s names, after the prefix, and its content type', async () => {
   const { client, connect } = await freshContainer()
   const cache = await AzureBlobCertCache.connect({ ...connect, prefix: 'tls/' })
   await cache.put('example.com+rsa', Buffer.from('x'))
@@ -96,7 +96,7 @@ test('only BlobNotFound is a miss', async () => {
   expect(await cache.get('a.example')).toBeUndefined()
 })
 
-test.each(['hang', 'stall in the body'] as const)('get ends in a time-out: %s', async (fault) => {
+test.each(['hang', 'stall in the body'] as const)('get times out: %s', async (fault) => {
   const { tap, connect } = await tappedContainer()
   const cache = await AzureBlobCertCache.connect(connect)
   await cache.put('a.example', Buffer.alloc(100_000, 'x'))
@@ -122,7 +122,7 @@ test('get rejects with the reason of the caller’s signal', async () => {
   expect(await read).toBe(reason)
 })
 
-// retry.test.ts has the other answers, in virtual time.
+// retry.test.ts covers the other responses in virtual time.
 const transient = [[{ status: 503, code: 'ServerBusy' }], ['reset']] as const
 
 test.each(transient)('get retries twice and then succeeds: %j', async (fault) => {

@@ -12,7 +12,7 @@ import { azurite, failure, serviceClient } from '../../support/azure.js'
 import { openTap } from '../../support/tap.js'
 import { freshContainer, tappedContainer } from './containers.js'
 
-test('connect tells what is wrong, and what to do', async () => {
+test('connect rejects with an error that names the cause and the remedy', async () => {
   const { connect } = await freshContainer()
   const wrongKey = Buffer.from('wrong').toString('base64')
   const cases = [
@@ -28,7 +28,7 @@ test('connect tells what is wrong, and what to do', async () => {
   }
 })
 
-test('a container is created only when asked for', async () => {
+test('connect creates a container only with createContainer', async () => {
   const { connect } = await freshContainer()
   const missing = { ...connect, containerName: `${connect.containerName}-2` }
   await failure(AzureBlobCertCache.connect(missing))
@@ -40,7 +40,7 @@ test('a container is created only when asked for', async () => {
 })
 
 test.each(['blob', 'container'] as const)(
-  'a container that anybody can read is refused: %s',
+  'connect refuses a container with public access unless allowAnonymousRead is set: %s',
   async (access) => {
     const { client, connect } = await freshContainer()
     await client.setAccessPolicy(access)
@@ -52,11 +52,10 @@ test.each(['blob', 'container'] as const)(
   },
 )
 
-// What Azure answers to anonymous reads in a container that is private, or whose account allows none at all.
 test.each([
   { status: 503, code: 'ServerBusy', retryAfter: 5 },
   { status: 400, code: 'InvalidHeaderValue' },
-])('where it can’t be told whether anybody can read a container, connect fails: $status', async (fault) => {
+])('connect rejects if it cannot determine whether a container is public: $status', async (fault) => {
   const { client, connect } = await freshContainer()
   await client.setAccessPolicy('blob')
   const tap = await openTap(azurite().endpoint)
@@ -67,11 +66,12 @@ test.each([
   await tap.close()
 })
 
+// Azure's responses to anonymous reads if the container is private, or if its account allows none.
 test.each([
   { status: 404, code: 'ResourceNotFound' },
   { status: 409, code: 'PublicAccessNotPermitted' },
   { status: 401, code: 'NoAuthenticationInformation' },
-])('a container that does not answer without credentials is private: $code', async (fault) => {
+])('connect accepts a container as private if a read without credentials fails: $code', async (fault) => {
   const { tap, connect } = await tappedContainer()
   let reads = 0
   tap.fault(() => (++reads === 2 ? fault : undefined))
@@ -107,7 +107,7 @@ test('connects with a SAS that can read, add, create, write and delete in one co
   expect(error.message).toContain('read, add, create, write and delete')
 })
 
-test('a TokenCredential is asked for its token at start', async () => {
+test('connect requests a token from the TokenCredential', async () => {
   const { connect } = await freshContainer()
   const { containerName } = connect
   const scopes: unknown[] = []
@@ -125,7 +125,7 @@ test('a TokenCredential is asked for its token at start', async () => {
   expect(error.message).toContain('no identity here')
 })
 
-test('no secret is in an error', async () => {
+test('errors contain no secret', async () => {
   const { client, connect } = await freshContainer()
   const { inspect } = await import('node:util')
   const { ContainerSASPermissions } = await import('@azure/storage-blob')
@@ -169,14 +169,14 @@ test.each([
   [{ ...shared, createContainer: 'yes' }, /createContainer/],
   [{ ...shared, allowAnonymousRead: 'no' }, /allowAnonymousRead/],
   [undefined, /options/],
-])('connect with %o is a TypeError that names the option', async (options, named) => {
+])('connect with %o rejects with a TypeError that names the option', async (options, named) => {
   const error = await failure(AzureBlobCertCache.connect(options as never))
   expect(error).toBeInstanceOf(TypeError)
   expect(error.message).toMatch(named)
   expect(error.message).not.toMatch(/a2V5|c2VjcmV0/)
 })
 
-test('an identity is let in by its token, and can do all that is needed', async () => {
+test('an identity authenticates with its token, and can put, lock, get and delete', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'azurite-https-'))
   onTestFinished(() => rm(folder, { recursive: true }))
   const { certificate, privateKey } = await selfSignedCertificate(['127.0.0.1'])
@@ -195,7 +195,7 @@ test('an identity is let in by its token, and can do all that is needed', async 
   })
 })
 
-test('a container may be called as the account that an emulator’s endpoint ends with', async () => {
+test('a container may have the same name as the account in an emulator’s endpoint', async () => {
   const { accountName } = azurite()
   await serviceClient().getContainerClient(accountName).createIfNotExists()
   const store = await AzureBlobCertCache.connect({ ...azurite(), containerName: accountName })
@@ -203,14 +203,14 @@ test('a container may be called as the account that an emulator’s endpoint end
   expect(await store.get('a.example')).toEqual(Buffer.from('x'))
 })
 
-test('messages have the container’s name, whatever the endpoint’s path', async () => {
+test('error messages name the container, whatever the endpoint’s path', async () => {
   const { connect } = await freshContainer()
   const { containerName } = connect
   const connecting = AzureBlobCertCache.connect({ ...connect, endpoint: new URL(connect.endpoint).origin })
   await expect(connecting).rejects.toThrow(`in container ${containerName} (`)
 })
 
-test('a credential that gives no token: what to do is said, in one line', async () => {
+test('connect rejects with a one-line remedy if the credential returns no token', async () => {
   const credential = {
     getToken: async () => {
       throw new Error('tried in vain\n  this\n  and that')

@@ -3,13 +3,13 @@ import * as support from '../../support/azure.js'
 /** Healthy requests may be slow on a busy machine. */
 const patient = { timeoutMs: 60_000 }
 
-/** A new, empty container, and how to connect to it. */
+/** Creates an empty container, and returns the options to connect to it. */
 export async function freshContainer() {
   const { client, connect } = await support.freshContainer()
   return { client, connect: { ...connect, ...patient } }
 }
 
-/** A new container behind a proxy that closes when the test ends. */
+/** Creates a container behind a proxy that closes with the test. */
 export async function tappedContainer() {
   const tapped = await support.tappedContainer()
   return { ...tapped, connect: { ...tapped.connect, ...patient } }

@@ -5,7 +5,7 @@ import { echoes, openEcho } from '../../support/echo.js'
 
 const signature = 'c2VjcmV0c2lnbmF0dXJl'
 
-test.each(echoes)('a SAS that comes back in %s is in no error', async (_name, answer) => {
+test.each(echoes)('errors do not contain a SAS that the server repeats in %s', async (_name, answer) => {
   const endpoint = `${await openEcho(answer)}?sv=2021-08-06&sr=c&sig=${signature}%3D`
   const options = { endpoint, containerName: 'certs', allowAnonymousRead: true }
   const failures: unknown[] = []

@@ -3,7 +3,7 @@ import { holdLease } from '../../../src/cache/lease.js'
 import { StoreError } from '../../../src/index.js'
 import { acquireLease } from '../../../src/stores/azure/lease.js'
 
-// A stub in place of the service, and virtual time.
+// These tests use a stub of the service, and virtual time.
 beforeEach(() => {
   vi.useFakeTimers()
 })
@@ -65,7 +65,7 @@ test('a lease is renewed every 10 s', async () => {
   expect(lock.signal.aborted).toBe(false)
 })
 
-test('a lease counts as lost 25 s after it was last renewed; a failed renewal is repeated after 2 s', async () => {
+test('a lease is lost 25 s after its last renewal; a failed renewal is retried after 2 s', async () => {
   const { lock, renewals } = await granted()
   await pass(10_000)
   renewals[0]?.reject(busy())
@@ -79,7 +79,7 @@ test('a lease counts as lost 25 s after it was last renewed; a failed renewal is
 })
 
 test.each([404, 409, 412])(
-  'a renewal that is answered with %i means that the lease is lost',
+  'a lease is lost as soon as a renewal returns the status %i',
   async (statusCode) => {
     const { lock, renewals } = await granted()
     await pass(10_000)
@@ -90,14 +90,14 @@ test.each([404, 409, 412])(
   },
 )
 
-test('after a pause of the process the signal is aborted before any timer fires', async () => {
+test('the signal is aborted after a pause of the process, before any timer fires', async () => {
   const { lock } = await granted()
   const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 90_000)
   expect(lock.signal.aborted).toBe(true)
   now.mockRestore()
 })
 
-test('after a suspension of the machine, during which the monotonic clock stood still, the signal is aborted', async () => {
+test('the signal is aborted after a suspension of the machine, during which the monotonic clock stood still', async () => {
   const { lock } = await granted()
   const taken = Date.now()
   const wall = vi.spyOn(Date, 'now').mockReturnValue(taken + 24_999)
@@ -108,7 +108,7 @@ test('after a suspension of the machine, during which the monotonic clock stood 
   wall.mockRestore()
 })
 
-test('a lease lasts no longer when the wall clock is set back', async () => {
+test('setting the wall clock back does not extend a lease', async () => {
   const { lock } = await granted()
   vi.setSystemTime(Date.now() - 3_600_000)
   await pass(24_999)
@@ -129,13 +129,13 @@ test('a released lease is not renewed, even if a renewal was in progress and the
   expect(removals()).toBe(1)
 })
 
-test('inspecting a lock shows nothing of the client', async () => {
+test('inspecting a lock shows no part of the client', async () => {
   const { inspect } = await import('node:util')
   const { lock } = await granted()
   expect(inspect(lock, { depth: 5 })).not.toMatch(/blob|lease.*[Cc]lient|acquireLease/)
 })
 
-test('no timer is left when a lease is released', async () => {
+test('a released lease leaves no timer', async () => {
   const { lock, renewals } = await granted()
   expect(vi.getTimerCount()).toBe(2)
   await lock.release()
@@ -149,7 +149,7 @@ test('no timer is left when a lease is released', async () => {
   expect(renewals).toHaveLength(0)
 })
 
-test('no timer is left when a lease is lost, by a renewal or by time', async () => {
+test('a lease that is lost by a renewal or by time leaves no timer', async () => {
   const stolen = await granted()
   await pass(10_000)
   stolen.renewals[0]?.resolve(undefined)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { AzureBlobCertCache } from '../../../src/index.js'
 import { tappedContainer } from './containers.js'
 
-test('list reads 1,000 blobs a page', async () => {
+test('list reads 1,000 blobs per page', async () => {
   const { client, tap, connect } = await tappedContainer()
   const blobs = Array.from({ length: 1_001 }, (_, n) => `host-${String(n).padStart(5, '0')}.example`)
   const waiting = [...blobs]

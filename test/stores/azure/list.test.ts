@@ -42,14 +42,14 @@ test('list skips blobs outside the prefix, and those whose names are not keys', 
   expect(names(await all(deeper.list()))).toEqual(['c.example'])
 })
 
-test('list reads a page when its first entry is needed, and no page after the last', async () => {
+test('list requests a page when its first entry is needed, and none after the last page', async () => {
   const { client, tap, connect } = await tappedContainer()
   const { accountName, accountKey, endpoint, containerName } = connect
   const credential = new StorageSharedKeyCredential(accountName, accountKey)
   const container = new ContainerClient(`${endpoint}/${containerName}`, credential)
   const listBlobsFlat = container.listBlobsFlat.bind(container)
   const sizes = new Set<number | undefined>()
-  // Two to a page; list.long.ts has pages of the size that is requested.
+  // Two blobs per page; list.long.ts tests the page size that is requested.
   container.listBlobsFlat = (options) => {
     const blobs = listBlobsFlat(options)
     const realByPage = blobs.byPage.bind(blobs)
@@ -77,7 +77,7 @@ test('list reads a page when its first entry is needed, and no page after the la
   expect([...sizes]).toEqual([1_000])
 })
 
-test('list rejects as get does', async () => {
+test('list rejects with the same errors as get', async () => {
   const { client, tap, connect } = await tappedContainer()
   const cache = await AzureBlobCertCache.connect(connect)
   const cases = [
@@ -105,7 +105,7 @@ test('list rejects as get does', async () => {
   })
 })
 
-test('list ends in a time-out when the service does not answer', async () => {
+test('list times out when the service does not answer', async () => {
   const { tap, connect } = await tappedContainer()
   const container = new ContainerClient(`${connect.endpoint}/${connect.containerName}`)
   const cache = new AzureBlobCertCache(container, { timeoutMs: 500 })

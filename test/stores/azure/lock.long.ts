@@ -26,7 +26,7 @@ describe.concurrent('a held lock', () => {
     expect(lock?.signal.reason).toBeInstanceOf(LockLostError)
   })
 
-  test('that cannot be renewed counts as lost, and its lease expires', async (context) => {
+  test('is lost if it cannot be renewed, and its lease expires', async (context) => {
     const { cache, lockBlob, tap } = await setUp(context)
     const lock = await cache.tryLock('a.example')
     tap.fault(() => 'hang')

@@ -27,7 +27,7 @@ test('one machine holds the lock until it is released, which deletes the blob', 
   await next?.release()
 })
 
-test('of 20 tries at once, one gets the lock', async () => {
+test('one of 20 concurrent tryLock calls acquires the lock', async () => {
   const { cache } = await setUp()
   const locks = await Promise.all(Array.from({ length: 20 }, () => cache.tryLock('a.example')))
   const held = locks.filter((lock) => lock !== undefined)
@@ -35,7 +35,7 @@ test('of 20 tries at once, one gets the lock', async () => {
   await held[0]?.release()
 })
 
-test('tryLock takes over a blob that somebody left behind, whatever its content', async () => {
+test('tryLock acquires the lock of an abandoned blob, whatever its content', async () => {
   const { cache, lockBlob } = await setUp()
   await lockBlob.upload('{"another": "format"}', 21, { metadata: { by: 'somebody' } })
   const lock = await cache.tryLock('a.example')
@@ -44,10 +44,10 @@ test('tryLock takes over a blob that somebody left behind, whatever its content'
   expect(await lockBlob.exists()).toBe(false)
 })
 
-test('a former holder’s release leaves the next holder’s lock', async () => {
+test('a former holder’s release does not release the next holder’s lock', async () => {
   const { cache, lockBlob } = await setUp()
   const lock = await cache.tryLock('a.example')
-  // Somebody breaks the lease, and somebody else takes the lock.
+  // The lease is broken, and another holder acquires the lock.
   await lockBlob.getBlobLeaseClient().breakLease(0)
   const next = await cache.tryLock('a.example')
   expect(next).toBeDefined()
@@ -58,7 +58,7 @@ test('a former holder’s release leaves the next holder’s lock', async () => 
   expect(await lockBlob.exists()).toBe(false)
 })
 
-test('tryLock rejects when the service does not say who holds the lock', async () => {
+test('tryLock rejects when the service returns 503 or 403', async () => {
   const { cache, tap } = await setUp()
   tap.fault(() => ({ status: 503, code: 'ServerBusy' }))
   await expect(cache.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_FAILED' })
@@ -66,7 +66,7 @@ test('tryLock rejects when the service does not say who holds the lock', async (
   await expect(cache.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
 })
 
-test('tryLock rejects when its signal aborts, and gives back a lease that is granted later', async () => {
+test('tryLock rejects when its signal aborts, and releases a lease that is granted later', async () => {
   const { cache, tap, lockBlob } = await setUp()
   await lockBlob.upload('', 0)
   const reason = new Error('enough')
@@ -81,12 +81,12 @@ test('tryLock rejects when its signal aborts, and gives back a lease that is gra
   await expect.poll(() => lockBlob.exists()).toBe(false)
 })
 
-test('tryLock rejects an illegal name', async () => {
+test('tryLock rejects an invalid name', async () => {
   const { cache } = await setUp()
   await expect(cache.tryLock('a/b')).rejects.toMatchObject({ code: 'ERR_CACHE_KEY' })
 })
 
-// Azurite’s leases last 30 real seconds; time stands still here but for what the test lets pass.
+// Azurite’s leases last 30 real seconds; the client’s time advances only when a test advances it.
 describe('in virtual time', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] })
@@ -95,10 +95,10 @@ describe('in virtual time', () => {
     vi.useRealTimers()
   })
 
-  test('tryLock gives back a lease that was granted to a request that timed out', async () => {
+  test('tryLock releases a lease that was granted to a request that timed out', async () => {
     const { cache, tap, lockBlob } = await setUp()
     await lockBlob.upload('', 0)
-    // The service grants it; the answer never arrives.
+    // The service grants the lease; its response never arrives.
     tap.fault((method) => (method === 'PUT' ? 'swallow the answer' : undefined))
     const locked = expect(cache.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
     await expect.poll(async () => (await lockBlob.getProperties()).leaseState).toBe('leased')
@@ -113,7 +113,7 @@ describe('in virtual time', () => {
     tap.take()
     for (let renewals = 1; renewals <= 3; renewals++) {
       vi.advanceTimersByTime(10_000)
-      // The next renewal is scheduled when the answer to the former one has arrived.
+      // The next renewal is scheduled when the response to the previous one arrives.
       const requests = () => {
         vi.advanceTimersByTime(1)
         return tap.requests
@@ -135,7 +135,7 @@ describe('in virtual time', () => {
     expect(lock?.signal.reason.message).toContain('somebody else has taken it')
   })
 
-  test('a lock that cannot be renewed counts as lost after 25 s, before its lease ends', async () => {
+  test('a lock that cannot be renewed is lost after 25 s, before its lease expires', async () => {
     const { cache, tap } = await setUp()
     const lock = await cache.tryLock('a.example')
     tap.fault(() => 'hang')

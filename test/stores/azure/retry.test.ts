@@ -46,7 +46,7 @@ test.each([
 
 test.each([
   ...[400, 401, 403, 404, 409, 412, 501].map((statusCode) => ({ statusCode })),
-  // An answer arrived: the code is the service’s.
+  // A response arrived, so the code is the service’s.
   { statusCode: 403, code: 'ECONNRESET' },
   { code: 'ENOTFOUND' },
   { code: 'PARSE_ERROR' },
@@ -70,13 +70,13 @@ test.each([
   [0, [0, 100, 500]],
   [0.5, [0, 125, 625]],
   [0.999, [0, 149, 748]],
-])('waits 100 ms and 400 ms, and up to half as much more: random %f', async (random, expected) => {
+])('waits 100 ms and 400 ms, each plus a jitter of up to 50 percent: random %f', async (random, expected) => {
   vi.spyOn(Math, 'random').mockReturnValue(random)
   const { times } = await attempts(restError({ statusCode: 503 }))
   for (const [index, time] of times.entries()) expect(time).toBeCloseTo(expected[index] as number, -1)
 })
 
-test('waits for as long as Retry-After says, up to 1 s', async () => {
+test('waits for a Retry-After of up to 1 s, and does not retry after one of 2 s', async () => {
   expect((await attempts(restError({ statusCode: 503, retryAfter: '1' }))).times).toEqual([0, 1_000, 2_000])
   expect((await attempts(restError({ statusCode: 503, retryAfter: '0' }))).times.at(-1)).toBeLessThan(10)
   expect((await attempts(restError({ statusCode: 503, retryAfter: '2' }))).times).toEqual([0])

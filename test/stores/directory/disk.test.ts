@@ -1,4 +1,4 @@
-// The order in which data reaches the disk, and answers of a file server that are lost.
+// Tests the order in which data reaches the disk, and lost responses of a file server.
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -6,10 +6,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { DirCertCache } from '../../../src/index.js'
 
 const system = vi.hoisted(() => ({
-  /** The operations in their order. */
+  /** The operations in order. */
   done: [] as string[],
   whileSyncing: () => {},
-  /** So many renames succeed, but their caller gets this error instead. */
+  /** The number of renames that succeed but reject. */
   lostAnswers: 0,
   /** ENOENT: the NFS client repeated the rename and found nothing to rename. */
   lostAnswer: 'ENOENT',
@@ -80,7 +80,7 @@ test('a put that is aborted while it writes leaves the former value', async () =
   expect(await readFile(join(path, key), 'utf8')).toBe('former')
 })
 
-test('put removes old temporary files, although other files vanish in the meantime', async () => {
+test('put removes old temporary files even if other files vanish at the same time', async () => {
   const old = join(path, 'old:tmp')
   await writeFile(old, '')
   await utimes(old, new Date(0), new Date(0))
@@ -89,7 +89,7 @@ test('put removes old temporary files, although other files vanish in the meanti
   await expect.poll(() => lstat(old).catch(({ code }) => code)).toBe('ENOENT')
 })
 
-test('a lock is held although the answer to taking it was lost', async () => {
+test('tryLock acquires the lock even if the response to its rename is lost', async () => {
   system.lostAnswers = 1
   const lock = await new DirCertCache(path).tryLock(key)
   expect(lock).toBeDefined()
@@ -98,7 +98,7 @@ test('a lock is held although the answer to taking it was lost', async () => {
   expect(await readdir(path)).toEqual([])
 })
 
-test('a lock is held although the answer to taking it over was lost', async () => {
+test('tryLock takes over a lock even if the response to its rename is lost', async () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   const dead = '11111111-1111-4111-8111-111111111111.7'
   await mkdir(lockFolder())
@@ -113,13 +113,13 @@ test('a lock is held although the answer to taking it over was lost', async () =
   await lock?.release()
 })
 
-test('a lock is held although the answer to its renewal was lost', async () => {
+test('a lock stays held even if the response to its renewal is lost', async () => {
   vi.useFakeTimers({ toFake: ['performance', 'Date', 'setTimeout', 'clearTimeout'] })
   const lock = await new DirCertCache(path).tryLock(key)
   const [file] = (await readdir(lockFolder())) as [string]
   system.lostAnswers = 1
   await vi.advanceTimersByTimeAsync(10_000)
-  // The holder renames it again, at a time that is known.
+  // The holder renames the file again, since the time of the first rename is unknown.
   await expect.poll(() => readdir(lockFolder())).toEqual([basename(file, '.0').concat('.2')])
   expect(lock?.signal.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(20_000)
@@ -127,7 +127,7 @@ test('a lock is held although the answer to its renewal was lost', async () => {
   await lock?.release()
 })
 
-test('release removes the holder’s file even if a renewal succeeded without an answer', async () => {
+test('release removes the holder’s file even if the response to a renewal is lost', async () => {
   vi.useFakeTimers({ toFake: ['performance', 'Date', 'setTimeout', 'clearTimeout'] })
   const lock = await new DirCertCache(path).tryLock(key)
   const [file] = (await readdir(lockFolder())) as [string]

@@ -37,7 +37,7 @@ async function namesOf(cache: DirCertCache) {
 /** The permission bits, in octal. */
 const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8)
 
-test('a file has the name of its key and holds the value alone, as in autocert’s folder', async () => {
+test('a file has the name of its key and contains only the value, as in autocert’s folder', async () => {
   const { cache, path, file } = await setUp()
   const names = ['acme_account+key', 'example.com', 'example.com+rsa', 'example.com+token', 'x_-1+http-01']
   for (const name of names) await cache.put(name, bytes(`value of ${name}`))
@@ -49,7 +49,7 @@ test('a file has the name of its key and holds the value alone, as in autocert�
   expect(await readdir(path)).not.toContain('go.example')
 })
 
-test('the first write creates the folder; folder and files are accessible to their owner only', async () => {
+test('the first write creates the folder; only the owner can access the folder and its files', async () => {
   const { cache, path, file } = await setUp()
   expect(await cache.get(key)).toBeUndefined()
   await cache.delete(key)
@@ -69,7 +69,7 @@ test('tryLock creates the folder and its parents', async () => {
   expect(await modeOf(join(path, 'b', 'c'))).toBe('700')
 })
 
-test('a folder that has vanished is an error, not a miss, and is not created again', async () => {
+test('a folder that vanishes after the first write is an error, not a miss, and is not recreated', async () => {
   const { cache, path } = await setUp()
   await cache.put(key, bytes('value'))
   await rename(path, `${path}-elsewhere`)
@@ -107,7 +107,7 @@ test('a symbolic link is not followed: get rejects, put and delete leave its tar
   expect(await readFile(secret, 'utf8')).toBe('not a certificate')
 })
 
-test('a folder or a pipe in place of a file is an error at once', async () => {
+test('get rejects at once if a folder or a pipe is in place of the file', async () => {
   const { cache, file } = await setUp()
   await cache.put(key, bytes('value'))
   await mkdir(file('folder.example'))
@@ -128,7 +128,7 @@ test('get rejects a file larger than 16 MiB', async () => {
   await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
 })
 
-test('a name that is too long for the file system is an error that says so', async () => {
+test('a name that is too long for the file system causes an error that says so', async () => {
   const { cache } = await setUp()
   const long = 'a'.repeat(256)
   const tooLong = { code: 'ERR_STORE_ENTRY', message: expect.stringContaining('255 bytes') }
@@ -138,12 +138,12 @@ test('a name that is too long for the file system is an error that says so', asy
   expect(await namesOf(cache)).toEqual([])
 })
 
-test('missing file permissions are an error that says what to do', async () => {
+test('missing file permissions cause an error that says what to do', async () => {
   const { base, machine, path, cache } = await setUp()
   await cache.put(key, bytes('value'))
   await chmod(base, 0o755)
   const { ask } = await machine()
-  // Root may do everything.
+  // Root is not subject to permissions.
   if (process.getuid?.() === 0) expect(await ask({ do: 'user' })).toEqual({})
   else await chmod(path, 0o000)
   const forbidden = {
@@ -163,14 +163,14 @@ test.each([
   ['ENOSPC', 'ERR_STORE_FAILED'],
   ['EMFILE', 'ERR_STORE_FAILED'],
   ['ESOMETHING', 'ERR_STORE_FAILED'],
-])('the system error %s becomes %s', (errno, code) => {
+])('the system error %s maps to %s', (errno, code) => {
   const cause = Object.assign(new Error('of the system'), { code: errno })
   const error = toStoreError(cause, 'read a.example', '/srv/certificates')
   expect(error).toMatchObject({ code, cause })
   expect(error.message).toContain(`could not read a.example in the folder /srv/certificates (${errno}). `)
 })
 
-test('a writer that is killed leaves a whole value; its temporary files are not listed, and removed when they are old', async () => {
+test('a killed writer leaves a complete value; its temporary files are not listed, and removed once they are old', async () => {
   const { cache, path, file, machine } = await setUp()
   for (let round = 0; round < 3; round++) {
     const { ask, kill } = await machine()
@@ -180,7 +180,7 @@ test('a writer that is killed leaves a whole value; its temporary files are not 
     expect(value.byteLength).toBe(1_000_000)
     expect(Buffer.compare(value, Buffer.alloc(1_000_000, value[0]))).toBe(0)
   }
-  // Temporary files of other kills: a new one and old ones.
+  // Temporary files of other killed writers: a new one and old ones.
   await writeFile(file('1:tmp'), 'of now')
   await mkdir(file('2:tmp'))
   await writeFile(file('2:tmp/11111111-1111-4111-8111-111111111111.0'), 'of long ago')
@@ -198,7 +198,7 @@ test('a writer that is killed leaves a whole value; its temporary files are not 
   expect(await namesOf(cache)).toEqual([key])
 })
 
-test('a write that fails leaves nothing behind', async () => {
+test('a failed write leaves no file behind', async () => {
   const { cache, path, file } = await setUp()
   await mkdir(file('folder.example'), { recursive: true })
   await expect(cache.put('folder.example', bytes('value'))).rejects.toMatchObject({
@@ -207,7 +207,7 @@ test('a write that fails leaves nothing behind', async () => {
   expect(await readdir(path)).toEqual(['folder.example'])
 })
 
-test('every operation on a file system that hangs ends in a time-out', async () => {
+test('every operation times out on a file system that hangs', async () => {
   const { base, machine, cache, path } = await setUp()
   await cache.put(key, bytes('value'))
   // The only thread for file operations opens a pipe that has no writer, which hangs as a broken mount does.
@@ -225,6 +225,6 @@ test('every operation on a file system that hangs ends in a time-out', async () 
   }
 })
 
-test.each([undefined, '', 1, 'a\0b', new URL('file:///srv')])('the path %s is a TypeError', (path) => {
+test.each([undefined, '', 1, 'a\0b', new URL('file:///srv')])('throws a TypeError for path %s', (path) => {
   expect(() => new DirCertCache(path as string)).toThrow(TypeError)
 })

@@ -9,7 +9,7 @@ export interface Answer {
   readonly error?: { readonly code: string; readonly message: string }
 }
 
-/** A temporary place, and processes that use a folder in it. */
+/** Creates a temporary folder, and starts processes that use a store in it. */
 export async function openFolder() {
   const base = await mkdtemp(join(tmpdir(), 'dir-cert-cache-'))
   const children: ChildProcess[] = []

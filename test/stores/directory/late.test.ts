@@ -1,4 +1,4 @@
-// A process that is stopped between its look at a lock and its next step: here it sees an earlier state.
+// Simulates a process that pauses between reading a lock and its next step: `readdir` returns an earlier state.
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const key = 'a.example'
 const holder = '11111111-1111-4111-8111-111111111111'
 const next = '22222222-2222-4222-8222-222222222222'
 let [path, lock] = ['', '']
-/** The monotonic clock, which stands still but for what a test sets. */
+/** The time of the monotonic clock, which only tests advance. */
 let monotonicMs = 0
 
 beforeEach(async () => {
@@ -36,7 +36,7 @@ afterEach(async () => {
   await rm(path, { recursive: true })
 })
 
-/** Has seen the holder's file for a whole lease, and now sees it once more. */
+/** Returns a store that has seen the holder's file for a whole lease and still sees it. */
 async function taker() {
   const cache = new DirCertCache(path)
   expect(await cache.tryLock(key)).toBeUndefined()
@@ -50,7 +50,7 @@ const files = () => {
   return readdir(lock)
 }
 
-test('a lock that nobody renews is taken over', async () => {
+test('a lock that is not renewed is taken over', async () => {
   const cache = await taker()
   expect(await cache.tryLock(key)).toBeDefined()
   expect(await files()).not.toContain(`${holder}.7`)
@@ -63,21 +63,21 @@ test('a lock is not taken over before a whole lease has passed since it was firs
   expect(await files()).toEqual([`${holder}.7`])
 })
 
-test('a lock that its holder has renewed in the meantime stays the holder’s', async () => {
+test('a lock that its holder renews in the meantime is not taken over', async () => {
   const cache = await taker()
   await rename(join(lock, `${holder}.7`), join(lock, `${holder}.8`))
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${holder}.8`])
 })
 
-test('a lock that another machine has taken over in the meantime stays that machine’s', async () => {
+test('a lock that another machine takes over in the meantime is not taken over again', async () => {
   const cache = await taker()
   await rename(join(lock, `${holder}.7`), join(lock, `${next}.0`))
   expect(await cache.tryLock(key)).toBeUndefined()
   expect(await files()).toEqual([`${next}.0`])
 })
 
-test('a lock that is taken between the look and the attempt stays its holder’s', async () => {
+test('tryLock returns undefined if another machine acquires the lock after it was read as free', async () => {
   const cache = new DirCertCache(path)
   seen.files = []
   expect(await cache.tryLock(key)).toBeUndefined()
@@ -85,7 +85,7 @@ test('a lock that is taken between the look and the attempt stays its holder’s
   expect(await readdir(path)).toEqual([`${key}+lock`])
 })
 
-test('of 1,001 locks that are watched the oldest is forgotten, and waited for again', async () => {
+test('of 1,001 watched locks, the store forgets the oldest and restarts its waiting time', async () => {
   const cache = new DirCertCache(path)
   Object.assign(seen, { files: [`${holder}.7`], everyLockHeld: true })
   for (let at = 0; at <= 1_000; at++) expect(await cache.tryLock(`host-${at}.example`)).toBeUndefined()

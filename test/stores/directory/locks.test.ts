@@ -18,12 +18,9 @@ const leaseMs = 31_000
 
 type Ask = (task: object) => Promise<Answer>
 
-/**
- * Lets a machine take over the lock of a holder that has gone: it sees the holder’s file, and sees it again a lease later
- * by its own clock.
- */
+/** Makes a machine take over a dead holder’s lock: it sees the file, and sees it again a lease later by its own clock. */
 const takeOver = (expect: ExpectStatic, ask: Ask) =>
-  // The holder may have renewed the lock between the machine’s first look and its end.
+  // The holder may have renewed the lock after the machine’s first read, before it ended.
   expect
     .poll(async () => {
       expect(await ask({ do: 'lock', key })).toEqual(notHeld)
@@ -33,7 +30,7 @@ const takeOver = (expect: ExpectStatic, ask: Ask) =>
     .toEqual(held)
 
 describe.concurrent('between processes', () => {
-  test('one at a time works under the lock', async (context) => {
+  test('only one machine at a time works under the lock', async (context) => {
     const folder = await setUp(context)
     const machines = await Promise.all(Array.from({ length: 4 }, () => folder.machine()))
     const answers = await Promise.all(machines.map(({ ask }) => ask({ do: 'count', key, times: 15 })))
@@ -55,7 +52,7 @@ describe.concurrent('between processes', () => {
     expect(await readdir(folder.path)).toEqual([])
   })
 
-  test('a holder that was stopped learns at once that its lock is lost, and its release leaves the next holder’s', async (context) => {
+  test('a resumed holder sees at once that its lock is lost, and its release keeps the next holder’s lock', async (context) => {
     const folder = await setUp(context)
     const [holder, other, third] = [await folder.machine(), await folder.machine(), await folder.machine()]
     expect(await holder.ask({ do: 'lock', key })).toEqual(held)
@@ -69,7 +66,7 @@ describe.concurrent('between processes', () => {
     expect(await other.ask({ do: 'state' })).toEqual({ value: { aborted: false } })
   })
 
-  test('a machine that comes second takes nothing from the first', async (context) => {
+  test('a machine does not take over a lock that another machine has just taken over', async (context) => {
     const folder = await setUp(context)
     const [holder, first, second] = [await folder.machine(), await folder.machine(), await folder.machine()]
     expect(await holder.ask({ do: 'lock', key })).toEqual(held)
@@ -82,7 +79,7 @@ describe.concurrent('between processes', () => {
   })
 })
 
-test('of 8 that take over a dead holder’s lock at once, one gets it', async (context) => {
+test('one of 8 concurrent takeovers of a dead holder’s lock succeeds', async (context) => {
   const { path } = await setUp(context)
   const now = vi.spyOn(performance, 'now')
   context.onTestFinished(() => now.mockRestore())
@@ -101,7 +98,7 @@ test('of 8 that take over a dead holder’s lock at once, one gets it', async (c
   }
 })
 
-test('a file in place of a lock, and a desktop’s files in one, do not keep the lock from being taken', async (context) => {
+test('tryLock acquires a lock despite a file in place of its folder or a desktop’s .DS_Store in the folder', async (context) => {
   const folder = await setUp(context)
   const cache = new DirCertCache(folder.path)
   await cache.put(key, Buffer.from('value'))
@@ -132,7 +129,7 @@ test('tryLock replaces a symbolic link in place of a lock and leaves its target 
   await lock?.release()
 })
 
-test('tryLock removes files and empty folders from a folder in place of a lock, and rejects if a folder in it is not empty', async (context) => {
+test('tryLock empties a folder in place of a lock, and rejects if a folder in it is not empty', async (context) => {
   const { path } = await setUp(context)
   const cache = new DirCertCache(path)
   const photos = join(path, 'photos+lock')

@@ -1,4 +1,4 @@
-// A machine that uses a folder: a process with a DirCertCache that runs one task of the test after the other.
+// A process with a DirCertCache on the folder, which runs the tasks of the test one after the other.
 import { open } from 'node:fs'
 import { DirCertCache } from 'acme-cert-cache'
 
@@ -25,7 +25,7 @@ const tasks = {
   },
   state: async () => ({ aborted: lock?.signal.aborted, code: lock?.signal.reason?.code }),
   release: () => lock?.release(),
-  /** Increments, each under the lock. */
+  /** Increments a number, each time under the lock. */
   async count(/** @type {Task} */ { key = '', times = 1 }) {
     for (let done = 0; done < times; ) {
       const turn = await cache.tryLock(key)
@@ -35,7 +35,7 @@ const tasks = {
       done += 1
     }
   },
-  /** Until the process is killed. */
+  /** Writes until the process is killed. */
   async write(/** @type {Task} */ { key = '' }) {
     for (let at = 0; ; at++) {
       await cache.put(key, Buffer.alloc(1_000_000, at % 250))
@@ -43,7 +43,7 @@ const tasks = {
     }
   },
   user: async () => process.setuid?.(65_534),
-  /** The monotonic clock jumps, as after a pause of the process: no timer fires. */
+  /** Advances the monotonic clock without firing timers, as a pause of the process does. */
   async pass(/** @type {Task} */ { ms = 0 }) {
     passedMs += ms
   },
@@ -62,7 +62,7 @@ process.on('message', async (/** @type {Task} */ task) => {
 })
 if (process.env.TEST_HANG) {
   open(process.env.TEST_HANG, () => {})
-  // Nothing can be answered any more: the time-outs need not be waited for.
+  // No file operation can end any more, so shorter time-outs save waiting.
   const realSetTimeout = globalThis.setTimeout
   globalThis.setTimeout = /** @type {typeof setTimeout} */ (
     (/** @type {() => void} */ fn, ms = 0) => realSetTimeout(fn, ms / 50)

@@ -1,4 +1,4 @@
-// Only root can create a folder of another user; here `stat` reports one.
+// Only root can create a folder of another user, so a mocked `stat` reports one.
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

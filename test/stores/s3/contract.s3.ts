@@ -32,6 +32,6 @@ async function open() {
   }
 }
 
-describe.concurrent('S3CertCache keeps the contract of stores on a real server', () => {
+describe.concurrent('S3CertCache keeps the contract on a real server', () => {
   for (const { name, timeoutMs, run } of certCacheContract({ open })) test(name, { timeout: timeoutMs }, run)
 })

@@ -16,7 +16,7 @@ afterAll(async () => {
   await server?.close()
 })
 
-/** A process of its own that asks for the lock of a.example. */
+/** Starts a process that acquires the lock of a.example as soon as it is free. */
 function holder(bucket: string) {
   const child = fork(fileURLToPath(new URL('holder.js', import.meta.url)), {
     env: {
@@ -39,7 +39,7 @@ async function kill(child: ChildProcess) {
 }
 
 describe.concurrent('the lock of S3CertCache on a real server', { timeout: 600_000 }, () => {
-  test('a killed holder’s is taken over within a minute, by one', async ({ expect }) => {
+  test('one machine takes over a killed holder’s lock within a minute', async ({ expect }) => {
     const bucket = await server.freshBucket()
     const machines = [holder(bucket), holder(bucket), holder(bucket)]
     const having = () => machines.filter(({ said }) => said.includes('has it'))
@@ -55,7 +55,7 @@ describe.concurrent('the lock of S3CertCache on a real server', { timeout: 600_0
     await expect.poll(() => having().length, { timeout: 60_000 }).toBe(3)
   })
 
-  test('a stolen lock aborts the signal, and its release leaves the thief’s alone', async ({ expect }) => {
+  test('a stolen lock aborts its signal, and its release keeps the thief’s lock', async ({ expect }) => {
     const bucket = await server.freshBucket()
     const [cache, other] = [new S3CertCache(server.client, bucket), new S3CertCache(server.client, bucket)]
     const lock = await cache.tryLock('a.example')
@@ -68,7 +68,7 @@ describe.concurrent('the lock of S3CertCache on a real server', { timeout: 600_0
     expect(Buffer.from((await other.get(Key)) ?? []).toString()).toBe('a thief')
   })
 
-  test('a lock that is free again is had at once', async ({ expect }) => {
+  test('a released lock can be acquired at once', async ({ expect }) => {
     const bucket = await server.freshBucket()
     const [cache, other] = [new S3CertCache(server.client, bucket), new S3CertCache(server.client, bucket)]
     for (const each of [cache, other, cache]) {
@@ -80,7 +80,7 @@ describe.concurrent('the lock of S3CertCache on a real server', { timeout: 600_0
 })
 
 describe('S3CertCache on a real server', () => {
-  test('what is wrong is told as such', async ({ expect }) => {
+  test('a missing bucket and wrong credentials reject with their own error codes', async ({ expect }) => {
     const bucket = await server.freshBucket()
     const missing = new S3CertCache(server.client, 'is-not-there')
     await expect(missing.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
@@ -91,7 +91,7 @@ describe('S3CertCache on a real server', () => {
       await new S3CertCache(client, bucket).get('a.example').finally(() => client.destroy())
     }
     await expect(reading('test')).rejects.toMatchObject({ code: 'ERR_STORE_CREDENTIALS' })
-    // This server has a code of its own for it, with the status of a miss.
+    // This server answers an unknown access key with its own code and status 404, like a miss.
     await expect(reading('nobody')).rejects.toMatchObject({ name: 'StoreError', statusCode: 404 })
   })
 })

@@ -22,7 +22,7 @@ const failure = async (promise: Promise<unknown>) => {
   return error as StoreError
 }
 
-test('get, put and delete send one request each, for a miss too', async () => {
+test('get, put and delete send one request each, even for a miss', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   expect(await cache.get('a.example')).toBeUndefined()
@@ -44,7 +44,7 @@ test('get rejects an object larger than 16 MiB', async () => {
   expect(await failure(cache.get('a.example'))).toMatchObject({ code: 'ERR_STORE_ENTRY' })
 })
 
-test('+ and space are encoded so that no service confuses them', async () => {
+test('+ and space are percent-encoded, so that no service confuses them', async () => {
   const { s3, store } = await setUp()
   const cache = store({ prefix: 'tls/a+b c/' })
   await cache.put('a.example+rsa', Buffer.from('x'))
@@ -65,7 +65,7 @@ test.each([
   ['aws:kms', 'aws:kms'],
   ['none', undefined],
 ] as const)(
-  'with serverSideEncryption %s every write, of locks too, has the header %s',
+  'with serverSideEncryption %s, every write of a value or a lock has the header %s',
   async (serverSideEncryption, header) => {
     const { s3, store } = await setUp()
     const cache = store(serverSideEncryption ? { serverSideEncryption } : {})
@@ -89,17 +89,17 @@ test('list reads page by page and skips objects whose names are not keys of this
   tap.take()
   const names: string[] = []
   for await (const { name, size, modified } of cache.list()) {
-    // S3 has whole seconds.
+    // S3 reports times in whole seconds.
     expect(modified.getTime()).toBeGreaterThan(from - 1_000)
     expect(size).toBe(3)
     names.push(name)
-    // No page is asked for before it is needed.
+    // No page is requested before it is needed.
     expect(tap.requests.length).toBeLessThanOrEqual(Math.ceil((names.length + 1) / 2))
   }
   expect(names).toEqual(['a', 'b&c', "d'e", 'f+rsa', 'g'])
 })
 
-test('only NoSuchKey is a miss; every other answer is an error that says what to do', async () => {
+test('only NoSuchKey is a miss; every other error response rejects with advice', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   const answers = [
@@ -141,7 +141,7 @@ test('a missing bucket is an error', async () => {
   expect(error.message).toContain('is-not-there')
 })
 
-test('a request without an answer is an error: reset, refused, no DNS entry', async () => {
+test('get rejects if it receives no response: connection reset, connection refused, no DNS entry', async () => {
   const { tap, store } = await setUp()
   tap.fault(() => 'reset')
   expect((await failure(store().get('a.example'))).code).toBe('ERR_STORE_UNREACHABLE')
@@ -151,7 +151,7 @@ test('a request without an answer is an error: reset, refused, no DNS entry', as
   expect((await failure(unknown.get('a.example'))).message).toMatch(/DNS/)
 })
 
-test.each(['hang', 'stall in the body'] as const)('get ends in a time-out: %s', async (fault) => {
+test.each(['hang', 'stall in the body'] as const)('get times out: %s', async (fault) => {
   const { tap, store } = await setUp()
   await store().put('a.example', Buffer.from('a value of some length'))
   tap.fault(() => fault)
@@ -160,7 +160,7 @@ test.each(['hang', 'stall in the body'] as const)('get ends in a time-out: %s', 
   expect(error.message).toMatch(/300 ms/)
 })
 
-test('a body that ends early is an error; one that stalls ends in a time-out that closes its connection', async () => {
+test('get rejects on a truncated body; on a stalled body it times out and closes the connection', async () => {
   let answer: 'ends' | 'stalls' = 'ends'
   let open = 0
   const server = createServer((_, res) => {
@@ -187,7 +187,7 @@ test('a body that ends early is an error; one that stalls ends in a time-out tha
   await expect.poll(() => open).toBe(0)
 })
 
-test('an aborted signal rejects with its reason, before and during a request', async () => {
+test('get rejects with the reason of a signal that aborts before or during a request', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   const reason = new Error('enough')
@@ -214,7 +214,7 @@ async function abortedAt(cache: S3CertCache, tap: Opened['tap'], part: string, f
   await expect(cache.tryLock('a.example', { signal: controller.signal })).rejects.toBe(reason)
 }
 
-test('tryLock rejects when its signal aborts, although the service does not answer', async () => {
+test('tryLock rejects when its signal aborts, even if the service does not answer', async () => {
   const { tap, store } = await setUp()
   // The first lock of a store is preceded by a test of the service.
   const [used, fresh] = [store({ timeoutMs: 300_000 }), store({ timeoutMs: 300_000 })]
@@ -223,7 +223,7 @@ test('tryLock rejects when its signal aborts, although the service does not answ
   await abortedAt(fresh, tap, 'PUT', 'hang')
 })
 
-test('tryLock ends in a time-out when the service does not answer', async () => {
+test('tryLock times out when the service does not answer', async () => {
   const { tap, store } = await setUp()
   tap.fault(() => 'hang')
   expect((await failure(store({ timeoutMs: 300 }).tryLock('a.example'))).code).toBe('ERR_STORE_TIMEOUT')
@@ -232,7 +232,7 @@ test('tryLock ends in a time-out when the service does not answer', async () => 
 test('all requests of the first tryLock share one time-out', async () => {
   vi.useFakeTimers()
   onTestFinished(() => void vi.useRealTimers())
-  // Each request is in time.
+  // Each request alone is in time.
   const slow = { send: () => new Promise((resolve) => setTimeout(resolve, 400, { ETag: '"x"' })) }
   const locked = failure(new S3CertCache(slow, 'b', { timeoutMs: 600 }).tryLock('a.example'))
   await vi.advanceTimersByTimeAsync(600)
@@ -247,7 +247,7 @@ test('tryLock releases a lock that is granted after its signal has aborted', asy
   await expect.poll(() => String(s3.objects.get('a.example+lock')?.data)).toBe('released')
 })
 
-test('credentials that cannot be loaded are ERR_STORE_CREDENTIALS', async () => {
+test('get rejects with ERR_STORE_CREDENTIALS if the credentials cannot be loaded', async () => {
   const { store } = await setUp()
   const cache = store({
     client: {

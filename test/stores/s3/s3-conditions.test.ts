@@ -13,7 +13,7 @@ test.each([
   [{ refuses: 'if-none-match' }, /header If-None-Match/],
   [{ refuses: 'if-match' }, /header If-Match /],
 ] as const)(
-  'tryLock rejects on a service that %j: it would grant one lock to everybody',
+  'tryLock rejects on a service that would grant one lock to several machines: %j',
   async (behaviour, header) => {
     const { s3, tap, store } = await setUp(behaviour)
     const cache = store()
@@ -23,10 +23,10 @@ test.each([
     })
     await expect(cache.tryLock('a.example')).rejects.toEqual(refused)
     await expect(cache.tryLock('a.example')).rejects.toThrow(/does not honour/)
-    // It was asked once, with an object that is gone now, and never for the lock.
+    // tryLock tested the service once, deleted the test object, and never wrote the lock.
     await expect.poll(() => [...s3.objects.keys()]).toEqual([])
     expect(new Set(tap.take().map((request) => request.split('/').at(-1))).size).toBe(1)
-    // What needs no lock works.
+    // Operations that need no lock work.
     await cache.put('a.example', Buffer.from('x'))
     expect(await cache.get('a.example')).toHaveLength(1)
   },
@@ -45,7 +45,7 @@ test('a service that honours conditions is tested once for any number of concurr
   expect(tap.take()).toEqual(['GET', 'PUT', 'PUT'].map((method) => `${method} certificates/a.example+lock`))
 })
 
-test('a test of the service that failed is repeated', async () => {
+test('a failed test of the service is repeated', async () => {
   const { tap, store } = await setUp()
   const cache = store()
   tap.fault(() => ({ status: 503, code: 'SlowDown' }))

@@ -3,7 +3,7 @@ import { StoreError } from '../../../src/index.js'
 import { S3Locks } from '../../../src/stores/s3/lock.js'
 import type { S3Objects, WriteCondition } from '../../../src/stores/s3/objects.js'
 
-// No socket here: what the service does is the test's, and so is the time.
+// These tests use a stub of the service, and virtual time.
 beforeEach(() => {
   vi.useFakeTimers()
 })
@@ -20,7 +20,7 @@ function openService() {
   const objects = new Map<string, { text: string; etag: string }>()
   let etags = 0
   let writes = 0
-  /** What comes of the next writes in place of the usual: the answer is lost, or nothing was done. */
+  /** Faults of the next writes: the response is lost, the write fails, or the SDK repeats the write. */
   const faults: ('answer lost' | 'not done' | 'repeated')[] = []
   const write = (at: string, text: string, condition: WriteCondition) => {
     const there = objects.get(at)
@@ -41,7 +41,7 @@ function openService() {
       if (fault === 'not done') throw busy()
       const etag = write(at, text, condition)
       if (fault === 'answer lost') throw busy()
-      // The SDK tried again by itself when the first answer was lost.
+      // The SDK retries when the first response is lost.
       return fault === 'repeated' ? write(at, text, condition) : etag
     },
   }
@@ -57,7 +57,7 @@ function openService() {
 const held = async (locks: S3Locks, name = 'a.example') =>
   (await locks.tryLock(name)) ?? expect.unreachable('it should have got the lock')
 
-test('it is renewed every 10 s, and nobody else gets it meanwhile', async () => {
+test('a lock is renewed every 10 s, and no other machine can acquire it', async () => {
   const { machine, writes } = openService()
   const lock = await held(machine())
   const other = machine()
@@ -73,14 +73,14 @@ test('it is renewed every 10 s, and nobody else gets it meanwhile', async () => 
   await (await held(other)).release()
 })
 
-test('a dead holder’s is taken over 30 s after it was first seen, no sooner', async () => {
+test('a dead holder’s lock is taken over 30 s after it was first seen, not earlier', async () => {
   const { machine, overwrite, objects } = openService()
   overwrite(key, 'a holder that died')
   const locks = machine()
   expect(await locks.tryLock('a.example')).toBeUndefined()
   await pass(29_999)
   expect(await locks.tryLock('a.example')).toBeUndefined()
-  // Another one that comes fresh has seen nothing yet.
+  // A new machine sees the lock for the first time.
   const fresh = machine()
   expect(await fresh.tryLock('a.example')).toBeUndefined()
   await pass(1)
@@ -90,7 +90,7 @@ test('a dead holder’s is taken over 30 s after it was first seen, no sooner', 
   await lock.release()
 })
 
-test('every change begins the 30 s anew', async () => {
+test('every change of a lock restarts the 30 s', async () => {
   const { machine, overwrite } = openService()
   const locks = machine()
   for (const text of ['one', 'two', 'three']) {
@@ -102,7 +102,7 @@ test('every change begins the 30 s anew', async () => {
   await (await held(locks)).release()
 })
 
-test('of two that saw a dead holder’s for 30 s, one gets it', async () => {
+test('one of two machines that saw a dead holder’s lock for 30 s acquires it', async () => {
   const { machine, overwrite } = openService()
   overwrite(key, 'a holder that died')
   const machines = [machine(), machine()]
@@ -112,7 +112,7 @@ test('of two that saw a dead holder’s for 30 s, one gets it', async () => {
   expect(locks.filter(Boolean)).toHaveLength(1)
 })
 
-test('it remembers 1,000 names at most', async () => {
+test('S3Locks remembers at most 1,000 names', async () => {
   const { machine, overwrite } = openService()
   const locks = machine()
   const names = Array.from({ length: 1_001 }, (_, at) => `host-${at}`)
@@ -128,7 +128,7 @@ test('it remembers 1,000 names at most', async () => {
   await (await held(locks, 'host-0')).release()
 })
 
-test('a stolen lock aborts the signal at the next renewal, and its release leaves it alone', async () => {
+test('the next renewal of a stolen lock aborts its signal; its release does not release the thief’s lock', async () => {
   const { machine, objects, overwrite } = openService()
   const lock = await held(machine())
   overwrite(key, 'a thief')
@@ -149,7 +149,7 @@ test('a lock whose object was deleted is lost', async () => {
   expect(objects.size).toBe(0)
 })
 
-test('25 s after it was last proved it counts as lost', async () => {
+test('a lock is lost 25 s after its last successful renewal', async () => {
   const { machine, faults } = openService()
   const lock = await held(machine())
   faults.push(...Array(20).fill('not done'))
@@ -159,7 +159,7 @@ test('25 s after it was last proved it counts as lost', async () => {
   expect(lock.signal.aborted).toBe(true)
 })
 
-test('a renewal whose answer was lost is found at the next', async () => {
+test('the next renewal detects that a renewal whose response was lost succeeded', async () => {
   const { machine, faults } = openService()
   const lock = await held(machine())
   faults.push('answer lost')
@@ -174,7 +174,7 @@ test('a renewal whose answer was lost is found at the next', async () => {
   await (await held(machine())).release()
 })
 
-test('a lock that was granted to an attempt whose answer was lost is this holder’s', async () => {
+test('tryLock recognises its own lock when the SDK repeats a write whose response was lost', async () => {
   const { machine, faults, overwrite } = openService()
   faults.push('repeated')
   const lock = await held(machine())
@@ -186,7 +186,7 @@ test('a lock that was granted to an attempt whose answer was lost is this holder
   await (await held(machine())).release()
 })
 
-test('a lock that was granted while its request failed keeps nobody out', async () => {
+test('a lock that was granted although its request failed is released', async () => {
   const { machine, faults, objects } = openService()
   faults.push('answer lost')
   await expect(machine().tryLock('a.example')).rejects.toThrow('busy')
@@ -195,7 +195,7 @@ test('a lock that was granted while its request failed keeps nobody out', async 
   await (await held(machine())).release()
 })
 
-test('a release that comes late, or twice, takes the lock from nobody', async () => {
+test('a late or repeated release does not release the next holder’s lock', async () => {
   const { machine, objects } = openService()
   const former = await held(machine())
   await former.release()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { S3CertCache } from '../../../src/stores/s3/index.js'
 
-test('each wrong option is a TypeError that names it', () => {
+test('the constructor throws a TypeError that names the wrong option', () => {
   const client = { send: async () => ({}) }
   const wrong = [
     [() => new S3CertCache({} as never, 'b'), /client/],

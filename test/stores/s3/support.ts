@@ -5,7 +5,7 @@ import { openTap } from '../../support/tap.js'
 
 export const secrets = { accessKeyId: 'AKIDOFTHETESTS', secretAccessKey: 'theSecretOfTheTests' }
 
-/** A bucket of the tests' own server, behind a proxy that breaks what it is told to. */
+/** Opens a bucket on a fake S3 server, behind a proxy that injects faults. */
 export async function openBucket(behaviour?: Parameters<typeof openFakeS3>[0]) {
   const s3 = await openFakeS3(behaviour)
   const tap = await openTap(s3.endpoint)
@@ -13,7 +13,7 @@ export async function openBucket(behaviour?: Parameters<typeof openFakeS3>[0]) {
   return {
     s3,
     tap,
-    /** A store with a client of its own that doesn't retry. */
+    /** Creates a store with its own client, which does not retry. */
     store(options: S3CertCacheOptions & { client?: S3ClientConfig; bucket?: string } = {}) {
       const { client: settings, bucket = s3.bucket, ...storeOptions } = options
       const client = new S3Client({

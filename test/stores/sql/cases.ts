@@ -4,7 +4,7 @@ import { sqlContract } from './contract.js'
 import { killHolder } from './holder.js'
 import { heldLock, openPlace, openStores, type SqlBackend } from './place.js'
 
-/** What every dialect does. */
+/** Registers the cases of every dialect. */
 export function sqlCases(backend: SqlBackend) {
   sqlContract(backend, 'quick')
 
@@ -47,7 +47,7 @@ export function sqlCases(backend: SqlBackend) {
       expect(row.updated_at).not.toBeNull()
     })
 
-    test('a key longer than the column is an error, and is not cut', async (context) => {
+    test('a key longer than the column is rejected, not truncated', async (context) => {
       const { cache } = await openStores(backend, context)
       const keyOf400 = 'a'.repeat(400)
       await cache.put(keyOf400, Buffer.from('value'))
@@ -57,7 +57,7 @@ export function sqlCases(backend: SqlBackend) {
       await expect(cache.tryLock(`${keyOf400}a`)).rejects.toMatchObject(tooLong)
     })
 
-    test('the lock of a killed process is taken over after it has expired, not before', async (context) => {
+    test('the lock of a killed process can be acquired after it has expired, not before', async (context) => {
       const { cache, peer, other, place, table } = await openStores(backend, context)
       await killHolder(place.direct, table)
       expect(await cache.tryLock('a.example')).toBeUndefined()
@@ -88,8 +88,8 @@ export function sqlCases(backend: SqlBackend) {
     })
   })
 
-  // Alone: it stops the clock of the whole process.
-  test(`on ${backend.name} the next renewal of a stolen lock aborts its signal; its release leaves the new holder’s`, async (context) => {
+  // Not concurrent, since it stops the clock of the whole process.
+  test(`on ${backend.name} the next renewal of a stolen lock aborts its signal; its release keeps the new holder’s lock`, async (context) => {
     const { cache, peer, other, table } = await openStores(backend, context)
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] })
     try {

@@ -9,7 +9,7 @@ import { openSqlite } from './sqlite.js'
  */
 
 /**
- * As a user connects: by a pool of `pg` or `mysql2`, or SQLite's database. `query` is for what tests look at.
+ * Connects as a user does: by a pool of `pg` or `mysql2`, or an SQLite database. Tests inspect tables with `query`.
  * @param {Target} target
  * @returns {Promise<{ database: import('../../../src/stores/sql/index.js').SqlDatabase,
  *   query: (statement: string, values?: unknown[]) => Promise<any[]>, close: () => Promise<void> }>}

@@ -2,12 +2,12 @@ import { describe, test } from 'vitest'
 import { certCacheContract } from '../../../src/testing/index.js'
 import { openPlace, type SqlBackend } from './place.js'
 
-/** Bound of an operation whose connection is cut. */
+/** Time-out of an operation whose connection is cut. */
 const cutOffMs = 10_000
-/** Waits for that bound where a connection can be cut. */
+/** Matches the case that waits for this time-out if a connection can be cut. */
 const waitsForTimeout = /^a failure is never a miss/
 
-/** The contract's cases that take moments, or those that wait for a time-out or for a lock to end. */
+/** Registers the contract's quick cases, or the slow ones, which wait for a time-out or for a lock to expire. */
 export function sqlContract(backend: SqlBackend, part: 'quick' | 'slow') {
   const cases = certCacheContract({
     async open() {
@@ -23,7 +23,7 @@ export function sqlContract(backend: SqlBackend, part: 'quick' | 'slow') {
     const isSlow = timeoutMs > 60_000 || (backend.isServer && waitsForTimeout.test(name))
     return isSlow === (part === 'slow')
   })
-  // The slow cases wait side by side. The quick ones share one thread or one session: each would pay for the others.
+  // Slow cases wait concurrently. Quick cases share one thread or session, so each would wait for the others.
   describe(`SqlCertCache on ${backend.name} keeps the contract`, { concurrent: part === 'slow' }, () => {
     for (const { name, run, timeoutMs } of cases) test(name, { timeout: timeoutMs }, run)
   })

@@ -18,7 +18,7 @@ function pooled(run: () => Promise<unknown>, take = async () => 'connection') {
   }
 }
 
-test('a connection is returned after its statement, and listens to the signal no longer', async () => {
+test('a connection is returned after its statement, and its abort listener is removed', async () => {
   const { returned, result, listeners } = pooled(async () => 'rows')
   expect(await result).toBe('rows')
   expect(returned).toEqual([true])
@@ -30,7 +30,7 @@ test.each([
   ['ER_LOCK_DEADLOCK', true],
   ['08006', false],
   ['42501', false],
-])('after the error %s a connection is returned as usable: %s', async (code, usable) => {
+])('after the error %s, a connection is returned as usable: %s', async (code, usable) => {
   const { returned, result, listeners } = pooled(() =>
     Promise.reject(Object.assign(new Error('no'), { code })),
   )
@@ -39,7 +39,7 @@ test.each([
   expect(listeners()).toBe(0)
 })
 
-test('a connection whose statement is aborted is dropped, once', async () => {
+test('a connection whose statement is aborted is dropped only once', async () => {
   let fail = (_: Error) => {}
   const { controller, returned, result, listeners } = pooled(
     () =>
@@ -68,7 +68,7 @@ test('a connection that is granted after the signal has aborted is returned unus
   expect(returned).toEqual([true])
 })
 
-test('a mutex runs one statement after the other, and the next one after a failure', async () => {
+test('a mutex runs statements one after the other, and continues after a failure', async () => {
   const exclusive = createMutex()
   const { signal } = new AbortController()
   const order: string[] = []
@@ -105,7 +105,7 @@ test('a mutex never runs a statement that was aborted while it waited', async ()
   )
   const waiting = exclusive(() => expect.unreachable('nothing is sent'), controller.signal)
   controller.abort(reason)
-  // It begins in the next microtask.
+  // The first statement starts in the next microtask.
   await Promise.resolve()
   finish()
   await running

@@ -10,7 +10,7 @@ const errorOf = (code: string, more: object = {}) =>
   )
 
 test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE_READONLY_DBMOVED'])(
-  '%s, a database that can’t be written to, is no lack of a permission: nothing is done without a lock',
+  '%s, a read-only database, is not a missing permission, so that nothing runs without a lock',
   (code) => {
     const error = errorOf(code)
     expect(error.code).toBe('ERR_STORE_FAILED')
@@ -18,7 +18,7 @@ test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE
   },
 )
 
-test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is one', (code) => {
+test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is a missing permission', (code) => {
   expect(errorOf(code)).toMatchObject({
     code: 'ERR_STORE_PERMISSION',
     message: expect.stringContaining('Grant'),
@@ -26,7 +26,7 @@ test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is one', 
 })
 
 test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOCK_WAIT_TIMEOUT'])(
-  '%s, a bound of the server’s own, is a time-out',
+  '%s, a limit set by the server, is a time-out',
   (code) => {
     expect(errorOf(code).code).toBe('ERR_STORE_TIMEOUT')
   },

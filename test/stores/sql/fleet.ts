@@ -8,7 +8,7 @@ type Address =
   | { kind: 'postgres'; user: string; database: string }
   | { kind: 'mariadb'; user: string; database: string }
 
-/** What a fleet has to do on a database server, whose socket is at `path`. */
+/** Registers the cases of a fleet on a database server with its socket at `path`. */
 export function sqlFleet(name: string, path: string, address: Address) {
   const at = (port: number): Target => ({ ...address, port })
   const place = async () => {

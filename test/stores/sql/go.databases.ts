@@ -1,4 +1,4 @@
-// Shares a table between SqlCertCache and a Go program that does what sqlcertcache does. Needs Go.
+// Shares a table between SqlCertCache and a Go program that works as sqlcertcache does. Needs Go.
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
@@ -29,7 +29,7 @@ const values = new Map([
   ['a.example', Buffer.from('a')],
 ])
 
-test.each(['Go', 'Node'])('%s makes the table; what either writes or deletes, both read', async (first) => {
+test.each(['Go', 'Node'])('%s creates the table; both see each other’s writes and deletes', async (first) => {
   const table = `shared_with_go_${first.toLowerCase()}`
   const go = (args: string[], input = '') =>
     execFileSync(program, [dsn, table, ...args], { input, encoding: 'utf8', maxBuffer: 1 << 24 })
@@ -64,7 +64,7 @@ test.each(['Go', 'Node'])('%s makes the table; what either writes or deletes, bo
   await assertBoth('example.com', '(miss)')
   await cache.delete('example.com+rsa')
   await assertBoth('example.com+rsa', '(miss)')
-  // What is absent is deleted as well.
+  // Deleting an absent key succeeds.
   go(['delete', 'example.com+rsa'])
   await cache.delete('example.com')
   await lock?.release()

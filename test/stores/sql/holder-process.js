@@ -1,4 +1,4 @@
-// A machine that takes a lock and holds it until it is killed. Arguments: see connect.js; then the table.
+// A process that acquires a lock and holds it until it is killed. Arguments: a target of connect.js, and the table.
 import { SqlCertCache } from 'acme-cert-cache/sql'
 import { connectTo } from './connect.js'
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import type { Target } from './connect.js'
 
-/** Lets another process take the lock of a.example, and kills it. */
+/** Lets another process acquire the lock of a.example, and kills the process. */
 export async function killHolder(target: Target, table: string) {
   const script = fileURLToPath(new URL('holder-process.js', import.meta.url))
   const holder = spawn(process.execPath, [script, JSON.stringify(target), table], {

@@ -4,7 +4,7 @@ import { sqlContract } from './contract.js'
 import { killHolder } from './holder.js'
 import { heldLock, openStores, type SqlBackend } from './place.js'
 
-/** What every dialect does while real leases expire: up to 70 s each. */
+/** Registers the cases that wait for real leases to expire: up to 70 s each. */
 export function sqlLeaseCases(backend: SqlBackend) {
   sqlContract(backend, 'slow')
 

@@ -40,7 +40,7 @@ const connect = (settings: ConnectionOptions = {}) => {
   return pool
 }
 
-test('wrong credentials, a missing permission and a missing database are told apart', async () => {
+test('wrong credentials, a missing permission and a missing database cause different errors', async () => {
   const admin = connect()
   await admin.query("create user guarded identified by 'right'")
   const cache = new SqlCertCache(admin, { table: 'guarded_cache' })
@@ -63,7 +63,7 @@ test('wrong credentials, a missing permission and a missing database are told ap
   await expect(elsewhere.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
 })
 
-test('keys are bytes: neither case nor a space at the end makes two of them one', async () => {
+test('keys are bytes: keys that differ only in case or in a space at either end stay distinct', async () => {
   const cache = new SqlCertCache(connect(), { table: 'twins' })
   await cache.createTables()
   const twins = ['token', 'Token', 'TOKEN', 'token ', ' token']
@@ -75,7 +75,7 @@ test('keys are bytes: neither case nor a space at the end makes two of them one'
   for (const key of twins) expect(await cache.tryLock(key)).toBeDefined()
 })
 
-test('the server’s and the connection’s settings change nothing', async () => {
+test('settings of the server and the connection do not affect the store', async () => {
   const modes = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'
   const pool = connect({
     rowsAsArray: true,
@@ -105,7 +105,7 @@ test('the server’s and the connection’s settings change nothing', async () =
   await again?.release()
 })
 
-test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+test('a read-only database grants no lock, and is not reported as a missing permission', async () => {
   await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
   const pool = connect()
   pool.pool.on('connection', (connection) => {
@@ -118,7 +118,7 @@ test('a database that can’t be written to gives no lock, and is no lack of a p
   expect(await cache.get('a.example')).toBeUndefined()
 })
 
-test('a connection of its own will do, and says so when it is gone', async () => {
+test('a single connection works without a pool, and rejects as unreachable once it has ended', async () => {
   const connection = await mysql.createConnection(address)
   const cache = new SqlCertCache(connection, { table: 'single_cache' })
   await cache.createTables()
@@ -128,7 +128,7 @@ test('a connection of its own will do, and says so when it is gone', async () =>
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
 })
 
-test('what was given up on a connection of its own is not sent later', async () => {
+test('an operation that timed out on a single connection is not sent later', async () => {
   const connection = await mysql.createConnection(address)
   onTestFinished(() => connection.end())
   const pool = connect()
@@ -146,12 +146,12 @@ test('what was given up on a connection of its own is not sent later', async () 
   )
   await blocker.query('unlock tables')
   blocker.release()
-  // The connection is free again, and has done what was queued.
+  // The connection is free again, and has processed its queue.
   await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
 
-test('without autocommit, where nothing would be stored, every operation fails and says so', async () => {
+test('without autocommit, which would store nothing, every operation rejects with an error that says so', async () => {
   const plain = new SqlCertCache(connect(), { table: 'uncommitted_cache' })
   await plain.createTables()
   const pool = connect({ connectionLimit: 1 })
@@ -170,7 +170,7 @@ test('without autocommit, where nothing would be stored, every operation fails a
   await lock?.release()
 })
 
-test('a connection is asked for autocommit once', async () => {
+test('the store queries the autocommit setting once per connection', async () => {
   const pool = connect({ connectionLimit: 1 })
   const cache = new SqlCertCache(pool, { table: 'asked_cache' })
   await cache.createTables()
@@ -185,7 +185,7 @@ test('a connection is asked for autocommit once', async () => {
   expect(await executed()).toBe(before + 5)
 })
 
-test('a value that the pool’s settings turn into something else than bytes is an error, not another value', async () => {
+test('get rejects if the pool’s settings turn a value into something other than bytes', async () => {
   const pool = connect({ typeCast: (field, next) => (field.type.includes('BLOB') ? field.string() : next()) })
   const cache = new SqlCertCache(pool, { table: 'cast_cache' })
   await cache.createTables()

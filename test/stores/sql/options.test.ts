@@ -23,12 +23,12 @@ test.each([
   expect(() => new SqlCertCache(pool, { table })).toThrow(TypeError)
 })
 
-test.each(['my_table', null])('options that are none are refused: %j', (options) => {
+test.each(['my_table', null])('invalid options are refused: %j', (options) => {
   expect(() => new SqlCertCache(pool, options as never)).toThrow(/^SqlCertCache: options must be/)
 })
 
 test.each(['a', '_', 'autocert_cache', 'a1', 'a'.repeat(57), 'select'])(
-  'the table name %s is taken',
+  'the table name %s is accepted',
   (table) => {
     expect(() => new SqlCertCache(pool, { table })).not.toThrow()
   },
@@ -38,20 +38,20 @@ test.each([0, 1.5, 300_001, '5000', Number.NaN])('a time-out of %j is refused', 
   expect(() => new SqlCertCache(pool, { timeoutMs: timeoutMs as number })).toThrow(/timeoutMs/)
 })
 
-test.each([undefined, null, 'postgres://', {}, { prepare() {} }])('%j is no database', (database) => {
+test.each([undefined, null, 'postgres://', {}, { prepare() {} }])('%j is not a database', (database) => {
   expect(() => new SqlCertCache(database as never)).toThrow(
     /pg or mysql2, or .* better-sqlite3 or node:sqlite/,
   )
 })
 
-test('mysql2’s callbacks are refused with what to do', async () => {
+test('the callback API of mysql2 is refused with advice to use promise()', async () => {
   const callbacks = createPool({})
   expect(() => new SqlCertCache(callbacks as never)).toThrow('promise()')
   expect(() => new SqlCertCache(callbacks.promise())).not.toThrow()
   await callbacks.promise().end()
 })
 
-test('a server that does not run is unreachable', async () => {
+test('operations reject with ERR_STORE_UNREACHABLE if the server does not run', async () => {
   const nobody = { host: '127.0.0.1', port: 1 }
   const gone = { code: 'ERR_STORE_UNREACHABLE', message: expect.stringContaining('ECONNREFUSED') }
   const postgres = new pg.Pool(nobody)

@@ -4,8 +4,8 @@ import { afterAll, beforeAll } from 'vitest'
 import { openRelay } from './relay.js'
 
 /**
- * PostgreSQL compiled to WebAssembly, for all tests of a file. It has one session, behind which connections queue; test:databases
- * tests many sessions on a real server.
+ * Starts PostgreSQL compiled to WebAssembly for all tests of a file. Connections queue for its one session;
+ * test:databases tests many sessions on a real server.
  */
 export function usePGlite() {
   let port: number

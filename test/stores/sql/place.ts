@@ -7,7 +7,7 @@ import { connectTo, type Target } from './connect.js'
 export interface SqlPlace {
   /** The address for the store under test; `cut` and `drop` break it. */
   readonly target: Target
-  /** An address that nothing breaks. */
+  /** An address that the test never breaks. */
   readonly direct: Target
   /** Stops forwarding data, as a pulled cable does. */
   cut?(): void
@@ -20,16 +20,16 @@ export interface SqlPlace {
 
 export interface SqlBackend {
   readonly name: string
-  /** Its places have connections that can be cut. */
+  /** Whether the connections to its places can be cut. */
   readonly isServer: boolean
   open(): Promise<SqlPlace>
 }
 
 const quotes = { sqlite: '"', postgres: '"', mariadb: '`' }
-/** Ends operations that hang; those of healthy connections may be slow on a busy machine. */
+/** Ends operations that hang, yet is long enough for healthy ones on a busy machine. */
 const generousMs = 60_000
 
-/** A place, a table name of its own, and two connections: one that can be broken, one that cannot. */
+/** Opens a place with a unique table name and two connections: one that can be broken, one that cannot. */
 export async function openPlace(backend: SqlBackend) {
   const place = await backend.open()
   const table = `t_${randomUUID().replaceAll('-', '_')}`
@@ -45,7 +45,7 @@ export async function openPlace(backend: SqlBackend) {
     for (const name of [table, `${table}_locks`]) await other.query(`drop table if exists ${name}`)
   })
   const close = async () => {
-    // A connection that is still cut keeps its pool from ending.
+    // A pool cannot end while its connection is cut.
     place.mend?.()
     for (const closer of closers.splice(0)) await closer()
   }
@@ -55,7 +55,7 @@ export async function openPlace(backend: SqlBackend) {
   return { place, table, own, other, connection, cacheOn, close, key }
 }
 
-/** The same with its tables and two stores, until the test ends. */
+/** Opens a place with tables and two stores, which closes with the test. */
 export async function openStores(backend: SqlBackend, { onTestFinished }: TestContext) {
   const opened = await openPlace(backend)
   onTestFinished(opened.close)

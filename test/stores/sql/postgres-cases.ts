@@ -5,13 +5,13 @@ import { SqlCertCache } from '../../../src/stores/sql/index.js'
 
 type Address = () => { host: string; port?: number; user: string; database: string }
 
-/** What PostgreSQL alone has to do. */
+/** Registers the cases for PostgreSQL alone. */
 export function postgresCases(name: string, address: Address) {
-  test(`on ${name} a table of Go’s sqlcertcache is taken over, and goes on to serve Go`, async () => {
+  test(`on ${name}, SqlCertCache adopts a table of Go’s sqlcertcache, which Go can continue to use`, async () => {
     const pool = new pg.Pool(address())
     const table = `go_${randomUUID().replaceAll('-', '_')}`
     try {
-      // Its table and its statements: https://github.com/goenning/sqlcertcache
+      // The table and statements of https://github.com/goenning/sqlcertcache
       await pool.query(`create table if not exists ${table} (key varchar(400) not null primary key,
         data bytea not null, created_at timestamptz not null, updated_at timestamptz null)`)
       const goPut = (key: string, data: string) =>

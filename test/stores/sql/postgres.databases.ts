@@ -43,7 +43,7 @@ const connect = (settings: pg.PoolConfig = {}) => {
   return pool
 }
 
-test('wrong credentials, a missing permission and a missing database are told apart', async () => {
+test('wrong credentials, a missing permission and a missing database cause different errors', async () => {
   const admin = connect()
   await admin.query("create role guarded login password 'right'")
   const cache = new SqlCertCache(admin, { table: 'guarded_cache' })
@@ -57,14 +57,14 @@ test('wrong credentials, a missing permission and a missing database are told ap
   await expect(allowed.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
   const elsewhere = as({ password: 'right', database: 'nowhere' })
   await expect(elsewhere.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
-  // Enough rights to use the tables, none to make them.
+  // Grants the rights to use the tables, but not to create them.
   await admin.query('grant select, insert, update, delete on guarded_cache, guarded_cache_locks to guarded')
   await allowed.createTables()
   await allowed.put('a.example', Buffer.from('other'))
   await (await allowed.tryLock('a.example'))?.release()
 })
 
-test('where transactions are serializable by default, losing a race is no failure', async () => {
+test('a put that loses a race succeeds even if transactions are serializable by default', async () => {
   const pool = connect({ options: '-c default_transaction_isolation=serializable' })
   const cache = new SqlCertCache(pool, { table: 'serializable_cache' })
   await cache.createTables()
@@ -82,7 +82,7 @@ test('where transactions are serializable by default, losing a race is no failur
   expect(Buffer.from((await cache.get('a.example')) ?? []).toString()).toBe('last')
 })
 
-test('a database that can’t be written to gives no lock, and is no lack of a permission', async () => {
+test('a read-only database grants no lock, and is not reported as a missing permission', async () => {
   await new SqlCertCache(connect(), { table: 'replica_cache' }).createTables()
   const cache = new SqlCertCache(connect({ options: '-c default_transaction_read_only=on' }), {
     table: 'replica_cache',
@@ -93,7 +93,7 @@ test('a database that can’t be written to gives no lock, and is no lack of a p
   expect(await cache.get('a.example')).toBeUndefined()
 })
 
-test('a connection of its own will do, and says so when it is gone', async () => {
+test('a single connection works without a pool, and rejects as unreachable once it has ended', async () => {
   const client = new pg.Client(address)
   client.on('error', () => {})
   await client.connect()
@@ -105,7 +105,7 @@ test('a connection of its own will do, and says so when it is gone', async () =>
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
 })
 
-test('what was given up on a connection of its own is not sent later', async () => {
+test('an operation that timed out on a single connection is not sent later', async () => {
   const client = new pg.Client(address)
   await client.connect()
   onTestFinished(() => client.end())
@@ -123,12 +123,12 @@ test('what was given up on a connection of its own is not sent later', async () 
   await blocker.query("insert into turns_cache (key, data, created_at) values ('a.example', 'newer', now())")
   await blocker.query('commit')
   blocker.release()
-  // The connection is free again, and has done what was queued.
+  // The connection is free again, and has processed its queue.
   await expect.poll(() => cache.get('b.example').catch(({ code }) => code)).toBeUndefined()
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
 
-test('a value that the pool’s settings turn into something else than bytes is an error, not another value', async () => {
+test('get rejects if the pool’s settings turn a value into something other than bytes', async () => {
   const pool = connect({ types: { getTypeParser: () => (value: string) => value } })
   const cache = new SqlCertCache(pool, { table: 'cast_cache' })
   await cache.createTables()
@@ -139,7 +139,7 @@ test('a value that the pool’s settings turn into something else than bytes is 
   })
 })
 
-test('a statement that the server gives up is a time-out', async () => {
+test('a statement that the server cancels rejects as a time-out', async () => {
   const pool = connect()
   await new SqlCertCache(pool, { table: 'bounded_cache' }).createTables()
   const cache = new SqlCertCache(connect({ statement_timeout: 200 }), { table: 'bounded_cache' })

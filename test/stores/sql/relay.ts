@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type NetConnectOpts, type Socket } from 'node:net'
 
-/** A way to a server that can be cut: what is sent hangs, as when a cable was pulled. */
+/** Starts a relay to a server. While it is cut, it forwards no data, as a pulled cable. */
 export async function openRelay(target: NetConnectOpts) {
   const sockets = new Set<Socket>()
   let cut = false
@@ -33,7 +33,7 @@ export async function openRelay(target: NetConnectOpts) {
       drop()
       cut = false
     },
-    /** Ends all connections; new ones get through. */
+    /** Closes all connections; new ones are forwarded. */
     drop,
     async close() {
       const closed = once(server.close(), 'close')

@@ -2,10 +2,10 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { openStores, type SqlBackend } from './place.js'
 
-/** What only a database at the other end of a connection does. */
+/** Registers the cases that need a connection to a database server. */
 export function serverCases(backend: SqlBackend) {
   describe.concurrent(`SqlCertCache on the server ${backend.name}`, () => {
-    test('dropped connections are replaced, and a lock outlives them', {
+    test('dropped connections are replaced, and a held lock survives', {
       timeout: 60_000,
     }, async (context) => {
       const { cache, peer, place } = await openStores(backend, context)
@@ -22,7 +22,7 @@ export function serverCases(backend: SqlBackend) {
       await next?.release()
     })
 
-    test('a connection that drops during a request fails that request', async (context) => {
+    test('a request rejects if its connection drops', async (context) => {
       const { cache, place } = await openStores(backend, context)
       await cache.get('a.example')
       place.cut?.()
@@ -49,7 +49,7 @@ export function serverCases(backend: SqlBackend) {
       expect(Buffer.from((await peer.get('a.example')) ?? []).toString()).toBe('first')
     })
 
-    test('inspecting the cache shows no part of the pool, and an error no part of a value', async (context) => {
+    test('inspecting the cache shows no part of the pool, and inspecting an error no part of a value', async (context) => {
       const { cache, other, table, key } = await openStores(backend, context)
       expect(inspect(cache, { depth: 9, showHidden: true })).not.toMatch(/password|127\.0\.0\.1|Pool/)
       await other.query(`drop table ${table}`)

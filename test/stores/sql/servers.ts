@@ -17,7 +17,7 @@ import mysql from 'mysql2/promise'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 
-/** Sockets in the servers' own folders: no port is taken, and tests get theirs from a relay. */
+/** Paths of sockets in the servers' folders. The servers use no port; tests connect through a relay. */
 export interface DatabaseSockets {
   postgres: string
   mariadb: string
@@ -49,14 +49,14 @@ function find(program: string, aptPackage: string): string {
   )
 }
 
-/** Neither server runs as root, nor does PostgreSQL's initdb. */
+/** Returns an unprivileged user, since neither server nor PostgreSQL's initdb runs as root. */
 function unprivileged(): { uid?: number; gid?: number; name: string } {
   const id = (...args: string[]) => execFileSync('id', args, { encoding: 'utf8' }).trim()
   if (process.getuid?.() !== 0) return { name: id('-un') }
   return { uid: Number(id('-u', 'nobody')), gid: Number(id('-g', 'nobody')), name: 'nobody' }
 }
 
-/** A PostgreSQL and a MariaDB of their own in a temporary folder, for the whole run. */
+/** Starts a PostgreSQL and a MariaDB in a temporary folder for the whole run. */
 export default async function setup(project: TestProject) {
   const [initdb, postgres] = ['initdb', 'postgres'].map((name) => find(name, 'postgresql')) as [
     string,
@@ -89,7 +89,7 @@ export default async function setup(project: TestProject) {
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => said.push(data))
     const ended = once(child, 'exit')
     stops.push(async () => {
-      // PostgreSQL: the fast shutdown. MariaDB: any.
+      // SIGINT is PostgreSQL's fast shutdown.
       child.kill(program === postgres ? 'SIGINT' : 'SIGTERM')
       await ended
     })
@@ -107,7 +107,7 @@ export default async function setup(project: TestProject) {
       string,
     ]
     run(initdb, ['-D', pgData, '-A', 'trust', '-U', user, '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'])
-    // Everybody is let in, but for one role.
+    // Every role connects without a password, except `guarded`.
     const hba = join(pgData, 'pg_hba.conf')
     writeFileSync(hba, `local all guarded scram-sha-256\n${readFileSync(hba, 'utf8')}`)
     run(install, [
@@ -163,7 +163,7 @@ export default async function setup(project: TestProject) {
   return close
 }
 
-/** Asks until the server answers; for a minute at most. */
+/** Retries until the server answers, for at most a minute. */
 async function answers(runs: () => void, ask: () => Promise<void>): Promise<void> {
   const until = performance.now() + 60_000
   for (;;) {

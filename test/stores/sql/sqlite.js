@@ -1,6 +1,6 @@
 /**
- * SQLite as the running Node has it, by node:sqlite, or else (on Node 20) compiled to WebAssembly, in the manner of
- * better-sqlite3. JavaScript, since the processes that tests kill load it, too.
+ * Opens a database with node:sqlite or, on Node 20, with SQLite compiled to WebAssembly, adapted to the API of
+ * better-sqlite3. In JavaScript, since the processes that tests kill also load it.
  * @param {string} file
  * @returns {Promise<import('../../../src/stores/sql/drivers/sqlite.js').SqliteDatabase & { close(): void }>}
  */
@@ -22,12 +22,12 @@ export async function openSqlite(file) {
 }
 
 /**
- * Without waiting for the disk, which matters to what a power failure leaves only.
+ * Turns off waiting for the disk, which matters only after a power failure.
  * @template {{ exec(sql: string): unknown }} T
  * @param {T} database
  */
 function unsynchronised(database) {
-  // Many processes open it at once, and this is done before SqlCertCache sees it, which waits for others itself.
+  // Many processes open the file at once, before SqlCertCache, which waits for other processes, uses it.
   database.exec('pragma busy_timeout = 5000')
   database.exec('pragma synchronous = off')
   database.exec('pragma busy_timeout = 0')

@@ -17,7 +17,7 @@ test('a read-only database fails tryLock and put with ERR_STORE_FAILED, not as a
   await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
 })
 
-test('a value larger than 16 MiB is an error and never leaves the database', async () => {
+test('get rejects a value larger than 16 MiB, which never leaves the database', async () => {
   const database = await openSqlite(':memory:')
   onTestFinished(() => database.close())
   const cache = new SqlCertCache(database)
