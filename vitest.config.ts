@@ -12,6 +12,7 @@ export default defineConfig({
   test: {
     // Vitest's own default leaves one core idle, which of two is half.
     maxWorkers: availableParallelism(),
+    allowOnly: false,
     // They end what hangs; they measure nothing, and hold on a machine that is busy with something else.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -132,19 +132,30 @@ describe('the reader of imports', () => {
     const text = [
       "import './a.js'",
       "import type { A } from './b.js'",
-      "import {\n  type B,\n  c,\n} from '../d.js'",
+      "import {\n  // why\n  type B,\n  c,\n} from '../d.js'",
       "export * from './e.js'",
       "export type { F } from 'lib'",
-      "const g = await import('./g.js')",
+      "const g = await import(/* late */ './g.js')",
+      'const h = await import(`./h.js`)',
+      "type I = import('./i.js').I",
+      "type J = typeof import('./j.js', { with: { 'resolution-mode': 'import' } })",
     ].join('\n')
+    const eager = { from: 'room/file.ts', isType: false, isDynamic: false }
     expect(importsOf('room/file.ts', text)).toEqual([
-      { from: 'room/file.ts', to: 'room/a.ts', isType: false, isDynamic: false },
-      { from: 'room/file.ts', to: 'room/b.ts', isType: true, isDynamic: false },
-      { from: 'room/file.ts', to: 'd.ts', isType: false, isDynamic: false },
-      { from: 'room/file.ts', to: 'room/e.ts', isType: false, isDynamic: false },
-      { from: 'room/file.ts', to: 'lib', isType: true, isDynamic: false },
-      { from: 'room/file.ts', to: 'room/g.ts', isType: false, isDynamic: true },
+      { ...eager, to: 'room/a.ts' },
+      { ...eager, to: 'room/b.ts', isType: true },
+      { ...eager, to: 'd.ts' },
+      { ...eager, to: 'room/e.ts' },
+      { ...eager, to: 'lib', isType: true },
+      { ...eager, to: 'room/g.ts', isDynamic: true },
+      { ...eager, to: 'room/h.ts', isDynamic: true },
+      { ...eager, to: 'room/i.ts', isType: true },
+      { ...eager, to: 'room/j.ts', isType: true },
     ])
+  })
+
+  test('rejects an import of a computed name', () => {
+    expect(() => importsOf('room/file.ts', 'import(name)')).toThrow('name is not a literal')
   })
 
   test('finds cycles', () => {

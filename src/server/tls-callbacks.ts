@@ -66,11 +66,11 @@ export function tlsCallbacks(
       warnUnhandled(thrown)
     }
     if (!(result instanceof Promise)) return callback(null, result)
-    const onRejected = (thrown: unknown) => {
+    const passOn = (context: SecureContext | undefined) => callSafely(() => callback(null, context))
+    result.then(passOn, (thrown) => {
       warnUnhandled(thrown)
-      return undefined
-    }
-    result.catch(onRejected).then((context) => callSafely(() => callback(null, context)))
+      passOn(undefined)
+    })
   }
 
   function isValidation(socket: unknown): socket is TLSSocket {

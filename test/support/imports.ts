@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path/posix'
 import { fileURLToPath } from 'node:url'
+import ts from '@typescript/typescript6'
 
 /** One `import`, `export … from` or `import()` of a source file. */
 export interface Import {
@@ -28,22 +29,24 @@ export const imports: readonly Import[] = [...sources].flatMap(([from, text]) =>
 
 /** Returns the imports in the text of a file. A statement that imports only types counts as a type import. */
 export function importsOf(from: string, text: string): Import[] {
-  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[\w*{}\s,$]*?\sfrom\s+)?'([^']+)'/gm)
-  const calls = text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g)
-  return [
-    ...[...statements].map(([, type, name]) => ({
-      from,
-      to: resolve(from, name as string),
-      isType: type !== undefined,
-      isDynamic: false,
-    })),
-    ...[...calls].map(([, name]) => ({
-      from,
-      to: resolve(from, name as string),
-      isType: false,
-      isDynamic: true,
-    })),
-  ]
+  const found: Import[] = []
+  const add = (specifier: ts.Node | undefined, isType: boolean, isDynamic = false) => {
+    if (!specifier) return
+    if (!ts.isStringLiteralLike(specifier))
+      throw new Error(`${from}: ${specifier.getText()} is not a literal`)
+    found.push({ from, to: resolve(from, specifier.text), isType, isDynamic })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false)
+    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly)
+    else if (ts.isImportTypeNode(node)) add((node.argument as ts.LiteralTypeNode).literal, true)
+    else if (ts.isModuleDeclaration(node)) add(node.name, true)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      add(node.arguments[0], false, true)
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(from, text, ts.ScriptTarget.ESNext, true))
+  return found
 }
 
 function resolve(from: string, name: string): string {
