@@ -41,11 +41,18 @@ export const checks = [
     run: vitest('long test/fleet/fleet test/fleet/local test/fleet/renewal test/contract/azure-blob', 2),
     alone: true,
   },
+
+  // One waits for leases to expire, the other computes.
   {
     group: 'fleet',
     claim: 'the lock of a holder that dies, stops or is cut off is taken over, on every store',
     run: vitest('long test/fleet/takeover test/contract/contract test/contract/broken', 3),
-    alone: true,
+  },
+  {
+    group: 'simulation',
+    claim: 'years of renewals with outages: no expired certificate, no needless order',
+    run: `DAYS=\${DAYS:-100} ${vitest('simulation')}`,
+    nightly: { DAYS: '1000' },
   },
 
   { group: 'static', claim: 'lint', run: 'npm run --silent lint' },
@@ -81,13 +88,6 @@ export const checks = [
     nightly: { FUZZ_TIMES: '60' },
   },
   {
-    group: 'simulation',
-    claim: 'years of renewals with outages: no expired certificate, no needless order',
-    run: `DAYS=\${DAYS:-120} ${vitest('simulation')}`,
-    nightly: { DAYS: '1000' },
-  },
-
-  {
     group: 'go',
     id: 'pebble',
     claim: 'Pebble builds',
@@ -118,13 +118,6 @@ export const checks = [
   },
   {
     group: 'stores',
-    after: 'databases',
-    claim: 'SqlCertCache on PostgreSQL and MariaDB',
-    run: vitest('databases', 2),
-    alone: true,
-  },
-  {
-    group: 'stores',
     id: 's3',
     claim: 'an S3 server builds',
     run: goInstall('github.com/versity/versitygw/cmd/versitygw@v1.8.0'),
@@ -134,7 +127,6 @@ export const checks = [
     after: 's3',
     claim: 'S3CertCache on a real S3 server',
     run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest('s3', 3)}`,
-    alone: true,
   },
 
   {
@@ -152,6 +144,13 @@ export const checks = [
   })),
 
   {
+    group: 'stores',
+    after: 'databases',
+    claim: 'SqlCertCache on PostgreSQL and MariaDB',
+    run: vitest('databases', 3),
+    alone: true,
+  },
+  {
     group: 'floods',
     claim: 'floods of hostile clients cost nothing',
     run: `FLOOD_TIMES=\${FLOOD_TIMES:-2000} ${vitest('floods')}`,
@@ -161,7 +160,7 @@ export const checks = [
   {
     group: 'floods',
     claim: 'the command lists many blobs in constant memory',
-    run: `BLOBS=\${BLOBS:-5000} ${vitest('operating')}`,
+    run: `BLOBS=\${BLOBS:-3000} ${vitest('operating')}`,
     nightly: { BLOBS: '100000' },
   },
 ]
