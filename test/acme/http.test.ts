@@ -68,6 +68,19 @@ test('only acme-client uses the nonce of a badNonce response', async () => {
   expect(ca.counts.requests - before).toBe(4)
 })
 
+test('ten rejected nonces in a row fail a request; a success in between starts the count again', async () => {
+  const { client } = await takenOver()
+  await client.createAccount({ termsOfServiceAgreed: true })
+  const order = () => client.createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] })
+  for (let round = 0; round < 3; round++) {
+    ca.fault({ on: 'newOrder', type: 'badNonce', times: 9 })
+    expect(await order()).toMatchObject({ status: 'pending' })
+  }
+  const fault = ca.fault({ on: 'newOrder', type: 'badNonce', times: 20 })
+  await expect(order()).rejects.toMatchObject({ problem: { type: expect.stringMatching(/:badNonce$/) } })
+  expect(fault.hits).toBe(10)
+})
+
 test('a refusal rejects at once with a typed error that has the problem and the retry time', async () => {
   const { client } = await takenOver()
   await client.createAccount({ termsOfServiceAgreed: true })
