@@ -55,3 +55,11 @@ test('a failed test of the service is repeated', async () => {
   expect(lock?.signal.aborted).toBe(false)
   await lock?.release()
 })
+
+test('tryLock resolves with undefined when another conditional write is in progress', async () => {
+  const { tap, store } = await setUp()
+  const cache = store()
+  await (await cache.tryLock('b.example'))?.release()
+  tap.fault((method) => (method === 'PUT' ? { status: 409, code: 'ConditionalRequestConflict' } : undefined))
+  expect(await cache.tryLock('a.example')).toBeUndefined()
+})

@@ -31,3 +31,19 @@ test('get rejects a value larger than 16 MiB, which never leaves the database', 
   put('16 * 1024 * 1024 + 1')
   await expect(cache.get('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
 })
+
+test('list yields the time of the last put, not of the first', async () => {
+  const database = await openSqlite(':memory:')
+  onTestFinished(() => database.close())
+  const cache = new SqlCertCache(database)
+  await cache.createTables()
+  const modified = async () => {
+    for await (const entry of cache.list()) return entry.modified
+    return undefined
+  }
+  await cache.put('a.example', Buffer.from('first'))
+  database.exec("update autocert_cache set created_at = '2020-01-01 00:00:00.000'")
+  expect(await modified()).toEqual(new Date('2020-01-01T00:00:00Z'))
+  await cache.put('a.example', Buffer.from('second'))
+  expect(await modified()).not.toEqual(new Date('2020-01-01T00:00:00Z'))
+})
