@@ -70,9 +70,11 @@ test('imports certbot’s live folder under the key prefix of another CA', async
 
 test('imports a key with its chain, and overwrites nothing newer', async () => {
   const { run, text, store } = await openOperator()
-  const [former, later] = await Promise.all([
+  const notBefore = new Date(Date.now() - day)
+  const [former, later, longer] = await Promise.all([
     bundle({ host: 'a.example', notBefore: new Date(Date.now() - 2 * day) }),
-    bundle({ host: 'a.example', notBefore: new Date(Date.now() - day) }),
+    bundle({ host: 'a.example', notBefore, notAfter: new Date(Date.now() + 80 * day) }),
+    bundle({ host: 'a.example', notBefore, notAfter: new Date(Date.now() + 90 * day) }),
   ])
   const source = async (made: typeof former) => {
     await write('key.pem', made.pkcs8)
@@ -85,6 +87,9 @@ test('imports a key with its chain, and overwrites nothing newer', async () => {
     [former, ': kept a.example (it is there', former],
     [later, ': written a.example (', later],
     [former, ': kept a.example (what is there is not older', later],
+    // Issued at the same time: the one that is valid for longer is newer.
+    [longer, ': written a.example (', longer],
+    [later, ': kept a.example (what is there is not older', longer],
   ] as const) {
     const { code, stdout } = await source(made)
     expect(code).toBe(0)

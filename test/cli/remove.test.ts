@@ -18,15 +18,14 @@ const expiredBundle = (host: string) =>
   makeBundle({ host, notBefore: new Date(Date.now() - 9 * day), notAfter: new Date(Date.now() - day) })
 
 /** An operator whose requests pass a proxy that refuses to delete one blob. */
-async function openWithRefusedDelete(key: string) {
+async function openWithRefusedDelete(
+  key: string,
+  refusal = { status: 403, code: 'AuthorizationPermissionMismatch' },
+) {
   const operator = await openOperator()
   const tap = await openTap(azurite().endpoint)
   onTestFinished(tap.close)
-  tap.fault((method, path) =>
-    method === 'DELETE' && path.endsWith(`/${key}`)
-      ? { status: 403, code: 'AuthorizationPermissionMismatch' }
-      : undefined,
-  )
+  tap.fault((method, path) => (method === 'DELETE' && path.endsWith(`/${key}`) ? refusal : undefined))
   const run = (command: string, ...args: string[]) =>
     operator.runWith({ endpoint: tap.endpoint }, command, ...args)
   return { ...operator, run }
@@ -206,6 +205,23 @@ test('clean keeps a lock that a machine acquires between the second read and the
   expect(await keys()).toEqual(['a.example+lock'])
   await lock?.release()
 })
+
+test.each([
+  { status: 409, code: 'BlobImmutableDueToLegalHold' },
+  { status: 412, code: 'LeaseIdMissing' },
+])(
+  'clean keeps a blob whose removal the service refuses with $status, and removes the rest',
+  async (refusal) => {
+    const { store, run, keys } = await openWithRefusedDelete('a.example', refusal)
+    for (const host of ['a.example', 'b.example']) await store.put(host, (await expiredBundle(host)).data)
+    const { code, stderr } = await run('clean', '--yes')
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'a.example is in use again: kept\nremoved 1 blob\n',
+    })
+    expect(await keys()).toEqual(['a.example'])
+  },
+)
 
 test('clean stops at the first blob that it cannot delete', async () => {
   const { store, run, keys } = await openWithRefusedDelete('b.example')

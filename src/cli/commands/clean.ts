@@ -127,7 +127,7 @@ async function removeIfStale(item: ClassifiedEntry, connection: Connection): Pro
     await connection.deleteIfUnchanged(name, state)
     return true
   } catch (thrown) {
-    // Written (412) or leased (409) since its state was read.
+    // Written or leased since its state was read (412), or in conflict with another operation (409).
     if (thrown instanceof StoreError && (thrown.statusCode === 412 || thrown.statusCode === 409)) return false
     throw thrown
   }
