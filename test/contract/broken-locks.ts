@@ -97,6 +97,22 @@ export const brokenLocks: readonly BrokenStore[] = [
       }
     },
   ],
+  [
+    'reports that a lock is lost only to those who read its signal again',
+    /holder that has gone/,
+    class extends ForwardingStore {
+      override async tryLock(name: string, options: Options) {
+        const lock = await this.inner.tryLock(name, options)
+        if (!lock) return undefined
+        return {
+          get signal() {
+            return lock.signal.aborted ? lock.signal : new AbortController().signal
+          },
+          release: () => lock.release(),
+        }
+      }
+    },
+  ],
 ]
 
 /** Detected only after a real lease has expired. */

@@ -67,6 +67,16 @@ describe('a fault', () => {
     expect(fault.hits).toBeGreaterThan(0)
   })
 
+  test('removes no other fault after it has been used up', async () => {
+    const { user } = shared
+    const used = setFault({ on: 'newOrder', status: 503 })
+    const next = setFault({ on: 'newOrder', type: 'rejectedIdentifier' })
+    await expect(newOrder(user, ['a.test'])).rejects.toThrow(/on purpose/)
+    used.remove()
+    await expect(newOrder(user, ['a.test'])).rejects.toThrow(/on purpose/)
+    expect(next.hits).toBe(1)
+  })
+
   test('for one name does not affect other names', async () => {
     const { user } = shared
     setFault({ on: 'newOrder', host: 'a.test', type: 'rejectedIdentifier', times: Infinity })
