@@ -98,7 +98,7 @@ export const brokenLocks: readonly BrokenStore[] = [
     },
   ],
   [
-    'reports that a lock is lost only to those who read its signal again',
+    'reports that a lock is lost only to callers that read its signal again',
     /holder that has gone/,
     class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
