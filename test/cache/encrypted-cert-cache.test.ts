@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { isListable, isLocking } from '../../src/cache/cert-cache.js'
 import {
+  type CacheOperationOptions,
   type CertCacheEntry,
   EncryptedCertCache,
   type EncryptedCertCacheOptions,
@@ -142,7 +143,8 @@ test('supports locks and listing only if the store does', async () => {
 
   const entry: CertCacheEntry = { name: 'a.example', size: 40, modified: new Date(0) }
   const store = Object.assign(new LockingStore(), {
-    async *list() {
+    async *list(options?: CacheOperationOptions) {
+      options?.signal?.throwIfAborted()
       yield entry
     },
   })
@@ -156,6 +158,8 @@ test('supports locks and listing only if the store does', async () => {
   const listed: CertCacheEntry[] = []
   for await (const found of cache.list()) listed.push(found)
   expect(listed).toEqual([entry])
+  const aborted = cache.list({ signal: AbortSignal.abort(new Error('enough')) })
+  await expect(aborted[Symbol.asyncIterator]().next()).rejects.toThrow('enough')
 })
 
 test('passes on the store’s misses and failures and the caller’s signals, and rejects invalid keys', async () => {
