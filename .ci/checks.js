@@ -51,7 +51,7 @@ export const checks = [
   {
     group: 'simulation',
     claim: 'years of renewals with outages: no expired certificate, no needless order',
-    run: `DAYS=\${DAYS:-100} ${vitest('simulation')}`,
+    run: `DAYS=\${DAYS:-250} ${vitest('simulation')}`,
     nightly: { DAYS: '1000' },
   },
 
