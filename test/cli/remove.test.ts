@@ -108,6 +108,14 @@ test('clean --directory removes blobs of that CA alone', async () => {
   expect(await keys()).toEqual(['a.example'])
 })
 
+test('clean --blob-prefix removes expired certificates and locks under that prefix', async () => {
+  const { client, run, keys } = await openOperator()
+  const { data } = await expiredBundle('a.example')
+  for (const name of ['tls/a.example', 'a.example']) await client.uploadBlockBlob(name, data, data.byteLength)
+  expect(await run('clean', '--yes', '--blob-prefix', 'tls/')).toMatchObject({ code: 0 })
+  expect(await keys()).toEqual(['a.example'])
+})
+
 test('clean removes stale challenge answers, and locks without a holder', async () => {
   const { client, store, runWith, keys } = await openOperator()
   for (const key of ['a.example+token', 'token+http-01', 'acme_account+key']) await store.put(key, value)

@@ -31,6 +31,11 @@ test.each([
     { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=secret' },
     /AZURE_STORAGE_CONNECTION_STRING is not/,
   ],
+  [
+    ['ls', '--container', 'certs', '--endpoint', 'https://fleet.invalid'],
+    { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=secret', AZURE_STORAGE_SAS_TOKEN: '?sv=2021' },
+    /AZURE_STORAGE_SAS_TOKEN has no signature/,
+  ],
   [['ls', ...access, '--blob-prefix', 'a:b'], key, /prefix must be printable ASCII/],
   [['show', ...access, 'a_b.example'], key, /a_b\.example is no DNS name/],
   [['show', ...access, '\u001b[31m.example'], key, /is no DNS name/],

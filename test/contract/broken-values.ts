@@ -74,6 +74,27 @@ export const brokenValues: readonly BrokenStore[] = [
     },
   ],
   [
+    'returns its own buffer',
+    /the caller’s own/,
+    class extends ForwardingStore {
+      readonly values = new Map<string, Uint8Array>()
+      override get = async (key: string) => this.values.get(key)
+      override async put(key: string, data: Uint8Array) {
+        this.values.set(key, Uint8Array.from(data))
+      }
+    },
+  ],
+  [
+    'lists times in seconds, not milliseconds',
+    /when it was written/,
+    class extends ForwardingStore {
+      override async *list(options: Options) {
+        for await (const { modified, ...entry } of this.inner.list(options))
+          yield { ...entry, modified: new Date(modified.getTime() / 1_000) }
+      }
+    },
+  ],
+  [
     'writes a value in two steps',
     /never tear/,
     class extends ForwardingStore {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { toStoreError } from '../../../src/stores/sql/drivers/errors.js'
+import { isConflict, toStoreError } from '../../../src/stores/sql/drivers/errors.js'
 
 const errorOf = (code: string, more: object = {}) =>
   toStoreError(
@@ -31,3 +31,12 @@ test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOC
     expect(errorOf(code).code).toBe('ERR_STORE_TIMEOUT')
   },
 )
+
+test('the extended result codes of node:sqlite count as their primary codes', () => {
+  // SQLITE_READONLY_DBMOVED and SQLITE_CANTOPEN_ISDIR
+  const [readOnly, cannotOpen] = [1_032, 526].map((errcode) => errorOf('ERR_SQLITE_ERROR', { errcode }))
+  expect(readOnly?.message).toMatch(/read-only: connect to the primary/)
+  expect(cannotOpen?.code).toBe('ERR_STORE_UNREACHABLE')
+  // SQLITE_BUSY_SNAPSHOT
+  expect(isConflict(Object.assign(new Error('busy'), { errcode: 517 }))).toBe(true)
+})
