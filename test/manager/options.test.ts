@@ -58,6 +58,11 @@ test.each([
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
 })
 
+test('a hostPolicy function is not called for defaultHost, as its result may change', () => {
+  const hostPolicy = () => expect.unreachable('it was called')
+  expect(new CertManager({ ...good, hostPolicy, defaultHost: 'b.example' } as never).status()).toEqual([])
+})
+
 test('keys are autocert’s for Let’s Encrypt, and have a prefix for every other CA', () => {
   const production = storageLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
   expect(production.certificate('a.example')).toBe('a.example')
