@@ -112,6 +112,22 @@ test('prints a row for each certificate, with its state', async () => {
   expect(states).toEqual([...states].sort())
 })
 
+test('--sort renews sorts by the time of the renewal, not of the expiry', async () => {
+  const { store, json } = await openOperator()
+  const [sooner, later] = [await bundle({ host: 'a.example' }), await bundle({ host: 'b.example' })]
+  await store.put('a.example', sooner.data)
+  await store.put('b.example', later.data)
+  for (const [{ serialNumber }, host, start] of [
+    [sooner, 'a.example', now + 20 * day],
+    [later, 'b.example', now + 10 * day],
+  ] as const) {
+    const record = { serialNumber, window: { start, end: start + day }, askAt: now }
+    await store.put(`${host}+renewal`, Buffer.from(JSON.stringify(record)))
+  }
+  const rows = await json('ls', '--sort', 'renews')
+  expect(rows.map(({ host }) => host)).toEqual(['b.example', 'a.example'])
+})
+
 test('does not show an abandoned lock as held', async () => {
   const { client, store, json } = await openOperator()
   await store.put('a.example', (await bundle({ host: 'a.example' })).data)

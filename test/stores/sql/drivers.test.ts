@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { createMutex } from '../../../src/stores/sql/drivers/mutex.js'
 import { withPooledConnection } from '../../../src/stores/sql/drivers/pooled-connection.js'
+import { sqlite } from '../../../src/stores/sql/drivers/sqlite.js'
 
 const reason = new Error('enough')
 
@@ -110,4 +111,25 @@ test('a mutex never runs a statement that was aborted while it waited', async ()
   finish()
   await running
   await expect(waiting).rejects.toBe(reason)
+})
+
+test('a statement on SQLite whose caller aborts right after the call is not executed', async () => {
+  const executed: string[] = []
+  const database = {
+    exec: () => undefined,
+    prepare: (statement: string) => ({
+      all: () => {
+        executed.push(statement)
+        return []
+      },
+      run: () => ({ changes: executed.push(statement) }),
+    }),
+  }
+  const controller = new AbortController()
+  const rows = sqlite(database).rows('select 1', [], controller.signal)
+  const change = sqlite(database).change('delete from t', [], controller.signal)
+  controller.abort(new Error('enough'))
+  await expect(rows).rejects.toThrow('enough')
+  await expect(change).rejects.toThrow('enough')
+  expect(executed).toEqual([])
 })
