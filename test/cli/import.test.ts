@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
+import { selfSignedCertificate } from '../../src/testing/index.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { keepSecret } from '../support/operator.js'
 import { openOperator } from './in-process.js'
@@ -66,6 +67,29 @@ test('imports certbot’s live folder under the key prefix of another CA', async
   expect(await run('import', '--certbot', folder, '--key-prefix', 'mine-')).toMatchObject({ code: 0 })
   expect(await keys()).toEqual(['mine-a.example'])
   expect(await text('mine-a.example')).toBe(made.text)
+})
+
+test('stores a certificate under each of its names, except wildcards', async () => {
+  const { run, keys } = await openOperator()
+  const made = await selfSignedCertificate(['a.example', '*.b.example', 'b.example'])
+  keepSecret(made.privateKey)
+  await write('key.pem', made.privateKey)
+  await write('chain.pem', made.certificate)
+  const from = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  const done = await run('import', ...from)
+  expect(done).toMatchObject({ code: 0, stderr: expect.stringMatching(/^2 blobs written /) })
+  expect(await keys()).toEqual(['a.example', 'b.example'])
+})
+
+test('imports an autocert folder in the order of its file names, and skips folders', async () => {
+  const { run } = await openOperator()
+  for (const host of ['c.example', 'a.example', 'b.example']) {
+    await write(host, (await bundle({ host })).data)
+  }
+  await mkdir(join(folder, 'd.example'))
+  const { code, stdout } = await run('import', '--autocert', folder)
+  const sources = stdout.match(/^[^:\n]+/gm)
+  expect({ code, sources }).toEqual({ code: 0, sources: ['a.example', 'b.example', 'c.example'] })
 })
 
 test('imports a key with its chain, and overwrites nothing newer', async () => {

@@ -28,6 +28,7 @@ test('ls cuts the issuer first and the host next on a narrow terminal', async ()
 test.each([
   ['no', 'n\n'],
   ['nothing', '\n'],
+  ['another word', 'yet\n'],
   ['Ctrl+C', '\u0003'],
   ['Ctrl+D', '\u0004'],
   ['the end of the input', ''],

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { checked, keepSecret } from '../support/operator.js'
 import { runInProcess } from './in-process.js'
@@ -36,6 +37,17 @@ test.each([
     { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=secret', AZURE_STORAGE_SAS_TOKEN: '?sv=2021' },
     /AZURE_STORAGE_SAS_TOKEN has no signature/,
   ],
+  [['ls', ...access, '--endpoint', 'https://user@fleet.invalid'], {}, /AZURE_STORAGE_SAS_TOKEN/],
+  [['ls', ...access, '--endpoint', 'https://:secret@fleet.invalid'], {}, /AZURE_STORAGE_SAS_TOKEN/],
+  [['ls', '--container', 'certs', '--endpoint', 'https://fleet.invalid'], key, /give --account/],
+  [
+    ['ls', '--container', 'certs', '--account', 'x.invalid/'],
+    { AZURE_STORAGE_CONNECTION_STRING: 'AccountKey=secret' },
+    /storage account’s name/,
+  ],
+  [['ls', ...access, '--sort', ''], key, /--sort needs a value/],
+  [['ls', ...access, '\u001b[31m'], key, /\[31m is too much/],
+  [['\u001b[31m'], {}, /there is no command/],
   [['ls', ...access, '--blob-prefix', 'a:b'], key, /prefix must be printable ASCII/],
   [['show', ...access, 'a_b.example'], key, /a_b\.example is no DNS name/],
   [['show', ...access, '\u001b[31m.example'], key, /is no DNS name/],
@@ -59,6 +71,8 @@ test.each([
   [['export', ...access, 'a.example', '--key', 'x'], key, /--key and --chain are needed/],
   [['export', ...access, 'a.example', '--key', 'x', '--chain', './x'], key, /one file/],
   [['doctor', ...access, '--http-port', '0'], key, /--http-port takes a port/],
+  [['doctor', ...access, '--http-port', '65536'], key, /--http-port takes a port/],
+  [['doctor', ...access, '--http-port', '1e3'], key, /--http-port takes a port/],
   [['doctor', ...access, '--ca', '/nowhere/ca.pem'], key, /\/nowhere\/ca\.pem could not be read/],
 ] as [string[], Record<string, string>, RegExp][])('rejects %j in one line', async (args, env, message) => {
   const { code, stdout, stderr } = checked(await runInProcess(args, { env }))
@@ -95,4 +109,18 @@ test('lists the commands and exits with 2 if no command is given', async () => {
   expect(code).toBe(2)
   expect(stdout).toContain('doctor')
   expect(await runInProcess(['--help'])).toEqual({ code: 0, stdout, stderr: '' })
+})
+
+test('prints the version of the package', async () => {
+  const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+  for (const flag of ['--version', '-v']) {
+    expect(await runInProcess([flag])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  }
+})
+
+test('prefers an account key to a SAS', async () => {
+  const endpoint = ['--endpoint', 'http://127.0.0.1:1/fleet']
+  const env = { ...key, AZURE_STORAGE_SAS_TOKEN: '?sv=2021' }
+  const result = checked(await runInProcess(['ls', ...access, ...endpoint], { env }))
+  expect(result).toMatchObject({ code: 1, stderr: oneLine(/firewall/) })
 })
