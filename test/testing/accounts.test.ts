@@ -80,6 +80,53 @@ describe('an account', () => {
     })
   })
 
+  test('is not created again, or found, with a key whose account was deactivated', async () => {
+    const { ca } = shared
+    const user = await registered(ca)
+    await post(user, user.client.getAccountUrl(), { status: 'deactivated' })
+    const accountsBefore = ca.counts.accounts
+    const creation = user.http.signedRequest(await user.http.getResourceUrl('newAccount'), {
+      termsOfServiceAgreed: true,
+    })
+    expect(await creation).toMatchObject({
+      status: 403,
+      data: { type: 'urn:ietf:params:acme:error:unauthorized' },
+    })
+    expect(ca.counts.accounts).toBe(accountsBefore)
+  })
+
+  test('is created with status 201 and found with 200, and the reply names its URL', async () => {
+    const { http } = await userOf(shared.ca)
+    const create = async () =>
+      http.signedRequest(await http.getResourceUrl('newAccount'), { termsOfServiceAgreed: true })
+    const [created, found] = [await create(), await create()]
+    expect([created.status, found.status]).toEqual([201, 200])
+    expect(created.headers.location).toMatch(/\/account\/\d+$/)
+    expect(found.headers.location).toBe(created.headers.location)
+  })
+
+  test('that lacks the agreement gets a link to the terms of service', async () => {
+    const { http } = await userOf(shared.ca)
+    const terms = new URL('/terms', shared.ca.directoryUrl).href
+    expect(await http.signedRequest(await http.getResourceUrl('newAccount'), {})).toMatchObject({
+      status: 403,
+      headers: { link: expect.stringContaining(`<${terms}>;rel="terms-of-service"`) },
+      data: { type: 'urn:ietf:params:acme:error:userActionRequired', instance: terms },
+    })
+  })
+
+  test('refuses an unknown status and a contact that is not a list of strings', async () => {
+    const user = await registered(shared.ca)
+    for (const update of [{ status: 'revoked' }, { contact: 'mailto:a@example.test' }, { contact: [1] }]) {
+      const { status, data } = await post(user, user.client.getAccountUrl(), update)
+      expect({ update, status, type: data.type }).toEqual({
+        update,
+        status: 400,
+        type: 'urn:ietf:params:acme:error:malformed',
+      })
+    }
+  })
+
   test('lists its orders, and cannot be read by another account', async () => {
     const { user } = shared
     const other = await registered(shared.ca)

@@ -108,6 +108,45 @@ describe('a fault', () => {
     expect(teapot).toMatchObject({ status: 418, data: { type: 'urn:example:teapot', status: 418 } })
   })
 
+  test('replies with status 500 and text/plain to a body alone, and with the status of a type', async () => {
+    const { ca, user } = shared
+    setFault({ on: 'directory', body: 'broken' })
+    setFault({ on: 'directory', type: 'urn:ietf:params:acme:error:rateLimited' })
+    setFault({ on: 'directory', type: 'dns', status: 200 })
+    setFault({ on: 'directory', type: 'unheardOf' })
+    const get = () => user.http.request(ca.directoryUrl, 'get')
+    expect(await get()).toMatchObject({ status: 500, headers: { 'content-type': 'text/plain' } })
+    expect(await get()).toMatchObject({
+      status: 429,
+      data: { type: 'urn:ietf:params:acme:error:rateLimited', status: 429 },
+    })
+    expect(await get()).toMatchObject({ status: 200, data: { status: 200 } })
+    expect(await get()).toMatchObject({
+      status: 500,
+      data: { type: 'urn:ietf:params:acme:error:unheardOf', status: 500 },
+    })
+  })
+
+  test('does not change with the object that it was set from', async () => {
+    const { ca, user } = shared
+    const fault = { on: 'directory' as Endpoint, status: 503 }
+    setFault(fault)
+    fault.on = 'terms'
+    expect((await user.http.request(ca.directoryUrl, 'get')).status).toBe(503)
+  })
+
+  test.each<Endpoint>(['order', 'finalize', 'certificate', 'challenge'])(
+    'for one name affects %s of that name alone',
+    async (on) => {
+      const { ca, user } = shared
+      const fault = setFault({ on, host: 'b.test', times: Infinity, retryAfter: 1 })
+      await obtain(ca, user, ['a.test'])
+      expect(fault.hits).toBe(0)
+      await obtain(ca, user, ['b.test'])
+      expect(fault.hits).toBeGreaterThan(0)
+    },
+  )
+
   test('with only Retry-After or a delay lets the endpoint reply', async () => {
     const { user } = shared
     const { order } = await newOrder(user, ['a.test'])
@@ -150,6 +189,10 @@ describe('a fault', () => {
     const { ca } = shared
     expect(() => ca.fault({ on: 'nowhere' as Endpoint })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', times: 0 })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', times: Number.NaN })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', status: 600 })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', delayMs: 2 ** 31 })).toThrow(RangeError)
+    expect(() => ca.fault({ on: 'order', retryAfter: Number.NaN })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', status: 99 })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', delayMs: -1 })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', invalid: true })).toThrow(RangeError)
