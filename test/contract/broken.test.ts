@@ -1,11 +1,14 @@
-import { describe, expect, test } from 'vitest'
+import { AssertionError } from 'node:assert'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { CertCache } from '../../src/index.js'
 import { certCacheContract, MemoryCertCache } from '../../src/testing/index.js'
 import { brokenLocks } from './broken-locks.js'
+import { brokenResults } from './broken-results.js'
 import { type Options, testDetection } from './broken-store.js'
 import { brokenValues } from './broken-values.js'
 
-describe('the contract detects a store that', () => testDetection([...brokenValues, ...brokenLocks]))
+describe('the contract detects a store that', () =>
+  testDetection([...brokenValues, ...brokenResults, ...brokenLocks]))
 
 test('the contract skips the parts in `without`, and fails when a store lacks another part', async () => {
   class MinimalStore implements CertCache {
@@ -45,4 +48,64 @@ test('a case reports the error of the store and closes its place', async () => {
   })
   await expect(firstCase?.run()).rejects.toThrow(/never written.*failed with TypeError: not connected/)
   expect(closeCount).toBe(1)
+})
+
+test('a case says that it takes 60 s, or 180 s if it waits for a lock to expire', () => {
+  const open = () => Promise.reject(new Error('not opened'))
+  const timeouts = new Map(certCacheContract({ open }).map(({ name, timeoutMs }) => [name, timeoutMs]))
+  const slow = [...timeouts].filter(([, timeoutMs]) => timeoutMs === 180_000).map(([name]) => name)
+  expect(new Set(timeouts.values())).toEqual(new Set([60_000, 180_000]))
+  expect(slow).toEqual([
+    expect.stringContaining('a tryLock that was aborted'),
+    expect.stringContaining('for more than a minute'),
+    expect.stringContaining('a holder that has gone'),
+  ])
+})
+
+test('a case rejects and closes its place when the store does not respond within timeoutMs', async () => {
+  const { setTimeout: set } = globalThis
+  const timeouts: (() => void)[] = []
+  const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((callback: () => void, ms?: number) => {
+    if (ms !== 60_000) return set(callback, ms)
+    timeouts.push(callback)
+    return set(() => undefined)
+  }) as typeof setTimeout)
+  onTestFinished(() => void spy.mockRestore())
+  let closeCount = 0
+  const [firstCase] = certCacheContract({
+    async open() {
+      const store = new MemoryCertCache()
+      store.get = () => new Promise(() => {})
+      return {
+        store,
+        peer: async () => store.peer(),
+        close: async () => {
+          closeCount += 1
+        },
+      }
+    },
+  })
+  const outcome = firstCase?.run().catch((error: unknown) => error)
+  await expect.poll(() => timeouts.length).toBe(1)
+  expect(closeCount).toBe(0)
+  timeouts[0]?.()
+  expect(await outcome).toMatchObject({
+    name: 'AssertionError',
+    message: expect.stringMatching(/never written.*not within 60 s/),
+  })
+  expect(closeCount).toBe(1)
+})
+
+test('a case rejects with an AssertionError, whose cause is the error of the store', async () => {
+  const cause = new TypeError('not connected')
+  const [firstCase] = certCacheContract({
+    async open() {
+      const store = new MemoryCertCache()
+      store.get = () => Promise.reject(cause)
+      return { store, peer: async () => store.peer(), close: async () => {} }
+    },
+  })
+  const error = await firstCase?.run().catch((error: unknown) => error)
+  expect(error).toBeInstanceOf(AssertionError)
+  expect(error).toMatchObject({ cause })
 })
