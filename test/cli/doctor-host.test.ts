@@ -91,3 +91,31 @@ test('stops reading an endless response at the length of a challenge answer', as
     text: expect.stringContaining('something else answered, with status 200'),
   })
 })
+
+test('reports ok if CAA records restrict only wildcards', async () => {
+  const { run } = await openOperator()
+  const ca = await directoryOnly({ caaIdentities: ['ca.example'] })
+  const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'], issuewild: [';'] }, example: {} })
+  const { stdout } = await run('doctor', '--json', 'a.example', ...ca, ...dns, '--http-port', '1')
+  expect(findings(stdout)['CAA a.example']).toMatchObject({
+    status: 'ok',
+    text: expect.stringMatching(/^a\.example has records.*every CA may issue$/),
+  })
+})
+
+test('fails if the server redirects without a location', async () => {
+  const { run } = await openOperator()
+  const { flags } = await testCa()
+  const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })
+  const server = createServer((_req, res) => res.writeHead(304).end())
+  const port = await listen(server)
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { stdout } = await run('doctor', '--json', 'a.example', ...flags, ...dns, '--http-port', String(port))
+  expect(findings(stdout)[`http 127.0.0.1:${port}`]).toMatchObject({
+    status: 'failed',
+    text: expect.stringContaining('with status 304'),
+  })
+})

@@ -7,6 +7,7 @@ import { makeKey } from '../support/certificates.js'
 import { accessTo } from '../support/cli.js'
 import { checked } from '../support/operator.js'
 import { startMachine } from '../support/tls.js'
+import { post, registered } from '../testing/acme-user.js'
 import { findings, nameServer, testCa } from './doctor-support.js'
 import { openOperator, runInProcess } from './in-process.js'
 
@@ -155,4 +156,19 @@ test('reports a CA that is unreachable or untrusted, and an account that is miss
     text: expect.stringContaining('not a private key'),
   })
   expect(ca.counts.accounts).toBe(0)
+})
+
+test('fails if the account was deactivated', async () => {
+  const { store, run } = await openOperator()
+  const { ca, flags } = await testCa()
+  const accountKey = exportKey(makeKey())
+  const user = await registered(ca, { accountKey })
+  await post(user, user.client.getAccountUrl(), { status: 'deactivated' })
+  await store.put('acme_account+key', Buffer.from(accountKey))
+  const { code, stdout } = await run('doctor', '--json', ...flags, '--key-prefix', '')
+  expect(findings(stdout).account).toMatchObject({
+    status: 'failed',
+    text: expect.stringContaining('refuses the account of acme_account+key'),
+  })
+  expect(code).toBe(1)
 })

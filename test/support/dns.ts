@@ -5,11 +5,15 @@ import type { AddressInfo } from 'node:net'
 /** Resource record types: RFC 1035 section 3.2.2, RFC 3596, RFC 8659. */
 const types = { A: 1, AAAA: 28, CAA: 257 } as const
 
-/** The records of a name: addresses and the values of CAA `issue` records. With `failing`, the reply is SERVFAIL. */
+/**
+ * The records of a name: addresses, and the values of CAA `issue` and `issuewild` records. With `failing`, the reply is
+ * SERVFAIL.
+ */
 export interface DnsRecords {
   readonly A?: readonly string[]
   readonly AAAA?: readonly string[]
   readonly CAA?: readonly string[]
+  readonly issuewild?: readonly string[]
   readonly failing?: boolean
 }
 
@@ -61,7 +65,7 @@ function recordHeader(type: number, length: number): Buffer {
   return header
 }
 
-function dataOf({ A = [], AAAA = [], CAA = [] }: DnsRecords, type: number): Buffer[] {
+function dataOf({ A = [], AAAA = [], CAA = [], issuewild = [] }: DnsRecords, type: number): Buffer[] {
   if (type === types.A) return A.map((address) => Buffer.from(address.split('.').map(Number)))
   if (type === types.AAAA) {
     // Only addresses such as ::1.
@@ -69,6 +73,11 @@ function dataOf({ A = [], AAAA = [], CAA = [] }: DnsRecords, type: number): Buff
       Buffer.concat([Buffer.alloc(15), Buffer.of(Number(address.replace('::', '')))]),
     )
   }
-  if (type === types.CAA) return CAA.map((value) => Buffer.from(`\u0000\u0005issue${value}`, 'latin1'))
+  if (type === types.CAA) {
+    return [
+      ...CAA.map((value) => Buffer.from(`\u0000\u0005issue${value}`, 'latin1')),
+      ...issuewild.map((value) => Buffer.from(`\u0000\u0009issuewild${value}`, 'latin1')),
+    ]
+  }
   return []
 }
