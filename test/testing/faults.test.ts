@@ -147,6 +147,17 @@ describe('a fault', () => {
     },
   )
 
+  test('for one name affects neither the challenge nor the authorization of another name of the order', async () => {
+    const { user } = shared
+    const { authzs, challenges } = await newOrder(user, ['a.test', 'b.test'])
+    setFault({ on: 'authz', host: 'b.test', status: 503 })
+    setFault({ on: 'challenge', host: 'b.test', status: 503 })
+    for (const [index, status] of [200, 503].entries()) {
+      expect((await post(user, authzs[index]!.url)).status).toBe(status)
+      expect((await post(user, challenges[index]!.url)).status).toBe(status)
+    }
+  })
+
   test('with only Retry-After or a delay lets the endpoint reply', async () => {
     const { user } = shared
     const { order } = await newOrder(user, ['a.test'])
