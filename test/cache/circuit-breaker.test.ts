@@ -47,6 +47,22 @@ test('a success resets the count of failures', async () => {
   }
 })
 
+test('an error about a single entry resets the count of failures, because the store has answered', async () => {
+  const breaker = new CircuitBreaker(new VirtualClock())
+  const conflict = () => Promise.reject(new StoreError('ERR_STORE_FAILED', 'conflict', { statusCode: 409 }))
+  for (let times = 0; times < 5; times++) {
+    expect(await reached(breaker, down, 4)).toBe(4)
+    expect(await reached(breaker, conflict)).toBe(1)
+  }
+})
+
+test('rejects with the status of the last error, which is the cause', async () => {
+  const breaker = new CircuitBreaker(new VirtualClock())
+  const lastError = new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
+  await reached(breaker, () => Promise.reject(lastError), 5)
+  await expect(breaker.run(asked, up)).rejects.toMatchObject({ statusCode: 503, cause: lastError })
+})
+
 test('stays open for 1, 2, 4, 8, then 15 s as probes fail; the first success closes it', async () => {
   const clock = new VirtualClock()
   const breaker = new CircuitBreaker(clock)
@@ -94,10 +110,12 @@ test('opens once, for 1 s, when 100 concurrent operations fail', async () => {
 test.each<[StoreErrorCode, number | undefined, number]>([
   ['ERR_STORE_FAILED', 409, 20],
   ['ERR_STORE_FAILED', 413, 20],
+  ['ERR_STORE_FAILED', 408, 5],
   ['ERR_STORE_FAILED', 503, 5],
   ['ERR_STORE_FAILED', 429, 5],
   ['ERR_STORE_FAILED', undefined, 5],
   ['ERR_STORE_ENTRY', undefined, 20],
+  ['ERR_STORE_DECRYPT', undefined, 20],
   ['ERR_STORE_CREDENTIALS', 403, 5],
   ['ERR_STORE_CONTAINER', 404, 5],
   ['ERR_STORE_TIMEOUT', undefined, 5],
@@ -113,6 +131,14 @@ test('opens for one key while only that key fails; a failure of a second key ope
   expect(await reached(breaker, up, 1)).toBe(0)
   expect(await reached(breaker, down, 5, { key: 'b.example' })).toBe(1)
   expect(await reached(breaker, up, 1, { key: 'c.example' })).toBe(0)
+})
+
+test('a success forgets which key failed: the next outage of one key opens the breaker for that key alone', async () => {
+  const breaker = new CircuitBreaker(new VirtualClock())
+  await reached(breaker, down, 1)
+  expect(await reached(breaker, up)).toBe(1)
+  expect(await reached(breaker, down, 20, { key: 'b.example' })).toBe(5)
+  expect(await reached(breaker, up, 3)).toBe(3)
 })
 
 test('a clock that is set back by 2 hours does not keep the breaker open', async () => {

@@ -8,6 +8,7 @@ import {
   EncryptedCertCache,
   type EncryptedCertCacheOptions,
   type EncryptionKey,
+  type LockingCertCache,
   LruCertCache,
   StoreError,
 } from '../../src/index.js'
@@ -185,14 +186,22 @@ test('passes on the store’s misses and failures and the caller’s signals, an
       get: async (_key, options) => record(options) as undefined,
       put: async (_key, _data, options) => record(options),
       delete: async (_key, options) => record(options),
-    },
+      tryLock: async (_name, options) => record(options) as undefined,
+    } as LockingCertCache,
     { keys: { current } },
   )
   const { signal } = new AbortController()
   await recording.get('a', { signal })
   await recording.put('a', Buffer.from(''), { signal })
   await recording.delete('a', { signal })
-  expect(seen).toEqual([signal, signal, signal])
+  await recording.tryLock?.('a', { signal })
+  expect(seen).toEqual([signal, signal, signal, signal])
+})
+
+test('a key id of 32 characters, spaces and tildes included, is valid and selects the key', async () => {
+  const id = `${'x'.repeat(30)} ~`
+  const { cache } = await withValue('a secret', { keys: { current: makeKey(id) } })
+  expect(text(await cache.get('a.example'))).toBe('a secret')
 })
 
 test('the memory tier caches the decrypted value', async () => {
