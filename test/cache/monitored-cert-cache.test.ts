@@ -38,14 +38,16 @@ test('an error of any store becomes a StoreError without its other properties, a
   expect(inspect(failures, { depth: 9, showHidden: true })).not.toContain('SECRET')
 })
 
-test('an operation that hangs rejects with ERR_STORE_TIMEOUT', async () => {
+test('an operation that hangs rejects with ERR_STORE_TIMEOUT after 30 s', async () => {
   const { store, clock, monitored } = guard(new MemoryStore())
   store.before = () => new Promise(() => {})
   const ended = expect(monitored.put('a.example', Buffer.from('x'))).rejects.toMatchObject({
     code: 'ERR_STORE_TIMEOUT',
   })
   await expect.poll(() => clock.pending).toBe(1)
-  clock.advance(30_000)
+  clock.advance(29_999)
+  expect(clock.pending).toBe(1)
+  clock.advance(1)
   await ended
 })
 
@@ -133,6 +135,35 @@ test.each(Object.entries(everyOperation))('a %s removes its timer and its listen
   await expect(run(monitored, { signal })).rejects.toThrow('down')
   expect(clock.pending).toBe(0)
   expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+test.each(Object.entries(everyOperation))('a %s that times out aborts the signal of the store', async (_, run) => {
+  const { store, clock, monitored } = guard(new LockingStore())
+  const signals: (AbortSignal | undefined)[] = []
+  const hang = (options?: CacheOperationOptions) => {
+    signals.push(options?.signal)
+    return new Promise<never>(() => {})
+  }
+  Object.assign(store, {
+    get: (_key: string, options?: CacheOperationOptions) => hang(options),
+    put: (_key: string, _data: Uint8Array, options?: CacheOperationOptions) => hang(options),
+    delete: (_key: string, options?: CacheOperationOptions) => hang(options),
+    tryLock: (_name: string, options?: CacheOperationOptions) => hang(options),
+  })
+  const ended = expect(run(monitored)).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+  expect(signals.map((signal) => signal?.aborted)).toEqual([false])
+  clock.advance(30_000)
+  await ended
+  expect(signals[0]?.reason).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+})
+
+test('a lock’s signal is read from the store’s lock each time', async () => {
+  const { store, monitored } = guard(new LockingStore())
+  if (!isLocking(monitored)) return expect.unreachable()
+  const lock = await monitored.tryLock('a.example')
+  expect(lock?.signal.aborted).toBe(false)
+  store.loseUnnoticed('a.example')
+  expect(lock?.signal.aborted).toBe(true)
 })
 
 test('stops calling a store after 5 failures, and reports each failure once', async () => {

@@ -1,6 +1,6 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { PendingWrites } from '../../src/cache/pending-writes.js'
-import type { CertCacheLock } from '../../src/index.js'
+import type { CacheOperationOptions, CertCacheLock } from '../../src/index.js'
 import { LockingStore } from '../support/locking-store.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -158,6 +158,88 @@ test('put does not wait for the next lock when its own is lost', async () => {
   await lockOf(store)
   expect(await put('value', lock)).toBe('pending')
   expect(text(pending.get(key))).toBe('value')
+})
+
+test('a lost lock aborts the put that it protects', async () => {
+  const { store, put } = setUp(new LockingStore())
+  const lock = await lockOf(store)
+  let seen: AbortSignal | undefined
+  store.put = async (_key, _data, options?: CacheOperationOptions) => {
+    seen = options?.signal
+    store.lose(key)
+    options?.signal?.throwIfAborted()
+  }
+  expect(await put('value', lock)).toBe('pending')
+  expect(seen?.reason).toMatchObject({ code: 'ERR_LOCK_LOST' })
+})
+
+test('the loss of the next lock aborts the put that this lock protects', async () => {
+  const { store, clock, accept, put } = setUp(new LockingStore())
+  accept()
+  const lock = await lockOf(store)
+  store.lose(key)
+  const signals: (AbortSignal | undefined)[] = []
+  const storePut = store.put.bind(store)
+  store.put = async (name, data, options?: CacheOperationOptions) => {
+    signals.push(options?.signal)
+    if (signals.length === 1) store.lose(key)
+    options?.signal?.throwIfAborted()
+    await storePut(name, data)
+  }
+  expect(await put('value', lock)).toBe('pending')
+  const stored = () => {
+    clock.advance(1_000)
+    return text(store.values.get(key))
+  }
+  await expect.poll(stored).toBe('value')
+  expect(signals.map((signal) => signal?.aborted)).toEqual([true, false])
+})
+
+test('a value of a peer that is not accepted is overwritten, and not adopted', async () => {
+  const { store, accept, pending } = setUp(new LockingStore())
+  accept()
+  const lock = await lockOf(store)
+  store.lose(key)
+  store.values.set(key, bytes('expired'))
+  const onAdopted = vi.fn()
+  const options = { lock, accept: (data: Uint8Array) => text(data) !== 'expired', onAdopted }
+  expect(await pending.put(key, bytes('value'), options)).toBe('pending')
+  await expect.poll(() => text(store.values.get(key))).toBe('value')
+  await expect.poll(() => store.held(key)).toBe(false)
+  expect(onAdopted).not.toHaveBeenCalled()
+})
+
+test('a first put that fails after its value was superseded leaves the lock to its caller', async () => {
+  const { store, clock, pending, put } = setUp(new LockingStore())
+  let answer = () => {}
+  store.before = (operation) =>
+    operation === 'put' &&
+    new Promise((_, reject) => {
+      answer = () => reject(new Error('full'))
+    })
+  const outcome = put('former', await lockOf(store))
+  pending.supersede(key)
+  // The caller holds the lock while its put runs.
+  expect(store.operations).not.toContain(`unlock ${key}`)
+  answer()
+  // The caller releases the lock of a value that is not pending.
+  expect(await outcome).toBe('stored')
+  expect(store.held(key)).toBe(true)
+  expect(clock.pending).toBe(0)
+})
+
+test('a put that ends after its value was superseded does not remove the newer value', async () => {
+  const { store, pending, put } = setUp(new MemoryStore())
+  const answers: (() => void)[] = []
+  store.before = () => new Promise<void>((resolve) => answers.push(resolve))
+  const former = put('former')
+  const newer = put('newer')
+  answers[0]?.()
+  await former
+  expect(text(pending.get(key))).toBe('newer')
+  answers[1]?.()
+  expect(await newer).toBe('stored')
+  expect(pending.get(key)).toBeUndefined()
 })
 
 test('a put that fails without a listener emits a process warning', async () => {

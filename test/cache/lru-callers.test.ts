@@ -1,0 +1,145 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import type { CacheOperationOptions, CertCache } from '../../src/cache/cert-cache.js'
+import { LruCertCache } from '../../src/index.js'
+import { LockingStore } from '../support/locking-store.js'
+import { MemoryStore } from '../support/memory-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const key = 'a.example'
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => data && Buffer.from(data).toString()
+const reason = new Error('enough')
+
+/** A producer that waits until the test calls `finish` or `fail`. */
+function slowly() {
+  let settle = { resolve: (_: Uint8Array) => {}, reject: (_: Error) => {} }
+  const produced = new Promise<Uint8Array>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  return { produce: vi.fn(() => produced), finish: settle.resolve, fail: settle.reject }
+}
+
+test('put and delete pass the caller’s signal to the store', async () => {
+  const seen: unknown[] = []
+  const record = (options?: CacheOperationOptions) => void seen.push(options?.signal)
+  const store: CertCache = {
+    get: async () => undefined,
+    put: async (_key, _data, options) => record(options),
+    delete: async (_key, options) => record(options),
+  }
+  const cache = new LruCertCache(store)
+  const { signal } = new AbortController()
+  await cache.put(key, bytes('a'), { signal })
+  await cache.delete(key, { signal })
+  expect(seen).toEqual([signal, signal])
+})
+
+test.each<[string, (cache: LruCertCache, signal: AbortSignal) => Promise<unknown>]>([
+  ['get', (cache, signal) => cache.get(key, { signal })],
+  ['refresh', (cache, signal) => cache.refresh(key, { signal })],
+  ['getOrPut', (cache, signal) => cache.getOrPut(key, () => expect.unreachable(), { signal })],
+])('aborting the signal of %s ends the wait for the store', async (_, run) => {
+  const store = new MemoryStore()
+  store.before = () => new Promise(() => {})
+  const controller = new AbortController()
+  const ended = expect(run(new LruCertCache(store), controller.signal)).rejects.toBe(reason)
+  controller.abort(reason)
+  await ended
+})
+
+test.each<[string, (cache: LruCertCache) => Promise<unknown>]>([
+  ['get', (cache) => cache.get('a/b')],
+  ['refresh', (cache) => cache.refresh('a/b')],
+  ['put', (cache) => cache.put('a/b', bytes('a'))],
+  ['delete', (cache) => cache.delete('a/b')],
+  ['getOrPut', (cache) => cache.getOrPut('a/b', async () => bytes('a'))],
+])('%s rejects an invalid key and does not call a store that would accept it', async (_, run) => {
+  const calls: string[] = []
+  const cache = new LruCertCache({
+    get: async (name) => void calls.push(name) as undefined,
+    put: async (name) => void calls.push(name),
+    delete: async (name) => void calls.push(name),
+  })
+  await expect(run(cache)).rejects.toMatchObject({ code: 'ERR_CACHE_KEY' })
+  expect(calls).toEqual([])
+})
+
+test('memory holds 1,000 values by default', async () => {
+  const cache = new LruCertCache(new MemoryStore())
+  for (let index = 0; index <= 1_000; index++) await cache.put(`h${index}.example`, bytes('a'))
+  expect([...cache.values()]).toHaveLength(1_000)
+  expect(cache.peek('h0.example')).toBeUndefined()
+})
+
+test('a caller that accepts the stored value receives it while the value of a stricter caller is produced', async () => {
+  const store = new MemoryStore()
+  store.values.set(key, bytes('old'))
+  const cache = new LruCertCache(store)
+  const { produce, finish } = slowly()
+  const strict = cache.getOrPut(key, produce, { accept: (data) => text(data) !== 'old' })
+  await expect.poll(() => produce.mock.calls).toHaveLength(1)
+  expect(text(await cache.getOrPut(key, () => expect.unreachable()))).toBe('old')
+  finish(bytes('new'))
+  expect(text(await strict)).toBe('new')
+})
+
+test('a failed production that every caller has stopped waiting for is not an unhandled rejection', async () => {
+  const unhandled: unknown[] = []
+  const listener = (error: unknown) => void unhandled.push(error)
+  process.on('unhandledRejection', listener)
+  onTestFinished(() => void process.off('unhandledRejection', listener))
+  const cache = new LruCertCache(new MemoryStore())
+  const controller = new AbortController()
+  const { produce, fail } = slowly()
+  const ended = expect(cache.getOrPut(key, produce, { signal: controller.signal })).rejects.toBe(reason)
+  await expect.poll(() => produce.mock.calls).toHaveLength(1)
+  controller.abort(reason)
+  await ended
+  fail(new Error('no CA'))
+  // Node reports unhandled rejections after the microtasks of a turn.
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  expect(unhandled).toEqual([])
+})
+
+test('a read that began while the value was produced does not return a miss after the value is stored', async () => {
+  const store = new MemoryStore()
+  const cache = new LruCertCache(store)
+  const { produce, finish } = slowly()
+  const result = cache.getOrPut(key, produce)
+  await expect.poll(() => produce.mock.calls).toHaveLength(1)
+  // The store reads before the put and responds after it.
+  let answer = () => {}
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  const get = store.get.bind(store)
+  store.get = async () => {
+    store.get = get
+    await answered
+    return undefined
+  }
+  const early = cache.get(key)
+  finish(bytes('new'))
+  expect(text(await result)).toBe('new')
+  answer()
+  expect(text(await early)).toBe('new')
+})
+
+test('close waits at most 15 s for a value that is being produced, and warns', async () => {
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  onTestFinished(() => warn.mockRestore())
+  const clock = new VirtualClock()
+  const cache = new LruCertCache(new LockingStore(), { clock })
+  const { produce } = slowly()
+  cache.getOrPut(key, produce).catch(() => undefined)
+  await expect.poll(() => produce.mock.calls).toHaveLength(1)
+  const isClosed = vi.fn()
+  const closed = cache.close().then(isClosed)
+  clock.advance(14_999)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  expect(isClosed).not.toHaveBeenCalled()
+  clock.advance(1)
+  await closed
+  expect(warn.mock.calls).toEqual([[expect.stringContaining('DeadlineError'), 'CertCacheWarning']])
+  expect(clock.pending).toBe(0)
+})
