@@ -65,6 +65,17 @@ test.each([
   expect(check(data())).toMatchObject({ fault })
 })
 
+test('a value of 256 KiB is read, and a larger one is a fault', () => {
+  const padded = (size: number) => Buffer.concat([made.data, Buffer.alloc(size - made.data.length, '\n')])
+  expect(check(padded(256 * 1_024)).fault).toBeUndefined()
+  expect(check(padded(256 * 1_024 + 1))).toEqual({ fault: 'too large' })
+})
+
+test('an intermediate that OpenSSL cannot parse is a fault', () => {
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  expect(check(encodeBundle(made.key, made.chain + broken)).fault).toBe('unreadable')
+})
+
 test.each(['notBefore', 'notAfter'] as const)('a %s that is not a date is a fault', (field) => {
   const der = new X509Certificate(made.chain).raw
   const utcTime = Buffer.from([0x17, 13])
@@ -79,14 +90,20 @@ test('a certificate for another host or for the parent domain is a fault', () =>
   expect(check(made.data, 'www.example.com').fault).toBe('another host')
 })
 
+test('a certificate that names the host only in its subject is a fault, as in browsers', async () => {
+  expect(check((await makeBundle({ isOldStyle: true })).data).fault).toBe('another host')
+})
+
 test('a certificate is accepted from its notBefore, minus the clock skew, until its notAfter', async () => {
   const at = (ms: number) => new Date(ms)
   const { data } = await makeBundle({ notBefore: at(now), notAfter: at(now + 60_000) })
   const fault = (time: number) => checkBundle(data, 'example.com', time).fault
   expect(fault(now + 50_000)).toBeUndefined()
   expect(fault(now + 60_000)).toBe('expired')
-  expect(fault(now - 60_000)).toBeUndefined()
-  expect(fault(now - 600_000)).toBe('not yet valid')
+  // X.509 has whole seconds.
+  const notBefore = now - (now % 1_000)
+  expect(fault(notBefore - 300_000)).toBeUndefined()
+  expect(fault(notBefore - 300_001)).toBe('not yet valid')
 })
 
 test('inspecting or serialising a Certificate does not show its key', () => {

@@ -52,6 +52,27 @@ test('a certificate is not current for another host, nor after it has expired', 
   expect(derive(made.data)).toBeUndefined()
 })
 
+test('bytes that were loaded for their host are a fault for another host', () => {
+  const { derive, faults } = open()
+  expect(derive(made.data)).toBeDefined()
+  expect(derive(made.data, 'other.example')).toBeUndefined()
+  expect(faults).toEqual(['other.example: another host'])
+})
+
+test('a certificate that is due when the CA issues it waits for its renewal, unlike one from the store', async () => {
+  const dates = { notBefore: new Date(2_000 * day), notAfter: new Date(2_090 * day) }
+  for (const [source, attemptInMs] of [
+    ['acme', (90 * day) / 4],
+    ['store', 0],
+  ] as const) {
+    const { data } = await makeBundle(dates)
+    const { contexts, time } = open()
+    time.now = 2_080 * day
+    const { schedule } = contexts.load(data, host, source) ?? expect.unreachable()
+    expect(Math.max(0, schedule.attemptAt - time.now)).toBe(attemptInMs)
+  }
+})
+
 test('a faulty value is reported once, even when equal bytes are read again', () => {
   const { faults, contexts, derive } = open()
   const data = rubbish('not PEM')

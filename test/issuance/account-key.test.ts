@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
+import type { CacheOperationOptions } from '../../src/index.js'
 import { readOrCreateAccountKey } from '../../src/issuance/account-key.js'
 import { makeKey } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
+import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
@@ -51,4 +53,30 @@ test('a put whose lock is lost while it runs is aborted; another machine’s key
   await beginAgain()
   expect(await key).toBe(theirs)
   expect(store.take()).not.toContain(`put ${name}`)
+})
+
+test('a key that an old version of autocert stored is used, and neither locked nor stored again', async () => {
+  const store = new LockingStore()
+  store.values.set(layout.legacyAccountKey, Buffer.from(theirs))
+  const key = await readOrCreateAccountKey(store, layout, new VirtualClock(), new AbortController().signal)
+  expect(key).toBe(theirs)
+  expect(store.take()).toEqual([`get ${name}`, `get ${layout.legacyAccountKey}`])
+})
+
+test('reads, and a put without a lock, are aborted by the caller’s signal', async () => {
+  const store = new MemoryStore()
+  const controller = new AbortController()
+  const seen = new Set<unknown>()
+  const [get, put] = [store.get.bind(store), store.put.bind(store)]
+  store.get = (key, options?: CacheOperationOptions) => {
+    seen.add(options?.signal)
+    return get(key)
+  }
+  store.put = (key, data, options?: CacheOperationOptions) => {
+    seen.add(options?.signal)
+    return put(key, data)
+  }
+  await readOrCreateAccountKey(store, layout, new VirtualClock(), controller.signal)
+  expect(store.values.has(name)).toBe(true)
+  expect(seen).toEqual(new Set([controller.signal]))
 })

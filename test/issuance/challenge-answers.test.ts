@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
-import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
+import type { CacheOperationOptions } from '../../src/index.js'
+import { type AnsweredChallenge, ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
 import { makeBundle } from '../support/certificates.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -14,7 +15,9 @@ const tlsAlpn01 = async () =>
 function setup() {
   const store = new MemoryStore()
   const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
-  return { store, answers: new ChallengeAnswers(store, layout, new VirtualClock(), () => {}) }
+  const answered: AnsweredChallenge[] = []
+  const onAnswer = (challenge: AnsweredChallenge) => answered.push(challenge)
+  return { store, answered, answers: new ChallengeAnswers(store, layout, new VirtualClock(), onAnswer) }
 }
 
 test('an answer that cannot be deleted from the store is no longer served from memory', async () => {
@@ -49,4 +52,32 @@ test('stored bytes that are not a certificate are not used as a tls-alpn-01 answ
   const { store, answers } = setup()
   store.values.set('a.example+token', Buffer.from('rubbish'))
   expect(await answers.storedTlsAlpn01(host, '192.0.2.1')).toBeUndefined()
+})
+
+test('each answer is reported with its type and whether it came from memory or from the store', async () => {
+  const { answers, answered } = setup()
+  await answers.publish(http01, signal)
+  await answers.publish(await tlsAlpn01(), signal)
+  answers.pendingHttp01('token', host)
+  await answers.storedHttp01('token', host, '192.0.2.1')
+  answers.pendingTlsAlpn01(host)
+  await answers.storedTlsAlpn01(host, '192.0.2.1')
+  answers.pendingHttp01('another', host)
+  await answers.storedHttp01('another', host, '192.0.2.1')
+  expect(answered).toEqual([
+    { type: 'http-01', host, from: 'memory' },
+    { type: 'http-01', host, from: 'store' },
+    { type: 'tls-alpn-01', host, from: 'memory' },
+    { type: 'tls-alpn-01', host, from: 'store' },
+  ])
+})
+
+test('publish passes its signal to the store, and the answer is in memory while the store writes', async () => {
+  const { store, answers } = setup()
+  let seen: unknown
+  store.put = async (_key, _data, options?: CacheOperationOptions) => {
+    seen = [options?.signal, answers.pendingHttp01('token', host)]
+  }
+  await answers.publish(http01, signal)
+  expect(seen).toEqual([signal, http01.value])
 })

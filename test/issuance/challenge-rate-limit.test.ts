@@ -86,3 +86,39 @@ test('the rates of the 1,000 most recent clients are tracked', async () => {
   clock.advance(4_000)
   expect(await flood(60, () => client(0))).toBe(50)
 })
+
+test.each([
+  ['an IPv6 /56', '2001:db8:0:ab00::1', '2001:db8:0:abff:1:2:3:4'],
+  ['an IPv6 /56 in two spellings', '2001:db8::1', '2001:0db8:0000:0000:0000:0000:0000:0002'],
+  ['a link-local address and its zone', 'fe80::1', 'fe80::2%eth0'],
+  ['an address that begins with ::', '::1', '0:0:0:0:0:0:0:2'],
+])('addresses in %s share the rate of one client', async (_, one, another) => {
+  const { flood } = setup()
+  expect(await flood(60, () => one)).toBe(50)
+  expect(await flood(60, () => another)).toBe(0)
+})
+
+test.each([
+  ['neighbouring IPv6 /56', '2001:db8:0:ab00::1', '2001:db8:0:ac00::1'],
+  ['IPv6 /56 that differ in their third group', '2001:db8:1::1', '2001:db8:2::1'],
+  ['an address that begins with ::', '::1', '1::1'],
+  ['IPv4 addresses', '192.0.2.1', '192.0.2.2'],
+  ['IPv4-mapped addresses', '::ffff:192.0.2.1', '::ffff:192.0.2.2'],
+])('clients at different addresses have separate rates: %s', async (_, one, another) => {
+  const { flood } = setup()
+  expect(await flood(60, () => one)).toBe(50)
+  expect(await flood(60, () => another)).toBe(50)
+})
+
+test('while others use up the shared rate, a client gets 10 reads at once, then one every 2 s', async () => {
+  const { clock, flood } = setup()
+  const reads: number[] = []
+  await flood(150, (index) => `10.0.0.${index % 3}`)
+  reads.push(await flood(50, () => '192.0.2.1'))
+  for (let seconds = 0; seconds < 3; seconds++) {
+    clock.advance(1_000)
+    await flood(40, (index) => `10.1.${seconds}.${index % 2}`)
+    reads.push(await flood(50, () => '192.0.2.1'))
+  }
+  expect(reads).toEqual([10, 0, 1, 0])
+})

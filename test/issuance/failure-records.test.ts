@@ -171,3 +171,41 @@ test('a record holds 2,000 characters of the message', async () => {
   const data = store.values.get('ca.example~a.example+failure') as Uint8Array
   expect(parseFailureRecord(data)?.message).toHaveLength(2_000)
 })
+
+test('local failures of a host are counted: 10 s after the first, then as scheduled', async () => {
+  const { clock, records, check } = setup()
+  const random = vi.spyOn(Math, 'random').mockReturnValue(0)
+  onTestFinished(() => random.mockRestore())
+  for (const wait of [10_000, 10 * minute, 100 * minute]) {
+    records.addLocal('a.example', undefined, new Error('down'))
+    clock.advance(wait - 1)
+    await expect(check()).rejects.toMatchObject(postponed)
+    clock.advance(1)
+    await check()
+  }
+})
+
+test('a record that is more than 5 minutes ahead of the clock is ignored', async () => {
+  const { clock, store, records, check } = setup()
+  const storeRecord = (at: number) => {
+    const record = { failures: 1, retryAt: now + day, at, message: 'no' }
+    store.values.set('ca.example~a.example+failure', Buffer.from(JSON.stringify(record)))
+  }
+  storeRecord(now + 5 * minute)
+  await expect(check()).rejects.toMatchObject(postponed)
+  storeRecord(now + 5 * minute + 1)
+  expect(await check()).toBeUndefined()
+  records.addLocal('b.example', undefined, new Error('down'))
+  clock.advance(-5 * minute)
+  await expect(check('b.example')).rejects.toMatchObject(postponed)
+  clock.advance(-1)
+  expect(await check('b.example')).toBeUndefined()
+})
+
+test('check passes its signal to the store', async () => {
+  const { store, records } = setup()
+  const { signal } = new AbortController()
+  const get = vi.spyOn(store, 'get')
+  await records.check('a.example', signal)
+  expect(get).toHaveBeenCalledWith(expect.any(String), { signal })
+})

@@ -4,11 +4,12 @@ import { expect, test } from 'vitest'
 import type { OrderContext } from '../../src/acme/account.js'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
-import { IssuanceError, LockLostError, StoreError } from '../../src/index.js'
+import { ClosedError, IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
-import { FailureRecords } from '../../src/issuance/failure-records.js'
+import { FailureRecords, parseFailureRecord } from '../../src/issuance/failure-records.js'
 import { Issuer } from '../../src/issuance/issuer.js'
 import { sharedController } from '../../src/util/deadline.js'
+import { makeKey } from '../support/certificates.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
@@ -191,14 +192,95 @@ test('a store failure during an order postpones the next order by 10 s, on this 
   await check()
 })
 
+test('a store failure before the challenge answer is published postpones nothing', async () => {
+  const { ca, failures, issue } = setup()
+  ca.answer = () => Promise.reject(new StoreError('ERR_STORE_FAILED', 'the account key cannot be read'))
+  await expect(issue()).rejects.toThrow('the account key')
+  expect(await failures.check(host, new AbortController().signal)).toBeUndefined()
+})
+
+test.each([
+  ['a lost lock', new LockLostError('lost')],
+  ['a closed CA', new ClosedError('closed')],
+])('%s is not recorded as a failure, even if the order’s own signals have not aborted', async (_, error) => {
+  const { store, ca, failed, issue } = setup()
+  ca.answer = () => Promise.reject(error)
+  await expect(issue()).rejects.toBe(error)
+  expect(failed).toEqual([])
+  expect(store.values.size).toBe(0)
+})
+
+test('a certificate of the CA for another key is rejected, and recorded as a failure', async () => {
+  const { store, ca, failed, issue } = setup()
+  ca.answer = async (context) => sign({ ...context, key: makeKey() })
+  await expect(issue()).rejects.toMatchObject({
+    code: 'ERR_ISSUANCE_FAILED',
+    message: expect.stringContaining('key mismatch'),
+  })
+  expect(failed).toHaveLength(1)
+  expect(store.values.has(layout.failure(host))).toBe(true)
+})
+
+test('a failed renewal is recorded as one, and postpones the next by an eighth of the remaining time', async () => {
+  const { store, clock, orders, ca, issuer } = setup()
+  ca.answer = () => Promise.reject(new IssuanceError('ERR_ISSUANCE_FAILED', 'no'))
+  const previousFailure = { failures: 9, retryAt: 0, message: 'no' }
+  const [notBefore, notAfter] = [clock.now() - 88 * 1_440 * minute, clock.now() + 4 * 1_440 * minute]
+  const served = { notBefore, notAfter, data: Buffer.from('served') }
+  const error: unknown = await issuer.issue({ host, previousFailure, served }).catch((reason) => reason)
+  expect(orders[0]?.predecessor).toBe(served.data)
+  const waitMs = Number((error as IssuanceError).retryAt) - clock.now()
+  expect(waitMs).toBeGreaterThanOrEqual(720 * minute)
+  expect(waitMs).toBeLessThanOrEqual(720 * minute * 1.1)
+  const record = parseFailureRecord(store.values.get(layout.failure(host)) as Uint8Array)
+  expect(record).toMatchObject({ failures: 10, renewal: true })
+})
+
+test('proceed and commit throw once the lock is lost or the issuer is closing', async () => {
+  for (const cancel of ['lock', 'closing'] as const) {
+    for (const step of ['proceed', 'commit'] as const) {
+      const { closing, ca, issue } = setup()
+      const lock = sharedController()
+      const reason = new LockLostError('cancelled')
+      ca.answer = async (context) => {
+        const controller = cancel === 'lock' ? lock : closing
+        controller.abort(reason)
+        expect(() => context[step]()).toThrow(reason)
+        throw reason
+      }
+      await expect(issue(lock)).rejects.toBe(reason)
+    }
+  }
+})
+
+test('a lock that is lost unnoticed, while the process is suspended, ends the order before commit', async () => {
+  const { ca, issue } = setup()
+  let isLost = false
+  const lost = AbortSignal.abort(new LockLostError('lost'))
+  const held = new AbortController().signal
+  const lock = {
+    get signal() {
+      return isLost ? lost : held
+    },
+  }
+  ca.answer = async (context) => {
+    isLost = true
+    context.commit()
+    return sign(context)
+  }
+  await expect(issue(lock)).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
+})
+
 test('close() waits at most 10 s for an order to end', async () => {
   const { clock, orders, ca, issuer, issue } = setup()
   ca.answer = () => new Promise(() => {})
   issue().catch(() => undefined)
   await expect.poll(() => orders).toHaveLength(1)
   const closed = issuer.close()
+  clock.advance(9_999)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect(ca.isClosed).toBe(false)
-  clock.advance(10_000)
+  clock.advance(1)
   await closed
   expect(ca.isClosed).toBe(true)
 })

@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { RenewalInfo } from '../../src/acme/renewal-info.js'
 import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { ClosedError, IssuanceError } from '../../src/index.js'
 import { parseRenewalInfoRecord, RenewalInfoRecords } from '../../src/issuance/renewal-info-records.js'
 import { LockingStore } from '../support/locking-store.js'
 import { StillClock } from '../support/still-clock.js'
@@ -55,7 +56,7 @@ function setup() {
   const closing = new AbortController().signal
   const machine = () => new RenewalInfoRecords({ store, layout, clock, closing, fetchInfo })
   const stored = () => parseRenewalInfoRecord(store.values.get(key) as Uint8Array)
-  return { clock, store, live, window, ca, machine, stored }
+  return { clock, store, live, window, ca, closing, machine, stored }
 }
 
 test.each([
@@ -114,6 +115,47 @@ test('after a failed request the former window still applies, and the next reque
   clock.advance(6 * hour)
   expect(await machine().renewalWindow(live)).toEqual(window)
   expect(stored()).toMatchObject({ window, askAt: clock.now() + 6 * hour })
+})
+
+test('after a failed request with a Retry-After, the next request is due at that time', async () => {
+  const { clock, live, ca, machine, stored } = setup()
+  const retryAt = new Date(clock.now() + 2 * hour)
+  ca.answer = () => Promise.reject(new IssuanceError('ERR_ISSUANCE_FAILED', 'busy', { retryAt }))
+  expect(await machine().renewalWindow(live)).toBeUndefined()
+  expect(stored()).toMatchObject({ window: null, askAt: retryAt.getTime() })
+})
+
+test('a CA that suggests no window is asked again after a day', async () => {
+  const { clock, live, ca, machine, stored } = setup()
+  ca.answer = async () => ({ window: undefined, retryAfter: undefined })
+  expect(await machine().renewalWindow(live)).toBeUndefined()
+  expect(stored()).toMatchObject({ window: null, askAt: clock.now() + day })
+})
+
+test('a request that ends because the manager is closed leaves no record and no lock', async () => {
+  const { store, live, ca, machine } = setup()
+  ca.answer = () => Promise.reject(new ClosedError('closed'))
+  await expect(machine().renewalWindow(live)).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  expect(store.values.size).toBe(0)
+  expect(store.held(key)).toBe(false)
+})
+
+test('store requests are aborted when the manager is closed', async () => {
+  const { store, live, machine, closing } = setup()
+  const get = vi.spyOn(store, 'get')
+  const put = vi.spyOn(store, 'put')
+  await machine().renewalWindow(live)
+  expect(get).toHaveBeenCalledWith(key, { signal: closing })
+  expect(put).toHaveBeenCalledWith(key, expect.anything(), { signal: closing })
+})
+
+test('renewal info is not requested for a short-lived certificate in the first 50th of its lifetime', async () => {
+  const { clock, live, ca, machine } = setup()
+  const young = { ...live, notBefore: clock.now() - 2 * hour + 1, notAfter: clock.now() + 98 * hour + 1 }
+  expect(await machine().renewalWindow(young)).toBeUndefined()
+  expect(ca.requests).toBe(0)
+  clock.advance(1)
+  expect(await machine().renewalWindow(young)).toBeDefined()
 })
 
 test('renewal info is not requested for a certificate younger than 6 hours', async () => {

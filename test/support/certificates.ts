@@ -7,6 +7,8 @@ interface CertificateOptions {
   notBefore?: Date
   notAfter?: Date
   keyType?: 'ec' | 'rsa'
+  /** Whether only the subject names the host, not the subject alternative name. */
+  isOldStyle?: boolean
 }
 
 export function makeKey(type: 'ec' | 'rsa' = 'ec'): KeyObject {
@@ -43,7 +45,9 @@ export async function makeBundle(options: CertificateOptions = {}) {
     notAfter: options.notAfter ?? new Date(Date.now() + 90 * 86_400_000),
     keys: { privateKey, publicKey },
     signingAlgorithm: algorithm,
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }])],
+    extensions: options.isOldStyle
+      ? []
+      : [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: host }])],
   })
   const chain = `${certificate.toString('pem')}\n`
   return { key, chain, data: encodeBundle(key, chain), serialNumber: certificate.serialNumber.toUpperCase() }
