@@ -5,6 +5,7 @@ import { exportKey } from '../../src/certificates/private-key.js'
 import { TestCa } from '../../src/testing/index.js'
 import type { Clock } from '../../src/util/clock.js'
 import { makeKey } from '../support/certificates.js'
+import { StillClock } from '../support/still-clock.js'
 import { listen } from '../support/tls.js'
 
 const host = 'a.example'
@@ -43,21 +44,20 @@ beforeEach(async () => {
 })
 afterEach(() => close())
 
-const order = (context: Partial<OrderContext> = {}) =>
-  account.order({
-    host,
-    key: makeKey(),
-    predecessor: undefined,
-    challengeTypes: ['http-01'],
-    async publish({ value }) {
-      answer = value
-    },
-    withdraw: async () => {},
-    signal: new AbortController().signal,
-    proceed: () => {},
-    commit: () => {},
-    ...context,
-  })
+const context = (): OrderContext => ({
+  host,
+  key: makeKey(),
+  predecessor: undefined,
+  challengeTypes: ['http-01'],
+  async publish({ value }) {
+    answer = value
+  },
+  withdraw: async () => {},
+  signal: new AbortController().signal,
+  proceed: () => {},
+  commit: () => {},
+})
+const order = (changes: Partial<OrderContext> = {}) => account.order({ ...context(), ...changes })
 
 test('an authorization and an order are polled at the interval that Retry-After sets', async () => {
   ca.retryAfter = 7
@@ -99,4 +99,25 @@ test('a lost lock ends an order before it is placed', async () => {
   }
   await expect(order({ proceed })).rejects.toThrow('the lock is lost')
   expect(ca.counts.orders).toBe(0)
+})
+
+test('a CA that requires an external account receives its key identifier and MAC', async () => {
+  const hmacKey = Buffer.alloc(32, 7).toString('base64url')
+  await using bound = await TestCa.start({ externalAccounts: { 'kid-1': hmacKey } })
+  const { directoryUrl, endpointCertificate } = bound
+  const settings = { termsOfServiceAgreed: true as const, directoryUrl, ca: endpointCertificate }
+  const open = (binding: object) =>
+    new AcmeAccount({ ...settings, ...binding }, async () => exportKey(makeKey()), new StillClock())
+  const place = async (client: AcmeAccount) => {
+    const ended = new Error('the order was placed')
+    const publish = () => Promise.reject(ended)
+    return client
+      .order({ ...context(), publish })
+      .catch((reason: unknown) => reason)
+      .finally(() => client.close())
+  }
+  expect(await place(open({}))).toMatchObject({ problem: { type: expect.stringMatching(/:externalAccountRequired$/) } })
+  const binding = { externalAccountBinding: { kid: 'kid-1', hmacKey } }
+  expect(await place(open(binding))).toMatchObject({ message: 'the order was placed' })
+  expect(bound.counts.accounts).toBe(1)
 })

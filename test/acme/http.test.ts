@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { AcmeHttp, parseRetryAfter } from '../../src/acme/http.js'
+import { AcmeHttp, parseRetryAfter, toProblem } from '../../src/acme/http.js'
 import { TestCa } from '../../src/testing/index.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
+import { StillClock } from '../support/still-clock.js'
 
 const now = Date.parse('2026-11-24T00:00:00Z')
 
@@ -21,6 +22,11 @@ test.each([
   ['Tue, 99 Nov 2026 01:00:00 GMT', undefined],
 ])('parses the Retry-After %j', (header, expected) => {
   expect(parseRetryAfter(header, now)).toBe(expected)
+})
+
+test('a problem document holds 200 characters of its type and 1,000 of its detail', () => {
+  const problem = toProblem({ type: 't'.repeat(201), detail: 'd'.repeat(1_001) }, 400)
+  expect(problem).toEqual({ type: 't'.repeat(200), detail: 'd'.repeat(1_000), status: 400 })
 })
 
 const clock = new ShiftingClock()
@@ -52,6 +58,31 @@ test('the directory and nonces are requested only when none is available', async
   expect(ca.counts.requests - before).toBe(1)
   await another.createAccount({ termsOfServiceAgreed: true })
   expect(ca.counts.requests - before).toBe(2)
+})
+
+test('the directory is requested again after an hour, and after the clock was set back by an hour', async () => {
+  const still = new StillClock()
+  http.close()
+  http = new AcmeHttp(ca.directoryUrl, still, ca.endpointCertificate)
+  const requestsAfter = async (ms: number) => {
+    still.advance(ms)
+    await http.directory(new AbortController().signal)
+    return ca.counts.requests
+  }
+  expect(await requestsAfter(0)).toBe(1)
+  expect(await requestsAfter(3_599_999)).toBe(1)
+  expect(await requestsAfter(1)).toBe(2)
+  expect(await requestsAfter(-3_599_999)).toBe(2)
+  expect(await requestsAfter(-1)).toBe(3)
+})
+
+test('a response that is not a directory is rejected, and not cached', async () => {
+  const { signal } = new AbortController()
+  const { newNonce, newAccount, newOrder } = { newNonce: 'https://a', newAccount: 'https://b', newOrder: 5 }
+  const body = JSON.stringify({ newNonce, newAccount, newOrder })
+  ca.fault({ on: 'directory', status: 200, body, contentType: 'application/json' })
+  await expect(http.directory(signal)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_FAILED' })
+  expect(await http.directory(signal)).toMatchObject({ renewalInfo: expect.any(String) })
 })
 
 test('only acme-client uses the nonce of a badNonce response', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { defaultPrefix, letsEncryptProduction, storageLayout } from '../../src/certificates/storage-layout.js'
 
 const directoryUrl = 'https://ca.example/directory'
 
@@ -16,4 +16,14 @@ test('managers with different key types share the account and the challenge answ
   expect(rsa.http01('token')).toBe(ecdsa.http01('token'))
   expect(rsa.accountKey).toBe(ecdsa.accountKey)
   expect(rsa.legacyAccountKey).toBe(ecdsa.legacyAccountKey)
+})
+
+test.each([
+  [letsEncryptProduction, ''],
+  ['https://acme-staging-v02.api.letsencrypt.org/directory', 'acme-staging-v02.api.letsencrypt.org~'],
+  ['https://acme.example:14000/directory', 'acme.example_14000~'],
+  ['https://[2001:db8::1]:14000/directory', '_2001_db8__1__14000~'],
+])('by default, the keys of the CA at %s begin with %j', (url, prefix) => {
+  expect(defaultPrefix(url)).toBe(prefix)
+  expect(storageLayout(url, 'ecdsa-p256').certificate('a.example')).toBe(`${prefix}a.example`)
 })
