@@ -116,7 +116,9 @@ test('a CA that requires an external account receives its key identifier and MAC
       .catch((reason: unknown) => reason)
       .finally(() => client.close())
   }
-  expect(await place(open({}))).toMatchObject({ problem: { type: expect.stringMatching(/:externalAccountRequired$/) } })
+  expect(await place(open({}))).toMatchObject({
+    problem: { type: expect.stringMatching(/:externalAccountRequired$/) },
+  })
   const binding = { externalAccountBinding: { kid: 'kid-1', hmacKey } }
   expect(await place(open(binding))).toMatchObject({ message: 'the order was placed' })
   expect(bound.counts.accounts).toBe(1)

@@ -13,7 +13,12 @@ function setup() {
   const controller = new AbortController()
   const find = async (): Promise<string | undefined> => undefined
   const work = async (): Promise<{ value: string }> => expect.unreachable()
-  return { store, clock, controller, fleetWork: { store, name, clock, signal: controller.signal, find, work } }
+  return {
+    store,
+    clock,
+    controller,
+    fleetWork: { store, name, clock, signal: controller.signal, find, work },
+  }
 }
 
 test('waits 7 minutes for other machines', async () => {

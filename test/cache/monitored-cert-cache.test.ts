@@ -137,25 +137,28 @@ test.each(Object.entries(everyOperation))('a %s removes its timer and its listen
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test.each(Object.entries(everyOperation))('a %s that times out aborts the signal of the store', async (_, run) => {
-  const { store, clock, monitored } = guard(new LockingStore())
-  const signals: (AbortSignal | undefined)[] = []
-  const hang = (options?: CacheOperationOptions) => {
-    signals.push(options?.signal)
-    return new Promise<never>(() => {})
-  }
-  Object.assign(store, {
-    get: (_key: string, options?: CacheOperationOptions) => hang(options),
-    put: (_key: string, _data: Uint8Array, options?: CacheOperationOptions) => hang(options),
-    delete: (_key: string, options?: CacheOperationOptions) => hang(options),
-    tryLock: (_name: string, options?: CacheOperationOptions) => hang(options),
-  })
-  const ended = expect(run(monitored)).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
-  expect(signals.map((signal) => signal?.aborted)).toEqual([false])
-  clock.advance(30_000)
-  await ended
-  expect(signals[0]?.reason).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
-})
+test.each(Object.entries(everyOperation))(
+  'a %s that times out aborts the signal of the store',
+  async (_, run) => {
+    const { store, clock, monitored } = guard(new LockingStore())
+    const signals: (AbortSignal | undefined)[] = []
+    const hang = (options?: CacheOperationOptions) => {
+      signals.push(options?.signal)
+      return new Promise<never>(() => {})
+    }
+    Object.assign(store, {
+      get: (_key: string, options?: CacheOperationOptions) => hang(options),
+      put: (_key: string, _data: Uint8Array, options?: CacheOperationOptions) => hang(options),
+      delete: (_key: string, options?: CacheOperationOptions) => hang(options),
+      tryLock: (_name: string, options?: CacheOperationOptions) => hang(options),
+    })
+    const ended = expect(run(monitored)).rejects.toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false])
+    clock.advance(30_000)
+    await ended
+    expect(signals[0]?.reason).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
+  },
+)
 
 test('a lock’s signal is read from the store’s lock each time', async () => {
   const { store, monitored } = guard(new LockingStore())
