@@ -85,6 +85,15 @@ test('a response that is not a directory is rejected, and not cached', async () 
   expect(await http.directory(signal)).toMatchObject({ renewalInfo: expect.any(String) })
 })
 
+test('get rejects with the problem of a response with status 400', async () => {
+  const { signal } = new AbortController()
+  const { renewalInfo } = await http.directory(signal)
+  ca.fault({ on: 'renewalInfo', status: 400, type: 'malformed' })
+  await expect(http.get(`${renewalInfo}/a.b`, signal)).rejects.toMatchObject({
+    problem: { type: 'urn:ietf:params:acme:error:malformed', status: 400 },
+  })
+})
+
 test('only acme-client uses the nonce of a badNonce response', async () => {
   const { client } = await takenOver()
   await client.createAccount({ termsOfServiceAgreed: true })
