@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { AcmeAccount, type OrderContext } from '../../src/acme/account.js'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { TestCa } from '../../src/testing/index.js'
@@ -93,6 +93,16 @@ test('a lost lock ends an order before it is placed again without `replaces`', a
   expect(ca.counts.orders).toBe(1)
 })
 
+test('a CA that does not know the account gets no second order without `replaces`', async () => {
+  const predecessor = Buffer.from(`${exportKey(makeKey())}${await order()}`)
+  const fault = ca.fault({ on: 'newOrder', type: 'accountDoesNotExist' })
+  await expect(order({ predecessor })).rejects.toMatchObject({
+    problem: { type: 'urn:ietf:params:acme:error:accountDoesNotExist' },
+  })
+  expect(fault.hits).toBe(1)
+  expect(ca.counts.orders).toBe(1)
+})
+
 test('a lost lock ends an order before it is placed', async () => {
   const proceed = () => {
     throw new Error('the lock is lost')
@@ -122,4 +132,24 @@ test('a CA that requires an external account receives its key identifier and MAC
   const binding = { externalAccountBinding: { kid: 'kid-1', hmacKey } }
   expect(await place(open(binding))).toMatchObject({ message: 'the order was placed' })
   expect(bound.counts.accounts).toBe(1)
+})
+
+test('the registration of the account, including the read of its key, fails after 60 s, and is tried again', async () => {
+  const clock = new StillClock()
+  const { directoryUrl, endpointCertificate } = ca
+  const settings = { termsOfServiceAgreed: true as const, directoryUrl, ca: endpointCertificate }
+  const readKey = vi.fn<() => Promise<string>>(() => new Promise(() => {}))
+  const slow = new AcmeAccount(settings, readKey, clock)
+  onTestFinished(() => slow.close())
+  const failed = vi.fn()
+  const first = slow.order(context()).catch(failed)
+  clock.advance(59_999)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  expect(failed).not.toHaveBeenCalled()
+  clock.advance(1)
+  await first
+  expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'ERR_ISSUANCE_FAILED' }))
+  readKey.mockResolvedValue(exportKey(makeKey()))
+  expect(await slow.order(context())).toMatch(/^-----BEGIN CERTIFICATE-----/)
+  expect(readKey).toHaveBeenCalledTimes(2)
 })
