@@ -41,6 +41,35 @@ test('a certificate is removed once, exactly when it expires', () => {
   expect(server.contexts).toHaveLength(2)
 })
 
+test.each([
+  'ca',
+  'certificateCompression',
+  'ciphers',
+  'crl',
+  'dhparam',
+  'ecdhCurve',
+  'honorCipherOrder',
+  'maxVersion',
+  'minVersion',
+  'secureOptions',
+  'secureProtocol',
+  'sessionIdContext',
+  'sessionTimeout',
+  'sigalgs',
+])('the option %s of a server does not change', (option) => {
+  const { servers, server, certificate } = setup()
+  Object.assign(server, { [option]: 'as configured' })
+  servers.update(certificate(90 * minute))
+  expect(server.contexts).toMatchObject([{ cert: 'cert', [option]: 'as configured' }])
+})
+
+test('after close, a new certificate is still installed', () => {
+  const { closing, servers, server, certificate } = setup()
+  closing.abort()
+  servers.update(certificate(90 * minute))
+  expect(server.contexts).toMatchObject([{ cert: 'cert' }])
+})
+
 test('expiry is checked at least every 10 minutes', () => {
   const { clock, servers, certificate } = setup()
   let looks = 0

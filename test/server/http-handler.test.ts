@@ -1,4 +1,5 @@
-import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { CertManager, type HttpFallback } from '../../src/index.js'
@@ -36,6 +37,16 @@ test('returns the key authorization of a token that any machine has stored', asy
   expect(await challenge('tok_en-1', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' })
   expect(await challenge('tok_en-1?x=y')).toMatchObject({ status: 200 })
   expect(await challenge('another')).toMatchObject({ status: 404 })
+})
+
+test.each(['GET', 'HEAD'])('%s returns the type and length of a key authorization', async (method) => {
+  const { store, port } = await start()
+  store.values.set('token+http-01', Buffer.from('token.thumbprint'))
+  const path = '/.well-known/acme-challenge/token'
+  const req = request({ port, host: '127.0.0.1', path, method, agent: false, headers: { host: 'a.example' } })
+  const [res] = await once(req.end(), 'response')
+  res.resume()
+  expect(res.headers).toMatchObject({ 'content-type': 'application/octet-stream', 'content-length': '16' })
 })
 
 test('hosts outside the policy and invalid tokens cause no request to the store', async () => {
@@ -103,6 +114,10 @@ test('redirects other requests to https', async () => {
   expect(await get(port, 'http://evil.example/', { host: 'a.example' })).toMatchObject({
     location: 'https://a.example/',
   })
+  expect(await get(port, '/', { host: 'a.example', method: 'HEAD' })).toMatchObject({
+    status: 302,
+    location: 'https://a.example/',
+  })
   expect(await get(port, '/', { host: 'a.example', method: 'POST' })).toMatchObject({ status: 400 })
   expect(await get(port, '/', { host: 'evil\\.example' })).toMatchObject({ status: 400 })
 })
@@ -110,6 +125,14 @@ test('redirects other requests to https', async () => {
 test('a fallback handles all other requests', async () => {
   const { port } = await start((req, res) => void res.end(`fallback for ${req.url}`))
   expect(await get(port, '/x')).toMatchObject({ status: 200, body: 'fallback for /x' })
+})
+
+test('a fallback takes precedence over the next middleware', async () => {
+  const { manager } = await start()
+  const handled: string[] = []
+  const handler = manager.httpHandler((req) => void handled.push(`fallback for ${req.url}`))
+  handler({ url: '/x' } as IncomingMessage, {} as ServerResponse, () => handled.push('next'))
+  expect(handled).toEqual(['fallback for /x'])
 })
 
 test('a fallback that is not a function throws a TypeError', () => {
