@@ -1,5 +1,5 @@
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { AzureBlobCertCache, CacheKeyError, StoreError } from '../../../src/index.js'
 import { failure } from '../../support/azure.js'
 import { freshContainer, tappedContainer } from './containers.js'
@@ -82,6 +82,7 @@ test('only BlobNotFound is a miss', async () => {
     [{ status: 404, code: 'ResourceNotFound' }, 'ERR_STORE_FAILED'],
     [{ status: 403, code: 'AuthorizationPermissionMismatch' }, 'ERR_STORE_PERMISSION'],
     [{ status: 403, code: 'AuthenticationFailed' }, 'ERR_STORE_CREDENTIALS'],
+    [{ status: 403, code: 'KeyBasedAuthenticationNotPermitted' }, 'ERR_STORE_CREDENTIALS'],
     [{ status: 401, code: 'InvalidAuthenticationInfo' }, 'ERR_STORE_CREDENTIALS'],
     [{ status: 409, code: 'AccountBeingCreated' }, 'ERR_STORE_FAILED'],
     [{ status: 500, code: 'InternalError' }, 'ERR_STORE_FAILED'],
@@ -173,4 +174,43 @@ test('the constructor throws for anything other than a ContainerClient', () => {
   expect(() => new AzureBlobCertCache(new ContainerClient('http://localhost/c'), { timeoutMs: 0 })).toThrow(
     /timeoutMs/,
   )
+})
+
+/** A container that counts the blobs it is asked for, and never answers. */
+function hungContainer() {
+  const names: string[] = []
+  const getBlockBlobClient = (name: string) => {
+    names.push(name)
+    return { download: () => new Promise(() => {}) }
+  }
+  return { names, container: { containerName: 'certs', getBlockBlobClient } as never }
+}
+
+test('an operation times out after 5 s unless timeoutMs is set', async () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const settled: unknown[] = []
+  const read = new AzureBlobCertCache(hungContainer().container).get('a.example')
+  read.catch((error) => settled.push(error))
+  await vi.advanceTimersByTimeAsync(4_999)
+  expect(settled).toEqual([])
+  await vi.advanceTimersByTimeAsync(1)
+  expect(settled).toMatchObject([{ code: 'ERR_STORE_TIMEOUT' }])
+})
+
+test('a blob name longer than 1,024 characters is rejected before any request', async () => {
+  const { names, container } = hungContainer()
+  const cache = new AzureBlobCertCache(container, { prefix: `${'p'.repeat(1_000)}/` })
+  const tooLong = 'a'.repeat(24)
+  for (const operation of [
+    () => cache.get(tooLong),
+    () => cache.put(tooLong, Buffer.from('x')),
+    () => cache.delete(tooLong),
+    () => cache.tryLock(tooLong.slice(5)),
+  ]) {
+    expect(await failure(operation())).toMatchObject({ code: 'ERR_STORE_ENTRY' })
+  }
+  expect(names).toEqual([])
+  void cache.get(tooLong.slice(1)).catch(() => undefined)
+  expect(names.map(({ length }) => length)).toEqual([1_024])
 })

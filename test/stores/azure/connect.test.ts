@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { startAzurite } from '../../../demo/azurite.js'
 import { AzureBlobCertCache } from '../../../src/index.js'
 import { selfSignedCertificate } from '../../../src/testing/index.js'
@@ -162,6 +162,12 @@ test.each([
   [{ ...shared, endpoint: 'not a url' }, /endpoint/],
   [{ containerName: 'certs', endpoint: 'https://a.blob.core.windows.net/other?sig=a2V5' }, /endpoint.*path/],
   [{ ...shared, endpoint: 'https://account.blob.core.windows.net/certs' }, /endpoint.*path/],
+  [{ ...shared, endpoint: 'https://account.z01.blob.storage.azure.net/certs' }, /endpoint.*path/],
+  [{ ...shared, endpoint: 'ftp://account.example' }, /endpoint/],
+  [{ ...shared, containerName: 'ab' }, /containerName/],
+  [{ ...shared, containerName: 'a'.repeat(64) }, /containerName/],
+  [{ ...shared, accountName: 'ab' }, /accountName/],
+  [{ ...shared, accountName: 'a'.repeat(25) }, /accountName/],
   [{ containerName: 'certs', credential: {} }, /credential/],
   [{ containerName: 'certs', credential: { getToken() {} } }, /accountName or endpoint/],
   [{ ...shared, timeoutMs: -1 }, /timeoutMs/],
@@ -223,4 +229,23 @@ test('connect rejects with a one-line remedy if the credential returns no token'
       /^the credential gave no token \(Error: tried in vain\)\. Check .*an identity.*$/,
     ),
   })
+})
+
+test('connect waits 60 s for the first token, then aborts the credential’s request', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  let connecting: Promise<unknown> | undefined
+  const signal = await new Promise<AbortSignal | undefined>((resolve) => {
+    const getToken = (_: unknown, request?: { abortSignal?: AbortSignal }) => {
+      resolve(request?.abortSignal)
+      return new Promise<never>(() => {})
+    }
+    const options = { accountName: 'fleet', containerName: 'certs', credential: { getToken } }
+    connecting = failure(AzureBlobCertCache.connect(options))
+  })
+  vi.advanceTimersByTime(59_999)
+  expect(signal?.aborted).toBe(false)
+  vi.advanceTimersByTime(1)
+  expect(signal?.aborted).toBe(true)
+  expect(await connecting).toMatchObject({ code: 'ERR_STORE_TIMEOUT' })
 })

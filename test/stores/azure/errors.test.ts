@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { AzureBlobCertCache, StoreError } from '../../../src/index.js'
+import { toStoreError } from '../../../src/stores/azure/errors.js'
 import { echoes, openEcho } from '../../support/echo.js'
 
 const signature = 'c2VjcmV0c2lnbmF0dXJl'
@@ -18,4 +19,20 @@ test.each(echoes)('errors do not contain a SAS that the server repeats in %s', a
     .catch((thrown: unknown) => failures.push(thrown))
   expect(failures).toEqual([expect.any(StoreError)])
   expect(inspect(failures, { depth: null, showHidden: true })).not.toContain(signature)
+})
+
+test('the cause of an error has the service’s code, the request id and the first line of the message', () => {
+  const response = { statusCode: 500, details: { errorCode: 'InternalError', requestId: 'r-1' } }
+  const error = toStoreError(Object.assign(new Error('failed\nRequestId:r-1'), response), 'read', 'certs')
+  const cause = { message: 'failed', code: 'InternalError', requestId: 'r-1' }
+  expect(error).toMatchObject({ code: 'ERR_STORE_FAILED', statusCode: 500, cause })
+})
+
+test.each([
+  ['ENOTFOUND', 'ERR_STORE_UNREACHABLE'],
+  // An error without a code is not one of the network.
+  [undefined, 'ERR_STORE_FAILED'],
+])('an error without a status, with the code %s, is %s', (code, expected) => {
+  const error = Object.assign(new Error('no response'), { code })
+  expect(toStoreError(error, 'read', 'certs')).toMatchObject({ code: expected })
 })

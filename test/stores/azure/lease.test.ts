@@ -55,6 +55,35 @@ test('a lease that is granted after 25 s is removed, and tryLock rejects', async
   await pass(60_000)
 })
 
+/** Acquires a lease from a service that answers the first `missing` requests with BlobNotFound. */
+async function acquiredAfter(missing: number) {
+  const requests: string[] = []
+  let left = missing
+  const blob = {
+    upload: async () => void requests.push('create'),
+    delete: async () => {},
+    getBlobLeaseClient: () => ({
+      async acquireLease(seconds: number) {
+        requests.push(`acquire for ${seconds} s`)
+        return left-- > 0 ? undefined : {}
+      },
+      renewLease: async () => ({}),
+    }),
+  }
+  const run = (_what: string, request: (signal: AbortSignal) => Promise<unknown>) =>
+    request(new AbortController().signal)
+  const lock = await acquireLease(blob, 'a.example', run as never)
+  await lock?.release()
+  return { isHeld: lock !== undefined, requests }
+}
+
+test('a lease of 30 s is requested again, up to twice, if another holder deletes the new blob', async () => {
+  const [acquire, create] = ['acquire for 30 s', 'create']
+  const acquired = { isHeld: true, requests: [acquire, create, acquire, create, acquire] }
+  expect(await acquiredAfter(2)).toEqual(acquired)
+  expect(await acquiredAfter(3)).toMatchObject({ isHeld: false })
+})
+
 test('a lease is renewed every 10 s', async () => {
   const { lock, renewals } = await granted()
   for (let times = 1; times <= 5; times++) {

@@ -81,6 +81,15 @@ test('tryLock rejects when its signal aborts, and releases a lease that is grant
   await expect.poll(() => lockBlob.exists()).toBe(false)
 })
 
+test('tryLock sends no request if its signal is already aborted', async () => {
+  const { cache, tap } = await setUp()
+  const reason = new Error('enough')
+  await expect(cache.tryLock('a.example', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+  // A request that began before this one would have arrived by now.
+  expect(await cache.get('b.example')).toBeUndefined()
+  expect(tap.take()).toEqual([expect.stringMatching(/b\.example$/)])
+})
+
 test('tryLock rejects an invalid name', async () => {
   const { cache } = await setUp()
   await expect(cache.tryLock('a/b')).rejects.toMatchObject({ code: 'ERR_CACHE_KEY' })
