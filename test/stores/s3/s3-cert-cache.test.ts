@@ -223,6 +223,16 @@ test('tryLock rejects when its signal aborts, even if the service does not answe
   await abortedAt(fresh, tap, 'PUT', 'hang')
 })
 
+test('tryLock sends no request if its signal is already aborted', async () => {
+  const { tap, store } = await setUp()
+  const cache = store()
+  const reason = new Error('enough')
+  await expect(cache.tryLock('a.example', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+  // A request that began before this one would have arrived by now.
+  await cache.get('b.example')
+  expect(tap.take()).toEqual(['GET certificates/b.example'])
+})
+
 test('tryLock times out when the service does not answer', async () => {
   const { tap, store } = await setUp()
   tap.fault(() => 'hang')
@@ -276,6 +286,7 @@ test('inspecting the store, its locks and its errors shows no secret', async () 
 test('an object key longer than S3 allows is rejected before any request', async () => {
   const { tap, store } = await setUp()
   const cache = store({ prefix: `${'p'.repeat(1_000)}/` })
-  expect((await failure(cache.get('a'.repeat(30)))).message).toMatch(/longer than 1024/)
+  expect((await failure(cache.get('a'.repeat(24)))).message).toMatch(/longer than 1024/)
   expect(tap.take()).toEqual([])
+  expect(await cache.get('a'.repeat(23))).toBeUndefined()
 })
