@@ -15,29 +15,62 @@ const system = vi.hoisted(() => ({
   lostAnswer: 'ENOENT',
   /** Names that `readdir` returns, of files that no longer exist. */
   gone: [] as string[],
+  /** The modification times that `lstat` reports for files of these names. */
+  mtimes: {} as Record<string, number>,
+  /** The number of opens that fail because a file server has replaced the file. */
+  staleOpens: 0,
+  /** The error code with which a sync of the folder fails. */
+  folderSyncFault: '',
+  whileOpening: () => {},
+  /** The number of open files and folders. */
+  open: 0,
 }))
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
+  const fault = (code: string) => Object.assign(new Error('made by the test'), { code })
+  /** Counts the handle as open until it is closed. */
+  const counted = <T extends { close(): Promise<void> }>(handle: T): T => {
+    system.open += 1
+    const close = handle.close.bind(handle)
+    handle.close = () => {
+      system.open -= 1
+      return close()
+    }
+    return handle
+  }
   return {
     ...real,
     async open(...of: Parameters<typeof real.open>) {
-      const handle = await real.open(...of)
+      if (system.staleOpens-- > 0) throw fault('ESTALE')
+      const handle = counted(await real.open(...of))
       const isFolder = (await handle.stat()).isDirectory()
       const sync = handle.sync.bind(handle)
       handle.sync = async () => {
         await sync()
         system.done.push(isFolder ? 'sync of the folder' : 'sync of the file')
         system.whileSyncing()
+        if (isFolder && system.folderSyncFault) throw fault(system.folderSyncFault)
       }
       return handle
+    },
+    async opendir(path: string) {
+      const dir = counted(await real.opendir(path))
+      system.whileOpening()
+      return dir
+    },
+    async lstat(path: string) {
+      const name = basename(path)
+      if (system.gone.includes(name)) throw fault('ENOENT')
+      const stats = await real.lstat(path)
+      return Object.assign(stats, name in system.mtimes && { mtimeMs: system.mtimes[name] })
     },
     async rename(from: string, to: string) {
       await real.rename(from, to)
       system.done.push('rename')
       if (system.lostAnswers-- > 0)
-        throw Object.assign(new Error('the answer is lost'), { code: system.lostAnswer })
+        throw fault(system.lostAnswer)
     },
-    readdir: async (path: string) => [...system.gone, ...(await real.readdir(path))],
+    readdir: async (path: string) => [...system.gone, ...(await real.readdir(path)).sort()],
     async unlink(path: string) {
       await real.unlink(path)
       system.done.push('unlink')
@@ -51,7 +84,9 @@ const lockFolder = () => join(path, `${key}+lock`)
 
 beforeEach(async () => {
   path = await mkdtemp(join(tmpdir(), 'dir-disk-'))
-  Object.assign(system, { done: [], whileSyncing: () => {}, lostAnswers: 0, lostAnswer: 'ENOENT', gone: [] })
+  const nothing = () => {}
+  Object.assign(system, { done: [], whileSyncing: nothing, lostAnswers: 0, lostAnswer: 'ENOENT', gone: [] })
+  Object.assign(system, { mtimes: {}, staleOpens: 0, folderSyncFault: '', whileOpening: nothing, open: 0 })
 })
 afterEach(async () => {
   vi.useRealTimers()
@@ -89,6 +124,72 @@ test('put removes old temporary files even if other files vanish at the same tim
   await expect.poll(() => lstat(old).catch(({ code }) => code)).toBe('ENOENT')
 })
 
+test('put removes temporary files that are older than one hour', async () => {
+  for (const name of ['an-hour:tmp', 'older:tmp']) await writeFile(join(path, name), '')
+  const now = 1_000_000_000
+  system.mtimes = { [key]: now, 'an-hour:tmp': now - 3_600_000, 'older:tmp': now - 3_600_001 }
+  await new DirCertCache(path).put(key, Buffer.from('value'))
+  // The files are visited in alphabetical order.
+  await expect.poll(() => readdir(path)).not.toContain('older:tmp')
+  expect(await readdir(path)).toEqual([key, 'an-hour:tmp'])
+})
+
+test.each(['EINVAL', 'ENOTSUP'])('put and delete succeed if a folder cannot be synced: %s', async (code) => {
+  const cache = new DirCertCache(path)
+  system.folderSyncFault = code
+  await cache.put(key, Buffer.from('value'))
+  await cache.delete(key)
+  expect(await cache.get(key)).toBeUndefined()
+})
+
+test('put and delete reject if the sync of the folder fails', async () => {
+  const cache = new DirCertCache(path)
+  system.folderSyncFault = 'EIO'
+  const failed = { code: 'ERR_STORE_UNREACHABLE' }
+  await expect(cache.put(key, Buffer.from('value'))).rejects.toMatchObject(failed)
+  await expect(cache.delete(key)).rejects.toMatchObject(failed)
+  expect(system.open).toBe(0)
+})
+
+test('get reads a file that another machine replaces up to four times', async () => {
+  const cache = new DirCertCache(path)
+  await cache.put(key, Buffer.from('value'))
+  system.staleOpens = 3
+  expect(String(await cache.get(key))).toBe('value')
+  system.staleOpens = 4
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+})
+
+test('get, put, delete and tryLock close every file', async () => {
+  const cache = new DirCertCache(path)
+  await cache.put(key, Buffer.from('value'))
+  await cache.get(key)
+  await cache.delete(key)
+  await (await cache.tryLock(key))?.release()
+  expect(system.open).toBe(0)
+  await mkdir(join(path, key))
+  await expect(cache.get(key)).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+  await expect(cache.put(key, Buffer.from('value'))).rejects.toMatchObject({ code: 'ERR_STORE_ENTRY' })
+  expect(system.open).toBe(0)
+})
+
+test('list skips files that vanish, and closes the folder at its end, when it is left and when it is aborted', async () => {
+  const cache = new DirCertCache(path)
+  for (const name of ['a.example', 'b.example', 'c.example']) await cache.put(name, Buffer.from('value'))
+  system.gone = ['b.example']
+  const names: string[] = []
+  for await (const { name } of cache.list()) names.push(name)
+  expect(names.sort()).toEqual(['a.example', 'c.example'])
+  await expect.poll(() => system.open).toBe(0)
+  for await (const _ of cache.list()) break
+  await expect.poll(() => system.open).toBe(0)
+  const controller = new AbortController()
+  const reason = new Error('the caller has gone')
+  system.whileOpening = () => controller.abort(reason)
+  await expect(cache.list({ signal: controller.signal }).next()).rejects.toBe(reason)
+  await expect.poll(() => system.open).toBe(0)
+})
+
 test('tryLock acquires the lock even if the response to its rename is lost', async () => {
   system.lostAnswers = 1
   const lock = await new DirCertCache(path).tryLock(key)
@@ -123,6 +224,17 @@ test('a lock stays held even if the response to its renewal is lost', async () =
   await expect.poll(() => readdir(lockFolder())).toEqual([basename(file, '.0').concat('.2')])
   expect(lock?.signal.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(20_000)
+  expect(lock?.signal.aborted).toBe(false)
+  await lock?.release()
+})
+
+test('a lock stays held even if the responses to two renames in a row are lost', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date', 'setTimeout', 'clearTimeout'] })
+  const lock = await new DirCertCache(path).tryLock(key)
+  const [file] = (await readdir(lockFolder())) as [string]
+  system.lostAnswers = 2
+  vi.advanceTimersByTime(10_000)
+  await expect.poll(() => readdir(lockFolder())).toEqual([basename(file, '.0').concat('.3')])
   expect(lock?.signal.aborted).toBe(false)
   await lock?.release()
 })

@@ -59,6 +59,8 @@ test('the first write creates the folder; only the owner can access the folder a
   expect([await modeOf(path), await modeOf(file(key))]).toEqual(['700', '600'])
   const lock = await cache.tryLock(key)
   expect(await modeOf(file(`${key}+lock`))).toBe('700')
+  const [holder] = (await readdir(file(`${key}+lock`))) as [string]
+  expect(await modeOf(file(`${key}+lock/${holder}`))).toBe('600')
   await lock?.release()
 })
 
@@ -160,6 +162,13 @@ test.each([
   ['EROFS', 'ERR_STORE_FAILED'],
   ['ESTALE', 'ERR_STORE_UNREACHABLE'],
   ['EIO', 'ERR_STORE_UNREACHABLE'],
+  ['ETIMEDOUT', 'ERR_STORE_UNREACHABLE'],
+  ['EHOSTDOWN', 'ERR_STORE_UNREACHABLE'],
+  ['ENOTCONN', 'ERR_STORE_UNREACHABLE'],
+  ['ENODEV', 'ERR_STORE_UNREACHABLE'],
+  ['EEXIST', 'ERR_STORE_CONTAINER'],
+  ['EDQUOT', 'ERR_STORE_FAILED'],
+  ['ENFILE', 'ERR_STORE_FAILED'],
   ['ENOSPC', 'ERR_STORE_FAILED'],
   ['EMFILE', 'ERR_STORE_FAILED'],
   ['ESOMETHING', 'ERR_STORE_FAILED'],

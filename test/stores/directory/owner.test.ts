@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { DirCertCache } from '../../../src/index.js'
 
-const another = vi.hoisted(() => ({ path: '' }))
+const another = vi.hoisted(() => ({ paths: [] as string[] }))
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
   return {
     ...real,
     async stat(path: string) {
       const found = await real.stat(path)
-      return path === another.path ? Object.assign(found, { uid: found.uid + 1 }) : found
+      return another.paths.includes(path) ? Object.assign(found, { uid: found.uid + 1 }) : found
     },
   }
 })
@@ -25,7 +25,7 @@ async function setUp() {
   const path = join(base, 'certificates')
   await mkdir(path)
   await writeFile(join(path, key), 'there before')
-  another.path = path
+  another.paths = [path]
   return { base, path, cache: new DirCertCache(path) }
 }
 
@@ -40,7 +40,7 @@ test('a folder of another user in a directory like /tmp is an error', async () =
     () => cache.tryLock(key),
   ]
   for (const operation of operations) await expect(operation()).rejects.toMatchObject(refused)
-  another.path = ''
+  another.paths = []
   expect(String(await new DirCertCache(path).get(key))).toBe('there before')
 })
 
@@ -49,4 +49,19 @@ test('a folder of another user is accepted in a directory without the sticky bit
   await chmod(base, 0o777)
   expect(String(await cache.get(key))).toBe('there before')
   await cache.put(key, Buffer.from('value'))
+})
+
+test('in a directory like /tmp, a folder of this user or of the directory’s owner is accepted', async () => {
+  const { base, path } = await setUp()
+  await chmod(base, 0o1777)
+  for (const paths of [[base], [base, path]]) {
+    another.paths = paths
+    expect(String(await new DirCertCache(path).get(key))).toBe('there before')
+  }
+})
+
+test('a folder of another user is accepted in a sticky directory that only its owner can write', async () => {
+  const { base, cache } = await setUp()
+  await chmod(base, 0o1755)
+  expect(String(await cache.get(key))).toBe('there before')
 })

@@ -18,7 +18,7 @@ test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE
   },
 )
 
-test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM'])('%s is a missing permission', (code) => {
+test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM', 'SQLITE_AUTH'])('%s is a missing permission', (code) => {
   expect(errorOf(code)).toMatchObject({
     code: 'ERR_STORE_PERMISSION',
     message: expect.stringContaining('Grant'),
@@ -39,4 +39,22 @@ test('the extended result codes of node:sqlite count as their primary codes', ()
   expect(cannotOpen?.code).toBe('ERR_STORE_UNREACHABLE')
   // SQLITE_BUSY_SNAPSHOT
   expect(isConflict(Object.assign(new Error('busy'), { errcode: 517 }))).toBe(true)
+})
+
+test.each(['database is locked', 'database table is locked: autocert_cache'])(
+  'the message %j of a driver without codes is a conflict',
+  (message) => {
+    expect(isConflict(new Error(message))).toBe(true)
+  },
+)
+
+test.each(['40001', '40P01', 'ER_LOCK_DEADLOCK', 'ER_CHECKREAD', 'SQLITE_BUSY', 'SQLITE_LOCKED'])(
+  '%s is a conflict, so the statement is retried',
+  (code) => {
+    expect(isConflict(Object.assign(new Error('of the driver'), { code }))).toBe(true)
+  },
+)
+
+test.each(['23505', 'SQLITE_FULL', 'SQLITE_READONLY', 'ER_LOCK_WAIT_TIMEOUT'])('%s is no conflict', (code) => {
+  expect(isConflict(Object.assign(new Error('of the driver'), { code }))).toBe(false)
 })
