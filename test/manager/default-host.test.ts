@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { connect, type SecureContextOptions } from 'node:tls'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
@@ -26,6 +27,15 @@ describe('a client without SNI', () => {
   test('attach throws without defaultHost', async () => {
     const { manager, tlsServer } = await t.machine()
     expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
+  })
+
+  test('attach throws a TypeError for anything other than a TLS server', async () => {
+    const { manager } = await t.machine({ defaultHost: 'a.example' })
+    for (const server of [undefined, {}, createServer()]) {
+      expect(() => manager.attach(server as never)).toThrow(TypeError)
+      expect(() => manager.attach(server as never)).toThrow(/^attach: server/)
+    }
+    expect(t.store.take()).toEqual([])
   })
 
   test('gets the renewed certificate even if memory has no room for it', async () => {

@@ -53,4 +53,10 @@ describe('CertManager', () => {
     expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_CLOSED' })
   })
+
+  test('disposing of the manager closes it', async () => {
+    const { manager } = await t.machine()
+    await manager[Symbol.asyncDispose]()
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  })
 })

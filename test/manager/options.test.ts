@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { CertManager } from '../../src/index.js'
+import { checkManagerOptions } from '../../src/manager/options.js'
 import { MemoryStore } from '../support/memory-store.js'
 
 const good = {
@@ -51,11 +52,23 @@ test.each([
   ['clock', { ...good, clock: 5 }],
   ['keyType', { ...good, keyType: 'rsa' }],
   ['renewBeforeMs', { ...good, renewBeforeMs: -1 }],
+  ['renewBeforeMs', { ...good, renewBeforeMs: 0 }],
+  ['defaultHost', { ...good, defaultHost: 5 }],
   ['defaultHost', { ...good, defaultHost: 'localhost' }],
   ['defaultHost', { ...good, defaultHost: 'b.example' }],
 ])('an invalid %s throws a TypeError that names it: %#', (option, options) => {
   expect(() => new CertManager(options as never)).toThrow(TypeError)
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
+})
+
+test('memory holds 1,000 certificates by default, and at most 1,000,000', () => {
+  const maxOf = (memory?: object) => checkManagerOptions({ ...good, ...(memory && { memory }) } as never).max
+  expect([maxOf(), maxOf({}), maxOf({ max: 1_000_000 })]).toEqual([1_000, 1_000, 1_000_000])
+})
+
+test('renewBeforeMs may be longer than the longest timer', () => {
+  const renewBeforeMs = 60 * 86_400_000
+  expect(checkManagerOptions({ ...good, renewBeforeMs } as never)).toMatchObject({ renewBeforeMs })
 })
 
 test('a hostPolicy function is not called for defaultHost, as its result may change', () => {

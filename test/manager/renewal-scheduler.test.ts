@@ -132,6 +132,48 @@ test('an ensured host whose policy failed is tried again every minute', async ()
   expect(reads).toBeLessThanOrEqual(11)
 })
 
+test('an ensured host whose order is postponed is tried again at its retry time', async () => {
+  const { renewals, certificates, reads, clock, pass } = world({ lifetimeMs: 90 * 24 * hour, max: 10 })
+  const retryAt = new Date(clock.now() + 3 * hour)
+  const postponed = new IssuanceError('ERR_ISSUANCE_POSTPONED', 'later', { retryAt })
+  certificates.find = async (host) => {
+    reads.push(host)
+    throw postponed
+  }
+  expect(await renewals.keepRenewed(['a.example'])).toEqual([postponed])
+  await pass(3 * hour - minute)
+  expect(reads).toHaveLength(1)
+  await pass(2 * minute)
+  expect(reads.length).toBeGreaterThan(1)
+})
+
+test('a host that is ensured twice is tried once, and its error is reported once', async () => {
+  const { renewals, certificates, reads } = world({ lifetimeMs: hour, max: 10 })
+  const failed = new Error('no')
+  certificates.find = async (host) => {
+    reads.push(host)
+    throw failed
+  }
+  expect(await renewals.keepRenewed(['a.example', 'a.example'])).toEqual([failed])
+  expect(reads).toEqual(['a.example'])
+})
+
+test('8 ensured hosts are looked up at once, and no others while they wait, even if the clock is set back', async () => {
+  const { renewals, certificates, reads, clock, pass } = world({ lifetimeMs: 24 * hour, max: 10 })
+  await renewals.keepRenewed(['kept.example'])
+  reads.length = 0
+  certificates.find = (host) => {
+    reads.push(host)
+    return new Promise(() => {})
+  }
+  const hosts = Array.from({ length: 20 }, (_, index) => `h${index}.example`)
+  void renewals.keepRenewed(hosts)
+  expect(reads).toEqual(hosts.slice(0, 8))
+  clock.advance(-hour)
+  await pass(11 * minute)
+  expect(reads).toEqual(hosts.slice(0, 8))
+})
+
 test('close cancels the timer, and nothing starts another', async () => {
   const { renewals, clock, closing } = world({ lifetimeMs: hour, max: 10 })
   await renewals.keepRenewed(['a.example'])

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { CertManager, type HttpFallback } from '../../src/index.js'
 import { MemoryStore } from '../support/memory-store.js'
+import { StillClock } from '../support/still-clock.js'
 import { get, listen } from '../support/tls.js'
 
 const closers: (() => void)[] = []
@@ -76,6 +77,28 @@ test('returns 503, not 404, when the store fails', async () => {
   const { store, challenge } = await start()
   store.before = () => Promise.reject(new Error('down'))
   expect(await challenge('token')).toMatchObject({ status: 503 })
+})
+
+test('close ends a challenge that waits for the store with 503', async () => {
+  const store = new MemoryStore()
+  const manager = new CertManager({
+    cache: store,
+    hostPolicy: ['a.example'],
+    acme: { termsOfServiceAgreed: true },
+    clock: new StillClock(),
+  })
+  const server = createServer(manager.httpHandler())
+  const port = await listen(server)
+  closers.push(() => server.close())
+  const reads: string[] = []
+  store.before = (_, key) => {
+    reads.push(key)
+    return new Promise(() => {})
+  }
+  const response = get(port, '/.well-known/acme-challenge/token', { host: 'a.example' })
+  await expect.poll(() => reads).toEqual(['token+http-01'])
+  await manager.close()
+  expect(await response).toMatchObject({ status: 503 })
 })
 
 test('leaves a response that other code has sent, such as a time-out, unchanged', async () => {
