@@ -28,8 +28,8 @@ const callbacks = (overrides: Partial<ContextSource>) =>
 
 /** Calls SNICallback, and resolves with its first answer. */
 const answer = ({ SNICallback }: ReturnType<typeof tlsCallbacks>, socket: object = {}) =>
-  new Promise<[Error | null, SecureContext?]>((resolve) => {
-    SNICallback.call(socket as never, 'a.example', (...args) => resolve(args))
+  new Promise<[Error | null, SecureContext | undefined]>((resolve) => {
+    SNICallback.call(socket as never, 'a.example', (error, context) => resolve([error, context]))
   })
 
 /** Marks a socket as one on which a CA validates a challenge. */

@@ -67,8 +67,7 @@ vi.mock('node:fs/promises', async (original) => {
     async rename(from: string, to: string) {
       await real.rename(from, to)
       system.done.push('rename')
-      if (system.lostAnswers-- > 0)
-        throw fault(system.lostAnswer)
+      if (system.lostAnswers-- > 0) throw fault(system.lostAnswer)
     },
     readdir: async (path: string) => [...system.gone, ...(await real.readdir(path)).sort()],
     async unlink(path: string) {

@@ -23,7 +23,9 @@ test.each([
   'AuthorizationHeaderMalformed',
   'AccountProblem',
 ])('the service’s code %s is an error of the credentials', (name) => {
-  expect(convert({ name, $metadata: { httpStatusCode: 400 } })).toMatchObject({ code: 'ERR_STORE_CREDENTIALS' })
+  expect(convert({ name, $metadata: { httpStatusCode: 400 } })).toMatchObject({
+    code: 'ERR_STORE_CREDENTIALS',
+  })
 })
 
 test('the cause of an error has the service’s code, the request id and the first line of the message', () => {

@@ -18,12 +18,15 @@ test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE
   },
 )
 
-test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM', 'SQLITE_AUTH'])('%s is a missing permission', (code) => {
-  expect(errorOf(code)).toMatchObject({
-    code: 'ERR_STORE_PERMISSION',
-    message: expect.stringContaining('Grant'),
-  })
-})
+test.each(['42501', 'ER_TABLEACCESS_DENIED_ERROR', 'SQLITE_PERM', 'SQLITE_AUTH'])(
+  '%s is a missing permission',
+  (code) => {
+    expect(errorOf(code)).toMatchObject({
+      code: 'ERR_STORE_PERMISSION',
+      message: expect.stringContaining('Grant'),
+    })
+  },
+)
 
 test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOCK_WAIT_TIMEOUT'])(
   '%s, a limit set by the server, is a time-out',
@@ -55,6 +58,9 @@ test.each(['40001', '40P01', 'ER_LOCK_DEADLOCK', 'ER_CHECKREAD', 'SQLITE_BUSY', 
   },
 )
 
-test.each(['23505', 'SQLITE_FULL', 'SQLITE_READONLY', 'ER_LOCK_WAIT_TIMEOUT'])('%s is no conflict', (code) => {
-  expect(isConflict(Object.assign(new Error('of the driver'), { code }))).toBe(false)
-})
+test.each(['23505', 'SQLITE_FULL', 'SQLITE_READONLY', 'ER_LOCK_WAIT_TIMEOUT'])(
+  '%s is no conflict',
+  (code) => {
+    expect(isConflict(Object.assign(new Error('of the driver'), { code }))).toBe(false)
+  },
+)
