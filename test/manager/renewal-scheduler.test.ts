@@ -184,6 +184,15 @@ test('close cancels the timer, and nothing starts another', async () => {
   expect(clock.pending).toBe(0)
 })
 
+test('certificates that are due while 8 others are renewed follow as soon as those are done', async () => {
+  const { renewals, orders, pass } = world({ lifetimeMs: 24 * hour, max: 100 })
+  await renewals.keepRenewed(Array.from({ length: 20 }, (_, index) => `h${index}.example`))
+  await pass(16 * hour - minute)
+  expect(orders).toHaveLength(20)
+  await pass(4 * minute)
+  expect(orders).toHaveLength(40)
+})
+
 test('handshakes start work on no more than 8 hosts at once', async () => {
   const { renewals, certificates } = world({ lifetimeMs: hour, max: 100 })
   const started: string[] = []
