@@ -2,11 +2,13 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { selfSignedCertificate } from '../../src/testing/index.js'
+import { azurite } from '../support/azure.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { keepSecret } from '../support/operator.js'
+import { openTap } from '../support/tap.js'
 import { openOperator } from './in-process.js'
 
 const day = 86_400_000
@@ -120,6 +122,23 @@ test('imports a key with its chain, and overwrites nothing newer', async () => {
     expect(stdout).toContain(verdict)
     expect(await text('a.example')).toBe(stored.text)
   }
+})
+
+test('does not report a certificate as written if the store rejects it', async () => {
+  const operator = await openOperator()
+  const tap = await openTap(azurite().endpoint)
+  onTestFinished(tap.close)
+  tap.fault((method) =>
+    method === 'PUT' ? { status: 403, code: 'AuthorizationPermissionMismatch' } : undefined,
+  )
+  const made = await bundle({ host: 'a.example' })
+  await write('key.pem', made.pkcs8)
+  await write('chain.pem', made.chain)
+  const source = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  const { code, stdout } = await operator.runWith({ endpoint: tap.endpoint }, 'import', ...source)
+  expect(code).toBe(1)
+  expect(stdout).not.toContain('written')
+  expect(await operator.keys()).toEqual([])
 })
 
 test('refuses certificates that could not be served, and imports the rest', async () => {
