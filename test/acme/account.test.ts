@@ -153,3 +153,23 @@ test('the registration of the account, including the read of its key, fails afte
   expect(await slow.order(context())).toMatch(/^-----BEGIN CERTIFICATE-----/)
   expect(readKey).toHaveBeenCalledTimes(2)
 })
+
+test('the certificate is requested with the preferred chain', async () => {
+  const { Client } = await import('acme-client')
+  const getCertificate = vi.spyOn(Client.prototype, 'getCertificate')
+  onTestFinished(() => getCertificate.mockRestore())
+  const key = exportKey(makeKey())
+  const { directoryUrl, endpointCertificate } = ca
+  const settings = { termsOfServiceAgreed: true as const, directoryUrl, ca: endpointCertificate }
+  const clock: Clock = {
+    now: () => start,
+    after(_ms, fn, options) {
+      if (options?.keepAlive) setImmediate(fn)
+      return () => {}
+    },
+  }
+  const preferring = new AcmeAccount({ ...settings, preferredChain: 'ISRG Root X1' }, async () => key, clock)
+  onTestFinished(() => preferring.close())
+  await preferring.order(context())
+  expect(getCertificate.mock.calls.map(([, chain]) => chain)).toEqual(['ISRG Root X1'])
+})
