@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { listen } from '../support/tls.js'
-import { directoryOnly, findings, nameServer, testCa } from './doctor-support.js'
+import { directoryOnly, findings, listenForTest, nameServer, testCa } from './doctor-support.js'
 import { openOperator } from './in-process.js'
 
 test('reports the DNS and CAA records that a CA would find', async () => {
@@ -80,11 +80,7 @@ test('stops reading an endless response at the length of a challenge answer', as
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })
   const server = createServer((_req, res) => void res.writeHead(200).write('x'.repeat(10_000)))
-  const port = await listen(server)
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
+  const port = await listenForTest(server)
   const { stdout } = await run('doctor', '--json', 'a.example', ...flags, ...dns, '--http-port', String(port))
   expect(findings(stdout)[`http 127.0.0.1:${port}`]).toMatchObject({
     status: 'failed',
@@ -108,11 +104,7 @@ test('fails if the server redirects without a location', async () => {
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })
   const server = createServer((_req, res) => res.writeHead(304).end())
-  const port = await listen(server)
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
+  const port = await listenForTest(server)
   const { stdout } = await run('doctor', '--json', 'a.example', ...flags, ...dns, '--http-port', String(port))
   expect(findings(stdout)[`http 127.0.0.1:${port}`]).toMatchObject({
     status: 'failed',

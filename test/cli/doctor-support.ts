@@ -1,5 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:https'
+import type { Server as HttpServer } from 'node:http'
+import { createServer, type Server as HttpsServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -39,12 +40,17 @@ export async function directoryOnly(meta: object) {
       .setHeader('content-type', 'application/json')
       .end(JSON.stringify({ newNonce: url, newAccount: url, newOrder: url, meta })),
   )
+  return caFlags(`https://127.0.0.1:${await listenForTest(server)}/directory`, certificate)
+}
+
+/** Listens on a free port, which it returns, until the test has finished. */
+export async function listenForTest(server: HttpServer | HttpsServer): Promise<number> {
   const port = await listen(server)
   onTestFinished(() => {
     server.closeAllConnections()
     server.close()
   })
-  return caFlags(`https://127.0.0.1:${port}/directory`, certificate)
+  return port
 }
 
 async function caFlags(directoryUrl: string, endpointCertificate: string) {

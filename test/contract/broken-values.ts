@@ -9,6 +9,15 @@ const withKeys = (change: (key: string) => string): StoreClass =>
     override delete = (key: string, options: Options) => this.inner.delete(change(key), options)
   }
 
+/** Stores and returns the same bytes, without a copy. */
+class SharingStore extends ForwardingStore {
+  readonly #values = new Map<string, Uint8Array>()
+  override get = async (key: string) => this.#values.get(key)
+  override async put(key: string, data: Uint8Array) {
+    this.#values.set(key, data)
+  }
+}
+
 export const brokenValues: readonly BrokenStore[] = [
   [
     'returns an empty value for a miss',
@@ -62,25 +71,13 @@ export const brokenValues: readonly BrokenStore[] = [
         this.inner.put(key, new Uint8Array(data.buffer), options)
     },
   ],
-  [
-    'stores the caller’s bytes without a copy',
-    /the caller’s own/,
-    class extends ForwardingStore {
-      readonly values = new Map<string, Uint8Array>()
-      override get = async (key: string) => this.values.get(key)
-      override async put(key: string, data: Uint8Array) {
-        this.values.set(key, data)
-      }
-    },
-  ],
+  ['stores the caller’s bytes without a copy', /the caller’s own/, SharingStore],
   [
     'returns its own buffer',
     /the caller’s own/,
-    class extends ForwardingStore {
-      readonly values = new Map<string, Uint8Array>()
-      override get = async (key: string) => this.values.get(key)
+    class extends SharingStore {
       override async put(key: string, data: Uint8Array) {
-        this.values.set(key, Uint8Array.from(data))
+        await super.put(key, Uint8Array.from(data))
       }
     },
   ],

@@ -118,7 +118,7 @@ async function staleReason(
   }
 }
 
-/** Returns false if the blob is no longer stale: a machine may have used it while the user was asked. */
+/** Returns false if the blob is no longer stale: a machine may have used it during the prompt. */
 async function removeIfStale(item: ClassifiedEntry, connection: Connection): Promise<boolean> {
   const { name } = item.entry
   const state = await connection.getBlobState(name)
