@@ -1,6 +1,6 @@
 import type { Clock } from '../util/clock.js'
-import { sleep } from '../util/deadline.js'
 import { CertCacheError, IssuanceError } from '../util/errors.js'
+import { retry } from '../util/retry.js'
 
 /** Delays between attempts: about half a minute in all, the time in which a CA may restart. */
 const delaysMs = [1_000, 2_000, 4_000, 8_000, 16_000]
@@ -12,23 +12,19 @@ const maxRetryAfterMs = 30_000
  * an invalid response, status 429 or 5xx), because a new order would produce a second certificate.
  * @throws the error of the last attempt, or the first that is not transient; the signal's reason
  */
-export async function retryTransient<T>(
+export function retryTransient<T>(
   step: (isFirst: boolean) => Promise<T>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<T> {
-  for (const [index, delayMs] of delaysMs.entries()) {
-    try {
-      return await step(index === 0)
-    } catch (thrown) {
-      if (!isTransient(thrown)) throw thrown
-      const retryAt = thrown instanceof IssuanceError ? thrown.retryAt : undefined
-      const retryAfterMs = (retryAt?.getTime() ?? 0) - clock.now()
-      if (retryAfterMs > maxRetryAfterMs) throw thrown
-      await sleep(Math.max(delayMs, retryAfterMs), clock, signal)
-    }
+  const delayAfter = (thrown: unknown, index: number) => {
+    const delayMs = delaysMs[index]
+    if (delayMs === undefined || !isTransient(thrown)) return undefined
+    const retryAt = thrown instanceof IssuanceError ? thrown.retryAt : undefined
+    const retryAfterMs = (retryAt?.getTime() ?? 0) - clock.now()
+    return retryAfterMs > maxRetryAfterMs ? undefined : Math.max(delayMs, retryAfterMs)
   }
-  return step(false)
+  return retry((index) => step(index === 0), { delayAfter, clock, signal })
 }
 
 function isTransient(thrown: unknown): boolean {

@@ -22,6 +22,22 @@ export function checkClock(name: string, value: unknown): Clock {
   throw new TypeError(`${name} must be a Clock: an object with now and after`)
 }
 
+/**
+ * Returns a function that measures durations: it returns milliseconds that never decrease. For {@link systemClock} it
+ * reads the monotonic clock. For another clock it ignores backward jumps.
+ */
+export function monotonic(clock: Clock): () => number {
+  if (clock === systemClock) return () => performance.now()
+  let lastNow = clock.now()
+  let offsetMs = 0
+  return () => {
+    const now = clock.now()
+    offsetMs += Math.max(0, lastNow - now)
+    lastNow = now
+    return now + offsetMs
+  }
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, fn, options) {

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from './clock.js'
+import { DeadlineError } from './errors.js'
 
 /** Returns a controller whose signal takes any number of listeners without Node's leak warning. */
 export function sharedController(): AbortController {
@@ -46,8 +47,11 @@ interface Deadline {
   /** Milliseconds until the operation is aborted. */
   ms: number
   clock: Clock
-  /** Creates the error to reject with after `ms`. */
-  error: () => Error
+  /**
+   * Creates the error to reject with after `ms`; or the start of the message of a {@link DeadlineError}, completed with
+   * `within 30 s`.
+   */
+  error: string | (() => Error)
   /** Aborts the operation earlier. */
   signal?: AbortSignal | undefined
 }
@@ -64,7 +68,10 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const controller = sharedController()
   const unlink = linkAbort(controller, [deadline.signal])
-  const cancel = deadline.clock.after(deadline.ms, () => controller.abort(deadline.error()))
+  const { ms, clock, error } = deadline
+  const createError =
+    typeof error === 'string' ? () => new DeadlineError(`${error} within ${formatMs(ms)}`) : error
+  const cancel = clock.after(ms, () => controller.abort(createError()))
   try {
     return await abortable(operation(controller.signal), controller.signal)
   } finally {
@@ -72,6 +79,8 @@ export async function withDeadline<T>(
     unlink()
   }
 }
+
+const formatMs = (ms: number) => (ms < 120_000 ? `${ms / 1_000} s` : `${ms / 60_000} minutes`)
 
 /** Resolves after `ms`, or rejects with the signal's reason. Keeps the process running, because work is in progress. */
 export async function sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {

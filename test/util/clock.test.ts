@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { checkClock, systemClock } from '../../src/util/clock.js'
+import { checkClock, monotonic, systemClock } from '../../src/util/clock.js'
+import { VirtualClock } from '../support/virtual-clock.js'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -57,3 +58,23 @@ test.each([undefined, null, 5, 'now', {}, { now: () => 0 }, { after: () => {} },
     )
   },
 )
+
+test('monotonic reads performance.now() for the system clock', () => {
+  vi.useFakeTimers()
+  const elapsed = monotonic(systemClock)
+  const start = elapsed()
+  vi.setSystemTime(0)
+  vi.advanceTimersByTime(1_000)
+  expect(elapsed() - start).toBe(1_000)
+})
+
+test('monotonic removes the backward jumps of another clock', () => {
+  const clock = new VirtualClock()
+  const elapsed = monotonic(clock)
+  const start = elapsed()
+  const steps = [1_000, -86_400_000, 500, -1, 250].map((ms) => {
+    clock.advance(ms)
+    return elapsed() - start
+  })
+  expect(steps).toEqual([1_000, 1_000, 1_500, 1_500, 1_750])
+})

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { abortable, linkAbort, sharedController, sleep, withDeadline } from '../../src/util/deadline.js'
+import { DeadlineError } from '../../src/util/errors.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length
@@ -112,6 +113,18 @@ test('withDeadline rejects after exactly its duration and aborts the signal of w
   clock.advance(1)
   expect(seen?.reason).toMatchObject({ message: '5 s are over' })
   await expect(result).rejects.toThrow('5 s are over')
+})
+
+test.each([
+  [30_000, '30 s'],
+  [60_000, '60 s'],
+  [120_000, '2 minutes'],
+  [300_000, '5 minutes'],
+])('withDeadline completes the start of a message: %d ms', async (ms, duration) => {
+  const clock = new VirtualClock()
+  const result = withDeadline(never, { ms, clock, error: 'no answer' })
+  clock.advance(ms)
+  await expect(result).rejects.toThrow(new DeadlineError(`no answer within ${duration}`))
 })
 
 test('withDeadline rejects with the reason of the caller’s signal', async () => {

@@ -1,5 +1,5 @@
 import { systemClock } from '../../util/clock.js'
-import { sleep } from '../../util/deadline.js'
+import { retry } from '../../util/retry.js'
 
 /** The fields of the SDK's `RestError` that decide about a retry. */
 interface RestErrorLike {
@@ -9,7 +9,7 @@ interface RestErrorLike {
 }
 
 /** The delays before the second and third attempt, in ms. Up to half of each is added at random. */
-const retryDelaysMs = [100, 400] as const
+const retryDelaysMs = [100, 400]
 /** A longer `Retry-After` ends the operation: a handshake is waiting. */
 const maxRetryAfterMs = 1_000
 
@@ -22,23 +22,19 @@ const transientCodes = /^(ECONNRESET|EPIPE|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|REQU
  * Retries a request after a transient failure: at most twice, and only within the first half of `timeoutMs`. All
  * requests of this store are idempotent.
  */
-export async function withRetries<T>(
+export function withRetries<T>(
   request: () => Promise<T>,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
 ): Promise<T> {
   const retryUntil = performance.now() + timeoutMs / 2
-  for (const delayMs of retryDelaysMs) {
-    try {
-      return await request()
-    } catch (thrown) {
-      const error: RestErrorLike = Object(thrown)
-      const waitMs = retryAfterMs(error) ?? delayMs * (1 + Math.random() / 2)
-      if (!isTransient(error) || waitMs > maxRetryAfterMs || performance.now() + waitMs > retryUntil)
-        throw thrown
-      await sleep(waitMs, systemClock, signal)
-    }
+  const delayAfter = (thrown: unknown, index: number) => {
+    const error: RestErrorLike = Object(thrown)
+    const delayMs = retryDelaysMs[index]
+    if (delayMs === undefined || !isTransient(error)) return undefined
+    const waitMs = retryAfterMs(error) ?? delayMs * (1 + Math.random() / 2)
+    return waitMs > maxRetryAfterMs || performance.now() + waitMs > retryUntil ? undefined : waitMs
   }
-  return request()
+  return retry(request, { delayAfter, clock: systemClock, signal })
 }
 
 function isTransient({ statusCode, code }: RestErrorLike): boolean {

@@ -9,8 +9,9 @@ import {
 } from '../../cache/cert-cache.js'
 import { holdLease } from '../../cache/lease.js'
 import { systemClock } from '../../util/clock.js'
-import { sleep, withDeadline } from '../../util/deadline.js'
+import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
+import { retry } from '../../util/retry.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
 import { type Database, type SqlDatabase, toDatabase } from './database.js'
 import type { Connection, SqlValue } from './drivers/connection.js'
@@ -181,16 +182,13 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     operation: (connection: Connection, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted()
-    const retryConflicts = async (deadlineSignal: AbortSignal): Promise<T> => {
-      for (;;) {
-        try {
-          return await operation(this.#database, deadlineSignal)
-        } catch (error) {
-          if (!isConflict(error)) throw error
-          await sleep(5 + Math.random() * 20, systemClock, deadlineSignal)
-        }
-      }
-    }
+    const delayAfter = (thrown: unknown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined)
+    const retryConflicts = (deadlineSignal: AbortSignal) =>
+      retry(() => operation(this.#database, deadlineSignal), {
+        delayAfter,
+        clock: systemClock,
+        signal: deadlineSignal,
+      })
     try {
       return await withDeadline(retryConflicts, {
         ms: this.#timeoutMs,

@@ -1,0 +1,23 @@
+/** Shares the result of a running call among all callers with the same key. */
+export class SingleFlight<T> {
+  readonly #calls = new Map<string, Promise<T>>()
+
+  /** The number of running calls. */
+  get size(): number {
+    return this.#calls.size
+  }
+
+  /** Returns the promise of the running call, or `undefined`. */
+  get(key: string): Promise<T> | undefined {
+    return this.#calls.get(key)
+  }
+
+  /** Returns the promise of the running call, or calls `work`. The call is forgotten when it settles. */
+  run(key: string, work: () => Promise<T>): Promise<T> {
+    const running = this.#calls.get(key)
+    if (running) return running
+    const call = work().finally(() => this.#calls.delete(key))
+    this.#calls.set(key, call)
+    return call
+  }
+}
