@@ -9,8 +9,7 @@ import {
   type LockingCertCache,
   maxValueBytes,
 } from '../../cache/cert-cache.js'
-import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
+import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
@@ -35,6 +34,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
   readonly #timeoutMs: number
+  readonly #runOnce: RunOperation<undefined>
 
   /**
    * @param container any `ContainerClient` of the SDK. Its own retries are included in `timeoutMs`.
@@ -48,6 +48,16 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
     this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    const { containerName } = container
+    this.#runOnce = createRunner({
+      timeoutMs: this.#timeoutMs,
+      timeoutMessage: (description) =>
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+      toStoreError(thrown, description) {
+        const error = toStoreError(thrown, description, containerName)
+        return error === 'BlobNotFound' ? undefined : error
+      },
+    })
   }
 
   /**
@@ -94,15 +104,13 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     assertCacheKey(name)
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./lease.js')
-    const { releaseIfLate } = await import('../../cache/lease.js')
+    const { releaseIfLate } = await import('../../cache/leases/lease.js')
     options?.signal?.throwIfAborted()
     // The caller's signal ends the acquisition only: it must not end later renewals or the release.
     const acquisition = acquireLease(blob, name, (description, request) =>
       this.#run(description, undefined, request),
     )
-    return releaseIfLate(acquisition, () =>
-      this.#withTimeout(`lock ${name}`, options?.signal, () => acquisition),
-    )
+    return releaseIfLate(acquisition, () => this.#runOnce(`lock ${name}`, options?.signal, () => acquisition))
   }
 
   /**
@@ -188,39 +196,16 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     )
   }
 
-  /** Runs `operation` with the time-out. `description` completes "could not …" in messages. */
-  #withTimeout<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const timeout = () =>
-      new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${this.#container.containerName}. ${advice.ERR_STORE_TIMEOUT}`,
-      )
-    return withDeadline(operation, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
-  }
-
-  /**
-   * Runs an operation with the time-out and retries. Converts the SDK's errors; returns `undefined` for BlobNotFound.
-   */
-  async #run<T>(
+  /** Runs an operation with the time-out and retries. Resolves with `undefined` for BlobNotFound. */
+  #run<T>(
     description: string,
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     const timeoutMs = this.#timeoutMs
-    try {
-      return await this.#withTimeout(description, signal, (abortSignal) =>
-        withRetries(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
-      )
-    } catch (thrown) {
-      if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = toStoreError(thrown, description, this.#container.containerName)
-      if (error === 'BlobNotFound') return undefined
-      throw error
-    }
+    return this.#runOnce(description, signal, (abortSignal) =>
+      withRetries(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
+    )
   }
 }
 

@@ -5,8 +5,7 @@ import {
   type StoragePipelineOptions,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
-import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
+import { createRunner } from '../../cache/store-operation.js'
 import { StoreError, toError } from '../../util/errors.js'
 import { firstLine, tokenAdvice } from './errors.js'
 import {
@@ -89,23 +88,17 @@ function clientFromConnectionString(connectionString: string, containerName: str
 }
 
 async function fetchFirstToken(credential: TokenCredential): Promise<void> {
-  const timeout = () =>
-    new StoreError(
-      'ERR_STORE_TIMEOUT',
+  const run = createRunner({
+    timeoutMs: firstTokenTimeoutMs,
+    timeoutMessage: () =>
       `the credential gave no token within ${firstTokenTimeoutMs / 1_000} s. ${tokenAdvice}`,
-    )
-  try {
-    await withDeadline((abortSignal) => credential.getToken(storageScope, { abortSignal }), {
-      ms: firstTokenTimeoutMs,
-      clock: systemClock,
-      error: timeout,
-    })
-  } catch (thrown) {
-    if (thrown instanceof StoreError) throw thrown
-    const { name, message } = toError(thrown)
-    throw new StoreError(
-      'ERR_STORE_CREDENTIALS',
-      `the credential gave no token (${name}: ${firstLine(message)}). ${tokenAdvice}`,
-    )
-  }
+    toStoreError(thrown) {
+      const { name, message } = toError(thrown)
+      return new StoreError(
+        'ERR_STORE_CREDENTIALS',
+        `the credential gave no token (${name}: ${firstLine(message)}). ${tokenAdvice}`,
+      )
+    },
+  })
+  await run('get a token', undefined, (abortSignal) => credential.getToken(storageScope, { abortSignal }))
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease, leaseMs } from '../../cache/lease.js'
+import { holdLease, leaseMs } from '../../cache/leases/lease.js'
 import { StoreError } from '../../util/errors.js'
 import type { LeasableBlob } from './container-client.js'
 

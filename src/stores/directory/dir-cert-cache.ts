@@ -10,10 +10,9 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { releaseIfLate } from '../../cache/lease.js'
-import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
-import { StoreError } from '../../util/errors.js'
+import { releaseIfLate } from '../../cache/leases/lease.js'
+import { createRunner, type RunOperation } from '../../cache/store-operation.js'
+import { ignoreFailure } from '../../util/ignore-failure.js'
 import { ignoreErrno, toStoreError } from './errors.js'
 import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
 import { DirLocks, removePrepared } from './lock.js'
@@ -46,6 +45,7 @@ const leftoverAgeMs = 3_600_000
 export class DirCertCache implements LockingCertCache, ListableCertCache {
   readonly #folder: string
   readonly #locks: DirLocks
+  readonly #run: RunOperation
   /** Whether the folder has existed. */
   #folderSeen = false
   #leftoversRemoved = false
@@ -59,10 +59,13 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       throw new TypeError('DirCertCache: path must be the path of a folder')
     }
     this.#folder = resolve(path)
-    this.#locks = new DirLocks(this.#folder, {
-      temporaryPath: () => this.#temporaryPath(),
-      run: (description, operation) => this.#run(description, undefined, operation),
+    this.#run = createRunner({
+      timeoutMs,
+      timeoutMessage: (description) =>
+        `it took longer than ${timeoutMs} ms to ${description} in the folder ${this.#folder}. Its file system may hang.`,
+      toStoreError: (thrown, description) => toStoreError(thrown, description, this.#folder),
     })
+    this.#locks = new DirLocks(this.#folder, this.#temporaryPath, this.#run)
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
@@ -84,14 +87,14 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
         signal.throwIfAborted()
         await rename(temporary, file)
       } catch (error) {
-        await unlink(temporary).catch(() => 'it is removed as a leftover')
+        await ignoreFailure(unlink(temporary), 'it is removed as a leftover')
         throw error
       }
       await syncFolder(this.#folder)
     })
     if (this.#leftoversRemoved) return
     this.#leftoversRemoved = true
-    this.#removeLeftovers(file).catch(() => 'the next process tries again')
+    void ignoreFailure(this.#removeLeftovers(file), 'the next process tries again')
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
@@ -127,7 +130,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
         if (stats?.isFile()) yield { name: entry.name, size: stats.size, modified: stats.mtime }
       }
     } finally {
-      dir.close().catch(() => 'the listing is complete')
+      void ignoreFailure(dir.close(), 'the listing is complete')
     }
   }
 
@@ -183,31 +186,6 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       const stats = await ignoreErrno(['ENOENT'], undefined, lstat(path))
       if (!stats || now - stats.mtimeMs <= leftoverAgeMs) continue
       await ignoreErrno(['ENOENT'], undefined, stats.isDirectory() ? removePrepared(path) : unlink(path))
-    }
-  }
-
-  /** Runs an operation with the time-out and converts errors. `description` completes "could not …" in messages. */
-  async #run<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const timeout = () =>
-      new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `it took longer than ${timeoutMs} ms to ${description} in the folder ${this.#folder}. Its file system may hang.`,
-      )
-    try {
-      return await withDeadline(
-        (deadlineSignal) => {
-          deadlineSignal.throwIfAborted()
-          return operation(deadlineSignal)
-        },
-        { ms: timeoutMs, clock: systemClock, error: timeout, signal },
-      )
-    } catch (thrown) {
-      if (signal?.aborted) throw thrown
-      throw toStoreError(thrown, description, this.#folder)
     }
   }
 }

@@ -1,22 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { LRUCache } from 'lru-cache'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
+import { holdLease, type Lease } from '../../cache/leases/lease.js'
+import { LeaseWatch } from '../../cache/leases/lease-watch.js'
+import type { RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
+import { ignoreFailure } from '../../util/ignore-failure.js'
 import { ignoreErrno } from './errors.js'
-
-/** Maximum number of other holders' locks that are watched. If one is forgotten, its 30 s start again. */
-const maxWatchedLocks = 1_000
-
-/** What the locks use of their store. */
-interface StoreAccess {
-  /** Returns a new path in the folder, with a name outside the key alphabet. */
-  temporaryPath(): string
-  /** Runs an operation with the store's time-out and errors. */
-  run<T>(description: string, operation: () => Promise<T>): Promise<T>
-}
 
 /**
  * Locks made of atomic renames, which file systems including NFS support.
@@ -33,14 +24,16 @@ interface StoreAccess {
  * To release a lock, the holder unlinks its file by name. A delayed operation therefore never affects a later holder.
  */
 export class DirLocks {
-  /** The holder's file of each lock that another machine holds, and when it was first seen by the monotonic clock. */
-  readonly #watched = new LRUCache<string, { file: string; since: number }>({ max: maxWatchedLocks })
+  readonly #watch = new LeaseWatch()
   readonly #folder: string
-  readonly #store: StoreAccess
+  readonly #temporaryPath: () => string
+  readonly #run: RunOperation
 
-  constructor(folder: string, store: StoreAccess) {
+  /** @param temporaryPath returns a new path in the folder, with a name outside the key alphabet */
+  constructor(folder: string, temporaryPath: () => string, run: RunOperation) {
     this.#folder = folder
-    this.#store = store
+    this.#temporaryPath = temporaryPath
+    this.#run = run
   }
 
   /** Acquires the lock, or returns `undefined` if another holder has it. */
@@ -52,10 +45,10 @@ export class DirLocks {
       const isAcquired = holderFile
         ? await this.#takeOver(name, join(lockFolder, holderFile), ownFile(0))
         : await this.#acquireFree(lockFolder, ownFile(0))
-      if (isAcquired) this.#watched.delete(name)
+      if (isAcquired) this.#watch.forget(name)
       return isAcquired
     }
-    return holdLease(name, new DirLease(name, lockFolder, ownFile, acquire, this.#store.run))
+    return holdLease(name, createLease(name, lockFolder, ownFile, acquire, this.#run))
   }
 
   /** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
@@ -75,7 +68,7 @@ export class DirLocks {
   }
 
   async #acquireFree(lockFolder: string, ownFile: string): Promise<boolean> {
-    const prepared = this.#store.temporaryPath()
+    const prepared = this.#temporaryPath()
     await mkdir(prepared, { mode: 0o700 })
     try {
       await (await open(join(prepared, basename(ownFile)), 'wx', 0o600)).close()
@@ -85,73 +78,56 @@ export class DirLocks {
         renameAtomically(prepared, lockFolder, ownFile),
       )
     } finally {
-      await removePrepared(prepared, [basename(ownFile)]).catch(
-        () => 'it has become the lock, or is removed as a leftover',
+      await ignoreFailure(
+        removePrepared(prepared, [basename(ownFile)]),
+        'it has become the lock, or is removed as a leftover',
       )
     }
   }
 
   async #takeOver(name: string, holderFile: string, ownFile: string): Promise<boolean> {
-    const now = performance.now()
-    const watched = this.#watched.get(name)
-    const isUnchanged = watched?.file === holderFile
-    if (isUnchanged && now - watched.since < leaseMs) return false
-    this.#watched.delete(name)
-    if (isUnchanged) return renameAtomically(holderFile, ownFile, ownFile)
-    this.#watched.set(name, { file: holderFile, since: now })
-    return false
+    if (!this.#watch.hasExpired(name, holderFile)) return false
+    this.#watch.forget(name)
+    return renameAtomically(holderFile, ownFile, ownFile)
   }
 }
 
-class DirLease implements Lease {
-  #number = 0
-
-  private readonly name: string
-  private readonly lockFolder: string
-  private readonly ownFile: (number: number) => string
-  readonly acquire: () => Promise<boolean>
-  private readonly run: StoreAccess['run']
-
-  constructor(
-    name: string,
-    lockFolder: string,
-    ownFile: (number: number) => string,
-    acquire: () => Promise<boolean>,
-    run: StoreAccess['run'],
-  ) {
-    this.name = name
-    this.lockFolder = lockFolder
-    this.ownFile = ownFile
-    this.acquire = acquire
-    this.run = run
+/** The lease of one holder, whose file is `ownFile(0)` once it is acquired. */
+function createLease(
+  name: string,
+  lockFolder: string,
+  ownFile: (number: number) => string,
+  acquire: () => Promise<boolean>,
+  run: RunOperation,
+): Lease {
+  let number = 0
+  const renew = async () => {
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const current = number
+      const next = ownFile(current + 1)
+      const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(ownFile(current), next))
+      if (outcome === 'not found' && !(await exists(next))) return false
+      // A renewal that timed out may still be running beside this one.
+      number = Math.max(number, current + 1)
+      // Otherwise an earlier rename, whose answer was lost, succeeded at an unknown time: rename once more.
+      if (outcome !== 'not found') return true
+    }
+    return false
   }
-
-  renew(): Promise<boolean> {
-    return this.run(`keep the lock of ${this.name}`, async () => {
-      for (let attempt = 1; attempt <= 3; attempt++) {
-        const number = this.#number
-        const next = this.ownFile(number + 1)
-        const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(this.ownFile(number), next))
-        if (outcome === 'not found' && !(await exists(next))) return false
-        // A renewal that timed out may still be running beside this one.
-        this.#number = Math.max(this.#number, number + 1)
-        // Otherwise an earlier rename, whose answer was lost, succeeded at an unknown time: rename once more.
-        if (outcome !== 'not found') return true
-      }
-      return false
-    })
+  const remove = async () => {
+    // A rename that is running, or whose answer was lost, takes effect before the first unlink or after it.
+    for (const file of [ownFile(number), ownFile(number + 1)]) {
+      if ((await ignoreErrno(['ENOENT'], 'not found', unlink(file))) !== 'not found') break
+    }
+    await ignoreFailure(
+      rmdir(lockFolder),
+      'an empty folder is a free lock, and one with a file in it has a new holder',
+    )
   }
-
-  async remove(): Promise<void> {
-    await this.run(`unlock ${this.name}`, async () => {
-      // A rename that is running, or whose answer was lost, takes effect before the first unlink or after it.
-      for (const file of [this.ownFile(this.#number), this.ownFile(this.#number + 1)]) {
-        if ((await ignoreErrno(['ENOENT'], 'not found', unlink(file))) !== 'not found') break
-      }
-      await rmdir(this.lockFolder).catch(
-        () => 'an empty folder is a free lock, and one with a file in it has a new holder',
-      )
-    })
+  return {
+    acquire,
+    renew: () => run(`keep the lock of ${name}`, undefined, renew),
+    remove: () => run(`unlock ${name}`, undefined, remove),
   }
 }
 

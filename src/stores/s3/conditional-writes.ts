@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { StoreError } from '../../util/errors.js'
+import { ignoreFailure } from '../../util/ignore-failure.js'
 import type { S3Objects } from './objects.js'
 
 /**
@@ -26,8 +27,7 @@ export async function probeConditionalWrites(
       return conditionIgnored(header, bucket, error)
     throw error
   } finally {
-    // Not awaited: a probe object that stays behind is harmless.
-    objects.remove(key).catch(() => undefined)
+    void ignoreFailure(objects.remove(key), 'a probe object that stays behind is harmless')
   }
 }
 

@@ -28,15 +28,15 @@ const advice: Record<ServiceErrorCode, string> = {
 }
 
 /**
- * Converts an error of the SDK. Returns `'NoSuchKey'` for the only response that means that the object does not exist.
+ * Converts an error of the SDK. Returns `undefined` for NoSuchKey, the only response that means that the object does not exist.
  *
  * The cause is a copy of the relevant fields: the SDK's error refers to the response, which may quote the signed
  * request.
  */
-export function toStoreError(thrown: unknown, description: string, bucket: string): StoreError | 'NoSuchKey' {
+export function toStoreError(thrown: unknown, description: string, bucket: string): StoreError | undefined {
   const error = toError(thrown) as Error & ServiceErrorLike
   const statusCode = error.$metadata?.httpStatusCode
-  if (statusCode === 404 && error.name === 'NoSuchKey') return 'NoSuchKey'
+  if (statusCode === 404 && error.name === 'NoSuchKey') return undefined
   const code = classify(statusCode, error)
   const reason = statusCode === undefined ? (error.code ?? error.name) : `${error.name}, status ${statusCode}`
   const cause = Object.assign(new Error(firstLine(error.message)), {

@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease, type Lease, leaseMs } from '../../cache/lease.js'
+import { holdLease, type Lease } from '../../cache/leases/lease.js'
+import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import type { S3Objects, WriteCondition } from './objects.js'
 
 /** The content of the object of a free lock. */
 const released = 'released'
-/** Maximum number of other holders' locks that are watched. If one is forgotten, its 30 s start again. */
-const maxWatchedLocks = 1_000
 
 /**
  * Locks made of objects that are written only conditionally: created with `If-None-Match: *`; renewed, taken over and
@@ -18,11 +16,7 @@ const maxWatchedLocks = 1_000
  */
 export class S3Locks {
   readonly #objects: S3Objects
-  /**
-   * The ETag of each lock that another machine holds, and when it was first seen by the monotonic clock. Clocks of
-   * different machines are never compared.
-   */
-  readonly #watched = new LRUCache<string, { etag: string; since: number }>({ max: maxWatchedLocks })
+  readonly #watch = new LeaseWatch()
 
   constructor(objects: S3Objects) {
     this.#objects = objects
@@ -30,18 +24,8 @@ export class S3Locks {
 
   /** Acquires the lock. Returns `undefined` if another holder has it, or may still rely on it. */
   tryLock(name: string): Promise<CertCacheLock | undefined> {
-    const lease = new ObjectLease(this.#objects, `${name}+lock`, (etag) => this.#hasExpired(name, etag))
+    const lease = new ObjectLease(this.#objects, `${name}+lock`, (etag) => this.#watch.hasExpired(name, etag))
     return holdLease(name, lease)
-  }
-
-  /** Returns whether the lock has not been renewed for a whole lease: its holder has given up earlier. */
-  #hasExpired(name: string, etag: string): boolean {
-    const now = performance.now()
-    const watched = this.#watched.get(name)
-    if (watched?.etag === etag) return now - watched.since >= leaseMs
-    // The object was written earlier than now, so its holder gives up less than one lease from now.
-    this.#watched.set(name, { etag, since: now })
-    return false
   }
 }
 

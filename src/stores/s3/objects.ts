@@ -8,8 +8,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { maxValueBytes } from '../../cache/cert-cache.js'
-import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
+import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { toStoreError } from './errors.js'
 
@@ -47,7 +46,8 @@ export class S3Objects {
   readonly #client: S3Client
   readonly #bucket: string
   readonly #prefix: string
-  readonly #timeoutMs: number
+  /** Runs an operation with the time-out and this store's errors. Resolves with `undefined` for NoSuchKey. */
+  readonly run: RunOperation<undefined>
   readonly #encryption: Pick<PutObjectCommandInput, 'ServerSideEncryption'>
 
   constructor(
@@ -58,15 +58,21 @@ export class S3Objects {
     this.#client = client as S3Client
     this.#bucket = bucket
     this.#prefix = options.prefix
-    this.#timeoutMs = options.timeoutMs
     const encryption = options.serverSideEncryption
     this.#encryption = encryption === 'none' ? {} : { ServerSideEncryption: encryption }
+    const { timeoutMs } = options
+    this.run = createRunner({
+      timeoutMs,
+      timeoutMessage: (description) =>
+        `S3 took longer than ${timeoutMs} ms to ${description} in bucket ${bucket}`,
+      toStoreError: (thrown, description) => toStoreError(thrown, description, bucket),
+    })
   }
 
   /** Returns the object, or `undefined` if it does not exist. */
   async read(key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
     const location = this.#location(key)
-    return this.#run(`read ${key}`, signal, async (abortSignal) => {
+    return this.run(`read ${key}`, signal, async (abortSignal) => {
       const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(location), {
         abortSignal,
       })
@@ -104,7 +110,7 @@ export class S3Objects {
 
   async remove(key: string, signal?: AbortSignal): Promise<void> {
     const command = new DeleteObjectCommand(this.#location(key))
-    await this.#run(`delete ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+    await this.run(`delete ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
   /** Reads one page of the objects directly under the prefix. */
@@ -117,7 +123,7 @@ export class S3Objects {
       Delimiter: '/',
       ContinuationToken: token,
     })
-    const page = await this.#run('list the objects', signal, (abortSignal) =>
+    const page = await this.run('list the objects', signal, (abortSignal) =>
       this.#client.send(command, { abortSignal }),
     )
     const objects = (page?.Contents ?? []).map(({ Key = '', Size = 0, LastModified = new Date(0) }) => ({
@@ -130,7 +136,7 @@ export class S3Objects {
 
   #put(description: string, key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
     const command = new PutObjectCommand({ ...this.#location(key), ...this.#encryption, ...input })
-    return this.#run(description, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+    return this.run(description, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
   /** @throws {StoreError} `ERR_STORE_ENTRY` if the key is too long for S3 */
@@ -143,35 +149,5 @@ export class S3Objects {
       )
     }
     return { Bucket: this.#bucket, Key: name }
-  }
-
-  /** Runs `operation` with the time-out. `description` completes "could not …" in messages. */
-  withTimeout<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const timeout = () =>
-      new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `S3 took longer than ${this.#timeoutMs} ms to ${description} in bucket ${this.#bucket}`,
-      )
-    return withDeadline(operation, { ms: this.#timeoutMs, clock: systemClock, error: timeout, signal })
-  }
-
-  /** Runs an operation with the time-out. Converts the SDK's errors; returns `undefined` for NoSuchKey. */
-  async #run<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T | undefined> {
-    try {
-      return await this.withTimeout(description, signal, operation)
-    } catch (thrown) {
-      if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      const error = toStoreError(thrown, description, this.#bucket)
-      if (error === 'NoSuchKey') return undefined
-      throw error
-    }
   }
 }

@@ -7,8 +7,8 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { releaseIfLate } from '../../cache/lease.js'
-import type { StoreError } from '../../util/errors.js'
+import { releaseIfLate } from '../../cache/leases/lease.js'
+import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { probeConditionalWrites } from './conditional-writes.js'
 import { S3Locks } from './lock.js'
@@ -49,8 +49,8 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
   readonly #objects: S3Objects
   readonly #bucket: string
   readonly #locks: S3Locks
-  /** The probe of the service's conditional writes; made by the first `tryLock`. */
-  #probe: Promise<StoreError | undefined> | undefined
+  /** The probe of the service's conditional writes, made by the first `tryLock`. */
+  readonly #probe = lazy(() => probeConditionalWrites(this.#objects, this.#bucket))
 
   /**
    * @param client any `S3Client` of `@aws-sdk/client-s3`, configured with region, credentials and retries
@@ -117,17 +117,12 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     const acquisition = this.#assertConditionalWrites().then(() => this.#locks.tryLock(name))
     // The caller's signal ends the acquisition only: it must not end later renewals or the release.
     return releaseIfLate(acquisition, () =>
-      this.#objects.withTimeout(`lock ${name}`, options?.signal, () => acquisition),
+      this.#objects.run(`lock ${name}`, options?.signal, () => acquisition),
     )
   }
 
-  /** Probes the service once, and again if the probe failed. */
   async #assertConditionalWrites(): Promise<void> {
-    this.#probe ??= probeConditionalWrites(this.#objects, this.#bucket).catch((error) => {
-      this.#probe = undefined
-      throw error
-    })
-    const error = await this.#probe
+    const error = await this.#probe()
     if (error) throw error
   }
 }

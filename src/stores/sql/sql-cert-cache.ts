@@ -7,15 +7,15 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { holdLease } from '../../cache/lease.js'
+import { holdLease } from '../../cache/leases/lease.js'
+import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
 import { StoreError } from '../../util/errors.js'
 import { retry } from '../../util/retry.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
 import { type Database, type SqlDatabase, toDatabase } from './database.js'
 import type { Connection, SqlValue } from './drivers/connection.js'
-import { isAlreadyCreated, isConflict, timeoutError, toStoreError } from './drivers/errors.js'
+import { isAlreadyCreated, isConflict, timeoutMessage, toStoreError } from './drivers/errors.js'
 import { createStatements, maxKeyLength, pageSize, type Statements } from './statements.js'
 
 export interface SqlCertCacheOptions {
@@ -50,7 +50,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   readonly #database: Database
   readonly #table: string
   readonly #statements: Statements
-  readonly #timeoutMs: number
+  readonly #runOnce: RunOperation
 
   /**
    * @param database a pool or connection of `pg` or `mysql2/promise`, or a database of `better-sqlite3` or
@@ -62,7 +62,12 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { table, timeoutMs } = plainObject('SqlCertCache: options', options)
     this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = createStatements(this.#database.dialect, this.#table)
-    this.#timeoutMs = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    const ms = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    this.#runOnce = createRunner({
+      timeoutMs: ms,
+      timeoutMessage: (description) => timeoutMessage(ms, description, this.#database.dialect, this.#table),
+      toStoreError: (thrown, description) => this.#toStoreError(thrown, description),
+    })
   }
 
   /**
@@ -172,34 +177,20 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     )
   }
 
-  /**
-   * Runs an operation with the time-out, retries it after conflicts, and converts errors. `description` completes
-   * "could not …" in messages.
-   */
-  async #run<T>(
+  /** Runs an operation with the time-out, and retries it after conflicts. */
+  #run<T>(
     description: string,
     signal: AbortSignal | undefined,
     operation: (connection: Connection, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    signal?.throwIfAborted()
     const delayAfter = (thrown: unknown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined)
-    const retryConflicts = (deadlineSignal: AbortSignal) =>
+    return this.#runOnce(description, signal, (deadlineSignal) =>
       retry(() => operation(this.#database, deadlineSignal), {
         delayAfter,
         clock: systemClock,
         signal: deadlineSignal,
-      })
-    try {
-      return await withDeadline(retryConflicts, {
-        ms: this.#timeoutMs,
-        clock: systemClock,
-        error: () => timeoutError(this.#timeoutMs, description, this.#database.dialect, this.#table),
-        signal,
-      })
-    } catch (thrown) {
-      if (signal?.aborted || thrown instanceof StoreError) throw thrown
-      throw this.#toStoreError(thrown, description)
-    }
+      }),
+    )
   }
 
   #toStoreError(thrown: unknown, description: string): StoreError {

@@ -1,5 +1,5 @@
 import { maxValueBytes } from '../../cache/cert-cache.js'
-import { leaseMs } from '../../cache/lease.js'
+import { leaseMs } from '../../cache/leases/lease.js'
 import type { Dialect } from './drivers/connection.js'
 
 /** All SQL statements of the store, with `?` as the placeholder of a value. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { holdLease } from '../../../src/cache/lease.js'
+import { holdLease } from '../../../src/cache/leases/lease.js'
 import { StoreError } from '../../../src/index.js'
 import { acquireLease } from '../../../src/stores/azure/lease.js'
 

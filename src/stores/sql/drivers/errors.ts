@@ -80,11 +80,9 @@ export function toStoreError(
   )
 }
 
-export const timeoutError = (ms: number, description: string, dialect: Dialect, table: string): StoreError =>
-  new StoreError(
-    'ERR_STORE_TIMEOUT',
-    `${dialect} took longer than ${ms} ms to ${description} in table ${table}. ${advice.ERR_STORE_TIMEOUT}`,
-  )
+/** Returns the message of an operation that took longer than `ms`. */
+export const timeoutMessage = (ms: number, description: string, dialect: Dialect, table: string): string =>
+  `${dialect} took longer than ${ms} ms to ${description} in table ${table}. ${advice.ERR_STORE_TIMEOUT}`
 
 /** Returns whether the statement conflicted with a concurrent transaction and can be retried. */
 export const isConflict = (thrown: unknown): boolean => {

@@ -1,3 +1,5 @@
+import { ignoreFailure } from '../../../util/ignore-failure.js'
+
 /** Runs a function after all earlier ones have settled. Rejects without running it if `signal` has aborted by then. */
 type Mutex = <T>(run: () => Promise<T>, signal: AbortSignal) => Promise<T>
 
@@ -12,8 +14,7 @@ export function createMutex(): Mutex {
       signal.throwIfAborted()
       return run()
     })
-    // The caller handles the rejection. The next statement runs in any case.
-    last = turn.catch(() => undefined)
+    last = ignoreFailure(turn, 'the caller handles it, and the next statement runs in any case')
     return turn
   }
 }

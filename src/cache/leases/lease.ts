@@ -1,5 +1,6 @@
-import { LockLostError, StoreError } from '../util/errors.js'
-import type { CertCacheLock } from './cert-cache.js'
+import { LockLostError, StoreError } from '../../util/errors.js'
+import { ignoreFailure } from '../../util/ignore-failure.js'
+import type { CertCacheLock } from '../cert-cache.js'
 
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
@@ -58,7 +59,7 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
     }
   } catch (error) {
     // The store may have granted the lease after the time-out. It would then block every machine until it expires.
-    lease.remove().catch(() => 'the lease expires in the store')
+    void ignoreFailure(lease.remove(), 'the lease expires in the store')
     throw error
   }
   return new HeldLease(name, lease, requestedAt)
@@ -72,7 +73,10 @@ export async function releaseIfLate(
   try {
     return await waitFor(acquisition)
   } catch (error) {
-    acquisition.then((lock) => lock?.release()).catch(() => 'the lock expires in the store')
+    void ignoreFailure(
+      acquisition.then((lock) => lock?.release()),
+      'the lock expires in the store',
+    )
     throw error
   }
 }

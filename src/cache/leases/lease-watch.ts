@@ -1,0 +1,31 @@
+import { LRUCache } from 'lru-cache'
+import { leaseMs } from './lease.js'
+
+/** Maximum number of locks that are watched. If one is forgotten, its 30 s start again. */
+const maxWatchedLocks = 1_000
+
+/**
+ * Watches the locks of other holders by this machine's monotonic clock. Clocks of different machines are never
+ * compared.
+ */
+export class LeaseWatch {
+  readonly #locks = new LRUCache<string, { version: string; since: number }>({ max: maxWatchedLocks })
+
+  /**
+   * Returns whether the lock was not renewed for a whole lease: its holder has given up earlier.
+   * @param version changes with each renewal
+   */
+  hasExpired(name: string, version: string): boolean {
+    const now = performance.now()
+    const watched = this.#locks.get(name)
+    if (watched?.version === version) return now - watched.since >= leaseMs
+    // The version was written earlier than now, so its holder gives up less than one lease from now.
+    this.#locks.set(name, { version, since: now })
+    return false
+  }
+
+  /** Forgets a lock: its 30 s start again. */
+  forget(name: string): void {
+    this.#locks.delete(name)
+  }
+}
