@@ -1,5 +1,5 @@
 import { Agent } from 'node:https'
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { type AcmeProblem, IssuanceError } from '../util/errors.js'
 import { type AcmeResponse, send } from './transport.js'
 
@@ -43,13 +43,14 @@ export class AcmeHttp {
   readonly #agent: Agent
   #directory: { readonly response: AcmeResponse; readonly fetchedAt: number } | undefined
   #nonces: string[] = []
-
-  private readonly directoryUrl: string
-  private readonly clock: Clock
+  readonly #directoryUrl: string
+  readonly #clock: Clock
+  readonly #elapsedMs: () => number
 
   constructor(directoryUrl: string, clock: Clock, ca: string | Buffer | undefined) {
-    this.directoryUrl = directoryUrl
-    this.clock = clock
+    this.#directoryUrl = directoryUrl
+    this.#clock = clock
+    this.#elapsedMs = monotonic(clock)
     this.#agent = new Agent({ keepAlive: true, timeout: idleTimeoutMs, ...(ca === undefined ? {} : { ca }) })
   }
 
@@ -65,7 +66,7 @@ export class AcmeHttp {
       const { response, problem } = await this.#send(url, method, signal, options?.data)
       badNonces = problem ? badNonces + 1 : 0
       if (badNonces >= maxBadNonces) throw this.#toError(url, response, problem)
-      hint.retryAfter = parseRetryAfter(response.headers['retry-after'], this.clock.now())
+      hint.retryAfter = parseRetryAfter(response.headers['retry-after'], this.#clock.now())
       return response
     }
     return hint
@@ -73,7 +74,7 @@ export class AcmeHttp {
 
   /** Resolves with the members of the directory (RFC 8555 section 7.1.1) that acme-client ignores. */
   async directory(signal: AbortSignal): Promise<Directory> {
-    const { data } = await this.get(this.directoryUrl, signal)
+    const { data } = await this.get(this.#directoryUrl, signal)
     const { renewalInfo, meta } = (data ?? {}) as { renewalInfo?: unknown; meta?: { profiles?: unknown } }
     const profiles = meta?.profiles
     return {
@@ -96,7 +97,7 @@ export class AcmeHttp {
     const body = data && JSON.stringify(data)
     const response = await send(url, method, {
       agent: this.#agent,
-      clock: this.clock,
+      clock: this.#clock,
       signal,
       ...(body && { body }),
     })
@@ -104,19 +105,18 @@ export class AcmeHttp {
     const isBadNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
     if (!isBadNonce) this.#cacheNonce(response)
     if (response.status >= 400 && !isBadNonce) throw this.#toError(url, response, problem)
-    if (url === this.directoryUrl) {
+    if (url === this.#directoryUrl) {
       // All orders would use a cached maintenance page.
       if (!isDirectory(response)) throw invalidDirectory(url, response)
-      this.#directory = { response, fetchedAt: this.clock.now() }
+      this.#directory = { response, fetchedAt: this.#elapsedMs() }
     }
     return { response, problem }
   }
 
   #fromCache(url: string, method: string): AcmeResponse | undefined {
-    if (url === this.directoryUrl) {
-      // Absolute, because `fetchedAt` lies in the future if the clock was ahead.
-      const ageMs = Math.abs(this.clock.now() - (this.#directory?.fetchedAt ?? 0))
-      return ageMs < directoryMaxAgeMs ? this.#directory?.response : undefined
+    if (url === this.#directoryUrl) {
+      const { response, fetchedAt } = this.#directory ?? { fetchedAt: 0 }
+      return this.#elapsedMs() - fetchedAt < directoryMaxAgeMs ? response : undefined
     }
     const nonce = method === 'head' ? this.#nonces.pop() : undefined
     return nonce === undefined ? undefined : { status: 200, headers: { 'replay-nonce': nonce }, data: '' }
@@ -128,7 +128,7 @@ export class AcmeHttp {
   }
 
   #toError(url: string, response: AcmeResponse, problem: AcmeProblem | undefined): IssuanceError {
-    const retryAfter = parseRetryAfter(response.headers['retry-after'], this.clock.now())
+    const retryAfter = parseRetryAfter(response.headers['retry-after'], this.#clock.now())
     const details = problem ? `${problem.type}: ${problem.detail ?? 'no detail'}` : 'no problem document'
     const message = `the CA answered ${response.status} at ${url}: ${details}`
     const retryAt = retryAfter === undefined ? undefined : new Date(retryAfter)

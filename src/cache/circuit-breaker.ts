@@ -1,4 +1,4 @@
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { StoreError } from '../util/errors.js'
 
 /** Consecutive failures, of any operations, after which the breaker opens. */
@@ -31,11 +31,10 @@ export class CircuitBreaker {
   #openMs = minOpenMs
   #openUntil = 0
   #isProbing = false
-
-  private readonly clock: Clock
+  readonly #now: () => number
 
   constructor(clock: Clock) {
-    this.clock = clock
+    this.#now = monotonic(clock)
   }
 
   /**
@@ -66,12 +65,10 @@ export class CircuitBreaker {
 
   /** @throws {StoreError} if it is too early for a probe, or another probe is running */
   #startProbe(): void {
-    const waitMs = this.#openUntil - this.clock.now()
+    const waitMs = this.#openUntil - this.#now()
     const lastError = this.#lastError as StoreError
-    // More than maxOpenMs means that the clock was set back.
-    const isTooEarly = waitMs > 0 && waitMs <= maxOpenMs
-    if (isTooEarly || this.#isProbing) {
-      const when = isTooEarly ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
+    if (waitMs > 0 || this.#isProbing) {
+      const when = waitMs > 0 ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
       throw new StoreError(
         lastError.code,
         `the store failed ${this.#failures} times in a row, and is asked ${when}: ${lastError.message}`,
@@ -95,7 +92,7 @@ export class CircuitBreaker {
     else if (this.#failedKey !== 'several' && this.#failedKey.key !== key) this.#failedKey = 'several'
     // Operations that were already running when the breaker opened do not extend it.
     if (isProbe || (!wasOpen && this.#isOpenFor(key))) {
-      this.#openUntil = this.clock.now() + this.#openMs
+      this.#openUntil = this.#now() + this.#openMs
       this.#openMs = Math.min(this.#openMs * 2, maxOpenMs)
     }
   }

@@ -1,4 +1,4 @@
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { sleep } from '../util/deadline.js'
 import { DeadlineError, StoreError } from '../util/errors.js'
 import { type CertCache, type CertCacheLock, isLocking } from './cert-cache.js'
@@ -38,7 +38,8 @@ export interface FleetWork<T> {
 export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   const { store, name, clock, signal, find, work, check } = fleetWork
   if (!isLocking(store)) return (await work(undefined)).value
-  const giveUpAt = clock.now() + maxWaitMs
+  const now = monotonic(clock)
+  const giveUpAt = now() + maxWaitMs
   const tryLock = () =>
     store.tryLock(name, { signal }).catch((thrown: unknown) => {
       // The store wrapper reports this once. A certificate that is ordered twice is better than none.
@@ -47,7 +48,7 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
       throw thrown
     })
   let lostLocks = 0
-  for (let turn = 0; clock.now() < giveUpAt; turn++) {
+  for (let turn = 0; now() < giveUpAt; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
     // One request per turn, in rotation: is the lock free, has the work failed, is the result there?
     if (turn % 3 === 0) {

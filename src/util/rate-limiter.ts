@@ -1,23 +1,22 @@
-import type { Clock } from './clock.js'
+import { type Clock, monotonic } from './clock.js'
 
 /** A token bucket: `burst` operations at once, then one per `intervalMs`. */
 export class RateLimiter {
   /** The time at which every operation so far would be paid for at the steady rate. */
-  #paidUntil = 0
-
-  private readonly clock: Clock
-  private readonly burst: number
-  private readonly intervalMs: number
+  #paidUntil = Number.NEGATIVE_INFINITY
+  readonly #now: () => number
+  readonly #burst: number
+  readonly #intervalMs: number
 
   constructor(clock: Clock, burst: number, intervalMs: number) {
-    this.clock = clock
-    this.burst = burst
-    this.intervalMs = intervalMs
+    this.#now = monotonic(clock)
+    this.#burst = burst
+    this.#intervalMs = intervalMs
   }
 
   /** Milliseconds until an operation is allowed; 0 if one is allowed now. */
   get waitMs(): number {
-    return Math.max(0, this.#next() - this.clock.now())
+    return Math.max(0, this.#next() - this.#now())
   }
 
   /** Takes a token and returns 0, or returns the milliseconds to wait before the next attempt. */
@@ -29,13 +28,10 @@ export class RateLimiter {
 
   /** Empties the bucket: the next operation is allowed after `intervalMs`. */
   drain(): void {
-    this.#paidUntil = this.clock.now()
+    this.#paidUntil = this.#now()
   }
 
   #next(): number {
-    const now = this.clock.now()
-    // It is in the future only after the clock was set back.
-    this.#paidUntil = Math.min(this.#paidUntil, now)
-    return Math.max(this.#paidUntil, now - this.burst * this.intervalMs) + this.intervalMs
+    return Math.max(this.#paidUntil, this.#now() - this.#burst * this.#intervalMs) + this.#intervalMs
   }
 }

@@ -146,6 +146,8 @@ test('a clock that is set back by 2 hours does not keep the breaker open', async
   const breaker = new CircuitBreaker(clock)
   await reached(breaker, down, 5)
   clock.advance(-2 * 3_600_000)
+  expect(await reached(breaker, up)).toBe(0)
+  clock.advance(1_000)
   expect(await reached(breaker, up)).toBe(1)
 })
 
