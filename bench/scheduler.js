@@ -10,7 +10,9 @@ const bundle = await rolldown({ input: resolvePath('internals.ts'), external: /^
 const folder = resolvePath('../.cache/bench')
 await bundle.write({ dir: folder })
 /** @type {typeof import('./internals.js')} */
-const { composeManager, checkManagerOptions, RenewalSchedule } = await import(`${folder}/internals.js`)
+const { composeManager, checkManagerOptions, RenewalSchedule, requireHost } = await import(
+  `${folder}/internals.js`
+)
 
 const hosts = Array.from({ length: 10_000 }, (_, index) => `h${index}.example`)
 const hours = 8
@@ -54,16 +56,17 @@ const settings = checkManagerOptions({
 const hooks = {
   closing: new AbortController().signal,
   report: () => undefined,
+  isServedObserved: () => false,
   challengeTypes: () => [],
   onNewCertificate: () => undefined,
 }
-const ca = {
-  order: () => Promise.reject(new Error('nothing is due')),
+const issuer = {
+  issue: () => Promise.reject(new Error('nothing is due')),
   renewalInfo: async () => ({}),
   close() {},
 }
-const { renewals } = composeManager(settings, hooks, async () => /** @type {any} */ (ca))
-await renewals.keepRenewed(hosts)
+const { renewals } = composeManager(settings, hooks, async () => /** @type {any} */ (issuer))
+await renewals.keepRenewed(hosts.map(requireHost))
 
 reads = 0
 const cpuBefore = process.cpuUsage()

@@ -1,35 +1,16 @@
 import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
+import { isToken } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { abortable, linkAbort, sharedController, sleep, withDeadline } from '../util/deadline.js'
-import { ClosedError, IssuanceError } from '../util/errors.js'
-import { type ChallengeAnswer, type ChallengeType, isToken } from './challenges.js'
+import { ClosedError, IssuanceError, toError } from '../util/errors.js'
+import { lazy } from '../util/lazy.js'
+import { verdictOf } from '../util/verdict.js'
 import { AcmeHttp, type PollHint, toProblem } from './http.js'
+import type { CertificateRequest, Issuer, Run, Solver } from './issuer.js'
 import type { AcmeSettings } from './options.js'
 import { certificateId, fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
 import { retryTransient } from './retry-transient.js'
-import { createTlsAlpnCertificate } from './tls-alpn-certificate.js'
-
-/** An order, and the callbacks through which it reaches the rest of the library. */
-export interface OrderContext {
-  readonly host: string
-  /** The private key of the certificate, new for each order. */
-  readonly key: KeyObject
-  /** The certificate that the order replaces (RFC 9773 section 5): PEM, leaf first. */
-  readonly predecessor: Uint8Array | undefined
-  /** The challenge types that can be answered, in order of preference. */
-  readonly challengeTypes: readonly ChallengeType[]
-  /** Resolves once every machine can give the answer. */
-  publish(answer: ChallengeAnswer): Promise<void>
-  /** Removes the answer. Never rejects. */
-  withdraw(answer: ChallengeAnswer): Promise<void>
-  /** Cancels the order. */
-  readonly signal: AbortSignal
-  /** Called before each step with an effect outside this process. Throws if the order is cancelled. */
-  proceed(): void
-  /** Called before the order is finalized. Throws if the order is cancelled; afterwards it is carried to its end. */
-  commit(): void
-}
 
 /** Time limit for finding or registering the account, which takes a few requests. */
 const registrationTimeoutMs = 60_000
@@ -45,34 +26,28 @@ const maxRetryAfterMs = 3_600_000
  * An account at a CA (RFC 8555): places orders and reads renewal information. acme-client takes 125 ms and 26 MB to
  * load, so it is loaded at the first order.
  */
-export class AcmeAccount {
+export class AcmeAccount implements Issuer {
   readonly #http: AcmeHttp
   readonly #closing = sharedController()
-  #account: Promise<{ key: string; url: string }> | undefined
-
-  private readonly settings: AcmeSettings
-  private readonly accountKey: (signal: AbortSignal) => Promise<string>
-  private readonly clock: Clock
+  readonly #account = lazy(() => this.#startRegistration())
+  readonly #settings: AcmeSettings
+  readonly #accountKey: (signal: AbortSignal) => Promise<string>
+  readonly #clock: Clock
 
   constructor(settings: AcmeSettings, accountKey: (signal: AbortSignal) => Promise<string>, clock: Clock) {
-    this.settings = settings
-    this.accountKey = accountKey
-    this.clock = clock
+    this.#settings = settings
+    this.#accountKey = accountKey
+    this.#clock = clock
     this.#http = new AcmeHttp(settings.directoryUrl, clock, settings.ca)
   }
 
-  /**
-   * Places an order and resolves with the certificate chain in PEM.
-   * @throws {IssuanceError} if the CA does not issue the certificate
-   * @throws the signal's reason, or an error of `publish`, `proceed`, `commit` or the account key's store
-   */
-  async order(context: OrderContext): Promise<string> {
+  async issue(request: CertificateRequest, run: Run): Promise<string> {
     try {
-      return await this.#order(context)
+      return await this.#order(request, run)
     } catch (error) {
       // The CA has lost the account: the next order registers the key again.
       const type = error instanceof IssuanceError ? error.problem?.type : undefined
-      if (type === 'urn:ietf:params:acme:error:accountDoesNotExist') this.#account = undefined
+      if (type === 'urn:ietf:params:acme:error:accountDoesNotExist') this.#account.forget()
       throw error
     }
   }
@@ -82,33 +57,35 @@ export class AcmeAccount {
     this.#http.close()
   }
 
-  async #order(context: OrderContext): Promise<string> {
-    const { host, key, signal, proceed, commit } = context
+  async #order(request: CertificateRequest, run: Run): Promise<string> {
+    const { name, key } = request
+    const { signal } = run
     const { client, hint } = await this.#openClient(signal)
-    proceed()
-    const order = await this.#newOrder(client, context)
+    run.proceed()
+    const order = await this.#newOrder(client, request, run)
     const [authorization] = await client.getAuthorizations(order)
-    if (!authorization) throw badOffer(host, 'an order without authorization')
-    if (authorization.status !== 'valid') await this.#authorize(client, hint, order, authorization, context)
+    if (!authorization) throw badOffer(name, 'an order without authorization')
+    if (authorization.status !== 'valid')
+      await this.#authorize(client, hint, order, authorization, request, run)
     const { crypto } = await import('acme-client')
-    const [, csr] = await crypto.createCsr({ altNames: [host] }, pkcs8(key))
+    const [, csr] = await crypto.createCsr({ altNames: [name] }, pkcs8(key))
     const readOrder = () => client.getOrder(order)
     const ready = await this.#poll(hint, signal, await readOrder(), readOrder, ['pending'])
-    if (ready.status !== 'ready') throw refusal(host, ready.error, `the order is ${ready.status}`)
-    commit()
+    if (ready.status !== 'ready') throw refusal(name, ready.error, `the order is ${ready.status}`)
+    run.commit()
     const finalized = await this.#retryTransient(signal, async (isFirst) => {
       // A finalize request without a response may have succeeded.
-      const current = isFirst ? ready : assertOrder(host, await readOrder())
+      const current = isFirst ? ready : assertOrder(name, await readOrder())
       return current.status === 'ready'
-        ? assertOrder(host, await client.finalizeOrder(current, csr))
+        ? assertOrder(name, await client.finalizeOrder(current, csr))
         : current
     })
-    const rereadOrder = () => this.#retryTransient(signal, async () => assertOrder(host, await readOrder()))
+    const rereadOrder = () => this.#retryTransient(signal, async () => assertOrder(name, await readOrder()))
     const valid = await this.#poll(hint, signal, finalized, rereadOrder, ['processing', 'ready'])
-    if (valid.status !== 'valid') throw refusal(host, valid.error, `the order is ${valid.status}`)
+    if (valid.status !== 'valid') throw refusal(name, valid.error, `the order is ${valid.status}`)
     return this.#retryTransient(signal, async () => {
-      const chain: unknown = await client.getCertificate(valid, this.settings.preferredChain)
-      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw badOffer(host, 'no certificate in PEM')
+      const chain: unknown = await client.getCertificate(valid, this.#settings.preferredChain)
+      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw badOffer(name, 'no certificate in PEM')
       return chain as string
     })
   }
@@ -117,16 +94,16 @@ export class AcmeAccount {
   #retryTransient<T>(signal: AbortSignal, step: (isFirst: boolean) => Promise<T>): Promise<T> {
     const controller = sharedController()
     const unfollow = linkAbort(controller, [signal, this.#closing.signal])
-    return retryTransient(step, this.clock, controller.signal).finally(unfollow)
+    return retryTransient(step, this.#clock, controller.signal).finally(unfollow)
   }
 
   /** @throws {IssuanceError} `ERR_ACME_PROFILE` if the CA does not have the profile; nothing is ordered then */
-  async #newOrder(client: Client, { host, predecessor, signal, proceed }: OrderContext): Promise<Order> {
-    const { profile } = this.settings
-    const { profiles, renewalInfo } = await this.#http.directory(signal)
+  async #newOrder(client: Client, { name, predecessor }: CertificateRequest, run: Run): Promise<Order> {
+    const { profile } = this.#settings
+    const { profiles, renewalInfo } = await this.#http.directory(run.signal)
     if (profile !== undefined && !profiles.includes(profile)) throw unknownProfile(profile, profiles)
     // acme-client's types lack `profile` and `replaces`, but it sends them.
-    const order = { identifiers: [{ type: 'dns' as const, value: host }], ...(profile && { profile }) }
+    const order = { identifiers: [{ type: 'dns' as const, value: name }], ...(profile && { profile }) }
     const replaces = renewalInfo && predecessor && (await certificateId(predecessor))
     if (!replaces) return client.createOrder(order)
     try {
@@ -134,7 +111,7 @@ export class AcmeAccount {
     } catch (thrown) {
       // The CA may object to `replaces`, for example because the predecessor is unknown. The error type varies.
       if (!mayConcernReplaces(thrown)) throw thrown
-      proceed()
+      run.proceed()
       return client.createOrder(order)
     }
   }
@@ -144,51 +121,40 @@ export class AcmeAccount {
    * @throws {IssuanceError} with the problem `accountDoesNotExist`, or `unauthorized` for a deactivated account
    */
   async find(signal: AbortSignal): Promise<string> {
-    const { client } = await this.#createClient(signal, await this.accountKey(signal))
+    const { client } = await this.#createClient(signal, await this.#accountKey(signal))
     client.updateAccount = async () => ({ status: 'valid', orders: '' })
     await client.createAccount({ onlyReturnExisting: true })
     return client.getAccountUrl()
   }
 
-  /**
-   * Resolves with the CA's renewal information for a certificate (RFC 9773).
-   * @param certificate PEM, leaf first
-   * @throws {IssuanceError} if the CA answers with an error, or not within 60 s
-   */
   async renewalInfo(certificate: Uint8Array): Promise<RenewalInfo> {
-    const read = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.clock.now(), signal)
+    const read = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.#clock.now(), signal)
     const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA gave no renewal information in time')
-    const bound = { ms: renewalInfoTimeoutMs, clock: this.clock, error, signal: this.#closing.signal }
+    const bound = { ms: renewalInfoTimeoutMs, clock: this.#clock, error, signal: this.#closing.signal }
     return withDeadline(read, bound)
   }
 
   /** Creates a client for one order, with the order's signal. All clients share the account and the connections. */
   async #openClient(signal: AbortSignal): Promise<{ client: Client; hint: PollHint }> {
-    this.#account ??= this.#startRegistration()
-    const { key, url } = await abortable(this.#account, signal)
+    const { key, url } = await abortable(this.#account(), signal)
     return this.#createClient(signal, key, url)
   }
 
-  /** Takes no signal of an order: concurrent orders share the registration. */
+  /** Takes no signal of an order: concurrent orders share the registration. If it fails, the next order retries. */
   #startRegistration() {
     const error = () =>
       new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA took too long to register the account')
-    const registration = withDeadline((signal) => this.#register(signal), {
+    return withDeadline((signal) => this.#register(signal), {
       ms: registrationTimeoutMs,
-      clock: this.clock,
+      clock: this.#clock,
       error,
       signal: this.#closing.signal,
     })
-    registration.catch(() => {
-      // The next order retries.
-      if (this.#account === registration) this.#account = undefined
-    })
-    return registration
   }
 
   async #createClient(signal: AbortSignal, accountKey: string, accountUrl?: string) {
     const acme = await import('acme-client')
-    const { directoryUrl, externalAccountBinding } = this.settings
+    const { directoryUrl, externalAccountBinding } = this.#settings
     const client = new acme.Client({
       directoryUrl,
       accountKey,
@@ -200,9 +166,9 @@ export class AcmeAccount {
 
   /** Finds the account of the stored key, or registers it: one request does both (RFC 8555 section 7.3). */
   async #register(signal: AbortSignal): Promise<{ key: string; url: string }> {
-    const key = await this.accountKey(signal)
+    const key = await this.#accountKey(signal)
     const { client } = await this.#createClient(signal, key)
-    const { email } = this.settings
+    const { email } = this.#settings
     // acme-client updates an account that exists, which some CAs refuse if there is nothing to update.
     if (email === undefined) client.updateAccount = async () => ({ status: 'valid', orders: '' })
     await client.createAccount({
@@ -217,36 +183,33 @@ export class AcmeAccount {
     hint: PollHint,
     order: Order,
     authorization: Authorization,
-    { host, challengeTypes, publish, withdraw, signal, proceed }: OrderContext,
+    { name, solvers }: CertificateRequest,
+    run: Run,
   ): Promise<void> {
-    const challenge = challengeTypes
-      .map((type) => authorization.challenges.find((offered) => offered.type === type))
-      .find((offered) => offered !== undefined)
+    const offered = ({ type }: Solver) =>
+      authorization.challenges.find((challenge) => challenge.type === type)
+    const solver = solvers.find(offered)
+    const challenge = solver && offered(solver)
     if (!challenge) {
-      const offered = authorization.challenges.map(({ type }) => type).join(', ')
-      const answerable = challengeTypes.join(', ')
-      throw badOffer(host, `only the challenges ${offered}; here ${answerable} can be answered`)
+      const types = authorization.challenges.map(({ type }) => type).join(', ')
+      const answerable = solvers.map(({ type }) => type).join(', ')
+      throw badOffer(name, `only the challenges ${types}; here ${answerable} can be answered`)
     }
-    if (!isToken(challenge.token)) throw badOffer(host, 'a token that is not base64url')
-    const type = challenge.type as ChallengeType
+    const { token } = challenge
+    if (!isToken(token)) throw badOffer(name, 'a token that is not base64url')
     const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
-    const value =
-      type === 'http-01'
-        ? Buffer.from(keyAuthorization)
-        : await createTlsAlpnCertificate(host, keyAuthorization, this.clock.now())
-    const answer: ChallengeAnswer = { type, host, token: challenge.token, value }
+    const withdraw = await solver.present({ name, token, keyAuthorization }, run)
     try {
-      await publish(answer)
-      proceed()
+      run.proceed()
       await client.completeChallenge(challenge)
       const read = async () => (await client.getAuthorizations(order))[0] ?? authorization
-      const { status, challenges } = await this.#poll(hint, signal, authorization, read, ['pending'])
+      const { status, challenges } = await this.#poll(hint, run.signal, authorization, read, ['pending'])
       if (status !== 'valid') {
         const failed = challenges.find(({ error }) => error !== undefined)
-        throw refusal(host, failed?.error, `the ${challenge.type} authorization is ${status}`)
+        throw refusal(name, failed?.error, `the ${challenge.type} authorization is ${status}`)
       }
     } finally {
-      await withdraw(answer)
+      await withdraw()
     }
   }
 
@@ -260,8 +223,8 @@ export class AcmeAccount {
   ): Promise<T> {
     let current = first
     for (let delayMs = firstPollDelayMs; unfinished.includes(current.status); delayMs *= 2) {
-      const retryAfterMs = Math.min((hint.retryAfter ?? 0) - this.clock.now(), maxRetryAfterMs)
-      await sleep(Math.max(Math.min(delayMs, maxPollDelayMs), retryAfterMs), this.clock, signal)
+      const retryAfterMs = Math.min((hint.retryAfter ?? 0) - this.#clock.now(), maxRetryAfterMs)
+      await sleep(Math.max(Math.min(delayMs, maxPollDelayMs), retryAfterMs), this.#clock, signal)
       current = await read()
     }
     return current
@@ -272,10 +235,10 @@ export class AcmeAccount {
 const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
 
 /** Whether the CA may have rejected newOrder because of `replaces`, and not for a reason that would persist without. */
-const mayConcernReplaces = (thrown: unknown) =>
-  thrown instanceof IssuanceError &&
-  (thrown.problem?.status ?? 500) < 500 &&
-  !/:(rateLimited|accountDoesNotExist)$/.test(thrown.problem?.type ?? '')
+function mayConcernReplaces(thrown: unknown): boolean {
+  const { scope, isTransient } = verdictOf(toError(thrown))
+  return thrown instanceof IssuanceError && scope === 'host' && !isTransient
+}
 
 const unknownProfile = (profile: string, profiles: readonly string[]) =>
   new IssuanceError(

@@ -1,8 +1,4 @@
-import { LRUCache } from 'lru-cache'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
-import { abortable, sharedController, withDeadline } from '../util/deadline.js'
-import { ClosedError, DeadlineError } from '../util/errors.js'
-import { warnUnhandled } from '../util/safe-call.js'
 import { callback, maxMemoryEntries, optional, plainObject, positiveInteger } from '../util/validate.js'
 import {
   assertCacheKey,
@@ -11,8 +7,8 @@ import {
   type CertCache,
   type CertCacheLock,
 } from './cert-cache.js'
-import type { PendingWrites, PutFailedListener } from './pending-writes.js'
-import { SharedReads } from './shared-reads.js'
+import { MemoryTier } from './memory-tier.js'
+import type { PutFailedListener } from './pending-writes.js'
 
 export interface LruCertCacheOptions {
   /**
@@ -50,16 +46,6 @@ export interface GetOrPutOptions extends CacheOperationOptions {
  */
 export type Produce = (lock?: Pick<CertCacheLock, 'signal'>) => Promise<Uint8Array>
 
-/** How long `close()` waits for values that are being produced. */
-const closeMs = 15_000
-
-/** A call of `produce` that all callers with the same key share. */
-interface Production {
-  readonly result: Promise<Uint8Array>
-  /** The stored value that the first caller did not accept. */
-  readonly refused: Uint8Array | undefined
-}
-
 /**
  * Puts a bounded in-memory LRU in front of any {@link CertCache}. Concurrent reads of a key share one store read. Is
  * itself a `CertCache`.
@@ -69,28 +55,21 @@ interface Production {
  * modify the bytes that you pass in or receive.
  */
 export class LruCertCache implements CertCache {
-  readonly #store: CertCache
-  readonly #memory: LRUCache<string, Uint8Array>
-  readonly #clock: Clock
-  readonly #onPutFailed: PutFailedListener | undefined
-  #pendingWrites: PendingWrites | undefined
-  readonly #closing = sharedController()
-  // Pending work is not in the LRU, as it would be with LRUCache's `fetch`: an eviction would abort it, or let a second
-  // caller start it again. Reads and productions are kept only while they are pending.
-  readonly #reads: SharedReads
-  readonly #productions = new Map<string, Production>()
+  readonly #tier: MemoryTier<string, Uint8Array>
 
   /** @throws {TypeError} naming the invalid option */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
     assertCertCache(store, 'LruCertCache: store')
     const { max, onPutFailed, clock } = plainObject('LruCertCache: options', options)
-    this.#store = store
-    this.#reads = new SharedReads(store)
-    this.#memory = new LRUCache({
+    this.#tier = new MemoryTier({
+      store,
+      keyOf: (key) => key,
       max: positiveInteger('LruCertCache: max', max ?? 1_000, maxMemoryEntries),
+      clock: optional('LruCertCache: clock', clock, checkClock) ?? systemClock,
+      onPutFailed: optional('LruCertCache: onPutFailed', onPutFailed, callback<PutFailedListener>),
+      decode: (_key, data) => data,
+      encode: (data) => data,
     })
-    this.#clock = optional('LruCertCache: clock', clock, checkClock) ?? systemClock
-    this.#onPutFailed = optional('LruCertCache: onPutFailed', onPutFailed, callback<PutFailedListener>)
   }
 
   /**
@@ -98,17 +77,17 @@ export class LruCertCache implements CertCache {
    * one.
    */
   peek(key: string): Uint8Array | undefined {
-    return this.#memory.get(key) ?? this.#pendingWrites?.get(key)
+    return this.#tier.peek(key)
   }
 
   /** Returns the values in memory, most recently used first. */
   values(): IterableIterator<Uint8Array> {
-    return this.#memory.values()
+    return this.#tier.values()
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     assertCacheKey(key)
-    return this.peek(key) ?? (await this.#readStore(key, () => true, options?.signal))?.data
+    return this.#tier.get(key, options?.signal)
   }
 
   /**
@@ -120,18 +99,17 @@ export class LruCertCache implements CertCache {
     { accept = () => true, signal }: Pick<GetOrPutOptions, 'accept' | 'signal'> = {},
   ): Promise<void> {
     assertCacheKey(key)
-    if (!this.#pendingWrites?.get(key)) await this.#readStore(key, accept, signal)
+    await this.#tier.refresh(key, accept, signal)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
-    await this.#write(key, () => this.#store.put(key, data, options))
-    this.#memory.set(key, data)
+    await this.#tier.put(key, data, options)
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
-    await this.#write(key, () => this.#store.delete(key, options))
+    await this.#tier.delete(key, options)
   }
 
   /**
@@ -151,15 +129,7 @@ export class LruCertCache implements CertCache {
     { accept = () => true, beforeLock, signal }: GetOrPutOptions = {},
   ): Promise<Uint8Array> {
     assertCacheKey(key)
-    const inMemory = this.peek(key)
-    if (inMemory && accept(inMemory)) return inMemory
-    const running = this.#productions.get(key)
-    if (running) return this.#join(running, accept, signal)
-    const stored = await this.#readStore(key, accept, signal)
-    if (stored?.isAccepted) return stored.data
-    const start = () => this.#produce(key, produce, accept, beforeLock)
-    const production = this.#productions.get(key) ?? this.#startProduction(key, start, stored?.data)
-    return this.#join(production, accept, signal)
+    return this.#tier.getOrPut(key, produce, { accept, beforeLock, signal })
   }
 
   /**
@@ -167,96 +137,7 @@ export class LruCertCache implements CertCache {
    * once more.
    * @throws {AggregateError} with the errors of the puts that failed again
    */
-  async close(): Promise<void> {
-    this.#closing.abort(new ClosedError('the LruCertCache was closed'))
-    const running = [...this.#productions.values()].map(({ result }) => result)
-    const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
-    const deadline = { ms: closeMs, clock: this.#clock, error }
-    await withDeadline(() => Promise.allSettled(running), deadline).catch(warnUnhandled)
-    await this.#pendingWrites?.close()
-  }
-
-  /** Reads the store, and keeps the value in memory if it is accepted. */
-  #readStore(key: string, accept: (data: Uint8Array) => boolean, signal: AbortSignal | undefined) {
-    return this.#reads.read(key, signal, (data) => {
-      if (!data) return undefined
-      const isAccepted = accept(data)
-      if (isAccepted) this.#memory.set(key, data)
-      return { data, isAccepted }
-    })
-  }
-
-  #startProduction(
-    key: string,
-    start: () => Promise<Uint8Array>,
-    refused: Uint8Array | undefined,
-  ): Production {
-    const result = start().finally(() => this.#productions.delete(key))
-    result.catch(() => undefined) // callers handle the rejection, but all of them may have stopped waiting
-    const production: Production = { result, refused }
-    this.#productions.set(key, production)
-    return production
-  }
-
-  /** Returns the stored value if this caller accepts it, unlike the first caller; else the result of the production. */
-  #join(
-    { result, refused }: Production,
-    accept: (data: Uint8Array) => boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
-    return refused && accept(refused) ? Promise.resolve(refused) : abortable(result, signal)
-  }
-
-  async #produce(
-    key: string,
-    produce: Produce,
-    accept: (data: Uint8Array) => boolean,
-    beforeLock: (() => Promise<unknown>) | undefined,
-  ): Promise<Uint8Array> {
-    await beforeLock?.()
-    // Loaded on demand: most processes of a fleet never produce a value.
-    const [{ runOncePerFleet }, { PendingWrites }] = await Promise.all([
-      import('./once-per-fleet.js'),
-      import('./pending-writes.js'),
-    ])
-    this.#pendingWrites ??= new PendingWrites(this.#store, this.#clock, this.#onPutFailed)
-    const pendingWrites = this.#pendingWrites
-    return runOncePerFleet({
-      store: this.#store,
-      name: key,
-      clock: this.#clock,
-      signal: this.#closing.signal,
-      ...(beforeLock && { check: beforeLock }),
-      find: async () => {
-        // A read that started before the lock was acquired may have missed a peer's write.
-        this.#reads.invalidate(key)
-        const stored = await this.#readStore(key, accept, undefined)
-        return stored?.isAccepted ? stored.data : undefined
-      },
-      work: async (lock) => {
-        const data = await produce(lock)
-        // From here on the value is safe in memory, even if the lock is lost or the put fails.
-        this.#reads.invalidate(key)
-        this.#memory.set(key, data)
-        const onAdopted = (adopted: Uint8Array) => this.#memory.set(key, adopted)
-        const outcome = await pendingWrites.put(key, data, { lock, accept, onAdopted })
-        this.#reads.invalidate(key)
-        return { value: data, keepsLock: outcome === 'pending' }
-      },
-    })
-  }
-
-  async #write(key: string, write: () => Promise<void>): Promise<void> {
-    this.#pendingWrites?.supersede(key)
-    this.#reads.invalidate(key)
-    // What the store holds is unknown until it answers, and after a failure.
-    this.#memory.delete(key)
-    try {
-      await write()
-    } finally {
-      this.#reads.invalidate(key)
-      // Reads during the write may have put a value back.
-      this.#memory.delete(key)
-    }
+  close(): Promise<void> {
+    return this.#tier.close()
   }
 }

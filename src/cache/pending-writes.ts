@@ -11,20 +11,24 @@ const maxRetryMs = 300_000
 const closeMs = 10_000
 
 /** A value that is not in the store yet. */
-interface PendingWrite extends PendingWriteOptions {
-  readonly data: Uint8Array
+interface PendingWrite<T> extends PendingWriteOptions<T> {
+  readonly value: T
   failures: number
   /** Cancels the next retry. */
   cancel: () => void
 }
 
-interface PendingWriteOptions {
+interface PendingWriteOptions<T> {
+  /** The bytes to store. */
+  readonly data: Uint8Array
   /** The lock under which the value was produced. While it is held, no other machine can have stored another value. */
   readonly lock: CertCacheLock | undefined
-  /** Returns whether a peer's value is usable instead. Called only if the lock was lost. */
-  readonly accept: (data: Uint8Array) => boolean
+  /** Decodes a peer's value if it is usable instead. Called only if the lock was lost. */
+  readonly usable: (data: Uint8Array) => T | undefined
+  /** Called in the same tick in which the store has taken the value. */
+  readonly onStored?: () => void
   /** Called with the peer's value that is used instead. */
-  readonly onAdopted: (data: Uint8Array) => void
+  readonly onAdopted: (value: T) => void
 }
 
 export type PutFailedListener = (failure: { key: string; error: Error; retryInMs: number }) => void
@@ -39,22 +43,22 @@ const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
  * Holds values that were expensive to produce and that the store has not accepted yet. Retries each put after 1 s, 2 s,
  * 4 s … 5 min, until it succeeds or the value is superseded. Holds at most one value per failed put.
  */
-export class PendingWrites {
-  readonly #writes = new Map<string, PendingWrite>()
+export class PendingWrites<T> {
+  readonly #writes = new Map<string, PendingWrite<T>>()
   readonly #closing = sharedController()
 
-  private readonly store: CertCache
-  private readonly clock: Clock
-  private readonly onPutFailed: PutFailedListener
+  readonly #store: CertCache
+  readonly #clock: Clock
+  readonly #onPutFailed: PutFailedListener
 
   constructor(store: CertCache, clock: Clock, onPutFailed: PutFailedListener = warnPutFailed) {
-    this.store = store
-    this.clock = clock
-    this.onPutFailed = onPutFailed
+    this.#store = store
+    this.#clock = clock
+    this.#onPutFailed = onPutFailed
   }
 
-  get(key: string): Uint8Array | undefined {
-    return this.#writes.get(key)?.data
+  get(key: string): T | undefined {
+    return this.#writes.get(key)?.value
   }
 
   /**
@@ -62,9 +66,9 @@ export class PendingWrites {
    *
    * Returns `pending` if the value is not stored yet. The lock is then released here, after the last attempt.
    */
-  async put(key: string, data: Uint8Array, options: PendingWriteOptions): Promise<'stored' | 'pending'> {
+  async put(key: string, value: T, options: PendingWriteOptions<T>): Promise<'stored' | 'pending'> {
     this.supersede(key)
-    const write: PendingWrite = { ...options, data, failures: 0, cancel: () => {} }
+    const write: PendingWrite<T> = { ...options, value, failures: 0, cancel: () => {} }
     this.#writes.set(key, write)
     const attempt = this.#attempt(key, write, this.#closing.signal)
     if (options.lock?.signal.aborted) return 'pending'
@@ -91,7 +95,7 @@ export class PendingWrites {
       write.cancel()
       const timeout = () => new DeadlineError(`${key} could not be stored within ${closeMs / 1_000} s`)
       const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
-      const deadline = { ms: closeMs, clock: this.clock, error: timeout }
+      const deadline = { ms: closeMs, clock: this.#clock, error: timeout }
       const error = await withDeadline(attempt, deadline).catch(toError)
       if (error) errors.push(error)
       if (write.lock) await releaseQuietly(write.lock)
@@ -102,49 +106,50 @@ export class PendingWrites {
   }
 
   /** Returns the error if the put failed; never rejects. */
-  async #attempt(key: string, write: PendingWrite, signal: AbortSignal): Promise<Error | undefined> {
+  async #attempt(key: string, write: PendingWrite<T>, signal: AbortSignal): Promise<Error | undefined> {
     try {
-      await this.#store(key, write, signal)
+      await this.#write(key, write, signal)
     } catch (thrown) {
       const error = toError(thrown)
       if (this.#writes.get(key) === write && !this.#closing.signal.aborted)
         this.#retryLater(key, write, error)
       return error
     }
+    write.onStored?.()
     if (this.#writes.get(key) === write) this.#writes.delete(key)
     if (write.lock && write.failures > 0) await releaseQuietly(write.lock)
     return undefined
   }
 
   /** Puts the value; if its lock was lost, acquires the lock again and adopts a value that a peer has stored since. */
-  async #store(
+  async #write(
     key: string,
-    { data, lock, accept, onAdopted }: PendingWrite,
+    { value, data, lock, usable, onAdopted }: PendingWrite<T>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { store, clock } = this
+    const store = this.#store
     if (!lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
     const stored = await runOncePerFleet({
       store,
       name: key,
-      clock,
+      clock: this.#clock,
       signal,
       async find() {
         const found = await store.get(key)
-        return found && accept(found) ? found : undefined
+        return found && usable(found)
       },
       async work(newLock) {
         await store.put(key, data, { signal: newLock?.signal })
-        return { value: data }
+        return { value }
       },
     })
-    if (stored !== data) onAdopted(stored)
+    if (stored !== value) onAdopted(stored)
   }
 
-  #retryLater(key: string, write: PendingWrite, error: Error): void {
+  #retryLater(key: string, write: PendingWrite<T>, error: Error): void {
     const retryInMs = Math.min(minRetryMs * 2 ** write.failures, maxRetryMs)
     write.failures += 1
-    write.cancel = this.clock.after(retryInMs, () => void this.#attempt(key, write, this.#closing.signal))
-    callSafely(() => this.onPutFailed({ key, error, retryInMs }))
+    write.cancel = this.#clock.after(retryInMs, () => void this.#attempt(key, write, this.#closing.signal))
+    callSafely(() => this.#onPutFailed({ key, error, retryInMs }))
   }
 }

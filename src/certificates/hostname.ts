@@ -2,6 +2,9 @@ import { isIP } from 'node:net'
 import { domainToASCII, domainToUnicode } from 'node:url'
 import { HostError } from '../util/errors.js'
 
+/** A DNS name that a public CA issues certificates for, as it appears in them. Only `normalizeHost` makes one. */
+export type Host = string & { readonly _: 'Host' }
+
 const labelPattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 /** RFC 1035 section 2.3.4 allows 255 octets on the wire, which is 253 characters. */
 const maxNameLength = 253
@@ -13,7 +16,7 @@ const maxNameLength = 253
  * Returns `undefined` if a public CA would not issue a certificate for the name, or if the name would be ambiguous in a
  * cache key: an IP address, a single label, `_`, `*`, `:`, an empty or over-long label, or any other invalid character.
  */
-export function normalizeHost(name: string): string | undefined {
+export function normalizeHost(name: string): Host | undefined {
   if (typeof name !== 'string' || name.length > 2 * maxNameLength) return undefined
   const bare = name.endsWith('.') ? name.slice(0, -1) : name
   // domainToASCII would decode %2e and drop a tab, so check first.
@@ -24,7 +27,7 @@ export function normalizeHost(name: string): string | undefined {
   if (labels.length < 2 || !labels.every((label) => labelPattern.test(label))) return undefined
   // URL parsers take a name with a numeric last label, decimal or hexadecimal, for an IPv4 address.
   if (/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) as string)) return undefined
-  return labels.every(hasValidEncoding) ? ascii : undefined
+  return labels.every(hasValidEncoding) ? (ascii as Host) : undefined
 }
 
 /**
@@ -41,7 +44,7 @@ function hasValidEncoding(label: string): boolean {
  * Normalises a server name.
  * @throws {HostError} `ERR_HOST_NAME` if it is not a DNS name that a public CA issues certificates for
  */
-export function requireHost(name: string): string {
+export function requireHost(name: string): Host {
   const host = normalizeHost(name)
   if (host !== undefined) return host
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name

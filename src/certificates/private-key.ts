@@ -1,6 +1,6 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
-import type { KeyType } from './storage-layout.js'
+import type { KeyType } from './certificate-id.js'
 
 const generate = promisify(generateKeyPair)
 

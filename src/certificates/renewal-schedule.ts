@@ -1,7 +1,6 @@
 import type { RenewAtSource, RenewalTime } from './renewal-time.js'
 
-const minuteMs = 60_000
-const hourMs = 60 * minuteMs
+const hourMs = 3_600_000
 /** A certificate without handshakes is compared with the store this many times less often. */
 const idleFactor = 6
 
@@ -11,70 +10,48 @@ const idleFactor = 6
  */
 export class RenewalSchedule {
   /** When the certificate is due for renewal. */
-  renewAt = 0
-  renewAtSource: RenewAtSource = 'lifetime'
+  renewAt: number
+  renewAtSource: RenewAtSource
   /** Whether the CA's suggested renewal window has been looked up. Also true if the CA suggests none. */
   windowFetched = false
-  /** The pause after the first renewal attempt. Doubles with each further attempt, up to `checkEveryMs`. */
-  readonly #minPauseMs: number
   /**
    * The interval between comparisons with the store while handshakes use the certificate: 1/20 of the lifetime, at most
    * 1 hour.
    */
   readonly checkEveryMs: number
-  #attempts = 0
-  /** The earliest time of the next renewal attempt. */
-  #pausedUntil: number
   #checkAt: number
 
   /** @param isNew whether the certificate was just issued, as opposed to read from the store */
   constructor(lifetimeMs: number, renewal: RenewalTime, now: number, isNew: boolean) {
-    this.#minPauseMs = Math.ceil(Math.min(minuteMs, lifetimeMs / 50))
     this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
-    // A wrong clock can make a new certificate due immediately. It must not be ordered in a loop.
-    this.#pausedUntil = isNew && renewal.at <= now ? now + Math.ceil(lifetimeMs / 4) : 0
     // Spread the checks of certificates that were read at the same time.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
-    this.setRenewalTime(renewal)
+    this.renewAt = renewal.at
+    this.renewAtSource = renewal.source
   }
 
-  /** When the next renewal attempt is due. */
-  get attemptAt(): number {
-    return Math.max(this.renewAt, this.#pausedUntil)
-  }
-
-  /** When a handshake should start background work: a renewal attempt or a check. */
-  get wakeAt(): number {
-    return Math.min(this.attemptAt, this.#checkAt)
+  /**
+   * When a handshake should start background work: a renewal attempt or a check.
+   * @param notBefore the earliest time of the next renewal attempt
+   */
+  wakeAt(notBefore = 0): number {
+    return Math.min(Math.max(this.renewAt, notBefore), this.#checkAt)
   }
 
   /** When the work is due if there are no handshakes. */
-  get idleWakeAt(): number {
-    return Math.min(this.attemptAt, this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
+  idleWakeAt(notBefore = 0): number {
+    return Math.min(Math.max(this.renewAt, notBefore), this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
   }
 
-  setRenewalTime({ at, source }: RenewalTime): void {
+  /** Sets the renewal time once the CA's suggested window, or that there is none, is known. */
+  setWindowTime({ at, source }: RenewalTime): void {
     this.renewAt = at
     this.renewAtSource = source
+    this.windowFetched = true
   }
 
-  /** Records a renewal attempt and pauses further attempts. */
-  markAttempted(now: number): void {
-    this.pauseUntil(now + Math.min(this.#minPauseMs * 2 ** this.#attempts, this.checkEveryMs))
-    this.#attempts += 1
-  }
-
-  /** Allows no renewal attempt before `time`. Never shortens a pause. */
-  pauseUntil(time: number): void {
-    this.#pausedUntil = Math.max(this.#pausedUntil, time)
-  }
-
-  /** Moves the schedule back after the clock was set back by `byMs`; otherwise it would stand still for that long. */
-  onClockSetBack(now: number, byMs: number): void {
-    this.#pausedUntil = Math.min(
-      this.#pausedUntil,
-      Math.max(this.#pausedUntil - byMs, now + this.#minPauseMs),
-    )
+  /** Makes the next check due no later than `now`. */
+  checkBy(now: number): void {
     this.#checkAt = Math.min(this.#checkAt, now)
   }
 

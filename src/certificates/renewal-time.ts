@@ -55,3 +55,32 @@ export function renewalTime(input: RenewalInput): RenewalTime {
     ? scheduled
     : { at: suggested, source: 'ari' }
 }
+
+/**
+ * The part of the random spread that differs between processes. The spread is 1/50 of the lifetime, so for 90 days this
+ * is about 1 hour: enough for the first machine to renew for all.
+ */
+const processShare = 1 / 40
+
+/** The renewal times of one process. The same certificate and window always have the same time. */
+export class RenewalTimes {
+  readonly #seed = Math.random()
+  readonly #renewBeforeMs: number | undefined
+
+  constructor(renewBeforeMs: number | undefined) {
+    this.#renewBeforeMs = renewBeforeMs
+  }
+
+  /** @param window the CA's suggested renewal window, if there is one */
+  of(
+    certificate: { readonly serialNumber: string; readonly notBefore: number; readonly notAfter: number },
+    window?: RenewalWindow,
+  ): RenewalTime {
+    const { serialNumber, notBefore, notAfter } = certificate
+    // Depends mostly on the certificate. If it depended on the process alone, the earliest of many machines would renew
+    // every certificate near the start of its window.
+    const certificateShare = Number.parseInt(serialNumber.slice(-8), 16) / 2 ** 32
+    const random = certificateShare * (1 - processShare) + this.#seed * processShare
+    return renewalTime({ notBefore, notAfter, renewBeforeMs: this.#renewBeforeMs, window, random })
+  }
+}

@@ -1,50 +1,93 @@
 import { assertCacheKey } from '../cache/cert-cache.js'
+import type { CertId, CertName } from './certificate-id.js'
+import { normalizeHost } from './hostname.js'
 
 /** Let's Encrypt's production directory. Its cache keys have no prefix: they are exactly autocert's. */
 export const letsEncryptProduction = 'https://acme-v02.api.letsencrypt.org/directory'
 
-export type KeyType = 'ecdsa-p256' | 'rsa-2048'
-
-/** The cache keys of one CA: autocert's, and further keys that Go ignores. */
-export interface StorageLayout {
-  /** The private key, leaf and intermediates. */
-  certificate(host: string): string
-  /** The tls-alpn-01 challenge answer for a host. */
-  tlsAlpn01(host: string): string
-  /** The http-01 challenge answer for a token. */
-  http01(token: string): string
-  /** The failure record of a host: when its next attempt is allowed. Go ignores it. */
-  failure(host: string): string
-  /** The CA's suggested renewal window (RFC 9773). Go ignores it. */
-  renewal(host: string): string
-  readonly accountKey: string
-  /** The key under which old versions of autocert stored the account key. */
-  readonly legacyAccountKey: string
-}
-
 /**
- * Returns the layout for one CA. The keys of a CA other than Let's Encrypt have a prefix made of its directory's host,
- * such as `acme.example_14000~`, so that its certificates and account key are never used in place of Let's Encrypt's.
- * @param keyPrefix replaces the default prefix; `''` means exactly autocert's keys
- * @throws {CacheKeyError} if the prefix has characters outside the key alphabet
+ * One entry of the store: autocert's, and the failure and renewal records, which Go ignores. Certificates of different
+ * key types share the account and the challenge answers, and nothing else.
  */
-export function storageLayout(directoryUrl: string, keyType: KeyType, keyPrefix?: string): StorageLayout {
-  const prefix = keyPrefix ?? defaultPrefix(directoryUrl)
-  if (prefix !== '') assertCacheKey(prefix)
-  const keyTypeSuffix = keyType === 'rsa-2048' ? '+rsa' : ''
-  return {
-    certificate: (host) => `${prefix}${host}${keyTypeSuffix}`,
-    tlsAlpn01: (host) => `${prefix}${host}+token`,
-    http01: (token) => `${prefix}${token}+http-01`,
-    failure: (host) => `${prefix}${host}${keyTypeSuffix}+failure`,
-    renewal: (host) => `${prefix}${host}${keyTypeSuffix}+renewal`,
-    accountKey: `${prefix}acme_account+key`,
-    legacyAccountKey: `${prefix}acme_account.key`,
+export type StoreEntry =
+  /** The private key, leaf and intermediates; when the next order is allowed; the CA's suggested renewal window. */
+  | { readonly kind: 'certificate' | 'failure' | 'renewal'; readonly id: CertId }
+  /** The tls-alpn-01 challenge answer for a name. */
+  | { readonly kind: 'tls-alpn-01'; readonly ca: string; readonly name: CertName }
+  /** The http-01 challenge answer for a token. */
+  | { readonly kind: 'http-01'; readonly ca: string; readonly token: string }
+  /** The private key of the account. Old versions of autocert stored it under the legacy key. */
+  | { readonly kind: 'account key' | 'legacy account key'; readonly ca: string }
+
+/** What a key in the store stands for. */
+export type ParsedKey =
+  | StoreEntry
+  | { readonly kind: 'lock'; readonly ca: string }
+  | { readonly kind: 'unknown'; readonly ca: string }
+
+/** Returns the cache key of a certificate, which also names its lock. */
+export const certificateKey = ({ ca, name, keyType }: CertId): string =>
+  keyType === 'rsa-2048' ? `${ca}${name}+rsa` : ca + name
+
+/** Returns the cache key of an entry. */
+export function entryKey(entry: StoreEntry): string {
+  switch (entry.kind) {
+    case 'certificate':
+      return certificateKey(entry.id)
+    case 'failure':
+    case 'renewal':
+      return `${certificateKey(entry.id)}+${entry.kind}`
+    case 'tls-alpn-01':
+      return `${entry.ca}${entry.name}+token`
+    case 'http-01':
+      return `${entry.ca}${entry.token}+http-01`
+    case 'account key':
+      return `${entry.ca}acme_account+key`
+    case 'legacy account key':
+      return `${entry.ca}acme_account.key`
   }
 }
 
-/** Returns the default prefix of a CA's keys: empty for Let's Encrypt's production directory. */
-export function defaultPrefix(directoryUrl: string): string {
+/**
+ * Returns the entry that has this key: the inverse of {@link entryKey}.
+ * @param selectedCa a CA to recognise whose prefix does not end with `~`
+ */
+export function parseKey(key: string, selectedCa?: string): ParsedKey {
+  const ca = selectedCa && key.startsWith(selectedCa) ? selectedCa : key.slice(0, key.lastIndexOf('~') + 1)
+  const [name, ...suffixes] = key.slice(ca.length).split('+') as [string, ...string[]]
+  if (suffixes.at(-1) === 'lock') return { kind: 'lock', ca }
+  if (suffixes.includes('')) return { kind: 'unknown', ca }
+  const rest = suffixes.join('+')
+  if (name === 'acme_account' && rest === 'key') return { kind: 'account key', ca }
+  if (name === 'acme_account.key' && rest === '') return { kind: 'legacy account key', ca }
+  if (rest === 'http-01' && isToken(name)) return { kind: 'http-01', ca, token: name }
+  if (normalizeHost(name) !== name) return { kind: 'unknown', ca }
+  const certName = name as string as CertName
+  if (rest === 'token') return { kind: 'tls-alpn-01', ca, name: certName }
+  const keyType = suffixes[0] === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
+  const id = { ca, name: certName, keyType } as const
+  const record = suffixes.slice(keyType === 'rsa-2048' ? 1 : 0).join('+')
+  if (record === '') return { kind: 'certificate', id }
+  return record === 'failure' || record === 'renewal' ? { kind: record, id } : { kind: 'unknown', ca }
+}
+
+/**
+ * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a token
+ * can neither be too long nor be that of another entry.
+ */
+const tokenPattern = /^[A-Za-z0-9_-]{1,128}$/
+
+export const isToken = (token: string): boolean => tokenPattern.test(token)
+
+/**
+ * Returns the prefix of a CA's keys: empty for Let's Encrypt's production directory, else made of the directory's host,
+ * such as `acme.example_14000~`, so that one CA's certificates and account key are never used in place of another's.
+ * @param keyPrefix replaces the default; `''` means exactly autocert's keys
+ * @throws {CacheKeyError} if `keyPrefix` has characters outside the key alphabet
+ */
+export function caPrefix(directoryUrl: string, keyPrefix?: string): string {
+  if (keyPrefix) assertCacheKey(keyPrefix)
+  if (keyPrefix !== undefined) return keyPrefix
   if (directoryUrl === letsEncryptProduction) return ''
   return `${new URL(directoryUrl).host.replace(/[^a-z0-9.-]/g, '_')}~`
 }

@@ -1,11 +1,14 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
-import type { ChallengeAnswer, ChallengeType } from '../acme/challenges.js'
-import type { CertCache } from '../cache/cert-cache.js'
+import type { ChallengeType } from '../acme/challenges.js'
 import { decodeBundle } from '../certificates/certificate-bundle.js'
-import type { StorageLayout } from '../certificates/storage-layout.js'
+import { type CertName, certName } from '../certificates/certificate-id.js'
+import type { Host } from '../certificates/hostname.js'
+import { entryKey } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
+import { ignoreFailure } from '../util/ignore-failure.js'
 import { callSafely } from '../util/safe-call.js'
-import { RateLimitedChallengeReader } from './challenge-rate-limit.js'
+import type { AnswerEntry, CaStore } from './ca-store.js'
+import { ChallengeRateLimit } from './challenge-rate-limit.js'
 
 /** A challenge that this process has answered. */
 export interface AnsweredChallenge {
@@ -15,85 +18,95 @@ export interface AnsweredChallenge {
   readonly from: 'memory' | 'store'
 }
 
+/** The answer to a challenge. */
+export interface ChallengeAnswer {
+  readonly type: ChallengeType
+  readonly name: CertName
+  readonly token: string
+  /** http-01: the key authorization. tls-alpn-01: private key and certificate in PEM. */
+  readonly value: Uint8Array
+}
+
 /**
  * Publishes and looks up the answers to challenges. They are in the store, because the CA may connect to any machine of
  * the fleet, and for the duration of an order in the memory of the process that placed it.
  */
 export class ChallengeAnswers {
   readonly #pending = new Map<string, Uint8Array>()
-  readonly #reader: RateLimitedChallengeReader
+  readonly #store: CaStore
+  readonly #rateLimit: ChallengeRateLimit
+  readonly #onAnswer: (answered: AnsweredChallenge) => void
 
-  private readonly store: CertCache
-  private readonly layout: StorageLayout
-  private readonly onAnswer: (answered: AnsweredChallenge) => void
-
-  constructor(
-    store: CertCache,
-    layout: StorageLayout,
-    clock: Clock,
-    onAnswer: (answered: AnsweredChallenge) => void,
-  ) {
-    this.store = store
-    this.layout = layout
-    this.onAnswer = onAnswer
-    this.#reader = new RateLimitedChallengeReader(store, clock)
+  constructor(store: CaStore, clock: Clock, onAnswer: (answered: AnsweredChallenge) => void) {
+    this.#store = store
+    this.#onAnswer = onAnswer
+    this.#rateLimit = new ChallengeRateLimit(clock)
   }
 
   /** Makes an answer available to all machines. Await it before you ask the CA to validate the challenge. */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
-    const key = this.#key(answer)
-    this.#pending.set(key, answer.value)
-    await this.store.put(key, answer.value, { signal })
+    const entry = this.#entry(answer)
+    this.#pending.set(entryKey(entry), answer.value)
+    await this.#store.writeAnswer(entry, answer.value, { signal })
   }
 
   /**
-   * Removes an answer once the order has succeeded or failed. Takes no signal: a cancelled order also cleans up.
+   * Removes an answer once the order has succeeded or failed. Takes no signal: a cancelled order also cleans up. Never
+   * rejects.
    * @param mayBeReplaced another machine may have placed an order for the host. A tls-alpn-01 answer is then left in
    *   the store, because its key has the host's name; an http-01 key has the token, which belongs to one order.
    */
   async withdraw(answer: ChallengeAnswer, { mayBeReplaced }: { mayBeReplaced: boolean }): Promise<void> {
-    const key = this.#key(answer)
-    this.#pending.delete(key)
-    if (answer.type === 'http-01' || !mayBeReplaced) await this.store.delete(key)
+    const entry = this.#entry(answer)
+    this.#pending.delete(entryKey(entry))
+    if (answer.type === 'http-01' || !mayBeReplaced)
+      await ignoreFailure(this.#store.removeAnswer(entry), 'the store has reported it')
   }
 
   /** Returns the http-01 answer of an order in this process. */
-  pendingHttp01(token: string, host: string): Uint8Array | undefined {
-    const value = this.#pending.get(this.layout.http01(token))
+  pendingHttp01(token: string, host: Host): Uint8Array | undefined {
+    const value = this.#pending.get(entryKey(this.#http01(token)))
     if (value) this.#report({ type: 'http-01', host, from: 'memory' })
     return value
   }
 
   /**
-   * Resolves with the http-01 answer of any machine's order. Throws as `RateLimitedChallengeReader.get`.
+   * Resolves with the http-01 answer of any machine's order.
    * @param client the client's IP address
+   * @throws {ChallengeRateLimitError} if a rate is exceeded; the store is not read then
+   * @throws {StoreError} if the store operation fails
    */
-  async storedHttp01(token: string, host: string, client: string): Promise<Uint8Array | undefined> {
-    const value = await this.#reader.get(this.layout.http01(token), client)
+  async storedHttp01(token: string, host: Host, client: string): Promise<Uint8Array | undefined> {
+    const value = await this.#read(this.#http01(token), client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
     return value
   }
 
   /** Returns the tls-alpn-01 answer of an order in this process. */
-  pendingTlsAlpn01(host: string): SecureContext | undefined {
-    const value = this.#pending.get(this.layout.tlsAlpn01(host))
+  pendingTlsAlpn01(host: Host): SecureContext | undefined {
+    const value = this.#pending.get(entryKey(this.#tlsAlpn01(certName(host))))
     return value && this.#createContext(value, host, 'memory')
   }
 
-  /**
-   * Resolves with the tls-alpn-01 answer of any machine's order. Throws as `RateLimitedChallengeReader.get`.
-   * @param client the client's IP address
-   */
-  async storedTlsAlpn01(host: string, client: string): Promise<SecureContext | undefined> {
-    const value = await this.#reader.get(this.layout.tlsAlpn01(host), client)
+  /** Resolves with the tls-alpn-01 answer of any machine's order. As {@link storedHttp01}. */
+  async storedTlsAlpn01(host: Host, client: string): Promise<SecureContext | undefined> {
+    const value = await this.#read(this.#tlsAlpn01(certName(host)), client)
     return value && this.#createContext(value, host, 'store')
   }
 
-  #key(answer: ChallengeAnswer): string {
-    return answer.type === 'http-01' ? this.layout.http01(answer.token) : this.layout.tlsAlpn01(answer.host)
+  #read(entry: AnswerEntry, client: string): Promise<Uint8Array | undefined> {
+    return this.#rateLimit.share(entryKey(entry), client, () => this.#store.readAnswer(entry))
   }
 
-  #createContext(value: Uint8Array, host: string, from: 'memory' | 'store'): SecureContext | undefined {
+  #http01 = (token: string): AnswerEntry => ({ kind: 'http-01', ca: this.#store.ca, token })
+
+  #tlsAlpn01 = (name: CertName): AnswerEntry => ({ kind: 'tls-alpn-01', ca: this.#store.ca, name })
+
+  #entry({ type, token, name }: ChallengeAnswer): AnswerEntry {
+    return type === 'http-01' ? this.#http01(token) : this.#tlsAlpn01(name)
+  }
+
+  #createContext(value: Uint8Array, host: Host, from: 'memory' | 'store'): SecureContext | undefined {
     const bundle = decodeBundle(value)
     if ('fault' in bundle) return undefined
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
@@ -102,6 +115,6 @@ export class ChallengeAnswers {
   }
 
   #report(answered: AnsweredChallenge): void {
-    callSafely(() => this.onAnswer(answered))
+    callSafely(() => this.#onAnswer(answered))
   }
 }

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import type { CertCache } from '../cache/cert-cache.js'
 import type { Clock } from '../util/clock.js'
+import { ChallengeRateLimitError } from '../util/errors.js'
 import { RateLimiter } from '../util/rate-limiter.js'
+import { SingleFlight } from '../util/single-flight.js'
 
 /** Reads for all clients together: 150 at once, then one every 25 ms. */
 const sharedBurst = 150
@@ -18,55 +19,50 @@ const lightIntervalMs = 2_000
 /** Number of clients, the most recent, whose rates are tracked. */
 const maxClients = 1_000
 
-/** Challenge answers are requested faster than a CA would. */
-export class ChallengeRateLimitError extends Error {}
-
 interface ClientLimits {
   readonly all: RateLimiter
   readonly light: RateLimiter
 }
 
 /**
- * Reads challenge answers from the store. Anyone can request an answer, and only the store shows whether a token is
+ * Limits the reads of challenge answers. Anyone can request an answer, and only the store shows whether a token is
  * valid. Concurrent reads of a key therefore share one request, the rate of all reads is bounded, and one client can
  * use only part of it.
  */
-export class RateLimitedChallengeReader {
-  readonly #pendingReads = new Map<string, Promise<Uint8Array | undefined>>()
+export class ChallengeRateLimit {
+  readonly #reads = new SingleFlight<Uint8Array | undefined>()
   readonly #clients = new LRUCache<string, ClientLimits>({ max: maxClients })
+  readonly #clock: Clock
   readonly #shared: RateLimiter
   readonly #reserved: RateLimiter
 
-  private readonly store: CertCache
-  private readonly clock: Clock
-
-  constructor(store: CertCache, clock: Clock) {
-    this.store = store
-    this.clock = clock
+  constructor(clock: Clock) {
+    this.#clock = clock
     this.#shared = new RateLimiter(clock, sharedBurst, sharedIntervalMs)
     this.#reserved = new RateLimiter(clock, reservedBurst, reservedIntervalMs)
   }
 
   /**
-   * Resolves with the stored answer, or `undefined` if there is none.
+   * Settles as `read()`, or as a running read of the same key.
    * @param client the client's IP address
-   * @throws {ChallengeRateLimitError} if a rate is exceeded; the store is not read then
-   * @throws {StoreError} if the store operation fails
+   * @throws {ChallengeRateLimitError} without a read, if a rate is exceeded
    */
-  async get(key: string, client: string): Promise<Uint8Array | undefined> {
-    const pending = this.#pendingReads.get(key)
-    if (pending) return pending
+  async share(
+    key: string,
+    client: string,
+    read: () => Promise<Uint8Array | undefined>,
+  ): Promise<Uint8Array | undefined> {
+    const running = this.#reads.get(key)
+    if (running) return running
     if (!this.#tryAdmit(client)) throw new ChallengeRateLimitError()
-    const read = this.store.get(key).finally(() => this.#pendingReads.delete(key))
-    this.#pendingReads.set(key, read)
-    return read
+    return this.#reads.run(key, read)
   }
 
   #tryAdmit(address: string): boolean {
     const client = networkOf(address)
     const limits = this.#clients.get(client) ?? {
-      all: new RateLimiter(this.clock, clientBurst, clientIntervalMs),
-      light: new RateLimiter(this.clock, lightBurst, lightIntervalMs),
+      all: new RateLimiter(this.#clock, clientBurst, clientIntervalMs),
+      light: new RateLimiter(this.#clock, lightBurst, lightIntervalMs),
     }
     this.#clients.set(client, limits)
     if (limits.all.waitMs > 0) return false

@@ -1,11 +1,11 @@
-import type { RenewalInfo } from '../acme/renewal-info.js'
-import type { CertCache } from '../cache/cert-cache.js'
-import { runOncePerFleet } from '../cache/once-per-fleet.js'
+import type { Issuer } from '../acme/issuer.js'
+import type { LiveCertificate } from '../certificates/live-certificate.js'
 import type { RenewalWindow } from '../certificates/renewal-time.js'
-import type { LiveCertificate } from '../certificates/secure-contexts.js'
-import type { StorageLayout } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
-import { ClosedError, IssuanceError } from '../util/errors.js'
+import { ClosedError, toError } from '../util/errors.js'
+import { verdictOf } from '../util/verdict.js'
+import type { CaStore } from './ca-store.js'
+import type { RenewalInfoRecord } from './records.js'
 
 const hourMs = 3_600_000
 /** Polling interval without a `Retry-After`, and after an error (RFC 9773 section 4.3.3). */
@@ -14,32 +14,20 @@ const defaultIntervalMs = 6 * hourMs
 const minIntervalMs = 60_000
 const maxIntervalMs = 24 * hourMs
 
-/** The CA's renewal information, stored as JSON under `<host>+renewal`. Times are in ms since the epoch. */
-export interface RenewalInfoRecord {
-  /** The certificate's serial number. */
-  readonly serialNumber: string
-  /** The suggested renewal window. `null` if the CA suggests none. */
-  readonly window: RenewalWindow | null
-  /** When to ask the CA again. */
-  readonly askAt: number
-}
-
 interface RenewalInfoRecordsParts {
-  readonly store: CertCache
-  readonly layout: StorageLayout
+  readonly store: CaStore
   readonly clock: Clock
   /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
-  /** Asks the CA about a certificate: PEM, leaf first. */
-  readonly fetchInfo: (certificate: Uint8Array) => Promise<RenewalInfo>
+  readonly issuer: () => Promise<Pick<Issuer, 'renewalInfo'>>
 }
 
 /** Reads the CA's suggested renewal windows (RFC 9773). One machine asks the CA and stores the answer for all. */
 export class RenewalInfoRecords {
-  private readonly parts: RenewalInfoRecordsParts
+  readonly #parts: RenewalInfoRecordsParts
 
   constructor(parts: RenewalInfoRecordsParts) {
-    this.parts = parts
+    this.#parts = parts
   }
 
   /**
@@ -48,15 +36,13 @@ export class RenewalInfoRecords {
    * @throws {StoreError} if a store operation fails
    */
   async renewalWindow(live: LiveCertificate): Promise<RenewalWindow | undefined> {
-    const { store, layout, clock, closing } = this.parts
-    const { notBefore, notAfter } = live
+    const { store, clock, closing: signal } = this.#parts
+    const { id, notBefore, notAfter } = live
     // Prevents an endless series of orders from a CA that suggests a past window for each new certificate.
     if (clock.now() < notBefore + Math.min(defaultIntervalMs, (notAfter - notBefore) / 50)) return undefined
-    const key = layout.renewal(live.host)
     let previous: RenewalInfoRecord | undefined
     const find = async () => {
-      const data = await store.get(key, { signal: closing })
-      previous = data && parseRenewalInfoRecord(data)
+      previous = await store.readRenewalInfo(id, { signal })
       if (previous?.serialNumber !== live.serialNumber) previous = undefined
       const now = clock.now()
       // A record beyond the longest interval was written by a wrong clock.
@@ -64,48 +50,29 @@ export class RenewalInfoRecords {
     }
     const work = async () => {
       const value = await this.#askCa(live, previous)
-      await store.put(key, Buffer.from(JSON.stringify(value)), { signal: closing })
+      await store.writeRenewalInfo(id, value, { signal })
       return { value }
     }
-    const current = await find()
-    const record =
-      current ?? (await runOncePerFleet({ store, name: key, clock, signal: closing, find, work }))
+    const record = (await find()) ?? (await store.runOnce({ kind: 'renewal', id }, { signal, find, work }))
     return record.window ?? undefined
   }
 
   async #askCa(live: LiveCertificate, previous: RenewalInfoRecord | undefined): Promise<RenewalInfoRecord> {
-    const { fetchInfo, clock } = this.parts
+    const { issuer, clock } = this.#parts
     const { serialNumber } = live
     const nextAskAt = (retryAfter: number | undefined, intervalMs: number) => {
       const now = clock.now()
       return Math.min(Math.max(retryAfter ?? now + intervalMs, now + minIntervalMs), now + maxIntervalMs)
     }
     try {
-      const { window, retryAfter } = await fetchInfo(live.data)
+      const { window, retryAfter } = await (await issuer()).renewalInfo(live.data)
       const askAt = nextAskAt(retryAfter, window ? defaultIntervalMs : maxIntervalMs)
       return { serialNumber, window: window ?? null, askAt }
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
       // The previous window remains in effect; without one the certificate's lifetime decides.
-      const retryAfter = thrown instanceof IssuanceError ? thrown.retryAt?.getTime() : undefined
-      const askAt = nextAskAt(retryAfter, defaultIntervalMs)
+      const askAt = nextAskAt(verdictOf(toError(thrown)).notBefore, defaultIntervalMs)
       return { serialNumber, window: previous?.window ?? null, askAt }
     }
   }
 }
-
-/** Returns `undefined` for an invalid record. */
-export function parseRenewalInfoRecord(data: Uint8Array): RenewalInfoRecord | undefined {
-  try {
-    const { serialNumber, window, askAt } = JSON.parse(Buffer.from(data).toString()) as RenewalInfoRecord
-    const isWindow =
-      window === null || (isTime(window.start) && isTime(window.end) && window.start < window.end)
-    if (typeof serialNumber !== 'string' || !isWindow || !isTime(askAt)) return undefined
-    return { serialNumber, window: window && { start: window.start, end: window.end }, askAt }
-  } catch {
-    return undefined
-  }
-}
-
-/** Limited to the range of a Date: between larger numbers, the arithmetic for a random time can give NaN. */
-const isTime = (value: unknown) => typeof value === 'number' && Math.abs(value) <= 8.64e15

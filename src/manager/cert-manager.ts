@@ -1,27 +1,21 @@
 import { captureRejectionSymbol, EventEmitter } from 'node:events'
-import type { SecureContext, Server } from 'node:tls'
+import type { Server } from 'node:tls'
 import type { Certificate } from '../certificates/certificate.js'
+import { certName } from '../certificates/certificate-id.js'
 import { requireHost } from '../certificates/hostname.js'
-import {
-  type CertificateSource,
-  type LiveCertificate,
-  toCertificate,
-} from '../certificates/secure-contexts.js'
-import { ChallengeRateLimitError } from '../issuance/challenge-rate-limit.js'
+import { toCertificate } from '../certificates/live-certificate.js'
 import { DefaultCertificateServers } from '../server/default-certificate.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from '../server/http-handler.js'
 import { type TlsCallbacks, tlsCallbacks } from '../server/tls-callbacks.js'
-import { sharedController, withDeadline } from '../util/deadline.js'
-import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
+import { sharedController } from '../util/deadline.js'
+import { ClosedError } from '../util/errors.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
 import { nonEmptyStrings, optional, plainObject } from '../util/validate.js'
 import type { HostStatus } from './certificate-service.js'
 import { composeManager, type ManagerParts } from './compose.js'
+import { ensureHosts } from './ensure.js'
 import type { CertManagerEvents, Report } from './events.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
-
-/** Longest wait of a handshake, or of a caller of `getCertificate`. The order continues in the background. */
-const handshakeTimeoutMs = 30_000
 
 /**
  * Provides certificates to TLS servers: from memory, else from the store that the fleet shares, else ordered from an
@@ -43,7 +37,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
-  readonly #defaultCertificateServers: DefaultCertificateServers
+  readonly #defaultCertificate: DefaultCertificateServers
   #canAnswerHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -51,15 +45,18 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   constructor(options: CertManagerOptions) {
     super({ captureRejections: true })
     const settings = checkManagerOptions(options)
+    const { clock, defaultHost } = settings
     this.#settings = settings
-    this.#defaultCertificateServers = new DefaultCertificateServers(settings.clock, this.#closing.signal)
+    this.#defaultCertificate = new DefaultCertificateServers(clock, this.#closing.signal)
     this.#parts = composeManager(settings, {
       closing: this.#closing.signal,
       report: this.#report,
+      isServedObserved: () => this.listenerCount('served') > 0,
       // http-01 also works behind a proxy that terminates TLS; tls-alpn-01 needs no other port.
       challengeTypes: () => (this.#canAnswerHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
       onNewCertificate: (live) => {
-        if (live.host === settings.defaultHost) this.#defaultCertificateServers.update(toCertificate(live))
+        if (defaultHost && live.id.name === certName(defaultHost))
+          this.#defaultCertificate.update(toCertificate(live))
       },
     })
   }
@@ -76,21 +73,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
     const { ALPNProtocols } = plainObject('tlsOptions: options', options)
     const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, nonEmptyStrings)
-    return tlsCallbacks(
-      {
-        fromMemory: (host) => {
-          const live = this.#parts.certificates.fromMemory(host)
-          if (live && this.listenerCount('served') > 0) this.#reportServed(live, 'memory', 0)
-          return live?.context
-        },
-        obtain: (host) => this.#obtainContext(host),
-        pendingChallenge: (host) => this.#parts.answers.pendingTlsAlpn01(host),
-        storedChallenge: (host, client) =>
-          this.#readChallenge(host, () => this.#parts.answers.storedTlsAlpn01(host, client)),
-        onInvalidName: (servername) => this.#report('refused', { servername, reason: 'name' }),
-      },
-      alpnProtocols,
-    )
+    return tlsCallbacks(this.#parts.handshakes, alpnProtocols)
   }
 
   /**
@@ -106,13 +89,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
       throw new TypeError('httpHandler: fallback must be a function of request and response')
     }
     this.#canAnswerHttp01 = true
-    const { answers } = this.#parts
-    return createHttpHandler({
-      pendingAnswer: (token, host) => answers.pendingHttp01(token, host),
-      storedAnswer: (token, host, client) =>
-        this.#readChallenge(host, () => answers.storedHttp01(token, host, client), { rethrow: true }),
-      fallback,
-    })
+    return createHttpHandler(this.#parts.handshakes, fallback)
   }
 
   /**
@@ -125,8 +102,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    */
   async getCertificate(host: string): Promise<Certificate> {
     const name = requireHost(host)
-    const live = this.#parts.certificates.fromMemory(name) ?? (await this.#obtain(name))
-    return toCertificate(live)
+    const { certificates, handshakes } = this.#parts
+    return toCertificate(certificates.fromMemory(name) ?? (await handshakes.certificate(name)))
   }
 
   /**
@@ -138,24 +115,8 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * @throws {AggregateError} of the hosts' errors, once every host has been tried
    * @throws {TypeError} if `hosts` is a string or not iterable
    */
-  async ensure(hosts: Iterable<string>): Promise<void> {
-    if (typeof hosts === 'string' || typeof hosts?.[Symbol.iterator] !== 'function')
-      throw new TypeError('ensure: hosts must be several names, as in an array')
-    const names: string[] = []
-    const errors: Error[] = []
-    for (const host of hosts) {
-      try {
-        names.push(requireHost(host))
-      } catch (thrown) {
-        errors.push(toError(thrown))
-      }
-    }
-    errors.push(...(await this.#parts.renewals.keepRenewed(names)))
-    if (errors.length > 0) {
-      const messages = errors.map(({ message }) => message).join('; ')
-      const subject = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
-      throw new AggregateError(errors, `${subject} no certificate: ${messages}`)
-    }
+  ensure(hosts: Iterable<string>): Promise<void> {
+    return ensureHosts(this.#parts.renewals, hosts)
   }
 
   /**
@@ -169,9 +130,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     if (defaultHost === undefined) throw new TypeError('attach: set the option defaultHost of CertManager')
     if (typeof server?.setSecureContext !== 'function')
       throw new TypeError('attach: server must be a tls.Server')
-    this.#defaultCertificateServers.add(server)
+    this.#defaultCertificate.add(server)
     const live = this.#parts.certificates.fromMemory(defaultHost)
-    if (live) this.#defaultCertificateServers.update(toCertificate(live))
+    if (live) this.#defaultCertificate.update(toCertificate(live))
     this.#parts.renewals.keepRenewed([defaultHost]).then(([error]) => {
       if (error) this.#report('handshakeFailed', { host: defaultHost, error })
     }, warnUnhandled)
@@ -204,62 +165,6 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   async #close(): Promise<void> {
     this.#closing.abort(new ClosedError('the CertManager was closed'))
     await this.#parts.close()
-  }
-
-  async #obtainContext(host: string): Promise<SecureContext | undefined> {
-    const startedAt = performance.now()
-    try {
-      const live = await this.#obtain(host)
-      this.#reportServed(live, live.source, performance.now() - startedAt)
-      return live.context
-    } catch (thrown) {
-      this.#reportFailure(host, toError(thrown))
-      return undefined
-    }
-  }
-
-  #obtain(host: string): Promise<LiveCertificate> {
-    const error = () => new DeadlineError(`no certificate for ${host} within ${handshakeTimeoutMs / 1_000} s`)
-    const bound = { ms: handshakeTimeoutMs, clock: this.#settings.clock, error }
-    return withDeadline(() => this.#parts.certificates.obtain(host), bound)
-  }
-
-  /** Reads a challenge answer from the store if the policy allows the host. Reports errors. */
-  async #readChallenge<T>(
-    host: string,
-    read: () => Promise<T | undefined>,
-    options: { rethrow?: boolean } = {},
-  ): Promise<T | undefined> {
-    const timeout = () =>
-      new DeadlineError(`no challenge answer for ${host} within ${handshakeTimeoutMs / 1_000} s`)
-    const { clock } = this.#settings
-    const bound = { ms: handshakeTimeoutMs, clock, error: timeout, signal: this.#closing.signal }
-    try {
-      return await withDeadline(async () => {
-        await this.#parts.policy.check(host)
-        return read()
-      }, bound)
-    } catch (thrown) {
-      const error = toError(thrown)
-      this.#reportFailure(host, error)
-      if (options.rethrow && !(error instanceof HostError)) throw error
-      return undefined
-    }
-  }
-
-  #reportServed({ host }: LiveCertificate, source: CertificateSource, durationMs: number): void {
-    this.#report('served', { host, source, durationMs })
-  }
-
-  #reportFailure(host: string, error: Error): void {
-    if (error instanceof ChallengeRateLimitError)
-      return this.#report('refused', { servername: host, reason: 'rate' })
-    // With a cause, the policy itself failed.
-    if (error instanceof HostError && !error.cause) {
-      this.#report('refused', { servername: host, reason: 'policy' })
-    } else {
-      this.#report('handshakeFailed', { host, error })
-    }
   }
 
   readonly #report: Report = (event, details) => {

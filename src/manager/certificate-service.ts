@@ -1,18 +1,21 @@
+import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { CertCache } from '../cache/cert-cache.js'
-import { LruCertCache } from '../cache/lru-cert-cache.js'
-import type { RenewAtSource, RenewalWindow } from '../certificates/renewal-time.js'
-import { type LiveCertificate, SecureContexts } from '../certificates/secure-contexts.js'
-import type { StorageLayout } from '../certificates/storage-layout.js'
-import type { FailureRecord, FailureRecords } from '../issuance/failure-records.js'
-import type { Issuer } from '../issuance/issuer.js'
-import type { Clock } from '../util/clock.js'
-import { ClosedError, HostError, IssuanceError, LockLostError, toError } from '../util/errors.js'
-import type { CertificateEvent, Report } from './events.js'
+import { MemoryTier } from '../cache/memory-tier.js'
+import type { CertId, Naming } from '../certificates/certificate-id.js'
+import type { Host } from '../certificates/hostname.js'
+import { isNewer, type LiveCertificate, loadCertificate } from '../certificates/live-certificate.js'
+import type { RenewAtSource, RenewalTimes } from '../certificates/renewal-time.js'
+import { certificateKey } from '../certificates/storage-layout.js'
+import type { Attempts } from '../issuance/attempts.js'
+import type { Orders } from '../issuance/orders.js'
+import type { FailureRecord } from '../issuance/records.js'
+import { ClosedError, IssuanceError, toError } from '../util/errors.js'
+import type { CertificateEvent, ManagerContext } from './events.js'
 import type { PolicyGate } from './host-policy.js'
 
-/** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
-const postponedMs = 5_000
+/** Maximum number of certificates whose last fault is remembered, so that it is reported once. */
+const maxFaults = 1_000
 
 /** What a manager knows about a host. */
 export interface HostStatus {
@@ -32,79 +35,73 @@ export interface HostStatus {
   readonly lastError?: Error
 }
 
-interface CertificateServiceParts {
+interface CertificateServiceParts extends ManagerContext {
   readonly store: CertCache
-  readonly layout: StorageLayout
+  readonly naming: Naming
   readonly policy: PolicyGate
-  readonly failures: FailureRecords
-  readonly issue: Issuer['issue']
+  readonly attempts: Attempts
+  readonly placeOrder: Orders['place']
+  readonly renewalTimes: RenewalTimes
+  /** Maximum number of certificates in memory. */
   readonly max: number
-  readonly renewBeforeMs: number | undefined
-  readonly clock: Clock
-  /** Aborts when the manager is closed. */
-  readonly closing: AbortSignal
-  readonly report: Report
-  /** Called just before a certificate enters memory that was not in memory before. */
+  /** Called after a certificate has entered memory that was not in memory before. */
   readonly onNewCertificate: (live: LiveCertificate) => void
-  /** Called when a handshake uses a certificate that is due for a check or a renewal. */
+  /** Called when a handshake uses a certificate that may be due for a check or a renewal. */
   readonly onCheckDue: (live: LiveCertificate) => void
 }
 
 /** Certificates by host: from memory, else from the store, else from the CA. */
 export class CertificateService {
   readonly #parts: CertificateServiceParts
-  readonly #memory: LruCertCache
-  readonly #contexts: SecureContexts
-  /** Hosts that may not be ordered yet, so that not every handshake reads the store. */
-  readonly #postponed: LRUCache<string, { readonly error: IssuanceError; readonly until: number }>
-  /** The last error of each host, for the hosts that failed most recently. */
-  readonly #errors: LRUCache<string, Error>
+  readonly #memory: MemoryTier<CertId, LiveCertificate>
+  /** The last fault of each certificate, with the hash of the faulty value. */
+  readonly #faults = new LRUCache<string, string>({ max: maxFaults })
 
   constructor(parts: CertificateServiceParts) {
     this.#parts = parts
-    const { store, layout, max, clock, renewBeforeMs, report } = parts
-    // `store` reports failed puts itself.
-    this.#memory = new LruCertCache(store, { max, clock, onPutFailed: () => {} })
-    // Unlike `max`, `maxSize` does not allocate all slots in advance.
-    const bound = { maxSize: max, sizeCalculation: () => 1 }
-    this.#errors = new LRUCache(bound)
-    this.#postponed = new LRUCache(bound)
-    this.#contexts = new SecureContexts({
-      now: () => clock.now(),
-      renewBeforeMs,
-      onFault: (host, reason) => report('invalid', { host, key: layout.certificate(host), reason }),
+    const { store, max, clock } = parts
+    this.#memory = new MemoryTier({
+      store,
+      keyOf: certificateKey,
+      max,
+      clock,
+      onPutFailed: () => {}, // `store` reports failed puts itself
+      decode: (id, data, inMemory) => this.#decode(id, data, inMemory),
+      encode: ({ data }) => data,
+      onChanged: (live, former) => this.#onChanged(live, former),
     })
   }
 
   /**
    * Returns the certificate in memory, synchronously: without a policy check, a request or a new context. Calls
-   * `onCheckDue` if it is due.
+   * `onCheckDue` if it may be due.
    */
-  fromMemory(host: string): LiveCertificate | undefined {
-    const live = this.#peek(host)
-    if (live && this.#parts.clock.now() >= live.schedule.wakeAt) this.#parts.onCheckDue(live)
+  fromMemory(host: Host): LiveCertificate | undefined {
+    const { naming, clock, onCheckDue } = this.#parts
+    const live = this.#memory.peek(naming(host))
+    const now = clock.now()
+    if (!live || now >= live.notAfter) return undefined
+    if (now >= live.schedule.wakeAt()) onCheckDue(live)
     return live
   }
 
   /** Yields the certificates in memory that have not expired. */
   *live(): Generator<LiveCertificate, void> {
     const now = this.#parts.clock.now()
-    for (const data of this.#memory.values()) {
-      const live = this.#contexts.get(data)
-      if (live && now < live.notAfter) yield live
-    }
+    for (const live of this.#memory.values()) if (now < live.notAfter) yield live
   }
 
   /**
    * Resolves with the host's certificate, which is ordered if neither memory nor the store has one.
    * @throws {HostError} if the policy does not allow the host
    */
-  async obtain(host: string): Promise<LiveCertificate> {
+  async obtain(host: Host): Promise<LiveCertificate> {
+    const id = this.#parts.naming(host)
     try {
-      this.#throwIfPostponed(host)
-      return await this.#obtain(host)
+      this.#parts.attempts.assertNotHeld(id)
+      return await this.#obtain(id)
     } catch (thrown) {
-      throw this.#recordFailure(host, thrown)
+      throw this.#recordFailure(id, thrown)
     }
   }
 
@@ -112,60 +109,51 @@ export class CertificateService {
    * Resolves with the host's certificate from memory or the store, or `undefined` if neither has one.
    * @throws {HostError} if the policy does not allow the host
    */
-  async find(host: string): Promise<LiveCertificate | undefined> {
+  async find(host: Host): Promise<LiveCertificate | undefined> {
+    const id = this.#parts.naming(host)
     try {
-      const live = this.#peek(host)
+      const live = this.#peek(id)
       if (live) return live
-      this.#throwIfClosed()
-      await this.#parts.policy.check(host)
-      return await this.refresh(host)
+      this.#parts.closing.throwIfAborted()
+      await this.#parts.policy.check(id.name)
+      return await this.refresh(id)
     } catch (thrown) {
-      throw this.#recordFailure(host, thrown)
+      throw this.#recordFailure(id, thrown)
     }
   }
 
   /** Reads the store, adopts its certificate if that is newer, and resolves with the certificate in memory. */
-  async refresh(host: string): Promise<LiveCertificate | undefined> {
-    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, this.#peek(host))
-    await this.#memory.refresh(this.#parts.layout.certificate(host), { accept })
-    return this.#peek(host)
+  async refresh(id: CertId): Promise<LiveCertificate | undefined> {
+    await this.#memory.refresh(id, (stored) => this.#isUsable(stored, this.#peek(id)))
+    return this.#peek(id)
   }
 
   /** Replaces a certificate that is due: adopts a newer one from the store, or orders one. Never rejects. */
   async renew(due: LiveCertificate): Promise<void> {
-    const { clock, report } = this.#parts
-    const { host, schedule } = due
-    schedule.markAttempted(clock.now())
+    const { attempts, report } = this.#parts
+    attempts.renewalStarted(due)
     try {
-      await this.#obtain(host, due)
+      await this.#obtain(due.id, due)
     } catch (thrown) {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
-      // A host that is no longer allowed is retried no more often than it is checked.
-      if (error instanceof HostError) schedule.pauseUntil(clock.now() + schedule.checkEveryMs)
-      if (error instanceof IssuanceError && error.retryAt) schedule.pauseUntil(error.retryAt.getTime())
-      this.#errors.set(host, error)
-      report('renewalFailed', { host, error })
+      attempts.renewalFailed(due, error)
+      report('renewalFailed', { host: due.id.name, error })
     }
-  }
-
-  /** Reschedules the renewal by the CA's suggested window; `undefined` if the CA suggests none. */
-  applyRenewalWindow(live: LiveCertificate, window: RenewalWindow | undefined): void {
-    this.#contexts.setRenewalWindow(live, window)
   }
 
   /** Returns the hosts in memory, then the hosts without a certificate that failed. */
   status(): HostStatus[] {
-    const live = [...this.#memory.values()].flatMap((data) => this.#contexts.get(data) ?? [])
-    const withCertificate = live.map(({ host, source, notAfter, schedule }): HostStatus => {
+    const errors = new Map(this.#parts.attempts.lastFailures().map(({ id, error }) => [id.name, error]))
+    const live = [...this.#memory.values()]
+    const withCertificate = live.map(({ id, source, notAfter, schedule }): HostStatus => {
       const { renewAt, renewAtSource } = schedule
-      const lastError = this.#errors.peek(host)
+      const lastError = errors.get(id.name)
       const times = { notAfter: new Date(notAfter), renewAt: new Date(renewAt), renewAtSource }
-      return { host, source, ...times, ...(lastError && { lastError }) }
+      return { host: id.name, source, ...times, ...(lastError && { lastError }) }
     })
-    const hosts = new Set(live.map(({ host }) => host))
-    const failed = [...this.#errors.entries()].reverse().filter(([host]) => !hosts.has(host))
-    return [...withCertificate, ...failed.map(([host, lastError]) => ({ host, lastError }))]
+    for (const { id } of live) errors.delete(id.name)
+    return [...withCertificate, ...[...errors].map(([host, lastError]) => ({ host, lastError }))]
   }
 
   close(): Promise<void> {
@@ -173,109 +161,93 @@ export class CertificateService {
   }
 
   /** @param due the certificate to replace, if there is one */
-  async #obtain(host: string, due?: LiveCertificate): Promise<LiveCertificate> {
-    const { closing, layout, failures, clock } = this.#parts
-    this.#throwIfClosed()
-    await this.#parts.policy.check(host)
-    const accept = (data: Uint8Array) => this.#acceptNewer(data, host, due)
+  async #obtain(id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
+    const { closing, policy, attempts, clock } = this.#parts
+    closing.throwIfAborted()
+    await policy.check(id.name)
     let previousFailure: FailureRecord | undefined
-    const beforeLock = async () => {
-      previousFailure = await failures.check(host, closing)
-    }
-    const data = await this.#memory.getOrPut(
-      layout.certificate(host),
+    let order: { readonly startedAt: number; readonly isRenewal: boolean }
+    const live = await this.#memory.getOrPut(
+      id,
       (lock) => {
-        const served = due && clock.now() < due.notAfter ? due : this.#peek(host)
-        return this.#issue({ host, previousFailure, served }, lock)
+        const served = due && clock.now() < due.notAfter ? due : this.#peek(id)
+        order = { startedAt: clock.now(), isRenewal: served !== undefined }
+        return this.#order({ id, previousFailure, served }, lock)
       },
-      { accept, beforeLock },
+      {
+        accept: (candidate) => this.#isUsable(candidate, due),
+        beforeLock: async () => {
+          previousFailure = await attempts.check(id, closing)
+        },
+        onProduced: (issued) => this.#reportIssued(issued, order),
+      },
     )
-    const live = this.#contexts.current(data, host)
-    if (!live)
-      throw new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${host} expired while it was made`)
-    failures.removeLocal(host)
+    if (clock.now() >= live.notAfter) throw expiredError(id)
+    attempts.requestSucceeded(id)
     return live
   }
 
-  #throwIfClosed(): void {
-    const { closing } = this.#parts
-    if (closing.aborted) throw closing.reason
-  }
-
-  #throwIfPostponed(host: string): void {
-    const cause = this.#postponement(host)
-    if (!cause) return
-    const { code, problem, retryAt } = cause
-    const prefix = `no certificate for ${host} is ordered before ${retryAt?.toISOString()}`
-    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
-    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
-  }
-
-  #postponement(host: string): IssuanceError | undefined {
-    const { error, until } = this.#postponed.peek(host) ?? { until: 0 }
-    const remainingMs = until - this.#parts.clock.now()
-    // A longer remainder means that the clock has been set back since.
-    return remainingMs > 0 && remainingMs <= postponedMs ? error : undefined
-  }
-
   /** Records an error for `status()` and for later callers, and returns it. */
-  #recordFailure(host: string, thrown: unknown): Error {
+  #recordFailure(id: CertId, thrown: unknown): Error {
     const error = toError(thrown)
-    if (!(error instanceof HostError)) this.#errors.set(host, error)
-    // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
-    if (error instanceof LockLostError) this.#parts.failures.addLocal(host, undefined, error)
-    if (error instanceof IssuanceError && error.retryAt && !this.#postponement(host)) {
-      const until = Math.min(error.retryAt.getTime(), this.#parts.clock.now() + postponedMs)
-      this.#postponed.set(host, { error, until })
-    }
+    this.#parts.attempts.requestFailed(id, error)
     return error
   }
 
-  async #issue(...[request, lock]: Parameters<Issuer['issue']>): Promise<Uint8Array> {
-    const { issue, report, clock } = this.#parts
-    const startedAt = clock.now()
-    const data = await issue(request, lock)
-    const live = this.#contexts.load(data, request.host, 'acme')
-    if (live) {
-      this.#reportNew(live)
-      const event = request.served ? 'renewed' : 'issued'
-      report(event, { ...toEvent(live), durationMs: clock.now() - startedAt })
-    }
-    return data
+  async #order(...[request, lock]: Parameters<Orders['place']>): Promise<LiveCertificate> {
+    const data = await this.#parts.placeOrder(request, lock)
+    const issued = loadCertificate(data, request.id, 'acme', this.#parts)
+    if (typeof issued === 'string') throw expiredError(request.id)
+    return issued
   }
 
-  /** Returns whether stored bytes can be served, and are newer than `current` if that is given. */
-  #acceptNewer(data: Uint8Array, host: string, current: LiveCertificate | undefined): boolean {
-    const live = this.#contexts.load(data, host, 'store', this.#peek(host))
-    if (!live || (current && !isNewer(live, current))) return false
-    this.#reportNew(live)
-    return true
+  /** Loads a stored certificate. Reports a fault once for each certificate and value. */
+  #decode(id: CertId, data: Uint8Array, inMemory: LiveCertificate | undefined): LiveCertificate | undefined {
+    const isLive = inMemory && this.#parts.clock.now() < inMemory.notAfter
+    if (isLive && Buffer.compare(inMemory.data, data) === 0) return inMemory
+    const loaded = loadCertificate(data, id, 'store', this.#parts)
+    if (typeof loaded !== 'string') return loaded
+    const key = certificateKey(id)
+    const faultId = `${loaded} ${createHash('sha256').update(data).digest('base64')}`
+    if (this.#faults.peek(key) !== faultId)
+      this.#parts.report('invalid', { host: id.name, key, reason: loaded })
+    this.#faults.set(key, faultId)
+    return undefined
+  }
+
+  /** Returns whether a certificate can be served, and is newer than `current` if that is given. */
+  #isUsable(candidate: LiveCertificate, current: LiveCertificate | undefined): boolean {
+    return this.#parts.clock.now() < candidate.notAfter && (!current || isNewer(candidate, current))
   }
 
   /** Returns the certificate in memory, if it has not expired. */
-  #peek(host: string): LiveCertificate | undefined {
-    const data = this.#memory.peek(this.#parts.layout.certificate(host))
-    return data && this.#contexts.current(data, host)
+  #peek(id: CertId): LiveCertificate | undefined {
+    const live = this.#memory.peek(id)
+    return live && this.#parts.clock.now() < live.notAfter ? live : undefined
   }
 
-  /** Called before the certificate enters memory, so that the former one can be compared with it. */
-  #reportNew(live: LiveCertificate): void {
-    const former = this.#peek(live.host)
-    if (former?.serialNumber === live.serialNumber) return
-    this.#errors.delete(live.host)
-    this.#postponed.delete(live.host)
-    if (live.source === 'store') this.#parts.report(former ? 'adopted' : 'loaded', toEvent(live))
-    this.#parts.onNewCertificate(live)
+  /** All effects of a certificate that has entered memory. */
+  #onChanged(live: LiveCertificate, former: LiveCertificate | undefined): void {
+    const { attempts, clock, report, onNewCertificate } = this.#parts
+    const served = former && clock.now() < former.notAfter ? former : undefined
+    if (served?.serialNumber === live.serialNumber) return
+    attempts.certificateChanged(live)
+    if (live.source === 'store') report(served ? 'adopted' : 'loaded', toEvent(live))
+    onNewCertificate(live)
+  }
+
+  #reportIssued(issued: LiveCertificate, order: { startedAt: number; isRenewal: boolean }): void {
+    const { clock, report } = this.#parts
+    const durationMs = clock.now() - order.startedAt
+    report(order.isRenewal ? 'renewed' : 'issued', { ...toEvent(issued), durationMs })
   }
 }
 
-/** If both were issued in the same second, the stored one wins: it is the one all machines can agree on. */
-const isNewer = (stored: LiveCertificate, current: LiveCertificate) =>
-  stored.serialNumber !== current.serialNumber &&
-  (stored.notBefore - current.notBefore || stored.notAfter - current.notAfter) >= 0
+const expiredError = ({ name }: CertId) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${name} expired while it was made`)
 
-const toEvent = ({ host, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
-  host,
+const toEvent = ({ id, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
+  host: id.name,
   serialNumber,
   notAfter: new Date(notAfter),
 })

@@ -1,77 +1,71 @@
 import type { ChallengeType } from '../acme/challenges.js'
-import type { CertCache } from '../cache/cert-cache.js'
+import type { Issuer } from '../acme/issuer.js'
 import { monitorCertCache } from '../cache/monitored-cert-cache.js'
-import type { LiveCertificate } from '../certificates/secure-contexts.js'
+import { certName } from '../certificates/certificate-id.js'
+import type { LiveCertificate } from '../certificates/live-certificate.js'
+import { RenewalTimes } from '../certificates/renewal-time.js'
+import { Attempts } from '../issuance/attempts.js'
+import { CaStore } from '../issuance/ca-store.js'
 import { ChallengeAnswers } from '../issuance/challenge-answers.js'
-import { FailureRecords } from '../issuance/failure-records.js'
-import type { CertificateAuthority, Issuer } from '../issuance/issuer.js'
-import type { RenewalInfoRecords } from '../issuance/renewal-info-records.js'
+import { OrderBudget } from '../issuance/order-budget.js'
+import type { Orders } from '../issuance/orders.js'
+import { ignoreFailure } from '../util/ignore-failure.js'
+import { type Lazy, lazy } from '../util/lazy.js'
 import { CertificateService } from './certificate-service.js'
-import type { Report } from './events.js'
+import type { ManagerContext } from './events.js'
+import { Handshakes } from './handshakes.js'
 import { PolicyGate } from './host-policy.js'
 import type { ManagerSettings } from './options.js'
-import { RenewalScheduler } from './renewal-scheduler.js'
+import { Renewals } from './renewals.js'
 
 export interface ManagerParts {
-  readonly policy: PolicyGate
-  readonly answers: ChallengeAnswers
+  readonly handshakes: Handshakes
   readonly certificates: CertificateService
-  readonly renewals: RenewalScheduler
+  readonly renewals: Renewals
   /** To be called after `closing` has aborted: waits for orders that cannot be cancelled, and closes connections. */
   close(): Promise<void>
 }
 
-interface Hooks {
-  /** Aborts when the manager is closed. */
-  readonly closing: AbortSignal
-  readonly report: Report
+interface Hooks extends Omit<ManagerContext, 'clock'> {
+  /** Returns whether anybody listens to the event `served`. */
+  readonly isServedObserved: () => boolean
   /** Returns the challenge types that this process can answer, in order of preference. */
   readonly challengeTypes: () => readonly ChallengeType[]
-  /** Called just before a certificate enters memory that was not in memory before. */
+  /** Called after a certificate has entered memory that was not in memory before. */
   readonly onNewCertificate: (live: LiveCertificate) => void
 }
 
 /** Creates and connects the parts of a manager. Loads on demand what most processes of a fleet never need. */
 export function composeManager(
   settings: ManagerSettings,
-  { closing, report, challengeTypes, onNewCertificate }: Hooks,
-  createCa: typeof createAccount = createAccount,
+  { closing, report, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
+  createIssuer: typeof createAccount = createAccount,
 ): ManagerParts {
-  const { layout, clock, keyType, max, hostPolicy, renewBeforeMs } = settings
+  const { clock, ca, keyType, max } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
-  const policy = new PolicyGate(hostPolicy, clock, closing)
-  const answers = new ChallengeAnswers(store, layout, clock, (answered) =>
-    report('challengeAnswered', answered),
-  )
-  const failures = new FailureRecords(store, layout, clock)
+  const caStore = new CaStore(store, ca, clock)
+  const policy = new PolicyGate(settings.hostPolicy, clock, closing)
+  const answers = new ChallengeAnswers(caStore, clock, (answered) => report('challengeAnswered', answered))
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)
-  let issuer: Promise<Issuer> | undefined
-  const loadIssuer = () => {
-    issuer ??= (async () => {
-      const [{ Issuer }, ca] = await Promise.all([import('../issuance/issuer.js'), createCa(settings, store)])
-      return new Issuer({ answers, failures, keyType, clock, closing, challengeTypes, onFailed }, ca)
-    })().catch((thrown: unknown) => {
-      issuer = undefined // a lack of memory or file descriptors may be over at the next attempt
-      throw thrown
-    })
-    return issuer
-  }
-  let renewalInfoRecords: Promise<RenewalInfoRecords> | undefined
-  const loadRenewalInfoRecords = () => {
-    renewalInfoRecords ??= import('../issuance/renewal-info-records.js').then(({ RenewalInfoRecords }) => {
-      const fetchInfo = async (certificate: Uint8Array) => (await loadIssuer()).renewalInfo(certificate)
-      return new RenewalInfoRecords({ store, layout, clock, closing, fetchInfo })
-    })
-    return renewalInfoRecords
-  }
+  const attempts = new Attempts({ store: caStore, clock, max, onFailed })
+  const renewalTimes = new RenewalTimes(settings.renewBeforeMs)
+  const issuer = lazy(() => createIssuer(settings, caStore))
+  const orders = lazy(async () => {
+    const { Orders } = await import('../issuance/orders.js')
+    return new Orders({ answers, attempts, clock, closing, challengeTypes }, await issuer())
+  })
+  const renewalInfo = lazy(async () => {
+    const { RenewalInfoRecords } = await import('../issuance/renewal-info-records.js')
+    return new RenewalInfoRecords({ store: caStore, issuer, clock, closing })
+  })
   const certificates = new CertificateService({
     store,
-    layout,
+    naming: (host) => ({ ca, name: certName(host), keyType }),
     policy,
-    failures,
-    issue: async (...args) => (await loadIssuer()).issue(...args),
+    attempts,
+    placeOrder: async (...args) => (await orders()).place(...args),
+    renewalTimes,
     max,
-    renewBeforeMs,
     clock,
     closing,
     report,
@@ -81,31 +75,32 @@ export function composeManager(
     },
     onCheckDue: (live) => renewals.startCheck(live),
   })
-  const renewals = new RenewalScheduler({
+  const renewals = new Renewals({
     certificates,
-    renewalWindow: async (live) => (await loadRenewalInfoRecords()).renewalWindow(live),
+    attempts,
+    budget: new OrderBudget(clock),
+    renewalTimes,
+    renewalWindow: async (live) => (await renewalInfo()).renewalWindow(live),
     clock,
     closing,
   })
   return {
-    policy,
-    answers,
+    handshakes: new Handshakes({ certificates, answers, policy, clock, closing, report, isServedObserved }),
     certificates,
     renewals,
     async close() {
-      await (await issuer?.catch(() => undefined))?.close() // if the issuer failed to load, nothing was ordered
+      const close = async (part: Lazy<Orders | Issuer>) => (await part.current)?.close()
+      for (const part of [orders, issuer])
+        await ignoreFailure(close(part), 'a part that failed to load has nothing to close')
       await certificates.close()
     },
   }
 }
 
-async function createAccount(
-  { acme, layout, clock }: ManagerSettings,
-  store: CertCache,
-): Promise<CertificateAuthority> {
+async function createAccount({ acme, clock }: ManagerSettings, store: CaStore): Promise<Issuer> {
   const [{ AcmeAccount }, { readOrCreateAccountKey }] = await Promise.all([
     import('../acme/account.js'),
     import('../issuance/account-key.js'),
   ])
-  return new AcmeAccount(acme, (signal) => readOrCreateAccountKey(store, layout, clock, signal), clock)
+  return new AcmeAccount(acme, (signal) => readOrCreateAccountKey(store, signal), clock)
 }

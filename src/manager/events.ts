@@ -1,6 +1,7 @@
 import type { StoreOperation } from '../cache/monitored-cert-cache.js'
-import type { CertificateSource } from '../certificates/secure-contexts.js'
+import type { CertificateSource } from '../certificates/live-certificate.js'
 import type { AnsweredChallenge } from '../issuance/challenge-answers.js'
+import type { Clock } from '../util/clock.js'
 
 /** The certificate that an event is about. */
 export interface CertificateEvent {
@@ -41,6 +42,14 @@ export interface CertManagerEvents {
   storeFailed: [{ operation: StoreOperation; key: string; error: Error }]
   /** This process answered a challenge of the CA. */
   challengeAnswered: [AnsweredChallenge]
+}
+
+/** What the parts of a manager share. */
+export interface ManagerContext {
+  readonly clock: Clock
+  /** Aborts when the manager is closed. */
+  readonly closing: AbortSignal
+  readonly report: Report
 }
 
 /** Emits an event. Never throws. */

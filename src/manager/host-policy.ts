@@ -2,6 +2,7 @@ import { normalizeHost } from '../certificates/hostname.js'
 import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
+import { SingleFlight } from '../util/single-flight.js'
 
 /**
  * The hosts that may have a certificate: an array of DNS names, or a function that returns or resolves with `true`
@@ -23,7 +24,7 @@ export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
     )
   }
   if (policy.length === 0) throw new TypeError('CertManager: hostPolicy is empty: no host could be served')
-  const hosts = new Set(
+  const hosts = new Set<string>(
     policy.map((name) => {
       const host = normalizeHost(name)
       if (host === undefined) {
@@ -44,28 +45,27 @@ const maxPending = 1_000
 
 /** Guards the user's host policy: concurrent checks of a host share one call, and every check settles. */
 export class PolicyGate {
-  readonly #pending = new Map<string, Promise<boolean>>()
-
-  private readonly policy: HostPolicyFunction
-  private readonly clock: Clock
-  private readonly closing: AbortSignal
+  readonly #calls = new SingleFlight<boolean>()
+  readonly #policy: HostPolicyFunction
+  readonly #clock: Clock
+  readonly #closing: AbortSignal
 
   constructor(policy: HostPolicyFunction, clock: Clock, closing: AbortSignal) {
-    this.policy = policy
-    this.clock = clock
-    this.closing = closing
+    this.#policy = policy
+    this.#clock = clock
+    this.#closing = closing
   }
 
-  /** @throws {HostError} if the policy refuses the host; with a `cause` if the policy itself failed */
+  /** @throws {HostError} `ERR_HOST_POLICY` if the policy refuses the host; `ERR_HOST_POLICY_FAILED` if it fails */
   async check(host: string): Promise<void> {
     let allowed: boolean
     try {
-      const result = this.#pending.get(host) ?? this.#callPolicy(host)
+      const result = this.#calls.get(host) ?? this.#callPolicy(host)
       allowed = typeof result === 'boolean' ? result : await result
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
       const cause = toError(thrown)
-      throw new HostError('ERR_HOST_POLICY', host, `hostPolicy failed for ${host}: ${cause.message}`, {
+      throw new HostError('ERR_HOST_POLICY_FAILED', host, `hostPolicy failed for ${host}: ${cause.message}`, {
         cause,
       })
     }
@@ -74,15 +74,16 @@ export class PolicyGate {
 
   #callPolicy(host: string): boolean | Promise<boolean> {
     // The policy is not called either: it may query a database that is overloaded.
-    if (this.#pending.size >= maxPending)
+    if (this.#calls.size >= maxPending)
       throw new DeadlineError(`${maxPending} other names wait for hostPolicy`)
-    const result = this.policy(host)
+    const result = this.#policy(host)
     if (typeof result === 'boolean') return result
-    const { clock, closing } = this
-    const error = () => new DeadlineError(`hostPolicy gave no answer within ${policyTimeoutMs / 1_000} s`)
-    const bound = { ms: policyTimeoutMs, clock, error, signal: closing }
-    const pending = withDeadline(async () => result, bound).finally(() => this.#pending.delete(host))
-    this.#pending.set(host, pending)
-    return pending
+    const bound = {
+      ms: policyTimeoutMs,
+      clock: this.#clock,
+      error: 'hostPolicy gave no answer',
+      signal: this.#closing,
+    }
+    return this.#calls.run(host, () => withDeadline(async () => result, bound))
   }
 }

@@ -1,7 +1,8 @@
 import { type AcmeOptions, type AcmeSettings, checkAcmeOptions } from '../acme/options.js'
 import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
-import { normalizeHost } from '../certificates/hostname.js'
-import { type KeyType, type StorageLayout, storageLayout } from '../certificates/storage-layout.js'
+import type { KeyType } from '../certificates/certificate-id.js'
+import { type Host, normalizeHost } from '../certificates/hostname.js'
+import { caPrefix } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import { maxMemoryEntries, oneOf, optional, plainObject, positiveInteger } from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
@@ -38,11 +39,12 @@ export interface ManagerSettings {
   readonly cache: CertCache
   readonly hostPolicy: HostPolicyFunction
   readonly acme: AcmeSettings
-  readonly layout: StorageLayout
+  /** The CA, as the prefix of its keys in the store. */
+  readonly ca: string
   readonly max: number
   readonly keyType: KeyType
   readonly renewBeforeMs: number | undefined
-  readonly defaultHost: string | undefined
+  readonly defaultHost: Host | undefined
   readonly clock: Clock
 }
 
@@ -65,7 +67,7 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     cache: rawOptions.cache,
     hostPolicy,
     acme,
-    layout: storageLayout(acme.directoryUrl, keyType, keyPrefix),
+    ca: caPrefix(acme.directoryUrl, keyPrefix),
     max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, maxMemoryEntries),
     keyType,
     // Not limited to 2^31-1 ms: no timer runs for it.
@@ -75,7 +77,7 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
   }
 }
 
-function checkHost(name: string, value: unknown): string {
+function checkHost(name: string, value: unknown): Host {
   const host = typeof value === 'string' ? normalizeHost(value) : undefined
   if (host === undefined) throw new TypeError(`${name} must be a DNS name a CA would issue for`)
   return host

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isToken } from '../acme/challenges.js'
-import { normalizeHost } from '../certificates/hostname.js'
+import { type Host, normalizeHost } from '../certificates/hostname.js'
+import { isToken } from '../certificates/storage-layout.js'
 import { callSafely } from '../util/safe-call.js'
 
 type Next = (error?: unknown) => void
@@ -13,22 +13,22 @@ export type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: Nex
 
 const challengePath = '/.well-known/acme-challenge/'
 
-interface HttpHandlerParts {
+/** Provides the answers to http-01 challenges. */
+export interface AnswerSource {
   /** Returns the answer to a challenge of an order in this process. */
-  pendingAnswer(token: string, host: string): Uint8Array | undefined
+  pendingAnswer(token: string, host: Host): Uint8Array | undefined
   /**
    * Resolves with the answer in the store; with `undefined` if there is none or the host policy refuses the host.
    * @param client the client's IP address
    */
-  storedAnswer(token: string, host: string, client: string): Promise<Uint8Array | undefined>
-  readonly fallback: HttpFallback | undefined
+  storedAnswer(token: string, host: Host, client: string): Promise<Uint8Array | undefined>
 }
 
 /**
  * Creates a handler that answers http-01 challenges (RFC 8555 section 8.3). Other requests go to the fallback, else to
  * `next`, else are redirected to https.
  */
-export function createHttpHandler({ pendingAnswer, storedAnswer, fallback }: HttpHandlerParts): HttpHandler {
+export function createHttpHandler(source: AnswerSource, fallback: HttpFallback | undefined): HttpHandler {
   return (req, res, next) => {
     const path = (req.url ?? '').split('?', 1)[0] as string
     if (path.startsWith(challengePath))
@@ -44,7 +44,8 @@ export function createHttpHandler({ pendingAnswer, storedAnswer, fallback }: Htt
     if (!isToken(token) || host === undefined) return reply(res, 404, 'no such challenge')
     try {
       const answer =
-        pendingAnswer(token, host) ?? (await storedAnswer(token, host, req.socket.remoteAddress ?? ''))
+        source.pendingAnswer(token, host) ??
+        (await source.storedAnswer(token, host, req.socket.remoteAddress ?? ''))
       if (!answer) return reply(res, 404, 'no such challenge')
       if (res.headersSent || res.writableEnded) return
       res.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': answer.byteLength })

@@ -1,6 +1,6 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
-import { normalizeHost } from '../certificates/hostname.js'
+import { type Host, normalizeHost } from '../certificates/hostname.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
 
 /** Options for `https.createServer`, `http2.createSecureServer` and `tls.createServer`. */
@@ -14,16 +14,16 @@ export interface TlsCallbacks {
 /** Provides the contexts for handshakes. The promises settle within the time limit of a handshake. */
 export interface ContextSource {
   /** Returns the host's context synchronously; `undefined` if memory has no certificate that may be served. */
-  fromMemory(host: string): SecureContext | undefined
+  fromMemory(host: Host): SecureContext | undefined
   /** Resolves with a context from the store or the CA; with `undefined` if that fails. Subject to the host policy. */
-  obtain(host: string): Promise<SecureContext | undefined>
+  obtain(host: Host): Promise<SecureContext | undefined>
   /** Returns the answer to a tls-alpn-01 challenge of an order in this process. */
-  pendingChallenge(host: string): SecureContext | undefined
+  pendingChallenge(host: Host): SecureContext | undefined
   /**
    * Resolves with the answer to a tls-alpn-01 challenge of any machine's order.
    * @param client the client's IP address
    */
-  storedChallenge(host: string, client: string): Promise<SecureContext | undefined>
+  storedChallenge(host: Host, client: string): Promise<SecureContext | undefined>
   /** Called for a server name that no public CA issues a certificate for. */
   onInvalidName(servername: string): void
 }
@@ -88,7 +88,7 @@ export function tlsCallbacks(
     return source.pendingChallenge(host) ?? source.storedChallenge(host, remoteAddress)
   }
 
-  function validHost(servername: string): string | undefined {
+  function validHost(servername: string): Host | undefined {
     const host = normalizeHost(servername)
     if (host === undefined) source.onInvalidName(servername)
     return host

@@ -34,6 +34,8 @@ export type HostErrorCode =
   | 'ERR_HOST_NAME'
   /** `hostPolicy` does not allow it. */
   | 'ERR_HOST_POLICY'
+  /** `hostPolicy` threw, rejected or did not answer in time: see the error's `cause`. */
+  | 'ERR_HOST_POLICY_FAILED'
 
 /** The reason why no certificate was issued. */
 export type IssuanceErrorCode =
@@ -117,6 +119,17 @@ export class IssuanceError extends CertCacheError {
   /** The earliest time of the next attempt: from the CA's `Retry-After`, or the retry schedule. */
   readonly retryAt?: Date
 }
+
+/** The CA's certificate is outside its validity period by this machine's clock. Does not affect other machines. */
+export class WrongClockError extends IssuanceError {
+  constructor(message: string) {
+    super('ERR_ISSUANCE_FAILED', message)
+    this.name = IssuanceError.name
+  }
+}
+
+/** Challenge answers are requested faster than a CA would. */
+export class ChallengeRateLimitError extends Error {}
 
 /** A wait timed out. The work continues in the background. */
 export class DeadlineError extends CertCacheError {

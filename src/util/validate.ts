@@ -4,17 +4,18 @@
 /** The maximum number of entries in memory. `LRUCache` allocates its slots up front: 16 MB for this many. */
 export const maxMemoryEntries = 1_000_000
 
+const isIntegerUpTo = (max: number, value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max
+
 export function positiveInteger(name: string, value: unknown, max: number = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max)
-    return value as number
+  if (isIntegerUpTo(max, value)) return value
   const range = max === Number.MAX_SAFE_INTEGER ? 'from 1' : `from 1 to ${max}`
   throw new TypeError(`${name} must be a whole number ${range}, not ${describe(value)}`)
 }
 
 /** Checks a duration. A Node timer takes at most 2^31-1 ms; a longer delay fires immediately. */
 export function milliseconds(name: string, value: unknown, maxMs: number = 2 ** 31 - 1): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= maxMs)
-    return value as number
+  if (isIntegerUpTo(maxMs, value)) return value
   throw new TypeError(
     `${name} must be a whole number of milliseconds from 1 to ${maxMs}, not ${describe(value)}`,
   )

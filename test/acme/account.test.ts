@@ -1,14 +1,16 @@
 import { createServer } from 'node:http'
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { AcmeAccount, type OrderContext } from '../../src/acme/account.js'
+import { AcmeAccount } from '../../src/acme/account.js'
+import type { CertificateRequest, Run, Solver } from '../../src/acme/issuer.js'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { TestCa } from '../../src/testing/index.js'
 import type { Clock } from '../../src/util/clock.js'
+import { certId } from '../support/cert-id.js'
 import { makeKey } from '../support/certificates.js'
 import { StillClock } from '../support/still-clock.js'
 import { listen } from '../support/tls.js'
 
-const host = 'a.example'
+const { name } = certId('a.example')
 const start = Date.now()
 let ca: TestCa
 let account: AcmeAccount
@@ -44,20 +46,27 @@ beforeEach(async () => {
 })
 afterEach(() => close())
 
-const context = (): OrderContext => ({
-  host,
+const http01: Solver = {
+  type: 'http-01',
+  async present({ keyAuthorization }) {
+    answer = Buffer.from(keyAuthorization)
+    return async () => {}
+  },
+}
+const request = (): CertificateRequest => ({
+  name,
   key: makeKey(),
   predecessor: undefined,
-  challengeTypes: ['http-01'],
-  async publish({ value }) {
-    answer = value
-  },
-  withdraw: async () => {},
+  solvers: [http01],
+})
+const run = (): Run => ({
   signal: new AbortController().signal,
+  isLockHeld: true,
   proceed: () => {},
   commit: () => {},
 })
-const order = (changes: Partial<OrderContext> = {}) => account.order({ ...context(), ...changes })
+const order = (changes: Partial<CertificateRequest> = {}, runChanges: Partial<Run> = {}) =>
+  account.issue({ ...request(), ...changes }, { ...run(), ...runChanges })
 
 test('an authorization and an order are polled at the interval that Retry-After sets', async () => {
   ca.retryAfter = 7
@@ -74,7 +83,7 @@ test.each([
   ca.retryAfter = retryAfter
   ca.validationDelayMs = 2 ** 31 - 1
   const controller = new AbortController()
-  const ended = order({ signal: controller.signal }).catch((reason: unknown) => reason)
+  const ended = order({}, { signal: controller.signal }).catch((reason: unknown) => reason)
   await expect.poll(() => pauses.length).toBeGreaterThan(9)
   controller.abort(new Error('enough'))
   expect(await ended).toMatchObject({ message: 'enough' })
@@ -88,7 +97,7 @@ test('a lost lock ends an order before it is placed again without `replaces`', a
   const proceed = () => {
     if (fault.hits > 0) throw new Error('the lock is lost')
   }
-  await expect(order({ predecessor, proceed })).rejects.toThrow('the lock is lost')
+  await expect(order({ predecessor }, { proceed })).rejects.toThrow('the lock is lost')
   expect(fault.hits).toBe(1)
   expect(ca.counts.orders).toBe(1)
 })
@@ -107,7 +116,7 @@ test('a lost lock ends an order before it is placed', async () => {
   const proceed = () => {
     throw new Error('the lock is lost')
   }
-  await expect(order({ proceed })).rejects.toThrow('the lock is lost')
+  await expect(order({}, { proceed })).rejects.toThrow('the lock is lost')
   expect(ca.counts.orders).toBe(0)
 })
 
@@ -120,9 +129,9 @@ test('a CA that requires an external account receives its key identifier and MAC
     new AcmeAccount({ ...settings, ...binding }, async () => exportKey(makeKey()), new StillClock())
   const place = async (client: AcmeAccount) => {
     const ended = new Error('the order was placed')
-    const publish = () => Promise.reject(ended)
+    const solver: Solver = { type: 'http-01', present: () => Promise.reject(ended) }
     return client
-      .order({ ...context(), publish })
+      .issue({ ...request(), solvers: [solver] }, run())
       .catch((reason: unknown) => reason)
       .finally(() => client.close())
   }
@@ -142,7 +151,7 @@ test('the registration of the account, including the read of its key, fails afte
   const slow = new AcmeAccount(settings, readKey, clock)
   onTestFinished(() => slow.close())
   const failed = vi.fn()
-  const first = slow.order(context()).catch(failed)
+  const first = slow.issue(request(), run()).catch(failed)
   clock.advance(59_999)
   for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect(failed).not.toHaveBeenCalled()
@@ -150,7 +159,7 @@ test('the registration of the account, including the read of its key, fails afte
   await first
   expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'ERR_ISSUANCE_FAILED' }))
   readKey.mockResolvedValue(exportKey(makeKey()))
-  expect(await slow.order(context())).toMatch(/^-----BEGIN CERTIFICATE-----/)
+  expect(await slow.issue(request(), run())).toMatch(/^-----BEGIN CERTIFICATE-----/)
   expect(readKey).toHaveBeenCalledTimes(2)
 })
 
@@ -170,6 +179,6 @@ test('the certificate is requested with the preferred chain', async () => {
   }
   const preferring = new AcmeAccount({ ...settings, preferredChain: 'ISRG Root X1' }, async () => key, clock)
   onTestFinished(() => preferring.close())
-  await preferring.order(context())
+  await preferring.issue(request(), run())
   expect(getCertificate.mock.calls.map(([, chain]) => chain)).toEqual(['ISRG Root X1'])
 })

@@ -16,14 +16,14 @@ const fail = (error: string) => {
 function setUp<S extends MemoryStore>(store: S) {
   const clock = new VirtualClock()
   const pauses: number[] = []
-  const pending = new PendingWrites(store, clock, ({ retryInMs }) => pauses.push(retryInMs))
+  const pending = new PendingWrites<Buffer>(store, clock, ({ retryInMs }) => pauses.push(retryInMs))
   const before = store.before
   store.before = (operation) => operation === 'put' && fail('full')
   const accept = () => {
     store.before = before
   }
   const put = (data: string, lock?: CertCacheLock, name = key) =>
-    pending.put(name, bytes(data), { lock, accept: () => true, onAdopted: () => {} })
+    pending.put(name, bytes(data), { data: bytes(data), lock, usable: Buffer.from, onAdopted: () => {} })
   const puts = () => store.operations.filter((operation) => operation.startsWith('put')).length
   return { store, clock, pauses, pending, accept, put, puts }
 }
@@ -202,7 +202,8 @@ test('a value of a peer that is not accepted is overwritten, and not adopted', a
   store.lose(key)
   store.values.set(key, bytes('expired'))
   const onAdopted = vi.fn()
-  const options = { lock, accept: (data: Uint8Array) => text(data) !== 'expired', onAdopted }
+  const usable = (data: Uint8Array) => (text(data) === 'expired' ? undefined : Buffer.from(data))
+  const options = { data: bytes('value'), lock, usable, onAdopted }
   expect(await pending.put(key, bytes('value'), options)).toBe('pending')
   await expect.poll(() => text(store.values.get(key))).toBe('value')
   await expect.poll(() => store.held(key)).toBe(false)
@@ -249,8 +250,9 @@ test('a put that fails without a listener emits a process warning', async () => 
   onTestFinished(() => void process.off('warning', listener))
   const store = new MemoryStore()
   store.before = () => fail('full')
-  const pending = new PendingWrites(store, new VirtualClock())
-  await pending.put(key, bytes('value'), { lock: undefined, accept: () => true, onAdopted: () => {} })
+  const pending = new PendingWrites<Buffer>(store, new VirtualClock())
+  const options = { data: bytes('value'), lock: undefined, usable: Buffer.from, onAdopted: () => {} }
+  await pending.put(key, bytes('value'), options)
   await expect
     .poll(() => warnings)
     .toMatchObject([

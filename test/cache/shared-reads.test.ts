@@ -1,21 +1,20 @@
 import { expect, test } from 'vitest'
 import { SharedReads } from '../../src/cache/shared-reads.js'
 
-/** A store whose reads the test ends, in any order. */
+/** Reads of a store that the test ends, in any order. */
 function openStore() {
   const ends: ((text: string) => void)[] = []
   const get = () =>
     new Promise<Uint8Array>((resolve) => {
       ends.push((text) => resolve(Buffer.from(text)))
     })
-  return { ends, reads: new SharedReads({ get, put: async () => {}, delete: async () => {} }) }
+  const reads = new SharedReads<Uint8Array>()
+  return { ends, reads, read: () => reads.read('a', get, undefined, (data) => Buffer.from(data).toString()) }
 }
 
-const text = (data: Uint8Array | undefined) => Buffer.from(data ?? []).toString()
-
 test('callers share a read, and a write makes them read again', async () => {
-  const { ends, reads } = openStore()
-  const callers = [reads.read('a', undefined, text), reads.read('a', undefined, text)]
+  const { ends, reads, read } = openStore()
+  const callers = [read(), read()]
   expect(ends).toHaveLength(1)
   reads.invalidate('a')
   ends[0]?.('old')
@@ -25,10 +24,10 @@ test('callers share a read, and a write makes them read again', async () => {
 })
 
 test('a stale read that ends late leaves the newer read to the next write', async () => {
-  const { ends, reads } = openStore()
-  const first = reads.read('a', undefined, text)
+  const { ends, reads, read } = openStore()
+  const first = read()
   reads.invalidate('a')
-  const second = reads.read('a', undefined, text)
+  const second = read()
   ends[0]?.('first')
   // The first caller joins the second read as soon as its own has ended.
   await new Promise((resolve) => setImmediate(resolve))

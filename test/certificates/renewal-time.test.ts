@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { renewalTime } from '../../src/certificates/renewal-time.js'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { RenewalTimes, renewalTime } from '../../src/certificates/renewal-time.js'
 
 const minute = 60_000
 const hour = 60 * minute
@@ -66,4 +66,39 @@ describe.each(lifetimes)('with a lifetime of %i ms', (lifetime) => {
     expect(share(early.at)).toBeCloseTo(0.6, 5)
     expect(at({ window, renewBeforeMs: 0.1 * lifetime }, 0).source).toBe('ari')
   })
+})
+
+describe('the renewal times of a process', () => {
+  const certificate = { serialNumber: '04A1B2C3D4', notBefore: start, notAfter: start + 90 * day }
+
+  test('an unchanged window does not change the renewal time', () => {
+    const times = new RenewalTimes(undefined)
+    const own = times.of(certificate)
+    expect(own.source).toBe('lifetime')
+    const window = { start: start + 10 * day, end: start + 20 * day }
+    const suggested = times.of(certificate, window)
+    expect(suggested.source).toBe('ari')
+    expect(suggested.at).toBeGreaterThanOrEqual(window.start)
+    expect(suggested.at).toBeLessThanOrEqual(window.end)
+    expect(times.of(certificate, { ...window })).toEqual(suggested)
+    expect(times.of(certificate)).toEqual(own)
+  })
+
+  test('renewBeforeMs applies', () => {
+    const { at, source } = new RenewalTimes(10 * day).of(certificate)
+    expect(source).toBe('renewBeforeMs')
+    expect(at - start).toBeGreaterThanOrEqual(80 * day)
+  })
+
+  test.each([0, 0.5, 0.999])(
+    'are spread by serial number, and over a 40th of that range by process: random %f',
+    (random) => {
+      vi.spyOn(Math, 'random').mockReturnValue(random)
+      onTestFinished(() => void vi.restoreAllMocks())
+      const { at } = new RenewalTimes(undefined).of(certificate)
+      const bySerialNumber = Number.parseInt(certificate.serialNumber.slice(-8), 16) / 2 ** 32
+      const spread = ((at - start) / (90 * day) - 2 / 3) * 50
+      expect(spread).toBeCloseTo((bySerialNumber * 39 + random) / 40, 5)
+    },
+  )
 })

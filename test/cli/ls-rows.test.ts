@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { caPrefix } from '../../src/certificates/storage-layout.js'
 import { makeBundle } from '../support/certificates.js'
 import { keepSecret } from '../support/operator.js'
 import { openOperator } from './in-process.js'
@@ -48,7 +48,7 @@ test('ls ignores the suggested renewal window of another certificate', async () 
 
 test('ls --sort prints the same rows as without it, in the order of the column', async () => {
   const { store, run, json } = await openOperator()
-  const prefix = storageLayout(staging, 'ecdsa-p256').certificate('')
+  const prefix = caPrefix(staging)
   const [a, b, other] = [
     await bundle({ host: 'a.example', notAfter: new Date(now + 60 * day) }),
     await bundle({ host: 'b.example', notAfter: new Date(now + 50 * day) }),

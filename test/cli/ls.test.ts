@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { caPrefix } from '../../src/certificates/storage-layout.js'
 import { makeBundle } from '../support/certificates.js'
 import { keepSecret } from '../support/operator.js'
 import { openOperator } from './in-process.js'
@@ -41,7 +41,7 @@ test('prints a row for each certificate, with its state', async () => {
   const mixed = Buffer.from(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] + other.chain)
   const retryAt = now + day
   const failure = (message: string) => Buffer.from(JSON.stringify({ failures: 3, retryAt, message }))
-  const prefix = storageLayout(staging, 'ecdsa-p256').certificate('')
+  const prefix = caPrefix(staging)
   const stored: [string, Uint8Array][] = [
     ['a.example', valid.data],
     ['a.example+rsa', rsa.data],

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { caPrefix } from '../../src/certificates/storage-layout.js'
 import { azurite } from '../support/azure.js'
 import { makeBundle } from '../support/certificates.js'
 import { openProxy } from '../support/proxy.js'
@@ -97,7 +97,7 @@ test('clean removes expired certificates, and nothing else', async () => {
 test('clean --directory removes blobs of that CA alone', async () => {
   const { store, run, keys } = await openOperator()
   const { data } = await expiredBundle('a.example')
-  const key = storageLayout(staging, 'ecdsa-p256').certificate('a.example')
+  const key = `${caPrefix(staging)}a.example`
   await store.put('a.example', data)
   await store.put(key, data)
   expect(await run('clean', '--yes', '--directory', staging)).toMatchObject({

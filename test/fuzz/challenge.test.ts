@@ -1,24 +1,28 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { CaStore } from '../../src/issuance/ca-store.js'
 import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
 import { systemClock } from '../../src/util/clock.js'
+import { host as requireHost } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { ecdsa } from './fixtures.js'
 import { damaged, property } from './support.js'
 
-const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
+const ca = 'ca.example~'
+const host = requireHost('example.com')
 const client = '192.0.2.1'
 
 /** Creates challenge answers on a store that holds this value for the host and for the token. */
 function answers(value: Uint8Array) {
   const store = new MemoryStore()
-  store.values.set(layout.tlsAlpn01('example.com'), value)
-  store.values.set(layout.http01('token'), value)
+  store.values.set('ca.example~example.com+token', value)
+  store.values.set('ca.example~token+http-01', value)
   const reported: string[] = []
   return {
     reported,
-    answers: new ChallengeAnswers(store, layout, systemClock, ({ type }) => reported.push(type)),
+    answers: new ChallengeAnswers(new CaStore(store, ca, systemClock), systemClock, ({ type }) =>
+      reported.push(type),
+    ),
   }
 }
 
@@ -28,7 +32,7 @@ property(
   fc.oneof(damaged(ecdsa.data, ['-----', '\n', '-----BEGIN CERTIFICATE-----\n']), fc.uint8Array()),
   async (value) => {
     const { answers: found, reported } = answers(value)
-    const context = await found.storedTlsAlpn01('example.com', client).catch((error: unknown) => {
+    const context = await found.storedTlsAlpn01(host, client).catch((error: unknown) => {
       expect(error).toHaveProperty('code', expect.stringMatching(/^ERR_(OSSL|SSL|CRYPTO|TLS)_/))
       expect(String(error)).not.toContain('-----')
       return undefined
@@ -40,8 +44,6 @@ property(
 
 property('an http-01 answer is returned unchanged', 200, fc.uint8Array(), async (value) => {
   const { answers: found, reported } = answers(value)
-  expect(
-    Buffer.compare((await found.storedHttp01('token', 'example.com', client)) as Uint8Array, value),
-  ).toBe(0)
+  expect(Buffer.compare((await found.storedHttp01('token', host, client)) as Uint8Array, value)).toBe(0)
   expect(reported).toEqual(['http-01'])
 })

@@ -3,10 +3,11 @@ import { expect } from 'vitest'
 import { parseRetryAfter, toProblem } from '../../src/acme/http.js'
 import { parseWindow } from '../../src/acme/renewal-info.js'
 import { renewalTime } from '../../src/certificates/renewal-time.js'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { IssuanceError } from '../../src/index.js'
-import { FailureRecords, parseFailureRecord } from '../../src/issuance/failure-records.js'
-import { parseRenewalInfoRecord } from '../../src/issuance/renewal-info-records.js'
+import { Attempts } from '../../src/issuance/attempts.js'
+import { CaStore } from '../../src/issuance/ca-store.js'
+import { parseFailureRecord, parseRenewalInfoRecord } from '../../src/issuance/records.js'
+import { certId } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 import { damaged, damagedText, property } from './support.js'
@@ -88,20 +89,22 @@ property(
   ),
   async ([retryAfter, before, message]) => {
     const store = new MemoryStore()
-    const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256')
     const clock = new VirtualClock(now)
-    const records = new FailureRecords(store, layout, clock)
-    const formerly = before ? parseFailureRecord(encode(before)) : undefined
+    const id = certId('a.example', { ca: 'ca.example~' })
+    const caStore = new CaStore(store, id.ca, clock)
+    const attempts = new Attempts({ store: caStore, clock, max: 1, onFailed: () => {} })
+    const previous = before ? parseFailureRecord(encode(before)) : undefined
     const wanted = parseRetryAfter(retryAfter, now)
     const retryAt = wanted === undefined ? undefined : new Date(wanted)
     const error = new IssuanceError('ERR_ISSUANCE_FAILED', message, { retryAt })
-    const told = await records.add('a.example', formerly, error, undefined)
-    expect(told.getTime()).toBeGreaterThan(now)
+    const order = { id, error, previous, served: undefined, hasOrdered: true }
+    const nextAt = ((await attempts.orderFailed(order)) as IssuanceError).retryAt as Date
+    expect(nextAt.getTime()).toBeGreaterThan(now)
     const signal = new AbortController().signal
-    const postponed = expect.objectContaining({ code: 'ERR_ISSUANCE_POSTPONED', retryAt: told })
-    await expect(records.check('a.example', signal)).rejects.toEqual(postponed)
-    expect(told.getTime()).toBeGreaterThanOrEqual(Math.min(wanted ?? 0, latest))
-    expect(told.getTime()).toBeLessThanOrEqual(latest)
+    const postponed = expect.objectContaining({ code: 'ERR_ISSUANCE_POSTPONED', retryAt: nextAt })
+    await expect(attempts.check(id, signal)).rejects.toEqual(postponed)
+    expect(nextAt.getTime()).toBeGreaterThanOrEqual(Math.min(wanted ?? 0, latest))
+    expect(nextAt.getTime()).toBeLessThanOrEqual(latest)
   },
 )
 

@@ -13,7 +13,8 @@ test('a policy that throws refuses the host: no request and no order', async () 
     flood(100, () => sayHello(target.tlsPort, clientHello({ name: randomName() }))),
   )
   for (const outcome of rounds.outcomes) expect(outcome).toEqual({ alert: 100 })
-  for (const { events } of rounds.reports) expect(events).toEqual({ 'handshakeFailed ERR_HOST_POLICY': 100 })
+  for (const { events } of rounds.reports)
+    expect(events).toEqual({ 'handshakeFailed ERR_HOST_POLICY_FAILED': 100 })
   await expectUnharmed(target, rounds)
 })
 

@@ -1,22 +1,22 @@
 import { expect, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
 import type { CacheOperationOptions } from '../../src/index.js'
 import { readOrCreateAccountKey } from '../../src/issuance/account-key.js'
+import { CaStore } from '../../src/issuance/ca-store.js'
 import { makeKey } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
-const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
-const name = layout.accountKey
+const name = 'acme_account+key'
+const legacyName = 'acme_account.key'
 const theirs = exportKey(makeKey())
 
 /** Starts one machine. `beginAgain` stores another machine's key, then lets the first machine retry. */
 function machine() {
   const store = new LockingStore()
   const clock = new VirtualClock()
-  const key = readOrCreateAccountKey(store, layout, clock, new AbortController().signal)
+  const key = readOrCreateAccountKey(new CaStore(store, '', clock), new AbortController().signal)
   const beginAgain = async () => {
     await expect.poll(() => clock.pending).toBe(1)
     store.values.set(name, Buffer.from(theirs))
@@ -57,10 +57,11 @@ test('a put whose lock is lost while it runs is aborted; another machine’s key
 
 test('a key that an old version of autocert stored is used, and neither locked nor stored again', async () => {
   const store = new LockingStore()
-  store.values.set(layout.legacyAccountKey, Buffer.from(theirs))
-  const key = await readOrCreateAccountKey(store, layout, new VirtualClock(), new AbortController().signal)
+  store.values.set(legacyName, Buffer.from(theirs))
+  const caStore = new CaStore(store, '', new VirtualClock())
+  const key = await readOrCreateAccountKey(caStore, new AbortController().signal)
   expect(key).toBe(theirs)
-  expect(store.take()).toEqual([`get ${name}`, `get ${layout.legacyAccountKey}`])
+  expect(store.take()).toEqual([`get ${name}`, `get ${legacyName}`])
 })
 
 test('reads, and a put without a lock, are aborted by the caller’s signal', async () => {
@@ -76,7 +77,7 @@ test('reads, and a put without a lock, are aborted by the caller’s signal', as
     seen.add(options?.signal)
     return put(key, data)
   }
-  await readOrCreateAccountKey(store, layout, new VirtualClock(), controller.signal)
+  await readOrCreateAccountKey(new CaStore(store, '', new VirtualClock()), controller.signal)
   expect(store.values.has(name)).toBe(true)
   expect(seen).toEqual(new Set([controller.signal]))
 })

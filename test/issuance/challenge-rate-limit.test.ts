@@ -1,31 +1,30 @@
 import { expect, test } from 'vitest'
-import {
-  ChallengeRateLimitError,
-  RateLimitedChallengeReader,
-} from '../../src/issuance/challenge-rate-limit.js'
+import { ChallengeRateLimit } from '../../src/issuance/challenge-rate-limit.js'
+import { ChallengeRateLimitError } from '../../src/util/errors.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 function setup() {
   const store = new MemoryStore()
   const clock = new VirtualClock()
-  const reads = new RateLimitedChallengeReader(store, clock)
+  const limit = new ChallengeRateLimit(clock)
+  const read = (key: string, client: string) => limit.share(key, client, () => store.get(key))
   /** Returns how many of `times` reads, each of a different token, reach the store. */
   const flood = async (times: number, client: (index: number) => string) => {
-    const all = Array.from({ length: times }, (_, index) => reads.get(`t${index}+http-01`, client(index)))
+    const all = Array.from({ length: times }, (_, index) => read(`t${index}+http-01`, client(index)))
     const results = await Promise.allSettled(all)
     const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
     expect(reasons.filter((reason) => !(reason instanceof ChallengeRateLimitError))).toEqual([])
     return store.take().length
   }
-  return { store, clock, reads, flood }
+  return { store, clock, read, flood }
 }
 
 test('one client gets 50 reads at once, then 10 a second; another client still gets the answer', async () => {
-  const { store, clock, reads, flood } = setup()
+  const { store, clock, read, flood } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
   expect(await flood(1_000, () => '192.0.2.1')).toBe(50)
-  expect(await reads.get('real+http-01', '192.0.2.2')).toEqual(Buffer.from('answer'))
+  expect(await read('real+http-01', '192.0.2.2')).toEqual(Buffer.from('answer'))
   store.take()
   clock.advance(1_000)
   expect(await flood(1_000, () => '192.0.2.1')).toBe(10)
@@ -47,31 +46,31 @@ test.each([
     (index: number) => `2001:db8:0:ab${(index % 256).toString(16).padStart(2, '0')}::1`,
   ],
 ])('%s cannot block the CA’s reads by flooding for 200 s', async (_, client) => {
-  const { store, clock, reads, flood } = setup()
+  const { store, clock, read, flood } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
   for (let seconds = 0; seconds < 200; seconds += 2) {
     await flood(300, client)
-    expect(await reads.get('real+http-01', '198.51.100.7')).toEqual(Buffer.from('answer'))
+    expect(await read('real+http-01', '198.51.100.7')).toEqual(Buffer.from('answer'))
     clock.advance(2_000)
   }
 })
 
 test('concurrent reads of one key share one request to the store', async () => {
-  const { store, reads } = setup()
+  const { store, read } = setup()
   store.values.set('real+http-01', Buffer.from('answer'))
-  const all = await Promise.all(Array.from({ length: 1_000 }, () => reads.get('real+http-01', '192.0.2.1')))
+  const all = await Promise.all(Array.from({ length: 1_000 }, () => read('real+http-01', '192.0.2.1')))
   expect(new Set(all.map(String))).toEqual(new Set(['answer']))
   expect(store.take()).toHaveLength(1)
-  await reads.get('real+http-01', '192.0.2.1')
+  await read('real+http-01', '192.0.2.1')
   expect(store.take()).toHaveLength(1)
 })
 
 test('a failed read is not cached', async () => {
-  const { store, reads } = setup()
+  const { store, read } = setup()
   store.before = () => Promise.reject(new Error('down'))
-  await expect(reads.get('real+http-01', '192.0.2.1')).rejects.toThrow('down')
+  await expect(read('real+http-01', '192.0.2.1')).rejects.toThrow('down')
   store.before = () => {}
-  expect(await reads.get('real+http-01', '192.0.2.1')).toBeUndefined()
+  expect(await read('real+http-01', '192.0.2.1')).toBeUndefined()
 })
 
 test('the rates of the 1,000 most recent clients are tracked', async () => {

@@ -1,32 +1,13 @@
 import { expect, test, vi } from 'vitest'
 import type { RenewalInfo } from '../../src/acme/renewal-info.js'
-import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
 import { ClosedError, IssuanceError } from '../../src/index.js'
-import { parseRenewalInfoRecord, RenewalInfoRecords } from '../../src/issuance/renewal-info-records.js'
+import { CaStore } from '../../src/issuance/ca-store.js'
+import { parseRenewalInfoRecord } from '../../src/issuance/records.js'
+import { RenewalInfoRecords } from '../../src/issuance/renewal-info-records.js'
+import { certId } from '../support/cert-id.js'
 import { LockingStore } from '../support/locking-store.js'
 import { StillClock } from '../support/still-clock.js'
-
-const parse = (json: string) => parseRenewalInfoRecord(Buffer.from(json))
-
-test('a record is parsed as it was written, without unknown properties', () => {
-  const record = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }
-  expect(parse(JSON.stringify(record))).toEqual(record)
-  expect(parse(JSON.stringify({ ...record, window: null }))).toEqual({ ...record, window: null })
-  expect(parse('{"serialNumber":"0A","window":{"start":1,"end":2,"x":1},"askAt":3,"x":1}')).toEqual(record)
-})
-
-test.each([
-  ['a window whose end is not a number', '{"serialNumber":"0A","window":{"start":1,"end":"2"},"askAt":3}'],
-  ['a window whose end is infinite', '{"serialNumber":"0A","window":{"start":1,"end":1e999},"askAt":3}'],
-  ['a window of infinite length', '{"serialNumber":"0A","window":{"start":-1e308,"end":1e308},"askAt":3}'],
-  ['a time that exceeds the range of Date', '{"serialNumber":"0A","window":null,"askAt":1e300}'],
-  ['a record without a window', '{"serialNumber":"0A","askAt":3}'],
-  ['null', 'null'],
-  ['a truncated record', '{"serialNumber":"0A","wind'],
-])('%s is invalid', (_, json) => {
-  expect(parse(json)).toBeUndefined()
-})
 
 const hour = 3_600_000
 const day = 24 * hour
@@ -36,10 +17,9 @@ const key = 'a.example+renewal'
 function setup() {
   const clock = new StillClock()
   const store = new LockingStore()
-  const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
   const now = clock.now()
   const live = {
-    host: 'a.example',
+    id: certId('a.example'),
     serialNumber: '0A',
     notBefore: now - day,
     notAfter: now + 89 * day,
@@ -54,7 +34,14 @@ function setup() {
     return ca.answer()
   }
   const closing = new AbortController().signal
-  const machine = () => new RenewalInfoRecords({ store, layout, clock, closing, fetchInfo })
+  const caStore = new CaStore(store, '', clock)
+  const machine = () =>
+    new RenewalInfoRecords({
+      store: caStore,
+      clock,
+      closing,
+      issuer: async () => ({ renewalInfo: fetchInfo }),
+    })
   const stored = () => parseRenewalInfoRecord(store.values.get(key) as Uint8Array)
   return { clock, store, live, window, ca, closing, machine, stored }
 }

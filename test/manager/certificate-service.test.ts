@@ -1,43 +1,11 @@
 import { expect, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
 import { ClosedError, HostError, IssuanceError } from '../../src/index.js'
-import { FailureRecords } from '../../src/issuance/failure-records.js'
-import { CertificateService } from '../../src/manager/certificate-service.js'
-import { PolicyGate } from '../../src/manager/host-policy.js'
+import { certId, host as hostOf } from '../support/cert-id.js'
+import { type OpenService, openService as setup } from '../support/certificate-service.js'
 import { makeBundle } from '../support/certificates.js'
-import { MemoryStore } from '../support/memory-store.js'
-import { VirtualClock } from '../support/virtual-clock.js'
 
-const host = 'a.example'
+const host = hostOf('a.example')
 const minute = 60_000
-
-/** A service with a store, and a CA that refuses everything. */
-function setup(max = 1_000) {
-  const store = new MemoryStore()
-  const clock = new VirtualClock()
-  const layout = storageLayout('https://ca.example/directory', 'ecdsa-p256', '')
-  const closing = new AbortController()
-  const world = { isAllowed: true, orders: 0, error: new IssuanceError('ERR_ISSUANCE_FAILED', 'no') }
-  const events: string[] = []
-  const service = new CertificateService({
-    store,
-    layout,
-    policy: new PolicyGate(() => world.isAllowed, clock, closing.signal),
-    failures: new FailureRecords(store, layout, clock),
-    async issue() {
-      world.orders += 1
-      throw world.error
-    },
-    max,
-    renewBeforeMs: undefined,
-    clock,
-    closing: closing.signal,
-    report: (event) => events.push(event),
-    onNewCertificate: () => {},
-    onCheckDue: () => {},
-  })
-  return { store, clock, closing, world, events, service }
-}
 
 test('find() refuses a host that the policy does not allow, although its certificate is stored', async () => {
   const { store, world, service } = setup()
@@ -47,7 +15,7 @@ test('find() refuses a host that the policy does not allow, although its certifi
   expect(store.take()).toEqual([])
   expect(service.fromMemory(host)).toBeUndefined()
   world.isAllowed = true
-  expect(await service.find(host)).toMatchObject({ host })
+  expect(await service.find(host)).toMatchObject({ id: { name: host } })
 })
 
 test('obtain() refuses a host that the policy does not allow before it reads or orders', async () => {
@@ -65,7 +33,7 @@ test('find() orders nothing', async () => {
 })
 
 /** A certificate in memory that is due. */
-async function due({ store, clock, service }: ReturnType<typeof setup>) {
+async function due({ store, clock, service }: OpenService) {
   store.values.set(host, (await makeBundle({ host })).data)
   const live = (await service.find(host)) ?? expect.unreachable()
   clock.advance(live.schedule.renewAt - clock.now())
@@ -74,12 +42,12 @@ async function due({ store, clock, service }: ReturnType<typeof setup>) {
 
 test('a renewal that the policy refuses is attempted no sooner than the next check', async () => {
   const world = setup()
-  const { schedule, ...live } = await due(world)
+  const live = await due(world)
   world.world.isAllowed = false
-  await world.service.renew({ ...live, schedule })
+  await world.service.renew(live)
   expect(world.events).toContain('renewalFailed')
-  expect(schedule.checkEveryMs).toBe(60 * minute)
-  expect(schedule.attemptAt).toBe(world.clock.now() + 60 * minute)
+  expect(live.schedule.checkEveryMs).toBe(60 * minute)
+  expect(world.attempts.renewalNotBefore(live)).toBe(world.clock.now() + 60 * minute)
 })
 
 test('a renewal that the CA postpones is attempted no sooner than it allows', async () => {
@@ -88,7 +56,7 @@ test('a renewal that the CA postpones is attempted no sooner than it allows', as
   const retryAt = new Date(world.clock.now() + 5_000 * minute)
   world.world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
   await world.service.renew(live)
-  expect(live.schedule.attemptAt).toBe(retryAt.getTime())
+  expect(world.attempts.renewalNotBefore(live)).toBe(retryAt.getTime())
 })
 
 test('a host whose order is postponed is read from the store every 5 s', async () => {
@@ -102,7 +70,7 @@ test('a host whose order is postponed is read from the store every 5 s', async (
   expect(store.take()).toEqual([])
   clock.advance(1)
   store.values.set(host, (await makeBundle({ host })).data)
-  expect(await service.obtain(host)).toMatchObject({ host })
+  expect(await service.obtain(host)).toMatchObject({ id: { name: host } })
 })
 
 test('a host is ordered again at its retry time if that is in less than 5 s', async () => {
@@ -120,14 +88,16 @@ test('a host is ordered again at its retry time if that is in less than 5 s', as
   expect(world.orders).toBe(2)
 })
 
-test('a postponed host is read from the store at once after the clock was set back', async () => {
+test('a postponed host is read from the store within 5 s after the clock was set back', async () => {
   const { store, clock, world, service } = setup()
   const retryAt = new Date(clock.now() + 60 * minute)
   world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
   await expect(service.obtain(host)).rejects.toThrow('no')
   clock.advance(-minute)
   store.values.set(host, (await makeBundle({ host })).data)
-  expect(await service.obtain(host)).toMatchObject({ host })
+  await expect(service.obtain(host)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
+  clock.advance(5_000)
+  expect(await service.obtain(host)).toMatchObject({ id: { name: host } })
 })
 
 test('a renewal that close ends is not a failure', async () => {
@@ -159,7 +129,7 @@ test('of two certificates issued in the same second, the one that expires later 
     [long, long],
   ] as const) {
     store.values.set(host, data)
-    expect(await service.refresh(host)).toMatchObject({ serialNumber: kept.serialNumber })
+    expect(await service.refresh(certId(host))).toMatchObject({ serialNumber: kept.serialNumber })
   }
   expect(events).toEqual(['loaded', 'adopted'])
 })
@@ -167,7 +137,7 @@ test('of two certificates issued in the same second, the one that expires later 
 test('status() returns the errors of the most recent hosts, up to memory.max', async () => {
   const { service } = setup(2)
   for (const name of ['a.example', 'b.example', 'c.example'])
-    await expect(service.obtain(name)).rejects.toThrow('no')
+    await expect(service.obtain(hostOf(name))).rejects.toThrow('no')
   expect(service.status().map((status) => status.host)).toEqual(['b.example', 'c.example'])
 })
 
@@ -176,4 +146,21 @@ test('status() does not name hosts that the policy refused', async () => {
   world.isAllowed = false
   await expect(service.obtain(host)).rejects.toThrow()
   expect(service.status()).toEqual([])
+})
+
+test('a certificate that is due when the CA issues it waits for its renewal, unlike one from the store', async () => {
+  const day = 1_440 * minute
+  const { store, clock, world, attempts, service } = setup()
+  const dates = { notBefore: new Date(clock.now() - 80 * day), notAfter: new Date(clock.now() + 10 * day) }
+  const bundleOf = async (name: string) => (await makeBundle({ host: name, ...dates })).data
+  world.placeOrder = ({ id }) => bundleOf(id.name)
+  const issued = await service.obtain(host)
+  expect(issued.source).toBe('acme')
+  expect(issued.schedule.renewAt).toBeLessThan(clock.now())
+  // Certificates state whole seconds.
+  expect(attempts.renewalNotBefore(issued)).toBeCloseTo(clock.now() + (90 * day) / 4, -4)
+  store.values.set('b.example', await bundleOf('b.example'))
+  const found = (await service.find(hostOf('b.example'))) ?? expect.unreachable()
+  expect(found.source).toBe('store')
+  expect(attempts.renewalNotBefore(found)).toBe(0)
 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { storageLayout } from '../../src/certificates/storage-layout.js'
+import { caPrefix, certificateKey, entryKey } from '../../src/certificates/storage-layout.js'
 import { CertManager } from '../../src/index.js'
 import { checkManagerOptions } from '../../src/manager/options.js'
+import { certId } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
 
 const good = {
@@ -77,17 +78,22 @@ test('a hostPolicy function is not called for defaultHost, as its result may cha
 })
 
 test('keys are autocert’s for Let’s Encrypt, and have a prefix for every other CA', () => {
-  const production = storageLayout('https://acme-v02.api.letsencrypt.org/directory', 'ecdsa-p256')
-  expect(production.certificate('a.example')).toBe('a.example')
-  expect(production.tlsAlpn01('a.example')).toBe('a.example+token')
-  expect(production.http01('tok')).toBe('tok+http-01')
-  expect(production.accountKey).toBe('acme_account+key')
-  expect(production.legacyAccountKey).toBe('acme_account.key')
-  expect(production.failure('a.example')).toBe('a.example+failure')
-  const staging = storageLayout('https://acme-staging-v02.api.letsencrypt.org/directory', 'rsa-2048')
-  expect(staging.certificate('a.example')).toBe('acme-staging-v02.api.letsencrypt.org~a.example+rsa')
-  expect(staging.accountKey).toBe('acme-staging-v02.api.letsencrypt.org~acme_account+key')
-  const local = storageLayout('https://[::1]:14000/dir', 'ecdsa-p256')
-  expect(local.certificate('a.example')).toBe('___1__14000~a.example')
-  expect(storageLayout('https://ca.example/', 'rsa-2048', '').certificate('a.example')).toBe('a.example+rsa')
+  const production = caPrefix('https://acme-v02.api.letsencrypt.org/directory')
+  const id = certId('a.example', { ca: production })
+  expect(certificateKey(id)).toBe('a.example')
+  expect(entryKey({ kind: 'certificate', id })).toBe('a.example')
+  expect(entryKey({ kind: 'tls-alpn-01', ...id })).toBe('a.example+token')
+  expect(entryKey({ kind: 'http-01', ca: production, token: 'tok' })).toBe('tok+http-01')
+  expect(entryKey({ kind: 'account key', ca: production })).toBe('acme_account+key')
+  expect(entryKey({ kind: 'legacy account key', ca: production })).toBe('acme_account.key')
+  expect(entryKey({ kind: 'failure', id })).toBe('a.example+failure')
+  const rsa = (ca: string) => certificateKey(certId('a.example', { ca, keyType: 'rsa-2048' }))
+  const staging = caPrefix('https://acme-staging-v02.api.letsencrypt.org/directory')
+  expect(rsa(staging)).toBe('acme-staging-v02.api.letsencrypt.org~a.example+rsa')
+  expect(entryKey({ kind: 'account key', ca: staging })).toBe(
+    'acme-staging-v02.api.letsencrypt.org~acme_account+key',
+  )
+  const local = caPrefix('https://[::1]:14000/dir')
+  expect(certificateKey(certId('a.example', { ca: local }))).toBe('___1__14000~a.example')
+  expect(rsa(caPrefix('https://ca.example/', ''))).toBe('a.example+rsa')
 })

@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto'
+import type { CertificateRequest, Issuer, Run } from '../../src/acme/issuer.js'
 import type { RenewalInfo } from '../../src/acme/renewal-info.js'
 import { encodeBundle } from '../../src/certificates/certificate-bundle.js'
 import { IssuanceError } from '../../src/index.js'
-import type { CertificateAuthority } from '../../src/issuance/issuer.js'
 import { abortable } from '../../src/util/deadline.js'
 import { makeCertificate } from './der.js'
 import type { Issued, Ledger } from './ledger.js'
@@ -14,8 +14,6 @@ import { hour, second } from './units.js'
 
 /** During every 20th order, the machine dies. */
 const ordersPerDeath = 20
-
-type OrderContext = Parameters<CertificateAuthority['order']>[0]
 
 /** A CA with latency and outages, which suggests a renewal window for most certificates. */
 export class SimulatedCa {
@@ -42,9 +40,9 @@ export class SimulatedCa {
     this.parts = parts
   }
 
-  for(machine: Machine): CertificateAuthority {
+  for(machine: Machine): Issuer {
     return {
-      order: (context) => this.#order(machine, context),
+      issue: (request, run) => this.#order(machine, request, run),
       renewalInfo: (data) => this.#renewalInfo(machine, data),
       close: () => {},
     }
@@ -56,13 +54,13 @@ export class SimulatedCa {
     return encodeBundle(key, this.#issue(host, key, true).chain)
   }
 
-  async #order(machine: Machine, context: OrderContext): Promise<string> {
+  async #order(machine: Machine, request: CertificateRequest, run: Run): Promise<string> {
     const { time, troubles, ledger, random } = this.parts
-    const { host, key, publish, withdraw, signal, proceed, commit } = context
+    const { name, key, solvers } = request
     const durationMs = (2 + 58 * random()) * second
-    const step = (share: number) => abortable(this.#request(machine, durationMs * share), signal)
+    const step = (share: number) => abortable(this.#request(machine, durationMs * share), run.signal)
     await step(0.1)
-    ledger.ordering(host)
+    ledger.ordering(name)
     troubles.duringOrder(durationMs)
     this.orders += 1
     // Up to 20 ms after the order: the machine may die while it stores the certificate.
@@ -72,22 +70,17 @@ export class SimulatedCa {
         machine.die()
       })
     }
-    const response = {
-      type: 'tls-alpn-01',
-      host,
-      token: `t${this.orders}`,
-      value: Buffer.from('response'),
-    } as const
+    const challenge = { name, token: `t${this.orders}`, keyAuthorization: 'response' }
+    const withdraw = await solvers[0]!.present(challenge, run)
     try {
-      await publish(response)
-      proceed()
+      run.proceed()
       await step(0.5)
     } finally {
-      await withdraw(response)
+      await withdraw()
     }
-    commit()
+    run.commit()
     await step(0.1)
-    const issued = this.#issue(host, key)
+    const issued = this.#issue(name, key)
     machine.unstored.add(issued)
     try {
       await step(0.2)

@@ -1,11 +1,12 @@
-import type { LiveCertificate } from '../../src/certificates/secure-contexts.js'
+import type { Host as HostName } from '../../src/certificates/hostname.js'
+import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
 import { ClosedError, StoreError } from '../../src/index.js'
 import { composeManager, type ManagerParts } from '../../src/manager/compose.js'
 import { checkManagerOptions } from '../../src/manager/options.js'
 import { sharedController } from '../../src/util/deadline.js'
 // Preloaded: a dynamic import takes real time, which is unknown to virtual time.
 import '../../src/cache/once-per-fleet.js'
-import '../../src/issuance/issuer.js'
+import '../../src/issuance/orders.js'
 import '../../src/issuance/renewal-info-records.js'
 import '../../src/cache/pending-writes.js'
 import type { SimulatedCa } from './ca.js'
@@ -16,7 +17,7 @@ import type { Troubles } from './troubles.js'
 import { hour, minute } from './units.js'
 
 export interface Host {
-  readonly name: string
+  readonly name: HostName
   /** When the host is added: at different times, so that outages meet certificates of every age. */
   readonly appears: number
   /** Kept by `ensure`; the other hosts depend on handshakes. */
@@ -78,8 +79,10 @@ export class Machine {
         report: (event) => {
           events[event] = (events[event] ?? 0) + 1
         },
-        challengeTypes: () => ['tls-alpn-01'],
-        onNewCertificate: ({ host }) => this.#servedHosts.add(host),
+        isServedObserved: () => false,
+        // A tls-alpn-01 answer is a certificate, which would be made in real time.
+        challengeTypes: () => ['http-01'],
+        onNewCertificate: ({ id }) => this.#servedHosts.add(id.name),
       },
       async () => ca.for(this),
     )
@@ -134,16 +137,16 @@ export class Machine {
     const { hosts, ledger, time, memoryMax } = this.environment
     if (memoryMax < hosts.length) return // memory is too small; the ledger checks the stored certificates
     const ready = new Set<string>()
-    for (const { host, notBefore, notAfter } of this.#parts.certificates.live()) {
-      if (notAfter > time.now) ready.add(host)
-      ledger.serving(host, notBefore)
+    for (const { id, notBefore, notAfter } of this.#parts.certificates.live()) {
+      if (notAfter > time.now) ready.add(id.name)
+      ledger.serving(id.name, notBefore)
     }
     for (const { name, isKept } of hosts) {
       if (isKept && this.#servedHosts.has(name) && !ready.has(name)) ledger.fail(name, 'kept, and not ready')
     }
   }
 
-  #handshake(host: string): void {
+  #handshake(host: HostName): void {
     const { ledger, time, troubles, hosts, memoryMax } = this.environment
     this.handshakes += 1
     const started = time.now

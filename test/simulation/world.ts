@@ -1,4 +1,5 @@
 import './platform.js'
+import { requireHost } from '../../src/certificates/hostname.js'
 import { SimulatedCa } from './ca.js'
 import { Ledger } from './ledger.js'
 import { type Environment, type Host, Machine } from './machine.js'
@@ -72,7 +73,7 @@ async function run(options: WorldOptions): Promise<Outcome> {
   const troubles = new Troubles(time, lifetimeMs, random('troubles'))
   const hosts = makeHosts(options.hosts, time.now, lifetimeMs, random('hosts'))
   const memoryMax = options.memoryMax ?? hosts.length
-  const watched = new Set(
+  const watched = new Set<string>(
     hosts.filter(({ isKept }) => isKept || memoryMax >= hosts.length).map(({ name }) => name),
   )
   const ledger = new Ledger(time, troubles, (host) => watched.has(host))
@@ -148,7 +149,7 @@ async function run(options: WorldOptions): Promise<Outcome> {
 /** Half of the hosts are kept, and half of these get no handshakes. */
 function makeHosts(count: number, now: number, lifetimeMs: number, random: () => number): Host[] {
   return Array.from({ length: count }, (_, index) => ({
-    name: `h${index}.example`,
+    name: requireHost(`h${index}.example`),
     appears: now + (random() * lifetimeMs * 2) / 3,
     isKept: index % 2 === 0,
     hasHandshakes: index % 4 !== 0,

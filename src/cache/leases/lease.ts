@@ -1,6 +1,7 @@
 import { LockLostError, StoreError } from '../../util/errors.js'
 import { ignoreFailure } from '../../util/ignore-failure.js'
 import type { CertCacheLock } from '../cert-cache.js'
+import type { RunOperation } from '../store-operation.js'
 
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
@@ -65,18 +66,23 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
   return new HeldLease(name, lease, requestedAt)
 }
 
-/** Bounds the wait for a lock, and releases a lock that is granted after the wait has ended. */
-export async function releaseIfLate(
-  acquisition: Promise<CertCacheLock | undefined>,
-  waitFor: (acquisition: Promise<CertCacheLock | undefined>) => Promise<CertCacheLock | undefined>,
+/**
+ * Acquires a lock within the store's time-out, and releases a lock that is granted after the wait has ended. `signal`
+ * ends the acquisition only: it does not end later renewals or the release.
+ */
+export async function acquireInTime(
+  name: string,
+  signal: AbortSignal | undefined,
+  run: RunOperation<undefined>,
+  acquire: () => Promise<CertCacheLock | undefined>,
 ): Promise<CertCacheLock | undefined> {
+  signal?.throwIfAborted()
+  const acquisition = acquire()
   try {
-    return await waitFor(acquisition)
+    return await run(`lock ${name}`, signal, () => acquisition)
   } catch (error) {
-    void ignoreFailure(
-      acquisition.then((lock) => lock?.release()),
-      'the lock expires in the store',
-    )
+    const lateRelease = acquisition.then((lock) => lock?.release())
+    void ignoreFailure(lateRelease, 'the lock expires in the store')
     throw error
   }
 }
@@ -88,8 +94,6 @@ class HeldLease implements CertCacheLock {
   #renewalTimer: NodeJS.Timeout | undefined
   #expiryTimer: NodeJS.Timeout | undefined
   #isReleased = false
-  // Not TypeScript's `private`: the lease refers to the client with the store's credentials, which inspect() would
-  // show.
   readonly #name: string
   readonly #lease: Lease
 

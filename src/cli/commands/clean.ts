@@ -8,7 +8,7 @@ import { type Connection, connect } from '../container/connection.js'
 import { type ClassifiedEntry, classifyEntry } from '../container/entries.js'
 import { mapInOrder } from '../container/map-in-order.js'
 import { unreadableReason } from '../container/unreadable-blob.js'
-import { optionalCaFlags, selectedPrefix } from '../flags/ca.js'
+import { optionalCaFlags, selectOptionalCa } from '../flags/ca.js'
 import { connectionFlags } from '../flags/connection.js'
 
 /** How many blobs are checked at once. */
@@ -38,9 +38,9 @@ Without --directory or --key-prefix: those of all CAs.`,
     'dry-run': { help: 'show, and remove nothing' },
   },
   async run(args, terminal) {
-    const prefix = selectedPrefix(args)
+    const ca = selectOptionalCa(args)
     const connection = await connect(args)
-    const staleBlobs = await findStaleBlobs(connection, terminal, prefix)
+    const staleBlobs = await findStaleBlobs(connection, terminal, ca)
     for (const { item, reason } of staleBlobs) await terminal.printLine(`${item.entry.name}  ${reason}`)
     if (staleBlobs.length === 0) terminal.printNote('there is nothing to remove')
     if (staleBlobs.length === 0 || args.flags['dry-run'] === true) return 0
@@ -59,7 +59,7 @@ Without --directory or --key-prefix: those of all CAs.`,
 async function findStaleBlobs(
   connection: Connection,
   terminal: Terminal,
-  prefix: string | undefined,
+  ca: string | undefined,
 ): Promise<StaleBlob[]> {
   const staleBlobs: StaleBlob[] = []
   let blobs = 0
@@ -72,7 +72,7 @@ async function findStaleBlobs(
       return undefined
     }),
   })
-  for await (const { item, reason } of mapInOrder(listEntries(connection, prefix), concurrency, check)) {
+  for await (const { item, reason } of mapInOrder(listEntries(connection, ca), concurrency, check)) {
     blobs += 1
     terminal.showProgress(() => `${formatCount(blobs, 'blob')} looked at …`)
     if (reason !== undefined) staleBlobs.push({ item, reason })
@@ -80,13 +80,10 @@ async function findStaleBlobs(
   return staleBlobs
 }
 
-async function* listEntries(
-  { store }: Connection,
-  prefix: string | undefined,
-): AsyncGenerator<ClassifiedEntry> {
+async function* listEntries({ store }: Connection, ca: string | undefined): AsyncGenerator<ClassifiedEntry> {
   for await (const entry of store.list()) {
-    const item = classifyEntry(entry, prefix)
-    if (prefix === undefined || item.prefix === prefix) yield item
+    const item = classifyEntry(entry, ca)
+    if (ca === undefined || item.ca === ca) yield item
   }
 }
 

@@ -11,7 +11,7 @@ import { checkCa } from '../doctor/ca.js'
 import { type Check, type Finding, failed } from '../doctor/finding.js'
 import { checkHost, createResolver } from '../doctor/host.js'
 import { checkStore } from '../doctor/store.js'
-import { caFlags, directoryUrl, selectLayout } from '../flags/ca.js'
+import { caFlags, directoryUrl, selectCa } from '../flags/ca.js'
 import { connectionFlags } from '../flags/connection.js'
 import { parseHost } from '../flags/target.js'
 
@@ -36,12 +36,12 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
   flags,
   async run(args, terminal) {
     const host = args.operands.length > 0 ? parseHost(args) : undefined
-    const layout = selectLayout(args, 'ecdsa-p256')
+    const ca = selectCa(args)
     const url = directoryUrl(args)
     const httpPort = parsePort(stringFlag(args, 'http-port') ?? '80')
     const resolver = createResolver(stringFlag(args, 'dns'))
     const caFile = stringFlag(args, 'ca')
-    const ca = caFile === undefined ? undefined : await readCaFile(caFile)
+    const trustedCertificates = caFile === undefined ? undefined : await readCaFile(caFile)
     const connection = await connect(args)
     let failures = 0
     await withCleanup(async (signal) => {
@@ -54,10 +54,10 @@ account. Each line is ok, warning or failed, with what to do. The exit code is 1
         return finding
       }
       const isWritable = await checkStore(check, connection)
-      const caaIdentities = await checkCa(check, { url, ca, layout, store: connection.store })
+      const caaIdentities = await checkCa(check, { url, ca, trustedCertificates, store: connection.store })
       if (host === undefined) return
       const store = isWritable ? connection.store : undefined
-      await checkHost(check, { host, httpPort, resolver, caaIdentities, layout, store })
+      await checkHost(check, { host, httpPort, resolver, caaIdentities, ca, store })
     })
     return failures === 0 ? 0 : 1
   },

@@ -3,7 +3,7 @@ import { CommandError, UsageError } from '../console/errors.js'
 import { formatCount } from '../console/format.js'
 import { connect } from '../container/connection.js'
 import { isStoreEncrypted } from '../container/encryption.js'
-import { caFlags, selectLayout } from '../flags/ca.js'
+import { caFlags, selectCa } from '../flags/ca.js'
 import { connectionFlags } from '../flags/connection.js'
 import { readAutocertFolder, readCertbotFolder, readKeyAndChainFiles } from '../import/sources.js'
 import { importAccountKey, importCertificate, refuse } from '../import/write.js'
@@ -26,14 +26,13 @@ container stays if it is as new, or newer. Refused, and exit code 1: a key that 
   async run(args, terminal) {
     const items = readSource(args)
     const { store, containerName } = await connect(args)
-    if (await isStoreEncrypted(store, selectLayout(args, 'ecdsa-p256'))) {
+    const ca = selectCa(args)
+    if (await isStoreEncrypted(store, ca)) {
       throw new CommandError(
         `what is in container ${containerName} is encrypted, and servers refuse what is not: put it there through an EncryptedCertCache, in a program that has the key`,
       )
     }
     const isDryRun = args.flags['dry-run'] === true
-    const layoutFor = (isRsa: boolean) => selectLayout(args, isRsa ? 'rsa-2048' : 'ecdsa-p256')
-    const keyOf = (host: string, isRsa: boolean) => layoutFor(isRsa).certificate(host)
     const write = async (key: string, value: Uint8Array) => {
       if (!isDryRun) await store.put(key, value)
     }
@@ -43,8 +42,8 @@ container stays if it is as new, or newer. Refused, and exit code 1: a key that 
         'readError' in item
           ? [refuse(item.readError)]
           : 'accountKey' in item
-            ? [await importAccountKey(item.accountKey, layoutFor(false).accountKey, store, write)]
-            : await importCertificate(item.pem, keyOf, store, write)
+            ? [await importAccountKey(item.accountKey, ca, store, write)]
+            : await importCertificate(item.pem, ca, store, write)
       for (const { verdict, text } of outcomes) {
         counts[verdict] += 1
         const label = isDryRun && verdict === 'written' ? 'would write' : verdict

@@ -5,7 +5,7 @@ import type { Terminal } from '../console/terminal.js'
 import { type Connection, connect } from '../container/connection.js'
 import { type EntryKind, groupEntries } from '../container/entries.js'
 import { mapInOrder } from '../container/map-in-order.js'
-import { optionalCaFlags, selectedPrefix } from '../flags/ca.js'
+import { optionalCaFlags, selectOptionalCa } from '../flags/ca.js'
 import { connectionFlags } from '../flags/connection.js'
 import { jsonOutput, tableOutput } from '../ls/output.js'
 import { compareSortKeys, type PackedRow, packRow, unpackRow } from '../ls/packed-rows.js'
@@ -53,7 +53,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     }
     const expiring = stringFlag(args, 'expiring')
     const latestExpiry = expiring === undefined ? undefined : Date.now() + parseDuration('expiring', expiring)
-    const prefix = selectedPrefix(args)
+    const ca = selectOptionalCa(args)
     const connection = await connect(args)
     const output = args.flags.json === true ? jsonOutput(terminal) : tableOutput(terminal)
     const counts = new Map<EntryKind, number>()
@@ -61,7 +61,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
     let corrupt = 0
     let encrypted = 0
     let unreadable = 0
-    const rowsByHost = readContainer(connection, terminal, counts, prefix)
+    const rowsByHost = readContainer(connection, terminal, counts, ca)
     // If the listing fails, the rows read so far are still printed.
     for await (const rows of flushBeforeError(rowsByHost, () => output.flush())) {
       for (const row of rows) {
@@ -102,9 +102,9 @@ async function* readContainer(
   connection: Connection,
   terminal: Terminal,
   counts: Map<EntryKind, number>,
-  prefix: string | undefined,
+  ca: string | undefined,
 ): AsyncGenerator<Row[]> {
-  const groups = groupEntries(connection.store.list(), prefix)
+  const groups = groupEntries(connection.store.list(), ca)
   let blobs = 0
   for await (const { rows, group } of mapInOrder(groups, concurrency, async (group) => ({
     group,

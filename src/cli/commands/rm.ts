@@ -1,3 +1,4 @@
+import { entryKey } from '../../certificates/storage-layout.js'
 import type { Command } from '../console/arguments.js'
 import { confirmRemoval } from '../console/confirm-removal.js'
 import { CommandError } from '../console/errors.js'
@@ -13,9 +14,9 @@ Asks on a terminal; elsewhere it needs --yes.`,
   operands: [1, 1],
   flags: { ...targetFlags, yes: { help: 'don’t ask' } },
   async run(args, terminal) {
-    const { host, layout } = parseTarget(args)
+    const { id } = parseTarget(args)
     const { store, containerName } = await connect(args)
-    const keys = [layout.certificate(host), layout.failure(host), layout.renewal(host)]
+    const keys = (['certificate', 'failure', 'renewal'] as const).map((kind) => entryKey({ kind, id }))
     const exists = async (key: string) => {
       try {
         return (await store.get(key)) !== undefined

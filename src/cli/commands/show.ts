@@ -1,3 +1,4 @@
+import { certificateKey } from '../../certificates/storage-layout.js'
 import { type Command, stringFlag } from '../console/arguments.js'
 import { writePrivateFiles } from '../console/files.js'
 import { formatMinute, replaceControlCharacters, timeLeft } from '../console/format.js'
@@ -51,14 +52,14 @@ export const show: Command = {
 const detailsOf = ({ certificate }: StoredCertificate): CertificateDetails | undefined =>
   certificate?.fault === undefined ? certificate : certificate.certificate
 
-function toJson({ host, layout }: Target, stored: StoredCertificate) {
+function toJson({ host, id }: Target, stored: StoredCertificate) {
   const { certificate, failure } = stored
   const details = detailsOf(stored)
   const encrypted = certificate?.fault === 'encrypted'
   const fault = certificate?.fault ?? (details && !matchesHost(details, host) ? 'another host' : null)
   return {
     host,
-    key: layout.certificate(host),
+    key: certificateKey(id),
     encrypted,
     fault: encrypted ? null : fault,
     names: details?.names ?? null,
@@ -87,7 +88,7 @@ async function print(terminal: Terminal, target: Target, stored: StoredCertifica
   const details = detailsOf(stored)
   const lines: [string, string][] = [
     ['host', target.host],
-    ['stored as', target.layout.certificate(target.host)],
+    ['stored as', certificateKey(target.id)],
   ]
   if (certificate?.fault === 'encrypted') {
     lines.push(['encrypted', 'only servers that have the key can read it'])

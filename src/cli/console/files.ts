@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, rename, rm, writeFile } from 'node:fs/promises'
+import { ignoreFailure } from '../../util/ignore-failure.js'
 import { CommandError } from './errors.js'
 
 export interface FileContent {
@@ -27,7 +28,8 @@ export async function writePrivateFiles(...files: readonly FileContent[]): Promi
     await forEachFile(({ data, temporary }) => writeFile(temporary, data, { mode: 0o600, flag: 'wx' }))
     await forEachFile(({ file, temporary }) => rename(temporary, file))
   } catch (thrown) {
-    for (const { temporary } of writes) await rm(temporary, { force: true }).catch(() => undefined)
+    for (const { temporary } of writes)
+      await ignoreFailure(rm(temporary, { force: true }), 'the first error is reported')
     throw thrown
   }
 }

@@ -25,15 +25,15 @@ export class Table {
   /** Settles when all rows so far are printed. */
   #printing: Promise<void> = Promise.resolve()
 
-  private readonly terminal: Terminal
-  private readonly titles: readonly string[]
-  private readonly truncatable: readonly number[]
+  readonly #terminal: Terminal
+  readonly #titles: readonly string[]
+  readonly #truncatable: readonly number[]
 
   /** @param truncatable indexes of the columns to truncate on a narrow terminal, in this order */
   constructor(terminal: Terminal, titles: readonly string[], truncatable: readonly number[] = []) {
-    this.terminal = terminal
-    this.truncatable = truncatable
-    this.titles = titles
+    this.#terminal = terminal
+    this.#truncatable = truncatable
+    this.#titles = titles
   }
 
   async addRow(row: Cell[]): Promise<void> {
@@ -53,22 +53,22 @@ export class Table {
 
   async #print(rows: Cell[][]): Promise<void> {
     if (!this.#widths) {
-      const titleRow = this.titles.map((text): Cell => ({ text, colour: 'dim' }))
-      const widths = this.titles.map((text, column) =>
+      const titleRow = this.#titles.map((text): Cell => ({ text, colour: 'dim' }))
+      const widths = this.#titles.map((text, column) =>
         Math.max(text.length, ...rows.map((row) => row[column]?.text.length ?? 0)),
       )
       this.#maxWidths = this.#fitToTerminal(widths)
       this.#widths = widths.map((width, column) => Math.min(width, this.#maxWidths[column] ?? width))
       rows.unshift(titleRow)
     }
-    for (const row of rows) await this.terminal.printLine(this.#formatRow(row, this.#widths))
+    for (const row of rows) await this.#terminal.printLine(this.#formatRow(row, this.#widths))
   }
 
   /** Returns the widths of the columns to truncate; `undefined` for the others. */
   #fitToTerminal(widths: readonly number[]): (number | undefined)[] {
-    let surplus = widths.reduce((sum, width) => sum + width + gap.length, -gap.length) - this.terminal.width
+    let surplus = widths.reduce((sum, width) => sum + width + gap.length, -gap.length) - this.#terminal.width
     const maxWidths: (number | undefined)[] = []
-    for (const column of this.truncatable) {
+    for (const column of this.#truncatable) {
       const width = widths[column] ?? 0
       if (surplus <= 0) break
       maxWidths[column] = Math.max(width - surplus, Math.min(width, minTruncatedWidth))
@@ -81,7 +81,7 @@ export class Table {
     const cells = row.map(({ text, colour }, column) => {
       const truncated = truncate(text, this.#maxWidths[column])
       const padded = column === row.length - 1 ? truncated : truncated.padEnd(widths[column] ?? 0)
-      return colour ? this.terminal.colourise(colour, padded) : padded
+      return colour ? this.#terminal.colourise(colour, padded) : padded
     })
     return cells.join(gap).trimEnd()
   }

@@ -1,3 +1,5 @@
+import { ignoreFailure } from '../../util/ignore-failure.js'
+
 /** Aborts the work of each running `withCleanup` call; resolves when its cleanup is done. */
 const abortFunctions = new Set<() => Promise<unknown>>()
 let exiting: Promise<void> | undefined
@@ -13,7 +15,7 @@ export async function withCleanup<T>(work: (signal: AbortSignal) => Promise<T>):
   const result = work(controller.signal)
   const abort = () => {
     controller.abort()
-    return result.catch(() => undefined)
+    return ignoreFailure(result, 'the caller of withCleanup handles it')
   }
   const handlers = Object.entries(exitCodes).map(([name, code]) => [name, () => exit(code)] as const)
   for (const [name, handler] of handlers) process.once(name, handler)

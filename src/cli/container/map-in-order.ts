@@ -1,3 +1,5 @@
+import { ignoreFailure } from '../../util/ignore-failure.js'
+
 /** Maps items with up to `concurrency` calls of `map` at once. Yields the results in the order of the items. */
 export async function* mapInOrder<T, R>(
   items: AsyncIterable<T>,
@@ -7,8 +9,7 @@ export async function* mapInOrder<T, R>(
   const pending: Promise<R>[] = []
   for await (const item of items) {
     const result = map(item)
-    // Results are awaited in turn. A rejection before its turn must not count as unhandled.
-    result.catch(() => undefined)
+    void ignoreFailure(result, 'it is awaited in its turn, and must not count as unhandled before')
     pending.push(result)
     if (pending.length >= concurrency) yield await (pending.shift() as Promise<R>)
   }

@@ -1,5 +1,6 @@
 import { type CertificateBundle, decodeBundle } from '../../certificates/certificate-bundle.js'
-import { type FailureRecord, parseFailureRecord } from '../../issuance/failure-records.js'
+import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
+import { type FailureRecord, parseFailureRecord } from '../../issuance/records.js'
 import { CommandError } from '../console/errors.js'
 import type { Target } from '../flags/target.js'
 import { type CertificateDetails, type InvalidBundle, parseCertificate } from './certificate-details.js'
@@ -14,13 +15,10 @@ export interface StoredCertificate {
 }
 
 /** Reads a host's certificate and failure record. */
-export async function readCertificate(
-  { store }: Connection,
-  { host, layout }: Target,
-): Promise<StoredCertificate> {
+export async function readCertificate({ store }: Connection, { id }: Target): Promise<StoredCertificate> {
   const [data, failureData] = await Promise.all([
-    store.get(layout.certificate(host)),
-    store.get(layout.failure(host)),
+    store.get(certificateKey(id)),
+    store.get(entryKey({ kind: 'failure', id })),
   ])
   return {
     data,
@@ -47,13 +45,13 @@ export async function requireCertificate(
   return { bundle, certificate }
 }
 
-export const notFoundError = ({ host, layout }: Target, { containerName }: Connection): CommandError =>
+export const notFoundError = ({ id }: Target, { containerName }: Connection): CommandError =>
   new CommandError(
-    `there is no ${layout.certificate(host)} in container ${containerName}: see what there is with ls; --rsa, --directory and --key-prefix choose another`,
+    `there is no ${certificateKey(id)} in container ${containerName}: see what there is with ls; --rsa, --directory and --key-prefix choose another`,
   )
 
-export function unusableError({ host, layout }: Target, fault: string): CommandError {
-  const key = layout.certificate(host)
+export function unusableError({ id }: Target, fault: string): CommandError {
+  const key = certificateKey(id)
   return new CommandError(
     fault === 'encrypted'
       ? `${key} is encrypted: get it through an EncryptedCertCache, in a program that has the key`

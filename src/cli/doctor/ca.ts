@@ -1,7 +1,7 @@
 import { AcmeAccount } from '../../acme/account.js'
 import { AcmeHttp } from '../../acme/http.js'
 import type { CertCache } from '../../cache/cert-cache.js'
-import type { StorageLayout } from '../../certificates/storage-layout.js'
+import { entryKey } from '../../certificates/storage-layout.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { DeadlineError, IssuanceError } from '../../util/errors.js'
@@ -13,9 +13,10 @@ const requestMs = 30_000
 interface CaSettings {
   /** The ACME directory. */
   readonly url: string
+  /** The CA, as the prefix of its keys. */
+  readonly ca: string
   /** PEM certificates to trust when connecting to a private CA. */
-  readonly ca: Buffer | undefined
-  readonly layout: StorageLayout
+  readonly trustedCertificates: Buffer | undefined
   readonly store: CertCache
 }
 
@@ -41,8 +42,8 @@ const withTimeout = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
     error: () => new DeadlineError('the CA took too long to answer: try again'),
   })
 
-async function readCaaIdentities({ url, ca }: CaSettings): Promise<readonly string[]> {
-  const http = new AcmeHttp(url, systemClock, ca)
+async function readCaaIdentities({ url, trustedCertificates }: CaSettings): Promise<readonly string[]> {
+  const http = new AcmeHttp(url, systemClock, trustedCertificates)
   try {
     const { data } = await withTimeout((signal) => http.get(url, signal))
     const { meta } = data as { meta?: { caaIdentities?: unknown } }
@@ -58,12 +59,20 @@ async function readCaaIdentities({ url, ca }: CaSettings): Promise<readonly stri
   }
 }
 
-async function checkAccount({ url, ca, layout, store }: CaSettings): Promise<Finding> {
-  const read = (key: string) => store.get(key).then((data) => data && { data, key })
-  const stored = (await read(layout.accountKey)) ?? (await read(layout.legacyAccountKey))
+async function checkAccount({ url, ca, trustedCertificates, store }: CaSettings): Promise<Finding> {
+  const read = async (kind: 'account key' | 'legacy account key') => {
+    const key = entryKey({ kind, ca })
+    const data = await store.get(key)
+    return data && { data, key }
+  }
+  const stored = (await read('account key')) ?? (await read('legacy account key'))
   if (!stored) return ok('none yet: the first order makes one')
   if (isEncrypted(stored.data)) return ok(`its key, ${stored.key}, is encrypted: only servers can use it`)
-  const accountOptions = { termsOfServiceAgreed: true as const, directoryUrl: url, ...(ca && { ca }) }
+  const accountOptions = {
+    termsOfServiceAgreed: true as const,
+    directoryUrl: url,
+    ...(trustedCertificates && { ca: trustedCertificates }),
+  }
   const account = new AcmeAccount(
     accountOptions,
     async () => Buffer.from(stored.data).toString(),

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { isIP } from 'node:net'
 import type { CertCache } from '../../cache/cert-cache.js'
-import type { StorageLayout } from '../../certificates/storage-layout.js'
+import { entryKey } from '../../certificates/storage-layout.js'
 import { toError } from '../../util/errors.js'
 import { UsageError } from '../console/errors.js'
 import { isStoreEncrypted } from '../container/encryption.js'
@@ -20,14 +20,15 @@ interface HostSettings {
   readonly resolver: Resolver
   /** The CA's names in CAA records; `undefined` if the CA did not answer. */
   readonly caaIdentities: readonly string[] | undefined
-  readonly layout: StorageLayout
+  /** The CA, as the prefix of its keys. */
+  readonly ca: string
   /** `undefined` if the store is not writable. */
   readonly store: CertCache | undefined
 }
 
 /** Checks DNS, CAA records and, at each address, http-01 for one host. */
 export async function checkHost(check: Check, settings: HostSettings): Promise<void> {
-  const { host, httpPort, resolver, caaIdentities, layout, store } = settings
+  const { host, httpPort, resolver, caaIdentities, ca, store } = settings
   let addresses: string[] = []
   await check(`DNS ${host}`, async () => {
     addresses = await resolveAddresses(host, resolver)
@@ -35,7 +36,7 @@ export async function checkHost(check: Check, settings: HostSettings): Promise<v
   })
   await check(`CAA ${host}`, () => checkCaa(host, resolver, caaIdentities))
   if (!store || addresses.length === 0) return
-  if (await isStoreEncrypted(store, layout)) {
+  if (await isStoreEncrypted(store, ca)) {
     await check('http', async () =>
       warning(
         `not tried: servers that encrypt take no answer from here; see that they are reached at port ${httpPort}`,
@@ -45,7 +46,7 @@ export async function checkHost(check: Check, settings: HostSettings): Promise<v
   }
   const token = `doctor-${randomBytes(16).toString('hex')}`
   const value = `${token}.answer`
-  const key = layout.http01(token)
+  const key = entryKey({ kind: 'http-01', ca, token })
   await store.put(key, Buffer.from(value))
   try {
     // All addresses, because a CA may connect to any of them.

@@ -1,10 +1,4 @@
-import {
-  defaultPrefix,
-  type KeyType,
-  letsEncryptProduction,
-  type StorageLayout,
-  storageLayout,
-} from '../../certificates/storage-layout.js'
+import { caPrefix, letsEncryptProduction } from '../../certificates/storage-layout.js'
 import { toError } from '../../util/errors.js'
 import { type Flags, type ParsedArguments, stringFlag } from '../console/arguments.js'
 import { UsageError } from '../console/errors.js'
@@ -30,12 +24,12 @@ export function directoryUrl(args: ParsedArguments): string {
 }
 
 /**
- * Returns the storage layout that a manager with the same CA and key prefix uses.
+ * Returns the CA, as the prefix of its keys: the prefix that a manager with the same directory and `keyPrefix` uses.
  * @throws {UsageError} for a URL or a prefix that is invalid
  */
-export function selectLayout(args: ParsedArguments, keyType: KeyType): StorageLayout {
+export function selectCa(args: ParsedArguments): string {
   try {
-    return storageLayout(directoryUrl(args), keyType, stringFlag(args, 'key-prefix'))
+    return caPrefix(directoryUrl(args), stringFlag(args, 'key-prefix'))
   } catch (thrown) {
     if (thrown instanceof UsageError) throw thrown
     throw new UsageError(`--key-prefix: ${toError(thrown).message}`)
@@ -43,12 +37,10 @@ export function selectLayout(args: ParsedArguments, keyType: KeyType): StorageLa
 }
 
 /**
- * Returns the key prefix of the selected CA, or `undefined` if no flag selects one.
+ * Returns the selected CA, as the prefix of its keys, or `undefined` if no flag selects one.
  * @throws {UsageError} for a URL or a prefix that is invalid
  */
-export function selectedPrefix(args: ParsedArguments): string | undefined {
-  const prefix = stringFlag(args, 'key-prefix')
-  selectLayout(args, 'ecdsa-p256') // Only for its checks.
-  if (prefix !== undefined) return prefix
-  return stringFlag(args, 'directory') === undefined ? undefined : defaultPrefix(directoryUrl(args))
+export function selectOptionalCa(args: ParsedArguments): string | undefined {
+  const ca = selectCa(args)
+  return Object.keys(caFlags).some((name) => stringFlag(args, name) !== undefined) ? ca : undefined
 }

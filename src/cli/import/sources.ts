@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseKey } from '../../certificates/storage-layout.js'
 import { CommandError } from '../console/errors.js'
 import { toFileError } from '../console/files.js'
-import { classifyEntry } from '../container/entries.js'
 
 /** A key and its chain, or an account key, read from a file or folder called `source`. */
 export type ImportItem = { readonly source: string } & (
@@ -21,8 +21,9 @@ export type ImportItem = { readonly source: string } & (
 export async function* readAutocertFolder(folder: string): AsyncGenerator<ImportItem> {
   const files = (await listFolder(folder)).filter((entry) => entry.isFile())
   for (const { name } of files) {
-    const { kind } = classifyEntry({ name, size: 0, modified: new Date(0) }).content
-    if (kind === 'account key') yield { source: name, accountKey: await readText(join(folder, name)) }
+    const { kind } = parseKey(name)
+    if (kind === 'account key' || kind === 'legacy account key')
+      yield { source: name, accountKey: await readText(join(folder, name)) }
     if (kind === 'certificate') yield { source: name, pem: await readText(join(folder, name)) }
   }
 }

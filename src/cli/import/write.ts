@@ -1,8 +1,10 @@
 import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from '../../cache/cert-cache.js'
 import { checkBundle, encodeBundle } from '../../certificates/certificate-bundle.js'
+import { certName } from '../../certificates/certificate-id.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import { exportKey } from '../../certificates/private-key.js'
+import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
 import { toError } from '../../util/errors.js'
 import { formatMinute } from '../console/format.js'
 import { parseCertificate } from '../container/certificate-details.js'
@@ -23,7 +25,7 @@ export const refuse = (reason: string): Outcome => ({ verdict: 'refused', text: 
 /** Stores a certificate under each of its names, unless the store already has one that is as new or newer. */
 export async function importCertificate(
   pem: string,
-  keyOf: (host: string, isRsa: boolean) => string,
+  ca: string,
   store: CertCache,
   write: Write,
 ): Promise<Outcome[]> {
@@ -36,6 +38,7 @@ export async function importCertificate(
     const names = details.names.join(', ') || 'it has no DNS name'
     return [refuse(`no name that is served without wildcards: ${names}`)]
   }
+  const keyType = leafKey.asymmetricKeyType === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
   const outcomes: Outcome[] = []
   for (const host of hosts) {
     const { fault } = checkBundle(data, host, Date.now())
@@ -43,7 +46,7 @@ export async function importCertificate(
       outcomes.push({ verdict: 'refused', text: `${host} (${fault})` })
       continue
     }
-    const key = keyOf(host, leafKey.asymmetricKeyType === 'rsa')
+    const key = certificateKey({ ca, name: certName(host), keyType })
     const storedData = await store.get(key)
     const stored = storedData && parseCertificate(storedData)
     if (stored?.fault === 'encrypted') {
@@ -76,10 +79,11 @@ const isNewer = (a: Validity, b: Validity): boolean =>
 /** Stores an account key, unless the store already has one. */
 export async function importAccountKey(
   pem: string,
-  key: string,
+  ca: string,
   store: CertCache,
   write: Write,
 ): Promise<Outcome> {
+  const key = entryKey({ kind: 'account key', ca })
   if (await store.get(key)) return { verdict: 'kept', text: `${key} (there is one)` }
   let value: string
   try {

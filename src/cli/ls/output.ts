@@ -32,7 +32,7 @@ export function tableOutput(terminal: Terminal): Output {
       const count = (...kinds: EntryKind[]) => kinds.reduce((sum, kind) => sum + (counts.get(kind) ?? 0), 0)
       const summary: [number, string][] = [
         [count('certificate'), 'certificate'],
-        [count('account key'), 'account key'],
+        [count('account key', 'legacy account key'), 'account key'],
         [count('http-01', 'tls-alpn-01'), 'challenge answer'],
         [count('failure'), 'failure record'],
         [count('renewal'), 'renewal record'],

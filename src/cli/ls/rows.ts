@@ -1,8 +1,8 @@
+import { type CertId, certName, type KeyType } from '../../certificates/certificate-id.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import { renewalTime } from '../../certificates/renewal-time.js'
-import type { KeyType } from '../../certificates/storage-layout.js'
-import { parseFailureRecord } from '../../issuance/failure-records.js'
-import { parseRenewalInfoRecord } from '../../issuance/renewal-info-records.js'
+import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
+import { parseFailureRecord, parseRenewalInfoRecord } from '../../issuance/records.js'
 import { type CertificateDetails, matchesHost, parseCertificate } from '../container/certificate-details.js'
 import type { Connection } from '../container/connection.js'
 import { isEncrypted } from '../container/encryption.js'
@@ -52,14 +52,14 @@ async function readRow(
   keyType: KeyType,
   connection: Connection,
 ): Promise<Row | undefined> {
-  const host = group.name
-  const key = `${group.prefix}${host}${keyType === 'rsa-2048' ? '+rsa' : ''}`
+  const host = normalizeHost(group.name)
+  if (host !== group.name) return
+  const id = { ca: group.ca, name: certName(host), keyType }
+  const key = certificateKey(id)
   const names = new Set(group.entries.map(({ entry }) => entry.name))
-  const hasBlobs = ['', '+failure', '+lock'].some((suffix) => names.has(key + suffix))
-  if (!hasBlobs || normalizeHost(host) !== host) return
-  if (group.entries.every(({ content }) => !('host' in content) && content.kind !== 'lock')) return
+  if (![key, entryKey({ kind: 'failure', id }), `${key}+lock`].some((name) => names.has(name))) return
   try {
-    return toRow(host, key, await readBlobs(key, names, connection))
+    return toRow(host, key, await readBlobs(id, names, connection))
   } catch (thrown) {
     const fault = unreadableReason(thrown)
     if (fault === undefined) throw thrown
@@ -68,13 +68,15 @@ async function readRow(
 }
 
 /** Sends one request for each listed blob. */
-async function readBlobs(key: string, listedNames: ReadonlySet<string>, { store, getBlobState }: Connection) {
+async function readBlobs(id: CertId, listedNames: ReadonlySet<string>, { store, getBlobState }: Connection) {
+  const key = certificateKey(id)
+  const renewalKey = entryKey({ kind: 'renewal', id })
   const read = async (name: string) => (listedNames.has(name) ? store.get(name) : undefined)
-  const locks = [`${key}+lock`, `${key}+renewal+lock`].filter((name) => listedNames.has(name))
+  const locks = [`${key}+lock`, `${renewalKey}+lock`].filter((name) => listedNames.has(name))
   const [data, failureData, renewalData, ...leased] = await Promise.all([
     read(key),
-    read(`${key}+failure`),
-    read(`${key}+renewal`),
+    read(entryKey({ kind: 'failure', id })),
+    read(renewalKey),
     ...locks.map(async (name) => (await getBlobState(name))?.isLeased),
   ])
   return { data, failureData, renewalData, locked: leased.includes(true) }

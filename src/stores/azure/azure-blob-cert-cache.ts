@@ -15,7 +15,7 @@ import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { advice, toStoreError } from './errors.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
-import { withRetries } from './retry.js'
+import { retryDelay } from './retry.js'
 
 const contentType = 'application/x-pem-file'
 /** The maximum length of a blob name: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
@@ -33,8 +33,8 @@ const blobsPerPage = 1_000
 export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
-  readonly #timeoutMs: number
-  readonly #runOnce: RunOperation<undefined>
+  /** Resolves with `undefined` for BlobNotFound. */
+  readonly #run: RunOperation<undefined>
 
   /**
    * @param container any `ContainerClient` of the SDK. Its own retries are included in `timeoutMs`.
@@ -47,12 +47,13 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const { prefix, timeoutMs } = plainObject('AzureBlobCertCache: options', options)
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
-    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    const ms = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
     const { containerName } = container
-    this.#runOnce = createRunner({
-      timeoutMs: this.#timeoutMs,
+    this.#run = createRunner({
+      timeoutMs: ms,
+      delayAfter: (thrown, index, elapsedMs) => retryDelay(thrown, index, elapsedMs, ms),
       timeoutMessage: (description) =>
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+        `Azure Blob Storage took longer than ${ms} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
       toStoreError(thrown, description) {
         const error = toStoreError(thrown, description, containerName)
         return error === 'BlobNotFound' ? undefined : error
@@ -104,13 +105,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     assertCacheKey(name)
     const blob = this.#blob(`${name}+lock`)
     const { acquireLease } = await import('./lease.js')
-    const { releaseIfLate } = await import('../../cache/leases/lease.js')
-    options?.signal?.throwIfAborted()
-    // The caller's signal ends the acquisition only: it must not end later renewals or the release.
-    const acquisition = acquireLease(blob, name, (description, request) =>
-      this.#run(description, undefined, request),
-    )
-    return releaseIfLate(acquisition, () => this.#runOnce(`lock ${name}`, options?.signal, () => acquisition))
+    const { acquireInTime } = await import('../../cache/leases/lease.js')
+    return acquireInTime(name, options?.signal, this.#run, () => acquireLease(blob, name, this.#run))
   }
 
   /**
@@ -193,18 +189,6 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     throw new StoreError(
       'ERR_STORE_PUBLIC',
       `anybody can read container ${container}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
-    )
-  }
-
-  /** Runs an operation with the time-out and retries. Resolves with `undefined` for BlobNotFound. */
-  #run<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T | undefined> {
-    const timeoutMs = this.#timeoutMs
-    return this.#runOnce(description, signal, (abortSignal) =>
-      withRetries(() => operation(abortSignal), { timeoutMs, signal: abortSignal }),
     )
   }
 }

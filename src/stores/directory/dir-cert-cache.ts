@@ -10,7 +10,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { releaseIfLate } from '../../cache/leases/lease.js'
+import { acquireInTime } from '../../cache/leases/lease.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { ignoreFailure } from '../../util/ignore-failure.js'
 import { ignoreErrno, toStoreError } from './errors.js'
@@ -142,9 +142,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
-    options?.signal?.throwIfAborted()
-    const acquisition = this.#createFolder().then(() => this.#locks.tryLock(name))
-    return releaseIfLate(acquisition, () => this.#run(`lock ${name}`, options?.signal, () => acquisition))
+    return acquireInTime(name, options?.signal, this.#run, async () => {
+      await this.#createFolder()
+      return this.#locks.tryLock(name)
+    })
   }
 
   #file(key: string): string {

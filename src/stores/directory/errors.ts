@@ -71,8 +71,6 @@ export function toStoreError(thrown: unknown, description: string, folder: strin
   return new StoreError(
     code,
     `could not ${description} in the folder ${folder} (${errno ?? cause.name}). ${suggestion}`,
-    {
-      cause,
-    },
+    { cause },
   )
 }

@@ -39,7 +39,8 @@ export class DirLocks {
   /** Acquires the lock, or returns `undefined` if another holder has it. */
   async tryLock(name: string): Promise<CertCacheLock | undefined> {
     const lockFolder = join(this.#folder, `${name}+lock`)
-    const ownFile = createFileNamer(lockFolder)
+    const id = randomUUID()
+    const ownFile = (number: number) => join(lockFolder, `${id}.${number}`)
     const acquire = async () => {
       const holderFile = await this.#findHolderFile(lockFolder)
       const isAcquired = holderFile
@@ -129,12 +130,6 @@ function createLease(
     renew: () => run(`keep the lock of ${name}`, undefined, renew),
     remove: () => run(`unlock ${name}`, undefined, remove),
   }
-}
-
-/** Chooses the id of a new holder. Returns a function from a number to the path of the holder's file. */
-function createFileNamer(lockFolder: string): (number: number) => string {
-  const id = randomUUID()
-  return (number) => join(lockFolder, `${id}.${number}`)
 }
 
 const holderFilePattern = /^[\da-f-]{36}\.\d+$/

@@ -47,10 +47,7 @@ export function toStoreError(thrown: unknown, description: string, bucket: strin
   return new StoreError(
     code,
     `S3 could not ${description} in bucket ${bucket} (${reason}). ${advice[code]}`,
-    {
-      cause,
-      statusCode,
-    },
+    { cause, statusCode },
   )
 }
 

@@ -7,7 +7,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { releaseIfLate } from '../../cache/leases/lease.js'
+import { acquireInTime } from '../../cache/leases/lease.js'
 import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { probeConditionalWrites } from './conditional-writes.js'
@@ -113,16 +113,10 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     assertCacheKey(name)
-    options?.signal?.throwIfAborted()
-    const acquisition = this.#assertConditionalWrites().then(() => this.#locks.tryLock(name))
-    // The caller's signal ends the acquisition only: it must not end later renewals or the release.
-    return releaseIfLate(acquisition, () =>
-      this.#objects.run(`lock ${name}`, options?.signal, () => acquisition),
-    )
-  }
-
-  async #assertConditionalWrites(): Promise<void> {
-    const error = await this.#probe()
-    if (error) throw error
+    return acquireInTime(name, options?.signal, this.#objects.run, async () => {
+      const error = await this.#probe()
+      if (error) throw error
+      return this.#locks.tryLock(name)
+    })
   }
 }

@@ -9,12 +9,10 @@ import {
 } from '../../cache/cert-cache.js'
 import { holdLease } from '../../cache/leases/lease.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
-import { systemClock } from '../../util/clock.js'
 import { StoreError } from '../../util/errors.js'
-import { retry } from '../../util/retry.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
 import { type Database, type SqlDatabase, toDatabase } from './database.js'
-import type { Connection, SqlValue } from './drivers/connection.js'
+import type { SqlValue } from './drivers/connection.js'
 import { isAlreadyCreated, isConflict, timeoutMessage, toStoreError } from './drivers/errors.js'
 import { createStatements, maxKeyLength, pageSize, type Statements } from './statements.js'
 
@@ -46,11 +44,10 @@ export interface SqlCertCacheOptions {
  * table, an unreachable server and a time-out.
  */
 export class SqlCertCache implements LockingCertCache, ListableCertCache {
-  // Not TypeScript's `private`: the pool holds the password, and inspect() would show it.
   readonly #database: Database
   readonly #table: string
   readonly #statements: Statements
-  readonly #runOnce: RunOperation
+  readonly #run: RunOperation
 
   /**
    * @param database a pool or connection of `pg` or `mysql2/promise`, or a database of `better-sqlite3` or
@@ -63,8 +60,9 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = createStatements(this.#database.dialect, this.#table)
     const ms = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
-    this.#runOnce = createRunner({
+    this.#run = createRunner({
       timeoutMs: ms,
+      delayAfter: (thrown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined),
       timeoutMessage: (description) => timeoutMessage(ms, description, this.#database.dialect, this.#table),
       toStoreError: (thrown, description) => this.#toStoreError(thrown, description),
     })
@@ -77,12 +75,12 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   async createTables(options?: CacheOperationOptions): Promise<void> {
     for (const { probe, create } of this.#statements.tables) {
-      await this.#run('create the tables', options?.signal, async (connection, signal) => {
+      await this.#run('create the tables', options?.signal, async (signal) => {
         try {
-          await connection.rows(probe, [], signal)
+          await this.#database.rows(probe, [], signal)
         } catch (error) {
           if (this.#toStoreError(error, 'find the tables').code !== 'ERR_STORE_CONTAINER') throw error
-          await connection.change(create, [], signal).catch((thrown) => {
+          await this.#database.change(create, [], signal).catch((thrown) => {
             if (!isAlreadyCreated(thrown)) throw thrown
           })
         }
@@ -92,8 +90,8 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     this.#assertKey(key)
-    const [row] = await this.#run(`read ${key}`, options?.signal, (connection, signal) =>
-      connection.rows(this.#statements.get, [key], signal),
+    const [row] = await this.#run(`read ${key}`, options?.signal, (signal) =>
+      this.#database.rows(this.#statements.get, [key], signal),
     )
     if (!row) return undefined
     if (row.data === null) {
@@ -123,8 +121,8 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
     for (let lastKey = ''; ; ) {
       const after = lastKey
-      const rows = await this.#run('list the keys', options?.signal, (connection, signal) =>
-        connection.rows(this.#statements.list, [after], signal),
+      const rows = await this.#run('list the keys', options?.signal, (signal) =>
+        this.#database.rows(this.#statements.list, [after], signal),
       )
       for (const { name, size, modified } of rows) {
         lastKey = String(name)
@@ -144,10 +142,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { endExpired, lock, renew, unlock } = this.#statements
     return holdLease(name, {
       acquire: async () => {
-        const inserted = await this.#run(`lock ${name}`, options?.signal, async (connection, signal) => {
-          await connection.change(endExpired, [name], signal)
+        const inserted = await this.#run(`lock ${name}`, options?.signal, async (signal) => {
+          await this.#database.change(endExpired, [name], signal)
           signal.throwIfAborted()
-          return connection.change(lock, [name, owner], signal)
+          return this.#database.change(lock, [name, owner], signal)
         })
         return inserted > 0
       },
@@ -172,24 +170,8 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   }
 
   #change(description: string, statement: string, values: SqlValue[], signal?: AbortSignal): Promise<number> {
-    return this.#run(description, signal, (connection, deadlineSignal) =>
-      connection.change(statement, values, deadlineSignal),
-    )
-  }
-
-  /** Runs an operation with the time-out, and retries it after conflicts. */
-  #run<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (connection: Connection, signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const delayAfter = (thrown: unknown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined)
-    return this.#runOnce(description, signal, (deadlineSignal) =>
-      retry(() => operation(this.#database, deadlineSignal), {
-        delayAfter,
-        clock: systemClock,
-        signal: deadlineSignal,
-      }),
+    return this.#run(description, signal, (deadlineSignal) =>
+      this.#database.change(statement, values, deadlineSignal),
     )
   }
 

@@ -54,18 +54,18 @@ export interface TestCaOrder {
  * are not supported.
  */
 export class TestCa implements TestCaSettings, AsyncDisposable {
-  httpPort: number
-  tlsPort: number
-  challengeTypes: readonly ChallengeType[]
-  lifetimeMs: number
-  badNonceRate: number
-  validationDelayMs: number
-  validationTimeoutMs: number
-  issuanceDelayMs: number
-  retryAfter: number | undefined
-  renewalInfo: boolean
-  renewalRetryAfter: number
-  profiles: Readonly<Record<string, string>> | undefined
+  declare httpPort: number
+  declare tlsPort: number
+  declare challengeTypes: readonly ChallengeType[]
+  declare lifetimeMs: number
+  declare badNonceRate: number
+  declare validationDelayMs: number
+  declare validationTimeoutMs: number
+  declare issuanceDelayMs: number
+  declare retryAfter: number | undefined
+  declare renewalInfo: boolean
+  declare renewalRetryAfter: number
+  declare profiles: Readonly<Record<string, string>> | undefined
 
   /** The directory URL to give to ACME clients. RFC 8555 §7.1.1. */
   readonly directoryUrl: string
@@ -101,18 +101,7 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     endpointCertificate: string,
     issuer: Issuer,
   ) {
-    this.httpPort = settings.httpPort
-    this.tlsPort = settings.tlsPort
-    this.challengeTypes = settings.challengeTypes
-    this.lifetimeMs = settings.lifetimeMs
-    this.badNonceRate = settings.badNonceRate
-    this.validationDelayMs = settings.validationDelayMs
-    this.validationTimeoutMs = settings.validationTimeoutMs
-    this.issuanceDelayMs = settings.issuanceDelayMs
-    this.retryAfter = settings.retryAfter
-    this.renewalInfo = settings.renewalInfo
-    this.renewalRetryAfter = settings.renewalRetryAfter
-    this.profiles = settings.profiles
+    Object.assign(this, settings)
     const urls = new Urls(`https://127.0.0.1:${server.port}`)
     this.directoryUrl = urls.of('directory')
     this.endpointCertificate = endpointCertificate

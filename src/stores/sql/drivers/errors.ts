@@ -74,9 +74,7 @@ export function toStoreError(
   return new StoreError(
     code,
     `${dialect} could not ${description} in table ${table} (${driverCode}). ${suggestion}`,
-    {
-      cause,
-    },
+    { cause },
   )
 }
 

@@ -1,0 +1,62 @@
+import type { KeyObject } from 'node:crypto'
+import type { CertName } from '../certificates/certificate-id.js'
+import type { ChallengeType } from './challenges.js'
+import type { RenewalInfo } from './renewal-info.js'
+
+/** A run of work that others see. It can be cancelled until it is committed. */
+export interface Run {
+  /** Aborts when the work is cancelled. */
+  readonly signal: AbortSignal
+  /** Whether the fleet's lock, if there is one, is held for all this process knows. */
+  readonly isLockHeld: boolean
+  /** Called before each step with an effect outside this process. Throws if the work is cancelled. */
+  proceed(): void
+  /** Called before the last step. Throws if the work is cancelled; afterwards it is carried to its end. */
+  commit(): void
+}
+
+/** A challenge to prove control of a name (RFC 8555 section 8). */
+export interface Challenge {
+  readonly name: CertName
+  readonly token: string
+  readonly keyAuthorization: string
+}
+
+/** Answers the challenges of one type. */
+export interface Solver {
+  readonly type: ChallengeType
+  /**
+   * Resolves once every machine can give the answer, with a function that withdraws it. That function never rejects. If
+   * this method rejects, the answer has been withdrawn.
+   */
+  present(challenge: Challenge, run: Run): Promise<() => Promise<void>>
+}
+
+/** A certificate to be issued. */
+export interface CertificateRequest {
+  readonly name: CertName
+  /** The private key of the certificate, new for each order. */
+  readonly key: KeyObject
+  /** The certificate that the new one replaces (RFC 9773 section 5): PEM, leaf first. */
+  readonly predecessor: Uint8Array | undefined
+  /** In order of preference. */
+  readonly solvers: readonly Solver[]
+}
+
+/** A CA that issues certificates. */
+export interface Issuer {
+  /**
+   * Places an order and resolves with the certificate chain in PEM.
+   * @throws {IssuanceError} if the CA does not issue the certificate
+   * @throws the signal's reason, or an error of a solver, of `run` or of the account key's store
+   */
+  issue(request: CertificateRequest, run: Run): Promise<string>
+  /**
+   * Resolves with the CA's renewal information for a certificate (RFC 9773).
+   * @param certificate PEM, leaf first
+   * @throws {IssuanceError} if the CA answers with an error, or not within 60 s
+   */
+  renewalInfo(certificate: Uint8Array): Promise<RenewalInfo>
+  /** Closes the connections to the CA. */
+  close(): void
+}

@@ -1,0 +1,250 @@
+import { LRUCache } from 'lru-cache'
+import type { CertId } from '../certificates/certificate-id.js'
+import type { LiveCertificate } from '../certificates/live-certificate.js'
+import { certificateKey } from '../certificates/storage-layout.js'
+import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
+import { IssuanceError } from '../util/errors.js'
+import { ignoreFailure } from '../util/ignore-failure.js'
+import { verdictOf } from '../util/verdict.js'
+import type { CaStore } from './ca-store.js'
+import { type FailureRecord, maxRetryAt } from './records.js'
+import { renewalPause, retryTime, type ValidityPeriod } from './retry-time.js'
+
+/** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
+const holdMs = 5_000
+/** Delay after the first local failure of a host, which may be over in a moment. */
+const firstLocalDelayMs = 10_000
+/** Number of certificates, the most recent, with a record in this process alone. */
+const maxLocalRecords = 1_000
+/** In characters. Every machine reads the message at every attempt. */
+const maxMessageLength = 2_000
+
+/** The last failed request for a certificate. */
+interface LastFailure {
+  readonly id: CertId
+  readonly error: Error
+  /** Until then (monotonic) further requests are answered with this error, without a store read. */
+  readonly held: { readonly error: IssuanceError; readonly until: number } | undefined
+}
+
+/** A pause ends at the earlier of two times: the monotonic clock stops while the machine is suspended. */
+interface RenewalPause {
+  readonly serialNumber: string
+  readonly attempts: number
+  readonly untilMonotonic: number
+  readonly until: number
+}
+
+/** An order that failed. */
+interface FailedOrder {
+  readonly id: CertId
+  readonly error: Error
+  /** The record that `check` returned before the order. */
+  readonly previous: FailureRecord | undefined
+  /** The certificate that the order was to renew, if it is still served. */
+  readonly served: ValidityPeriod | undefined
+  /** Whether the CA had an order before the failure. */
+  readonly hasOrdered: boolean
+}
+
+interface AttemptsParts {
+  readonly store: CaStore
+  readonly clock: Clock
+  /** Maximum number of certificates whose last failure is known. */
+  readonly max: number
+  /** Called for each failure caused by the CA, by a wrong clock of this machine, or by an invalid option. */
+  readonly onFailed: (failure: { host: string; error: Error }) => void
+}
+
+/**
+ * Knows when a certificate may be attempted again, and why not before.
+ *
+ * - A failed order is recorded in the store for the whole fleet. What the store does not take, and what concerns this
+ *   machine alone, stays in this process. Without that, each handshake would place an order.
+ * - A failed request is answered with the same error for 5 s, so that not every handshake reads the store.
+ * - Renewal attempts of this process are paused after each attempt.
+ */
+export class Attempts {
+  readonly #parts: AttemptsParts
+  readonly #monotonicNow: () => number
+  readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
+  readonly #lastFailures: LRUCache<string, LastFailure>
+  /** The pause of each renewal, by certificate. */
+  readonly #renewals: LRUCache<string, RenewalPause>
+
+  constructor(parts: AttemptsParts) {
+    this.#parts = parts
+    this.#monotonicNow = monotonic(parts.clock)
+    // Unlike `max`, `maxSize` does not allocate all slots in advance.
+    const bound = { maxSize: parts.max, sizeCalculation: () => 1 }
+    this.#lastFailures = new LRUCache(bound)
+    this.#renewals = new LRUCache(bound)
+  }
+
+  /** @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` less than 5 s after a request that failed with a retry time */
+  assertNotHeld(id: CertId): void {
+    const cause = this.#heldError(id)
+    if (!cause) return
+    const { code, problem, retryAt } = cause
+    const prefix = `no certificate for ${id.name} is ordered before ${retryAt?.toISOString()}`
+    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
+    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
+  }
+
+  /**
+   * Resolves with the failure record of a certificate that may be ordered now; `undefined` if it has no valid record.
+   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` before the record's `retryAt`
+   * @throws {StoreError} if the record cannot be read
+   */
+  async check(id: CertId, signal: AbortSignal): Promise<FailureRecord | undefined> {
+    const stored = this.#ignoreFuture(await this.#parts.store.readFailure(id, { signal }))
+    const local = this.#ignoreFuture(this.#localRecords.peek(certificateKey(id)))
+    const record = local && local.retryAt > (stored?.retryAt ?? 0) ? local : stored
+    if (!record || this.#parts.clock.now() >= record.retryAt) return record
+    const retryAt = new Date(record.retryAt)
+    const attempts = record.failures === 1 ? '1 failed attempt' : `${record.failures} failed attempts`
+    throw new IssuanceError(
+      'ERR_ISSUANCE_POSTPONED',
+      `no certificate for ${id.name} is ordered before ${retryAt.toISOString()}, after ${attempts}: ${record.message}`,
+      { retryAt },
+    )
+  }
+
+  /**
+   * Records a failed order where its verdict says: for the whole fleet if the CA or the host's configuration caused it,
+   * for this process if its clock did, or the store after the CA had an order. Resolves with the error to throw.
+   */
+  async orderFailed(order: FailedOrder): Promise<Error> {
+    const { id, error, previous, hasOrdered } = order
+    const { blame } = verdictOf(error)
+    const onFailed = (failure: Error) => this.#parts.onFailed({ host: id.name, error: failure })
+    if (blame === 'clock' || (blame === 'store' && hasOrdered)) this.#recordLocally(id, previous, error)
+    // An invalid option is not recorded: nothing was ordered, and it may be corrected at any time.
+    if (blame === 'clock' || (blame === 'caller' && error instanceof IssuanceError)) onFailed(error)
+    if (!(error instanceof IssuanceError) || (blame !== 'ca' && blame !== 'host')) return error
+    const retryAt = await this.#recordForFleet({ ...order, error })
+    const options = { cause: error, problem: error.problem, retryAt }
+    const recorded = new IssuanceError(error.code, error.message, options)
+    onFailed(recorded)
+    return recorded
+  }
+
+  /** Removes the records of a certificate that was ordered. @param previous what `check` returned */
+  orderSucceeded(id: CertId, previous: FailureRecord | undefined): void {
+    if (!previous) return
+    this.#localRecords.delete(certificateKey(id))
+    // Not awaited: storing the certificate comes first.
+    void ignoreFailure(this.#parts.store.removeFailure(id), 'the store has reported it')
+  }
+
+  /** Records that a request for a certificate failed. */
+  requestFailed(id: CertId, error: Error): void {
+    const { blame, scope, refusal, notBefore } = verdictOf(error)
+    if (refusal || blame === 'policy') return
+    // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
+    if (blame === 'process' && scope === 'host') this.#recordLocally(id, undefined, error)
+    this.#rememberFailure(id, error)
+    if (!(error instanceof IssuanceError) || notBefore === undefined || this.#heldError(id)) return
+    const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
+    this.#rememberFailure(id, error, { error, until: this.#monotonicNow() + ms })
+  }
+
+  /** Removes this process's record, because a request for the certificate succeeded. */
+  requestSucceeded(id: CertId): void {
+    this.#localRecords.delete(certificateKey(id))
+  }
+
+  /**
+   * Forgets the last failed request, because another certificate has entered memory. If it was just issued and is due
+   * already, as with a wrong clock, pauses renewal attempts for a quarter of its lifetime: no orders in a loop.
+   */
+  certificateChanged(live: LiveCertificate): void {
+    this.#lastFailures.delete(certificateKey(live.id))
+    if (live.source === 'acme' && live.schedule.renewAt <= this.#parts.clock.now())
+      this.#pauseRenewal(live, Math.ceil((live.notAfter - live.notBefore) / 4))
+  }
+
+  /** Returns the last failed requests, the oldest first; none for a certificate that has changed since. */
+  lastFailures(): LastFailure[] {
+    return [...this.#lastFailures.values()].reverse()
+  }
+
+  /** Returns the earliest time of the next renewal attempt, in milliseconds since the epoch; 0 if it is not limited. */
+  renewalNotBefore({ id, serialNumber }: LiveCertificate): number {
+    const renewal = this.#renewals.peek(certificateKey(id))
+    if (renewal?.serialNumber !== serialNumber) return 0
+    const monotonicEnd = this.#parts.clock.now() + renewal.untilMonotonic - this.#monotonicNow()
+    return Math.min(renewal.until, monotonicEnd)
+  }
+
+  /** Pauses renewal attempts before one begins: for 1 minute, doubled with each attempt, up to `checkEveryMs`. */
+  renewalStarted(live: LiveCertificate): void {
+    const { serialNumber, attempts } = this.#renewals.peek(certificateKey(live.id)) ?? {}
+    const before = serialNumber === live.serialNumber ? (attempts ?? 0) : 0
+    this.#pauseRenewal(live, renewalPause(live, before, live.schedule.checkEveryMs), before + 1)
+  }
+
+  /** Extends the pause as the error demands. */
+  renewalFailed(live: LiveCertificate, error: Error): void {
+    const { blame, notBefore } = verdictOf(error)
+    this.#rememberFailure(live.id, error)
+    // A host that is no longer allowed is retried no more often than it is checked.
+    if (blame === 'policy') this.#pauseRenewal(live, live.schedule.checkEveryMs)
+    if (notBefore !== undefined) this.#pauseRenewal(live, notBefore - this.#parts.clock.now())
+  }
+
+  /** Never shortens a pause. */
+  #pauseRenewal({ id, serialNumber }: LiveCertificate, ms: number, attempts?: number): void {
+    const key = certificateKey(id)
+    const known = this.#renewals.peek(key)
+    const current = known?.serialNumber === serialNumber ? known : undefined
+    this.#renewals.set(key, {
+      serialNumber,
+      attempts: attempts ?? current?.attempts ?? 0,
+      untilMonotonic: Math.max(current?.untilMonotonic ?? 0, this.#monotonicNow() + ms),
+      until: Math.max(current?.until ?? 0, this.#parts.clock.now() + ms),
+    })
+  }
+
+  #rememberFailure(id: CertId, error: Error, newHold?: LastFailure['held']): void {
+    const key = certificateKey(id)
+    this.#lastFailures.set(key, { id, error, held: newHold ?? this.#lastFailures.peek(key)?.held })
+  }
+
+  #heldError(id: CertId): IssuanceError | undefined {
+    const held = this.#lastFailures.peek(certificateKey(id))?.held
+    return held && this.#monotonicNow() < held.until ? held.error : undefined
+  }
+
+  /** A record from the future was written by a wrong clock, so its `retryAt` is wrong as well. */
+  #ignoreFuture(record: FailureRecord | undefined): FailureRecord | undefined {
+    return (record?.at ?? 0) > this.#parts.clock.now() + clockSkewMs ? undefined : record
+  }
+
+  /** Resolves with the time of the next attempt. If the store does not take the record, it stays in this process. */
+  async #recordForFleet({ id, error, previous, served }: FailedOrder): Promise<Date> {
+    // Once the certificate has expired, its failed renewals do not count: they were many, at short intervals.
+    const failures = nextCount(previous?.renewal && !served ? undefined : previous)
+    const now = this.#parts.clock.now()
+    const retryAfter = verdictOf(error).notBefore
+    const retryAt = Math.min(retryTime(failures, now, Math.random(), { retryAfter, served }), maxRetryAt)
+    const message = error.message.slice(0, maxMessageLength)
+    const record: FailureRecord = { failures, retryAt, at: now, ...(served && { renewal: true }), message }
+    const key = certificateKey(id)
+    this.#localRecords.set(key, record)
+    const stored = this.#parts.store.writeFailure(id, record).then(() => this.#localRecords.delete(key))
+    await ignoreFailure(stored, 'the store has reported it')
+    return new Date(retryAt)
+  }
+
+  #recordLocally(id: CertId, previous: FailureRecord | undefined, { message }: Error): void {
+    const key = certificateKey(id)
+    const failures = nextCount(previous ?? this.#localRecords.peek(key))
+    const now = this.#parts.clock.now()
+    const retryAt = failures === 1 ? now + firstLocalDelayMs : retryTime(failures, now, Math.random())
+    this.#localRecords.set(key, { failures, retryAt, at: now, message })
+  }
+}
+
+const nextCount = (previous: FailureRecord | undefined) =>
+  Math.min((previous?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)

@@ -1,0 +1,93 @@
+import type { CacheOperationOptions, CertCache } from '../cache/cert-cache.js'
+import type { FleetWork } from '../cache/once-per-fleet.js'
+import type { CertId } from '../certificates/certificate-id.js'
+import { entryKey, type StoreEntry } from '../certificates/storage-layout.js'
+import type { Clock } from '../util/clock.js'
+import {
+  type FailureRecord,
+  parseFailureRecord,
+  parseRenewalInfoRecord,
+  type RenewalInfoRecord,
+} from './records.js'
+
+/** The key of a challenge answer: the token, or for tls-alpn-01 the name. */
+export type AnswerEntry = Extract<StoreEntry, { kind: 'http-01' | 'tls-alpn-01' }>
+
+/**
+ * The entries of one CA in the store that the fleet shares, except the certificates, which are read through memory.
+ * Methods reject with the store's error.
+ */
+export class CaStore {
+  /** The CA, as the prefix of its keys. */
+  readonly ca: string
+  readonly #store: CertCache
+  readonly #clock: Clock
+
+  constructor(store: CertCache, ca: string, clock: Clock) {
+    this.#store = store
+    this.ca = ca
+    this.#clock = clock
+  }
+
+  readFailure(id: CertId, options?: CacheOperationOptions): Promise<FailureRecord | undefined> {
+    return this.#read({ kind: 'failure', id }, parseFailureRecord, options)
+  }
+
+  writeFailure(id: CertId, record: FailureRecord): Promise<void> {
+    return this.#write({ kind: 'failure', id }, JSON.stringify(record))
+  }
+
+  removeFailure(id: CertId): Promise<void> {
+    return this.#store.delete(entryKey({ kind: 'failure', id }))
+  }
+
+  readRenewalInfo(id: CertId, options?: CacheOperationOptions): Promise<RenewalInfoRecord | undefined> {
+    return this.#read({ kind: 'renewal', id }, parseRenewalInfoRecord, options)
+  }
+
+  writeRenewalInfo(id: CertId, record: RenewalInfoRecord, options?: CacheOperationOptions): Promise<void> {
+    return this.#write({ kind: 'renewal', id }, JSON.stringify(record), options)
+  }
+
+  readAnswer(entry: AnswerEntry): Promise<Uint8Array | undefined> {
+    return this.#store.get(entryKey(entry))
+  }
+
+  writeAnswer(entry: AnswerEntry, value: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    return this.#store.put(entryKey(entry), value, options)
+  }
+
+  removeAnswer(entry: AnswerEntry): Promise<void> {
+    return this.#store.delete(entryKey(entry))
+  }
+
+  /** Resolves with the account's private key as it is stored, and with the key of its entry. */
+  readAccountKey(kind: 'account key' | 'legacy account key', options?: CacheOperationOptions) {
+    const entry = { kind, ca: this.ca }
+    return this.#read(entry, (data) => ({ data, storedAs: entryKey(entry) }), options)
+  }
+
+  writeAccountKey(pem: string, options?: CacheOperationOptions): Promise<void> {
+    return this.#write({ kind: 'account key', ca: this.ca }, pem, options)
+  }
+
+  /** Does work on an entry once for the whole fleet: see `runOncePerFleet`. */
+  async runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
+    // Loaded on demand: most processes of a fleet only read.
+    const { runOncePerFleet } = await import('../cache/once-per-fleet.js')
+    return runOncePerFleet({ store: this.#store, clock: this.#clock, name: entryKey(entry), ...work })
+  }
+
+  async #read<T>(
+    entry: StoreEntry,
+    parse: (data: Uint8Array) => T,
+    options?: CacheOperationOptions,
+  ): Promise<T | undefined> {
+    const data = await this.#store.get(entryKey(entry), options)
+    return data && parse(data)
+  }
+
+  #write(entry: StoreEntry, text: string, options?: CacheOperationOptions): Promise<void> {
+    return this.#store.put(entryKey(entry), Buffer.from(text), options)
+  }
+}

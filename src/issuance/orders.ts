@@ -1,0 +1,195 @@
+import type { ChallengeType } from '../acme/challenges.js'
+import type { Issuer, Run, Solver } from '../acme/issuer.js'
+import type { CertCacheLock } from '../cache/cert-cache.js'
+import { checkBundle, encodeBundle } from '../certificates/certificate-bundle.js'
+import type { CertId } from '../certificates/certificate-id.js'
+import { generateKey } from '../certificates/private-key.js'
+import type { Clock } from '../util/clock.js'
+import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
+import {
+  CertCacheError,
+  ClosedError,
+  DeadlineError,
+  IssuanceError,
+  LockLostError,
+  StoreError,
+  toError,
+  WrongClockError,
+} from '../util/errors.js'
+import { warnUnhandled } from '../util/safe-call.js'
+import type { Attempts } from './attempts.js'
+import type { ChallengeAnswers } from './challenge-answers.js'
+import type { FailureRecord } from './records.js'
+import type { ValidityPeriod } from './retry-time.js'
+import { createSolver } from './solvers.js'
+
+/** Time limit of an order, from its start to the validated chain. */
+const orderTimeoutMs = 5 * 60_000
+/** How long `close` waits for orders that can no longer be cancelled. */
+const closeTimeoutMs = 10_000
+
+type Lock = Pick<CertCacheLock, 'signal'>
+
+export interface OrdersParts {
+  readonly answers: ChallengeAnswers
+  readonly attempts: Attempts
+  readonly clock: Clock
+  /** Aborts when the manager is closed. */
+  readonly closing: AbortSignal
+  /** Returns the challenge types that this process can answer, in order of preference. */
+  readonly challengeTypes: () => readonly ChallengeType[]
+}
+
+export interface OrderRequest {
+  readonly id: CertId
+  /** The failure record as it was before the lock was acquired. */
+  readonly previousFailure: FailureRecord | undefined
+  /** The certificate to be replaced, as stored, if it is still served. */
+  readonly served: (ValidityPeriod & { readonly data: Uint8Array }) | undefined
+}
+
+/** Orders certificates from an issuer, and records failed orders for the whole fleet. */
+export class Orders {
+  /** Orders in progress, including their clean-up. */
+  readonly #running = new Set<Promise<unknown>>()
+  readonly #parts: OrdersParts
+  readonly #issuer: Pick<Issuer, 'issue'>
+
+  constructor(parts: OrdersParts, issuer: Pick<Issuer, 'issue'>) {
+    this.#parts = parts
+    this.#issuer = issuer
+  }
+
+  /**
+   * Orders a certificate with a new key. Resolves with both in the form in which they are stored.
+   * @param lock the fleet's lock for the certificate. With a lock the failure record is read again.
+   * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
+   * @throws {StoreError} if the store fails before the challenge answer is published; no certificate is issued then
+   * @throws {LockLostError} if the lock is lost before the order is finalized
+   */
+  async place(request: OrderRequest, lock?: Lock): Promise<Uint8Array> {
+    const { id, served } = request
+    const { clock, closing, attempts } = this.#parts
+    const previous = lock ? await attempts.check(id, closing) : request.previousFailure
+    const run = new OrderRun(closing, lock)
+    const order = (deadline: AbortSignal) =>
+      this.#order({ ...request, previousFailure: previous }, run.until(deadline)).finally(() => run.end())
+    const limit = { ms: orderTimeoutMs, clock, error: `no certificate for ${id.name}` }
+    try {
+      const bundle = await withDeadline((deadline) => this.#track(order(deadline)), limit)
+      attempts.orderSucceeded(id, previous)
+      return bundle
+    } catch (thrown) {
+      if (closing.aborted || lock?.signal.aborted) throw thrown
+      const { hasOrdered } = run
+      throw await attempts.orderFailed({ id, error: toOrderError(id, thrown), previous, served, hasOrdered })
+    }
+  }
+
+  /**
+   * Waits up to 10 s until the orders that `closing` has cancelled are cleaned up and those already finalized are
+   * complete.
+   */
+  async close(): Promise<void> {
+    const { clock } = this.#parts
+    const error = () =>
+      new DeadlineError(`orders were still under way ${closeTimeoutMs / 1_000} s after close`)
+    const bound = { ms: closeTimeoutMs, clock, error }
+    await withDeadline(() => Promise.allSettled(this.#running), bound).catch(warnUnhandled)
+  }
+
+  #track<T>(order: Promise<T>): Promise<T> {
+    this.#running.add(order)
+    const onSettled = () => this.#running.delete(order)
+    order.then(onSettled, onSettled)
+    return order
+  }
+
+  async #order({ id, previousFailure, served }: OrderRequest, run: OrderRun): Promise<Uint8Array> {
+    const { answers, clock, challengeTypes } = this.#parts
+    const { name } = id
+    const key = await generateKey(id.keyType)
+    const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
+    const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))
+    const chain = await this.#issuer.issue({ name, key, predecessor: served?.data, solvers }, run)
+    const bundle = encodeBundle(key, chain)
+    const { fault } = checkBundle(bundle, name, clock.now())
+    if (fault === 'expired' || fault === 'not yet valid')
+      throw new WrongClockError(
+        `the CA’s new certificate for ${name} is ${fault} by this machine’s clock: set the clock right`,
+      )
+    if (!fault) return bundle
+    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA’s certificate for ${name} is unusable: ${fault}`)
+  }
+}
+
+/** The run of one order: cancelled by its time limit, by a close, and by the loss of its lock. */
+class OrderRun implements Run {
+  /** Whether the CA has an order, which has offered a challenge. */
+  hasOrdered = false
+  readonly #controller = sharedController()
+  readonly #lock: Lock | undefined
+  readonly #unlinkCancellation: () => void
+  #unlinkDeadline = () => {}
+
+  constructor(closing: AbortSignal, lock: Lock | undefined) {
+    this.#lock = lock
+    // Followed until the order is committed: a certificate that exists is fetched despite a close or a lost lock.
+    this.#unlinkCancellation = linkAbort(this.#controller, [closing, lock?.signal])
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  get isLockHeld(): boolean {
+    return !this.#lock?.signal.aborted
+  }
+
+  /** Follows the time limit of the order. */
+  until(deadline: AbortSignal): this {
+    this.#unlinkDeadline = linkAbort(this.#controller, [deadline])
+    return this
+  }
+
+  proceed(): void {
+    this.signal.throwIfAborted()
+    this.#lock?.signal.throwIfAborted()
+  }
+
+  commit(): void {
+    this.proceed()
+    this.#unlinkCancellation()
+  }
+
+  /** Makes a solver tell this run that the CA has an order. */
+  watch({ type, present }: Solver): Solver {
+    return {
+      type,
+      present: (challenge, run) => {
+        this.hasOrdered = true
+        return present(challenge, run)
+      },
+    }
+  }
+
+  end(): void {
+    this.#unlinkDeadline()
+    this.#unlinkCancellation()
+  }
+}
+
+const otherErrors = [IssuanceError, StoreError, LockLostError, ClosedError]
+
+/** acme-client throws plain Errors. The time limit of an order counts as a failure of the CA. */
+function toOrderError({ name }: CertId, thrown: unknown): Error {
+  const error = toError(thrown)
+  if (otherErrors.some((type) => error instanceof type)) return error
+  const message =
+    error instanceof CertCacheError ? error.message : `no certificate for ${name}: ${error.message}`
+  return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })
+}
+
+/** Rotates the challenge types after a failure: port 80 may be blocked, or TLS terminated by a proxy. */
+const rotate = <T>(list: readonly T[], by: number): T[] =>
+  list.map((_, index) => list[(index + by) % list.length] as T)

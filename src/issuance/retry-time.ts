@@ -1,0 +1,51 @@
+const minuteMs = 60_000
+/** Delays after successive failures, as Let's Encrypt recommends: 1 min, 10 min, 100 min, then a day. */
+const retryDelaysMs = [minuteMs, 10 * minuteMs, 100 * minuteMs, 1_440 * minuteMs] as const
+
+/** The validity period of a certificate. Milliseconds since the epoch. */
+export interface ValidityPeriod {
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+/**
+ * Returns the time of the next attempt, in ms since the epoch: after 1, 10, 100 minutes, then a day, plus up to a
+ * tenth, but never before the CA's `Retry-After`.
+ *
+ * While a certificate is still served, the delay is at most an eighth of its remaining time, but at least 15 minutes
+ * (Let's Encrypt allows 5 failures per host and hour) or a 50th of its lifetime, whichever is less.
+ * @param failures how many in a row, from 1
+ * @param random from 0 up to 1
+ * @param options.retryAfter the CA's `Retry-After`, in ms since the epoch
+ * @param options.served the certificate to be renewed, if it is still served
+ */
+export function retryTime(
+  failures: number,
+  now: number,
+  random: number,
+  options: { retryAfter?: number | undefined; served?: ValidityPeriod | undefined } = {},
+): number {
+  const { retryAfter = 0, served } = options
+  const standardMs = retryDelaysMs[Math.min(failures, retryDelaysMs.length) - 1] as number
+  const delayMs = served ? Math.min(standardMs, renewalDelay(served, now)) : standardMs
+  return Math.max(Math.round(now + delayMs * (1 + random / 10)), retryAfter)
+}
+
+function renewalDelay({ notBefore, notAfter }: ValidityPeriod, now: number): number {
+  const minMs = Math.min(15 * minuteMs, (notAfter - notBefore) / 50)
+  return Math.max((notAfter - now) / 8, minMs)
+}
+
+/**
+ * Returns the pause after a renewal attempt, in milliseconds: 1 minute or a 50th of the certificate's lifetime,
+ * whichever is less, doubled with each further attempt up to `maxMs`.
+ * @param attempts how many before this one, from 0
+ */
+export function renewalPause(
+  { notBefore, notAfter }: ValidityPeriod,
+  attempts: number,
+  maxMs: number,
+): number {
+  const firstMs = Math.ceil(Math.min(minuteMs, (notAfter - notBefore) / 50))
+  return Math.min(firstMs * 2 ** attempts, maxMs)
+}

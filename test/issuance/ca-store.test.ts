@@ -1,0 +1,131 @@
+import { describe, expect, test, vi } from 'vitest'
+import type { KeyType } from '../../src/certificates/certificate-id.js'
+import { CaStore } from '../../src/issuance/ca-store.js'
+import { certId } from '../support/cert-id.js'
+import { LockingStore } from '../support/locking-store.js'
+import { VirtualClock } from '../support/virtual-clock.js'
+
+const failure = { failures: 2, retryAt: 3, at: 1, message: 'no' }
+const renewalInfo = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }
+const value = Buffer.from('value')
+
+function setup(ca: string) {
+  const store = new LockingStore()
+  return { store, caStore: new CaStore(store, ca, new VirtualClock()) }
+}
+const json = (data: Uint8Array | undefined) => JSON.parse(Buffer.from(data ?? '').toString())
+
+describe.each([[''], ['ca.example_14000~']])('with the prefix %j', (ca) => {
+  test.each<[KeyType, string]>([
+    ['ecdsa-p256', `${ca}a.example`],
+    ['rsa-2048', `${ca}a.example+rsa`],
+  ])('the records of an %s certificate are stored under %s', async (keyType, key) => {
+    const { store, caStore } = setup(ca)
+    const id = certId('a.example', { ca, keyType })
+    await caStore.writeFailure(id, failure)
+    await caStore.writeRenewalInfo(id, renewalInfo)
+    expect([...store.values.keys()]).toEqual([`${key}+failure`, `${key}+renewal`])
+    expect(json(store.values.get(`${key}+failure`))).toEqual(failure)
+    expect(json(store.values.get(`${key}+renewal`))).toEqual(renewalInfo)
+    expect(await caStore.readFailure(id)).toEqual(failure)
+    expect(await caStore.readRenewalInfo(id)).toEqual(renewalInfo)
+    await caStore.removeFailure(id)
+    expect([...store.values.keys()]).toEqual([`${key}+renewal`])
+    expect(await caStore.readFailure(id)).toBeUndefined()
+  })
+
+  test('challenge answers are stored under the token, or under the name', async () => {
+    const { store, caStore } = setup(ca)
+    const http01 = { kind: 'http-01', ca, token: 'token' } as const
+    const tlsAlpn01 = { kind: 'tls-alpn-01', ca, name: certId('a.example').name } as const
+    await caStore.writeAnswer(http01, value)
+    await caStore.writeAnswer(tlsAlpn01, value)
+    expect([...store.values.keys()]).toEqual([`${ca}token+http-01`, `${ca}a.example+token`])
+    expect(await caStore.readAnswer(http01)).toEqual(value)
+    expect(await caStore.readAnswer(tlsAlpn01)).toEqual(value)
+    await caStore.removeAnswer(http01)
+    expect(await caStore.readAnswer(http01)).toBeUndefined()
+    await caStore.removeAnswer(tlsAlpn01)
+    expect(store.values.size).toBe(0)
+  })
+
+  test('the account key is read under both its keys, and written under the new one', async () => {
+    const { store, caStore } = setup(ca)
+    expect(caStore.ca).toBe(ca)
+    await caStore.writeAccountKey('pem')
+    expect([...store.values]).toEqual([[`${ca}acme_account+key`, Buffer.from('pem')]])
+    store.values.set(`${ca}acme_account.key`, Buffer.from('old'))
+    const read = (kind: 'account key' | 'legacy account key') => caStore.readAccountKey(kind)
+    expect(await read('account key')).toEqual({
+      data: Buffer.from('pem'),
+      storedAs: `${ca}acme_account+key`,
+    })
+    expect(await read('legacy account key')).toMatchObject({ storedAs: `${ca}acme_account.key` })
+    store.values.clear()
+    expect(await read('account key')).toBeUndefined()
+    expect(await read('legacy account key')).toBeUndefined()
+  })
+
+  test('runOnce works under the lock of the entry’s key', async () => {
+    const { store, caStore } = setup(ca)
+    const { signal } = new AbortController()
+    const id = certId('a.example', { ca, keyType: 'rsa-2048' })
+    const find = vi.fn(async () => undefined)
+    const work = vi.fn(async () => ({ value: store.held(`${ca}a.example+rsa+renewal`) }))
+    expect(await caStore.runOnce({ kind: 'renewal', id }, { signal, find, work })).toBe(true)
+    expect(find).toHaveBeenCalledTimes(1)
+    const name = `${ca}a.example+rsa+renewal`
+    expect(store.take()).toEqual([`lock ${name}`, `unlock ${name}`])
+  })
+})
+
+test.each([
+  ['bytes that are not JSON', '{"failures":1,"retr'],
+  ['JSON without the required properties', '{}'],
+  ['null', 'null'],
+  ['no bytes', ''],
+])('%s are read as if there were no record', async (_, text) => {
+  const { store, caStore } = setup('')
+  const id = certId('a.example')
+  store.values.set('a.example+failure', Buffer.from(text))
+  store.values.set('a.example+renewal', Buffer.from(text))
+  expect(await caStore.readFailure(id)).toBeUndefined()
+  expect(await caStore.readRenewalInfo(id)).toBeUndefined()
+})
+
+test('methods pass their options to the store', async () => {
+  const { store, caStore } = setup('')
+  const options = { signal: new AbortController().signal }
+  const id = certId('a.example')
+  const get = vi.spyOn(store, 'get')
+  const put = vi.spyOn(store, 'put')
+  await caStore.readFailure(id, options)
+  await caStore.readRenewalInfo(id, options)
+  await caStore.readAccountKey('account key', options)
+  await caStore.writeRenewalInfo(id, renewalInfo, options)
+  await caStore.writeAnswer({ kind: 'http-01', ca: '', token: 'token' }, value, options)
+  await caStore.writeAccountKey('pem', options)
+  expect(get.mock.calls.map((call: unknown[]) => call[1])).toEqual([options, options, options])
+  expect(put.mock.calls.map((call: unknown[]) => call[2])).toEqual([options, options, options])
+})
+
+test('methods reject with the store’s error', async () => {
+  const { store, caStore } = setup('')
+  const down = new Error('down')
+  store.before = () => Promise.reject(down)
+  const id = certId('a.example')
+  const answer = { kind: 'http-01', ca: '', token: 'token' } as const
+  const operations = [
+    () => caStore.readFailure(id),
+    () => caStore.writeFailure(id, failure),
+    () => caStore.removeFailure(id),
+    () => caStore.readRenewalInfo(id),
+    () => caStore.writeRenewalInfo(id, renewalInfo),
+    () => caStore.readAnswer(answer),
+    () => caStore.writeAnswer(answer, value),
+    () => caStore.removeAnswer(answer),
+    () => caStore.readAccountKey('account key'),
+    () => caStore.writeAccountKey('pem'),
+  ]
+  for (const operation of operations) await expect(operation()).rejects.toBe(down)
+})

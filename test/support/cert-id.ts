@@ -1,0 +1,12 @@
+import { type CertId, certName, type KeyType } from '../../src/certificates/certificate-id.js'
+import { type Host, requireHost } from '../../src/certificates/hostname.js'
+
+/** Brands a name. Throws if it is not a DNS name that a public CA issues certificates for. */
+export const host = (name: string): Host => requireHost(name)
+
+/** Identifies a host's certificate, of Let's Encrypt's production CA by default. */
+export const certId = (name: string, options: { ca?: string; keyType?: KeyType } = {}): CertId => ({
+  ca: options.ca ?? '',
+  name: certName(host(name)),
+  keyType: options.keyType ?? 'ecdsa-p256',
+})
