@@ -90,9 +90,8 @@ export const isListable = (cache: CertCache): cache is ListableCertCache =>
  */
 export const maxValueBytes: number = 16 * 1024 * 1024
 
-const keyAlphabet = /^[ !#-)+-.0-9;=@-[\]-{}~]+$/
-
-export const isCacheKey = (key: string): boolean => keyAlphabet.test(key) && key !== '.' && key !== '..'
+export const isCacheKey = (key: string): boolean =>
+  /^[ !#-)+-.0-9;=@-[\]-{}~]+$/.test(key) && key !== '.' && key !== '..'
 
 /**
  * Checks that a cache key, or a prefix of one, is in the alphabet that every store supports.
@@ -111,9 +110,7 @@ export function assertCacheKey(key: string): void {
  * @throws {TypeError} naming the option
  */
 export function assertCertCache(cache: unknown, name: string): asserts cache is CertCache {
-  const candidate = cache as Partial<CertCache> | null | undefined
-  const methods = [candidate?.get, candidate?.put, candidate?.delete]
-  if (methods.some((method) => typeof method !== 'function')) {
-    throw new TypeError(`${name} must be a CertCache: an object with get, put and delete`)
-  }
+  const methods = ['get', 'put', 'delete'] as const
+  if (methods.every((method) => typeof Object(cache)[method] === 'function')) return
+  throw new TypeError(`${name} must be a CertCache: an object with get, put and delete`)
 }

@@ -1,17 +1,10 @@
 import { type Clock, monotonic } from '../util/clock.js'
 import { StoreError } from '../util/errors.js'
+import { verdictOf } from '../util/verdict.js'
 
-/** Consecutive failures, of any operations, after which the breaker opens. */
 const failureThreshold = 5
-/** How long the breaker stays open at first. Doubles each time that the probe fails. */
 const minOpenMs = 1_000
 const maxOpenMs = 15_000
-
-/** A store operation, such as `get`, and the key it concerns. */
-interface KeyOperation {
-  readonly operation: string
-  readonly key: string
-}
 
 /**
  * Spares callers the full time-out of every operation while the store is down.
@@ -25,8 +18,8 @@ interface KeyOperation {
  */
 export class CircuitBreaker {
   #failures = 0
-  /** The only key that has failed, or `several`. */
-  #failedKey: { readonly key: string } | 'several' | undefined
+  /** Up to two of the keys that have failed. */
+  readonly #failedKeys = new Set<string>()
   #lastError: StoreError | undefined
   #openMs = minOpenMs
   #openUntil = 0
@@ -41,8 +34,11 @@ export class CircuitBreaker {
    * Calls `call` and counts its outcome.
    * @throws {StoreError} without calling `call`, while the breaker is open
    */
-  async run<T>(request: KeyOperation, call: () => Promise<T>): Promise<T> {
-    const isProbe = this.#isOpenFor(request.key)
+  async run<T>(
+    { operation, key }: { readonly operation: string; readonly key: string },
+    call: () => Promise<T>,
+  ): Promise<T> {
+    const isProbe = this.#isOpenFor(key)
     if (isProbe) this.#startProbe()
     try {
       const result = await call()
@@ -50,7 +46,9 @@ export class CircuitBreaker {
       return result
     } catch (thrown) {
       if (!(thrown instanceof StoreError)) throw thrown // the caller aborted: no news about the store
-      if (isOutage(thrown, request)) this.#recordFailure(thrown, request.key, isProbe)
+      // The store works without permission to lock.
+      const isLockDenied = operation === 'lock' && thrown.code === 'ERR_STORE_PERMISSION'
+      if (verdictOf(thrown).scope === 'store' && !isLockDenied) this.#recordFailure(thrown, key, isProbe)
       else this.#close()
       throw thrown
     } finally {
@@ -59,28 +57,24 @@ export class CircuitBreaker {
   }
 
   #isOpenFor(key: string): boolean {
-    if (this.#failures < failureThreshold || this.#failedKey === undefined) return false
-    return this.#failedKey === 'several' || this.#failedKey.key === key
+    return this.#failures >= failureThreshold && (this.#failedKeys.size > 1 || this.#failedKeys.has(key))
   }
 
   /** @throws {StoreError} if it is too early for a probe, or another probe is running */
   #startProbe(): void {
     const waitMs = this.#openUntil - this.#now()
-    const lastError = this.#lastError as StoreError
     if (waitMs > 0 || this.#isProbing) {
+      const { code, message, statusCode } = this.#lastError as StoreError
       const when = waitMs > 0 ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
-      throw new StoreError(
-        lastError.code,
-        `the store failed ${this.#failures} times in a row, and is asked ${when}: ${lastError.message}`,
-        { cause: lastError, statusCode: lastError.statusCode },
-      )
+      const text = `the store failed ${this.#failures} times in a row, and is asked ${when}: ${message}`
+      throw new StoreError(code, text, { cause: this.#lastError, statusCode })
     }
     this.#isProbing = true
   }
 
   #close(): void {
     this.#failures = 0
-    this.#failedKey = undefined
+    this.#failedKeys.clear()
     this.#openMs = minOpenMs
   }
 
@@ -88,22 +82,11 @@ export class CircuitBreaker {
     const wasOpen = this.#isOpenFor(key)
     this.#lastError = error
     this.#failures += 1
-    if (this.#failedKey === undefined) this.#failedKey = { key }
-    else if (this.#failedKey !== 'several' && this.#failedKey.key !== key) this.#failedKey = 'several'
+    if (this.#failedKeys.size < 2) this.#failedKeys.add(key)
     // Operations that were already running when the breaker opened do not extend it.
     if (isProbe || (!wasOpen && this.#isOpenFor(key))) {
       this.#openUntil = this.#now() + this.#openMs
       this.#openMs = Math.min(this.#openMs * 2, maxOpenMs)
     }
   }
-}
-
-/**
- * Returns false for errors about a single entry (a conflict, an oversized or undecryptable value), and for a missing
- * permission to lock, because the store works without locks.
- */
-function isOutage({ code, statusCode = 500 }: StoreError, { operation }: KeyOperation): boolean {
-  if (code === 'ERR_STORE_DECRYPT' || code === 'ERR_STORE_ENTRY') return false
-  if (code === 'ERR_STORE_PERMISSION' && operation === 'lock') return false
-  return code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
 }

@@ -1,5 +1,5 @@
 import { createSecretKey, KeyObject } from 'node:crypto'
-import { plainObject } from '../util/validate.js'
+import { boolean, plainObject } from '../util/validate.js'
 import {
   assertCacheKey,
   assertCertCache,
@@ -10,7 +10,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from './cert-cache.js'
-import { decryptError, isPlaintext, open, seal } from './envelope.js'
+import { isPlaintext, open, seal } from './envelope.js'
 
 /** An AES-256 key. */
 export interface EncryptionKey {
@@ -58,7 +58,7 @@ export class EncryptedCertCache implements CertCache {
    */
   declare readonly list?: ListableCertCache['list']
   readonly #store: CertCache
-  readonly #currentId: string
+  /** The keys by id, the current key first. */
   readonly #keys: ReadonlyMap<string, KeyObject>
   readonly #readPlaintext: boolean
 
@@ -66,13 +66,9 @@ export class EncryptedCertCache implements CertCache {
   constructor(store: CertCache, options: EncryptedCertCacheOptions) {
     assertCertCache(store, 'EncryptedCertCache: store')
     const { keys, readPlaintext = false } = plainObject('EncryptedCertCache: options', options)
-    if (typeof readPlaintext !== 'boolean') {
-      throw new TypeError('EncryptedCertCache: readPlaintext must be true or false')
-    }
     this.#store = store
     this.#keys = toKeyRing(keys)
-    this.#currentId = this.#keys.keys().next().value as string
-    this.#readPlaintext = readPlaintext
+    this.#readPlaintext = boolean('EncryptedCertCache: readPlaintext', readPlaintext)
     if (isLocking(store)) this.tryLock = (...args) => store.tryLock(...args)
     if (isListable(store)) this.list = (...args) => store.list(...args)
   }
@@ -82,15 +78,13 @@ export class EncryptedCertCache implements CertCache {
     assertCacheKey(key)
     const stored = await this.#store.get(key, options)
     if (!stored || (this.#readPlaintext && isPlaintext(stored))) return stored
-    if (isPlaintext(stored))
-      throw decryptError(key, 'it is not encrypted; `readPlaintext` is for a migration')
     return open(stored, key, this.#keys)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
-    const encryptionKey = this.#keys.get(this.#currentId) as KeyObject
-    await this.#store.put(key, seal(data, key, this.#currentId, encryptionKey), options)
+    const [id, encryptionKey] = this.#keys.entries().next().value as [string, KeyObject]
+    await this.#store.put(key, seal(data, key, id, encryptionKey), options)
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
@@ -116,10 +110,7 @@ function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
   return ring
 }
 
-/**
- * Returns a `KeyObject`: it keeps the bytes outside the JavaScript heap, and never shows them when inspected or
- * serialised.
- */
+/** A `KeyObject` keeps the bytes outside the JavaScript heap, and never shows them when inspected or serialised. */
 function toSecretKey(name: string, value: unknown): KeyObject {
   const key = value instanceof Uint8Array && value.byteLength === 32 ? createSecretKey(value) : value
   if (key instanceof KeyObject && key.type === 'secret' && key.symmetricKeySize === 32) return key

@@ -29,26 +29,22 @@ export function seal(data: Uint8Array, cacheKey: string, keyId: string, key: Key
  * @throws {StoreError} `ERR_STORE_DECRYPT` for anything else
  */
 export function open(sealed: Uint8Array, cacheKey: string, keys: ReadonlyMap<string, KeyObject>): Uint8Array {
+  const fault = (why: string) =>
+    new StoreError('ERR_STORE_DECRYPT', `the value of ${cacheKey} can't be decrypted: ${why}`)
+  if (isPlaintext(sealed)) throw fault('it is not encrypted; `readPlaintext` is for a migration')
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-  if (!bytes.subarray(0, magic.length).equals(magic)) throw decryptError(cacheKey, 'it is damaged')
-  if (bytes[magic.length] !== version) {
-    throw decryptError(cacheKey, 'it is damaged, or in the form of a later version of acme-cert-cache')
-  }
+  if (!bytes.subarray(0, magic.length).equals(magic)) throw fault('it is damaged')
+  if (bytes[magic.length] !== version)
+    throw fault('it is damaged, or in the form of a later version of acme-cert-cache')
   const nonceOffset = keyIdOffset + (bytes[keyIdOffset - 1] ?? 0)
   const ciphertextOffset = nonceOffset + nonceLength
   const tagOffset = bytes.length - tagLength
-  if (tagOffset < ciphertextOffset) throw decryptError(cacheKey, 'it is truncated')
+  if (tagOffset < ciphertextOffset) throw fault('it is truncated')
   const keyId = bytes.toString('latin1', keyIdOffset, nonceOffset)
   const key = keys.get(keyId)
-  if (!key)
-    throw decryptError(cacheKey, `its key, with the id ${JSON.stringify(keyId)}, is not among \`keys\``)
-  const options = { authTagLength: tagLength }
-  const decipher = createDecipheriv(
-    'aes-256-gcm',
-    key,
-    bytes.subarray(nonceOffset, ciphertextOffset),
-    options,
-  )
+  if (!key) throw fault(`its key, with the id ${JSON.stringify(keyId)}, is not among \`keys\``)
+  const nonce = bytes.subarray(nonceOffset, ciphertextOffset)
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: tagLength })
   decipher
     .setAAD(additionalData(bytes.subarray(0, nonceOffset), cacheKey))
     .setAuthTag(bytes.subarray(tagOffset))
@@ -56,8 +52,7 @@ export function open(sealed: Uint8Array, cacheKey: string, keys: ReadonlyMap<str
   try {
     decipher.final()
   } catch {
-    throw decryptError(
-      cacheKey,
+    throw fault(
       `it was changed, moved here from another key of the store, or encrypted with another key of the id ${JSON.stringify(keyId)}`,
     )
   }
@@ -70,6 +65,3 @@ export const isPlaintext = (data: Uint8Array): boolean => data.byteLength > 0 &&
 /** Unambiguous, because the header contains its own length. */
 const additionalData = (header: Uint8Array, cacheKey: string) =>
   Buffer.concat([header, Buffer.from(cacheKey, 'latin1')])
-
-export const decryptError = (cacheKey: string, why: string): StoreError =>
-  new StoreError('ERR_STORE_DECRYPT', `the value of ${cacheKey} can't be decrypted: ${why}`)

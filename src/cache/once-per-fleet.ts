@@ -40,19 +40,12 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   if (!isLocking(store)) return (await work(undefined)).value
   const now = monotonic(clock)
   const giveUpAt = now() + maxWaitMs
-  const tryLock = () =>
-    store.tryLock(name, { signal }).catch((thrown: unknown) => {
-      // The store wrapper reports this once. A certificate that is ordered twice is better than none.
-      if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION')
-        return 'not permitted' as const
-      throw thrown
-    })
   let lostLocks = 0
   for (let turn = 0; now() < giveUpAt; turn++) {
     if (turn > 0) await sleep(pollMs * (1 + Math.random() / 3), clock, signal)
     // One request per turn, in rotation: is the lock free, has the work failed, is the result there?
     if (turn % 3 === 0) {
-      const lock = await tryLock()
+      const lock = await store.tryLock(name, { signal }).catch(toLockDenied)
       if (lock === 'not permitted') return (await find()) ?? (await work(undefined)).value
       const result = lock && (await runUnderLock(lock, fleetWork))
       if (result !== undefined) return result
@@ -65,6 +58,12 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
     }
   }
   throw new DeadlineError(`other machines have been at work on ${name} for ${maxWaitMs / 60_000} minutes`)
+}
+
+/** The monitored store reports a missing permission once. A certificate that is ordered twice is better than none. */
+function toLockDenied(thrown: unknown): 'not permitted' {
+  if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') return 'not permitted'
+  throw thrown
 }
 
 /** Returns `undefined` if the work failed because the lock was lost. */

@@ -1,21 +1,15 @@
 import type { Clock } from '../util/clock.js'
 import { sharedController, withDeadline } from '../util/deadline.js'
-import { DeadlineError, toError } from '../util/errors.js'
+import { toError } from '../util/errors.js'
 import { callSafely } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
 import { releaseQuietly, runOncePerFleet } from './once-per-fleet.js'
-
-const minRetryMs = 1_000
-const maxRetryMs = 300_000
-/** The time-out of each last attempt in `close()`. */
-const closeMs = 10_000
 
 /** A value that is not in the store yet. */
 interface PendingWrite<T> extends PendingWriteOptions<T> {
   readonly value: T
   failures: number
-  /** Cancels the next retry. */
-  cancel: () => void
+  cancelRetry: () => void
 }
 
 interface PendingWriteOptions<T> {
@@ -46,7 +40,6 @@ const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
 export class PendingWrites<T> {
   readonly #writes = new Map<string, PendingWrite<T>>()
   readonly #closing = sharedController()
-
   readonly #store: CertCache
   readonly #clock: Clock
   readonly #onPutFailed: PutFailedListener
@@ -68,7 +61,7 @@ export class PendingWrites<T> {
    */
   async put(key: string, value: T, options: PendingWriteOptions<T>): Promise<'stored' | 'pending'> {
     this.supersede(key)
-    const write: PendingWrite<T> = { ...options, value, failures: 0, cancel: () => {} }
+    const write: PendingWrite<T> = { ...options, value, failures: 0, cancelRetry: () => {} }
     this.#writes.set(key, write)
     const attempt = this.#attempt(key, write, this.#closing.signal)
     if (options.lock?.signal.aborted) return 'pending'
@@ -80,7 +73,7 @@ export class PendingWrites<T> {
   supersede(key: string): void {
     const write = this.#writes.get(key)
     this.#writes.delete(key)
-    write?.cancel()
+    write?.cancelRetry()
     if (write?.lock && write.failures > 0) void releaseQuietly(write.lock)
   }
 
@@ -90,17 +83,15 @@ export class PendingWrites<T> {
    */
   async close(): Promise<void> {
     this.#closing.abort()
-    const errors: Error[] = []
     const lastAttempts = [...this.#writes].map(async ([key, write]) => {
-      write.cancel()
-      const timeout = () => new DeadlineError(`${key} could not be stored within ${closeMs / 1_000} s`)
+      write.cancelRetry()
+      const deadline = { ms: 10_000, clock: this.#clock, error: `${key} could not be stored` }
       const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
-      const deadline = { ms: closeMs, clock: this.#clock, error: timeout }
       const error = await withDeadline(attempt, deadline).catch(toError)
-      if (error) errors.push(error)
       if (write.lock) await releaseQuietly(write.lock)
+      return error
     })
-    await Promise.all(lastAttempts)
+    const errors = (await Promise.all(lastAttempts)).filter((error) => error !== undefined)
     const values = errors.length === 1 ? '1 value' : `${errors.length} values`
     if (errors.length > 0) throw new AggregateError(errors, `${values} could not be stored`)
   }
@@ -122,11 +113,8 @@ export class PendingWrites<T> {
   }
 
   /** Puts the value; if its lock was lost, acquires the lock again and adopts a value that a peer has stored since. */
-  async #write(
-    key: string,
-    { value, data, lock, usable, onAdopted }: PendingWrite<T>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #write(key: string, write: PendingWrite<T>, signal: AbortSignal): Promise<void> {
+    const { value, data, lock, usable, onAdopted } = write
     const store = this.#store
     if (!lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
     const stored = await runOncePerFleet({
@@ -147,9 +135,10 @@ export class PendingWrites<T> {
   }
 
   #retryLater(key: string, write: PendingWrite<T>, error: Error): void {
-    const retryInMs = Math.min(minRetryMs * 2 ** write.failures, maxRetryMs)
+    const retryInMs = Math.min(1_000 * 2 ** write.failures, 300_000)
+    const retry = () => void this.#attempt(key, write, this.#closing.signal)
     write.failures += 1
-    write.cancel = this.#clock.after(retryInMs, () => void this.#attempt(key, write, this.#closing.signal))
+    write.cancelRetry = this.#clock.after(retryInMs, retry)
     callSafely(() => this.#onPutFailed({ key, error, retryInMs }))
   }
 }

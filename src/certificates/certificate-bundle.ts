@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { clockSkewMs } from '../util/clock.js'
-import { toError } from '../util/errors.js'
 import { exportKey } from './private-key.js'
 
 /** The stored value of a host: the private key, then the chain with the leaf first, all in PEM. */
@@ -21,18 +20,18 @@ export type BundleFault =
   | 'not yet valid'
   | 'expired'
 
-export type CheckedBundle =
-  | { readonly fault: BundleFault; readonly detail?: string }
-  | {
-      readonly fault?: undefined
-      readonly bundle: CertificateBundle
-      /** In milliseconds since the epoch. */
-      readonly notBefore: number
-      /** In milliseconds since the epoch. */
-      readonly notAfter: number
-      readonly serialNumber: string
-      readonly context: SecureContext
-    }
+/** In milliseconds since the epoch. */
+interface Validity {
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+interface ValidBundle extends Validity {
+  readonly fault?: undefined
+  readonly bundle: CertificateBundle
+  readonly serialNumber: string
+  readonly context: SecureContext
+}
 
 /** Far above the size of any certificate chain. A larger value is not parsed. */
 const maxBundleBytes = 256 * 1024
@@ -64,7 +63,11 @@ export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: Bun
  * the bundle. Does not check whether the issuer is trusted; clients do. Never throws.
  * @param now in milliseconds since the epoch
  */
-export function checkBundle(data: Uint8Array, host: string, now: number): CheckedBundle {
+export function checkBundle(
+  data: Uint8Array,
+  host: string,
+  now: number,
+): ValidBundle | { fault: BundleFault } {
   const bundle = decodeBundle(data)
   if ('fault' in bundle) return bundle
   try {
@@ -73,20 +76,14 @@ export function checkBundle(data: Uint8Array, host: string, now: number): Checke
     if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
     const validity = parseValidity(leaf)
     if (!validity) return { fault: 'unreadable' }
-    const { notBefore, notAfter } = validity
-    if (now < notBefore - clockSkewMs) return { fault: 'not yet valid' }
-    if (now >= notAfter) return { fault: 'expired' }
+    if (now < validity.notBefore - clockSkewMs) return { fault: 'not yet valid' }
+    if (now >= validity.notAfter) return { fault: 'expired' }
     // OpenSSL may reject a bundle that can be parsed: a weak key, a broken intermediate.
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
-    return { bundle, notBefore, notAfter, serialNumber: leaf.serialNumber, context }
-  } catch (thrown) {
-    return { fault: 'unreadable', detail: toError(thrown).message }
+    return { bundle, ...validity, serialNumber: leaf.serialNumber, context }
+  } catch {
+    return { fault: 'unreadable' }
   }
-}
-
-interface Validity {
-  readonly notBefore: number
-  readonly notAfter: number
 }
 
 /** Returns the validity period in milliseconds since the epoch, or `undefined` if a date cannot be parsed. */
@@ -104,16 +101,12 @@ export function keyMatches(leaf: X509Certificate, key: KeyObject): boolean {
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
-/**
- * Returns the non-empty PEM blocks of a type, each in autocert's format. Skips text between blocks, and encrypted keys.
- */
+/** Returns the non-empty PEM blocks of a type, in autocert's format. Skips text between blocks, and encrypted keys. */
 function pemBlocks(text: string, type: string): string[] {
-  const pattern = new RegExp(
-    `-----BEGIN (${type})-----(\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*)-----END \\1-----`,
-    'g',
-  )
-  return [...text.matchAll(pattern)].map(([, label, body]) => {
-    const lines = (body as string).replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
+  const body = '\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*'
+  const pattern = new RegExp(`-----BEGIN (${type})-----(${body})-----END \\1-----`, 'g')
+  return [...text.matchAll(pattern)].map(([, label, base64]) => {
+    const lines = (base64 as string).replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
     return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`
   })
 }

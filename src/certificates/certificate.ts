@@ -1,9 +1,7 @@
 import { inspect } from 'node:util'
 import type { CertificateBundle } from './certificate-bundle.js'
 
-/**
- * A certificate ready to be served. Logs never show its private key: it is not enumerable, and `inspect()` omits it.
- */
+/** A certificate ready to be served. Logs never show its private key: it is not enumerable, and `inspect()` omits it. */
 export class Certificate {
   // isolatedDeclarations does not allow a computed method name.
   static {
@@ -17,7 +15,6 @@ export class Certificate {
   }
 
   readonly #bundle: CertificateBundle
-
   readonly host: string
   readonly serialNumber: string
   readonly notBefore: Date

@@ -30,10 +30,7 @@ export function normalizeHost(name: string): Host | undefined {
   return labels.every(hasValidEncoding) ? (ascii as Host) : undefined
 }
 
-/**
- * Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22 and
- * later).
- */
+/** Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22). */
 function hasValidEncoding(label: string): boolean {
   if (!label.startsWith('xn--')) return true
   const decoded = domainToUnicode(label)

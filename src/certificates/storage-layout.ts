@@ -20,10 +20,7 @@ export type StoreEntry =
   | { readonly kind: 'account key' | 'legacy account key'; readonly ca: string }
 
 /** What a key in the store stands for. */
-export type ParsedKey =
-  | StoreEntry
-  | { readonly kind: 'lock'; readonly ca: string }
-  | { readonly kind: 'unknown'; readonly ca: string }
+export type ParsedKey = StoreEntry | { readonly kind: 'lock' | 'unknown'; readonly ca: string }
 
 /** Returns the cache key of a certificate, which also names its lock. */
 export const certificateKey = ({ ca, name, keyType }: CertId): string =>
@@ -64,9 +61,9 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
   if (normalizeHost(name) !== name) return { kind: 'unknown', ca }
   const certName = name as string as CertName
   if (rest === 'token') return { kind: 'tls-alpn-01', ca, name: certName }
-  const keyType = suffixes[0] === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
-  const id = { ca, name: certName, keyType } as const
-  const record = suffixes.slice(keyType === 'rsa-2048' ? 1 : 0).join('+')
+  const isRsa = suffixes[0] === 'rsa'
+  const id: CertId = { ca, name: certName, keyType: isRsa ? 'rsa-2048' : 'ecdsa-p256' }
+  const record = suffixes.slice(isRsa ? 1 : 0).join('+')
   if (record === '') return { kind: 'certificate', id }
   return record === 'failure' || record === 'renewal' ? { kind: record, id } : { kind: 'unknown', ca }
 }
@@ -75,9 +72,7 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
  * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a token
  * can neither be too long nor be that of another entry.
  */
-const tokenPattern = /^[A-Za-z0-9_-]{1,128}$/
-
-export const isToken = (token: string): boolean => tokenPattern.test(token)
+export const isToken = (token: string): boolean => /^[A-Za-z0-9_-]{1,128}$/.test(token)
 
 /**
  * Returns the prefix of a CA's keys: empty for Let's Encrypt's production directory, else made of the directory's host,

@@ -23,12 +23,12 @@ export class DefaultCertificateServers {
   #isInstalled: boolean | undefined
   #cancelTimer = () => {}
 
-  private readonly clock: Clock
-  private readonly closing: AbortSignal
+  readonly #clock: Clock
+  readonly #closing: AbortSignal
 
   constructor(clock: Clock, closing: AbortSignal) {
-    this.clock = clock
-    this.closing = closing
+    this.#clock = clock
+    this.#closing = closing
     closing.addEventListener('abort', () => this.#cancelTimer())
   }
 
@@ -46,18 +46,17 @@ export class DefaultCertificateServers {
   #installUntilExpiry(certificate: Certificate): void {
     const { key, cert, notAfter } = certificate
     this.#cancelTimer()
-    const remainingMs = notAfter.getTime() - this.clock.now()
+    const remainingMs = notAfter.getTime() - this.#clock.now()
     const isValid = remainingMs > 0
-    if (isValid !== this.#isInstalled) this.#setCredentials(isValid ? { key, cert } : {})
+    if (isValid !== this.#isInstalled) {
+      const credentials = isValid ? { key, cert } : {}
+      for (const server of this.#servers) callSafely(() => setCredentials(server, credentials))
+    }
     this.#isInstalled = isValid
-    if (this.closing.aborted) return
+    if (this.#closing.aborted) return
     // An expired certificate becomes valid again if a clock that was ahead is corrected.
     const intervalMs = isValid ? Math.min(remainingMs, maxCheckIntervalMs) : maxCheckIntervalMs
-    this.#cancelTimer = this.clock.after(intervalMs, () => this.#installUntilExpiry(certificate))
-  }
-
-  #setCredentials(credentials: { key?: string; cert?: string }): void {
-    for (const server of this.#servers) callSafely(() => setCredentials(server, credentials))
+    this.#cancelTimer = this.#clock.after(intervalMs, () => this.#installUntilExpiry(certificate))
   }
 }
 

@@ -45,59 +45,43 @@ const noClientCertificates =
  * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, so only challenges
  * of orders in this process can be answered.
  */
-export function tlsCallbacks(
-  source: ContextSource,
-  alpnProtocols: readonly string[] | undefined,
-): TlsCallbacks {
+export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly string[]): TlsCallbacks {
   /** Sockets on which a CA validates a tls-alpn-01 challenge. */
   const validationSockets = new WeakSet<object>()
 
-  function SNICallback(
-    this: unknown,
-    servername: string,
-    callback: (error: Error | null, context?: SecureContext) => void,
-  ): void {
-    let result: SecureContext | undefined | Promise<SecureContext | undefined>
-    if ((this as ServerSocket | undefined)?.server?.requestCert)
-      return callback(new TypeError(noClientCertificates))
+  function findContext(servername: string, socket: ServerSocket) {
+    const host = normalizeHost(servername)
+    if (host === undefined) return void source.onInvalidName(servername)
+    if (!validationSockets.has(socket)) return source.fromMemory(host) ?? source.obtain(host)
+    return source.pendingChallenge(host) ?? source.storedChallenge(host, socket.remoteAddress ?? '')
+  }
+
+  const SNICallback: TlsCallbacks['SNICallback'] = function (this: unknown, servername, callback) {
+    const socket = (this ?? {}) as ServerSocket
+    if (socket.server?.requestCert) return callback(new TypeError(noClientCertificates))
+    let result: ReturnType<typeof findContext>
     try {
-      result = isValidation(this) ? findChallenge(servername, this) : findContext(servername)
+      result = findContext(servername, socket)
     } catch (thrown) {
       warnUnhandled(thrown)
     }
     if (!(result instanceof Promise)) return callback(null, result)
-    const passOn = (context: SecureContext | undefined) => callSafely(() => callback(null, context))
+    const passOn = (context?: SecureContext) => callSafely(() => callback(null, context))
     result.then(passOn, (thrown) => {
       warnUnhandled(thrown)
-      passOn(undefined)
+      passOn()
     })
   }
 
-  function isValidation(socket: unknown): socket is TLSSocket {
-    return validationSockets.has(socket as object)
-  }
-
-  function findContext(servername: string) {
-    const host = validHost(servername)
-    return host === undefined ? undefined : (source.fromMemory(host) ?? source.obtain(host))
-  }
-
-  function findChallenge(servername: string, { remoteAddress = '' }: TLSSocket) {
-    const host = validHost(servername)
-    if (host === undefined) return undefined
-    return source.pendingChallenge(host) ?? source.storedChallenge(host, remoteAddress)
-  }
-
-  function validHost(servername: string): Host | undefined {
+  /** Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. */
+  function prepareValidation(socket: TLSSocket, servername: string): void {
+    if (socket.getProtocol() === 'TLSv1.3') return void validationSockets.add(socket)
     const host = normalizeHost(servername)
-    if (host === undefined) source.onInvalidName(servername)
-    return host
+    const context = host === undefined ? undefined : source.pendingChallenge(host)
+    if (context) socket.setKeyCert(context)
   }
 
-  function ALPNCallback(
-    this: unknown,
-    { servername, protocols }: { servername: string; protocols: string[] },
-  ) {
+  const ALPNCallback: TlsCallbacks['ALPNCallback'] = function (this: unknown, { servername, protocols }) {
     try {
       const socket = this as ServerSocket
       if (protocols.length === 1 && protocols[0] === acmeTlsProtocol) {
@@ -110,14 +94,6 @@ export function tlsCallbacks(
       warnUnhandled(thrown)
       return undefined
     }
-  }
-
-  /** Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. */
-  function prepareValidation(socket: TLSSocket, servername: string): void {
-    if (socket.getProtocol() === 'TLSv1.3') return void validationSockets.add(socket)
-    const host = normalizeHost(servername)
-    const context = host === undefined ? undefined : source.pendingChallenge(host)
-    if (context) socket.setKeyCert(context)
   }
 
   return { SNICallback, ALPNCallback }

@@ -19,15 +19,13 @@ export function linkAbort(
   controller: AbortController,
   sources: readonly (AbortSignal | undefined)[],
 ): () => void {
-  const links = sources.flatMap((source) => {
-    if (!source) return []
-    const abort = () => controller.abort(source.reason)
-    if (source.aborted) abort()
-    else source.addEventListener('abort', abort, { once: true })
-    return () => source.removeEventListener('abort', abort)
-  })
+  const abort = ({ target }: Event) => controller.abort((target as AbortSignal).reason)
+  for (const source of sources) {
+    if (source?.aborted) controller.abort(source.reason)
+    else source?.addEventListener('abort', abort, { once: true })
+  }
   return () => {
-    for (const unlink of links) unlink()
+    for (const source of sources) source?.removeEventListener('abort', abort)
   }
 }
 
@@ -42,7 +40,6 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   })
 }
 
-/** The limits of an operation that {@link withDeadline} runs. */
 interface Deadline {
   /** Milliseconds until the operation is aborted. */
   ms: number
@@ -69,8 +66,8 @@ export async function withDeadline<T>(
   const controller = sharedController()
   const unlink = linkAbort(controller, [deadline.signal])
   const { ms, clock, error } = deadline
-  const createError =
-    typeof error === 'string' ? () => new DeadlineError(`${error} within ${formatMs(ms)}`) : error
+  const createError = () =>
+    typeof error === 'string' ? new DeadlineError(`${error} within ${formatMs(ms)}`) : error()
   const cancel = clock.after(ms, () => controller.abort(createError()))
   try {
     return await abortable(operation(controller.signal), controller.signal)

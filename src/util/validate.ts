@@ -4,41 +4,37 @@
 /** The maximum number of entries in memory. `LRUCache` allocates its slots up front: 16 MB for this many. */
 export const maxMemoryEntries = 1_000_000
 
-const isIntegerUpTo = (max: number, value: unknown): value is number =>
-  Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max
-
 export function positiveInteger(name: string, value: unknown, max: number = Number.MAX_SAFE_INTEGER): number {
-  if (isIntegerUpTo(max, value)) return value
   const range = max === Number.MAX_SAFE_INTEGER ? 'from 1' : `from 1 to ${max}`
-  throw new TypeError(`${name} must be a whole number ${range}, not ${describe(value)}`)
+  return check(name, value, isIntegerUpTo(max, value), `a whole number ${range}`)
 }
 
 /** Checks a duration. A Node timer takes at most 2^31-1 ms; a longer delay fires immediately. */
-export function milliseconds(name: string, value: unknown, maxMs: number = 2 ** 31 - 1): number {
-  if (isIntegerUpTo(maxMs, value)) return value
-  throw new TypeError(
-    `${name} must be a whole number of milliseconds from 1 to ${maxMs}, not ${describe(value)}`,
-  )
-}
+export const milliseconds = (name: string, value: unknown, maxMs: number = 2 ** 31 - 1): number =>
+  check(name, value, isIntegerUpTo(maxMs, value), `a whole number of milliseconds from 1 to ${maxMs}`)
 
-export function nonEmptyString(name: string, value: unknown): string {
-  if (typeof value === 'string' && value !== '') return value
-  throw new TypeError(`${name} must be a non-empty string, not ${describe(value)}`)
-}
+export const nonEmptyString = (name: string, value: unknown): string =>
+  check(name, value, typeof value === 'string' && value !== '', 'a non-empty string')
 
 export function nonEmptyStrings(name: string, value: unknown): string[] {
-  if (Array.isArray(value) && value.length > 0) return value.map((item) => nonEmptyString(name, item))
-  throw new TypeError(`${name} must be a non-empty array of strings, not ${describe(value)}`)
+  const isFilled = Array.isArray(value) && value.length > 0
+  const items = check<unknown[]>(name, value, isFilled, 'a non-empty array of strings')
+  return items.map((item) => nonEmptyString(name, item))
 }
 
-export function boolean(name: string, value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw new TypeError(`${name} must be true or false, not ${describe(value)}`)
-}
+export const boolean = (name: string, value: unknown): boolean =>
+  check(name, value, typeof value === 'boolean', 'true or false')
 
-export function callback<T>(name: string, value: unknown): T {
-  if (typeof value === 'function') return value as T
-  throw new TypeError(`${name} must be a function, not ${describe(value)}`)
+export const callback = <T>(name: string, value: unknown): T =>
+  check(name, value, typeof value === 'function', 'a function')
+
+export const oneOf = <T extends string>(name: string, value: unknown, allowed: readonly T[]): T =>
+  check(name, value, allowed.includes(value as T), `one of ${allowed.join(', ')}`)
+
+/** Checks an options object, and returns a shallow copy. */
+export function plainObject(name: string, value: unknown): Record<string, unknown> {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return { ...check<object>(name, value, isObject, 'an object') }
 }
 
 /** Passes `undefined` through and checks any other value. */
@@ -50,11 +46,6 @@ export function optional<T>(
   return value === undefined ? undefined : check(name, value)
 }
 
-export function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
-  if (allowed.includes(value as T)) return value as T
-  throw new TypeError(`${name} must be one of ${allowed.join(', ')}, not ${describe(value)}`)
-}
-
 /** Checks the prefix of every key in a container or bucket. A slash in it makes a virtual folder there. */
 export function keyPrefix(name: string, value: unknown): string {
   if (value === '') return ''
@@ -62,11 +53,13 @@ export function keyPrefix(name: string, value: unknown): string {
   throw new TypeError(`${name} must be printable ASCII without \\ : * ? " < > |`)
 }
 
-/** Checks an options object, and returns a shallow copy. */
-export function plainObject(name: string, value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  throw new TypeError(`${name} must be an object, not ${describe(value)}`)
+function check<T>(name: string, value: unknown, isValid: boolean, expected: string): T {
+  if (isValid) return value as T
+  throw new TypeError(`${name} must be ${expected}, not ${describe(value)}`)
 }
+
+const isIntegerUpTo = (max: number, value: unknown) =>
+  Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max
 
 /** Describes an invalid value for a message: only by its type, since a string could be a secret. */
 function describe(value: unknown): string {

@@ -1,9 +1,7 @@
 import {
+  CertCacheError,
   ChallengeRateLimitError,
-  ClosedError,
-  HostError,
   IssuanceError,
-  LockLostError,
   StoreError,
   WrongClockError,
 } from './errors.js'
@@ -22,7 +20,17 @@ export interface Verdict {
   /** Set if the request was refused before anything was read or ordered for it: the rule that refused it. */
   readonly refusal?: 'name' | 'policy' | 'rate'
   /** Whether the same request may succeed within seconds. */
-  readonly isTransient: boolean
+  readonly isTransient?: boolean
+}
+
+const verdictsByCode: Partial<Record<string, Verdict>> = {
+  ERR_HOST_NAME: { blame: 'caller', scope: 'host', refusal: 'name' },
+  ERR_HOST_POLICY: { blame: 'policy', scope: 'host', refusal: 'policy' },
+  ERR_HOST_POLICY_FAILED: { blame: 'policy', scope: 'host' },
+  ERR_STORE_DECRYPT: { blame: 'store', scope: 'host' },
+  ERR_STORE_ENTRY: { blame: 'store', scope: 'host' },
+  ERR_LOCK_LOST: { blame: 'process', scope: 'host' },
+  ERR_CLOSED: { blame: 'caller', scope: 'store' },
 }
 
 /** Problem types about a host's own configuration (RFC 8555 section 6.7). */
@@ -34,42 +42,30 @@ const accountProblems =
 
 /** Returns what an error means. The only place that decides this. */
 export function verdictOf(error: Error): Verdict {
-  if (error instanceof IssuanceError) return verdictOfIssuance(error)
-  if (error instanceof StoreError) return verdictOfStore(error)
-  const isTransient = false
-  if (error instanceof ChallengeRateLimitError)
-    return { blame: 'caller', scope: 'host', refusal: 'rate', isTransient }
-  if (error instanceof HostError) {
-    if (error.code === 'ERR_HOST_NAME')
-      return { blame: 'caller', scope: 'host', refusal: 'name', isTransient }
-    const isRefused = error.code === 'ERR_HOST_POLICY'
-    return { blame: 'policy', scope: 'host', ...(isRefused && { refusal: 'policy' }), isTransient }
-  }
-  if (error instanceof LockLostError) return { blame: 'process', scope: 'host', isTransient }
-  if (error instanceof ClosedError) return { blame: 'caller', scope: 'store', isTransient }
-  return { blame: 'process', scope: 'store', isTransient }
+  if (error instanceof IssuanceError)
+    return { ...verdictOfIssuance(error), notBefore: error.retryAt?.getTime() }
+  if (error instanceof ChallengeRateLimitError) return { blame: 'caller', scope: 'host', refusal: 'rate' }
+  const verdict = error instanceof CertCacheError && verdictsByCode[error.code]
+  if (verdict) return verdict
+  if (error instanceof StoreError) return { blame: 'store', scope: isOutage(error) ? 'store' : 'host' }
+  return { blame: 'process', scope: 'store' }
 }
 
 function verdictOfIssuance(error: IssuanceError): Verdict {
-  const { code, problem } = error
-  const notBefore = error.retryAt?.getTime()
-  if (code === 'ERR_ACME_PROFILE') return { blame: 'caller', scope: 'account', notBefore, isTransient: false }
-  if (error instanceof WrongClockError)
-    return { blame: 'clock', scope: 'host', notBefore, isTransient: false }
+  if (error.code === 'ERR_ACME_PROFILE') return { blame: 'caller', scope: 'account' }
+  if (error instanceof WrongClockError) return { blame: 'clock', scope: 'host' }
   // Without a problem document there was no response, or a proxy sent it.
-  const { type = '', status = 503 } = problem ?? {}
-  const isTransient = status >= 500 || status === 429
-  const scope = accountProblems.test(type) ? 'account' : 'host'
-  return { blame: hostProblems.test(type) ? 'host' : 'ca', scope, notBefore, isTransient }
+  const { type = '', status = 503 } = error.problem ?? {}
+  return {
+    blame: hostProblems.test(type) ? 'host' : 'ca',
+    scope: accountProblems.test(type) ? 'account' : 'host',
+    isTransient: status >= 500 || status === 429,
+  }
 }
 
-function verdictOfStore({ code, statusCode = 500 }: StoreError): Verdict {
-  const isAboutEntry = code === 'ERR_STORE_DECRYPT' || code === 'ERR_STORE_ENTRY'
-  // Other answers, such as a conflict, are about one entry as well.
-  const isOutage =
-    code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
-  return { blame: 'store', scope: isAboutEntry || !isOutage ? 'host' : 'store', isTransient: false }
-}
+/** Returns false for the answers of a store that works, such as a conflict. */
+const isOutage = ({ code, statusCode = 500 }: StoreError) =>
+  code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
 
 /** Returns whether the CA limits the orders of the whole account for a while (RFC 8555 section 6.6). */
 export const isRateLimited = (error: Error): boolean =>

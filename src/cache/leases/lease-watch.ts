@@ -1,15 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import { leaseMs } from './lease.js'
 
-/** Maximum number of locks that are watched. If one is forgotten, its 30 s start again. */
-const maxWatchedLocks = 1_000
-
 /**
  * Watches the locks of other holders by this machine's monotonic clock. Clocks of different machines are never
  * compared.
  */
 export class LeaseWatch {
-  readonly #locks = new LRUCache<string, { version: string; since: number }>({ max: maxWatchedLocks })
+  // If a lock is evicted, its 30 s start again.
+  readonly #locks = new LRUCache<string, { version: string; since: number }>({ max: 1_000 })
 
   /**
    * Returns whether the lock was not renewed for a whole lease: its holder has given up earlier.

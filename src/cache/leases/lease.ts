@@ -9,26 +9,10 @@ const renewEveryMs = 10_000
 /** The delay after a failed renewal that did not tell whether the lease is lost. */
 const retryRenewalMs = 2_000
 /**
- * The holder gives up this long before the lease ends in the store, because the requests it protects take time to
- * arrive.
+ * How long the holder relies on the lease after the last acquire or renewal. It gives up 5 s before the lease ends in
+ * the store, because the requests that the lease protects take time to arrive.
  */
-const safetyMarginMs = 5_000
-
-/** How long the holder relies on the lease after the last acquire or renewal. */
-const holdMs = leaseMs - safetyMarginMs
-
-/**
- * A point in time on both clocks. The monotonic clock stops while the machine is suspended; the system clock can be set
- * to any time.
- */
-interface Instant {
-  readonly monotonic: number
-  readonly system: number
-}
-const currentInstant = (): Instant => ({ monotonic: performance.now(), system: Date.now() })
-/** Returns the milliseconds since `instant` by the faster clock. Overestimating is safe: the lease ends early. */
-const elapsedSince = ({ monotonic, system }: Instant): number =>
-  Math.max(performance.now() - monotonic, Date.now() - system)
+const holdMs = leaseMs - 5_000
 
 /**
  * One holder's lease in a store. The store ends the lease {@link leaseMs} after it was acquired or last renewed. The
@@ -48,22 +32,19 @@ export interface Lease {
  * the lease.
  */
 export async function holdLease(name: string, lease: Lease): Promise<CertCacheLock | undefined> {
-  const requestedAt = currentInstant()
+  const elapsedMs = startStopwatch()
   try {
     if (!(await lease.acquire())) return undefined
-    if (elapsedSince(requestedAt) >= holdMs) {
-      const seconds = holdMs / 1_000
-      throw new StoreError(
-        'ERR_STORE_TIMEOUT',
-        `the lock of ${name} was given after more than ${seconds} s: too late to rely on it`,
-      )
+    if (elapsedMs() >= holdMs) {
+      const text = `the lock of ${name} was given after more than ${holdMs / 1_000} s: too late to rely on it`
+      throw new StoreError('ERR_STORE_TIMEOUT', text)
     }
   } catch (error) {
     // The store may have granted the lease after the time-out. It would then block every machine until it expires.
     void ignoreFailure(lease.remove(), 'the lease expires in the store')
     throw error
   }
-  return new HeldLease(name, lease, requestedAt)
+  return createLock(name, lease, elapsedMs)
 }
 
 /**
@@ -81,72 +62,81 @@ export async function acquireInTime(
   try {
     return await run(`lock ${name}`, signal, () => acquisition)
   } catch (error) {
-    const lateRelease = acquisition.then((lock) => lock?.release())
-    void ignoreFailure(lateRelease, 'the lock expires in the store')
+    const release = acquisition.then((lock) => lock?.release())
+    void ignoreFailure(release, 'the lock expires in the store')
     throw error
   }
 }
 
-class HeldLease implements CertCacheLock {
-  readonly #lost = new AbortController()
-  /** Taken before the request that last acquired or renewed the lease. */
-  #provenAt: Instant
-  #renewalTimer: NodeJS.Timeout | undefined
-  #expiryTimer: NodeJS.Timeout | undefined
-  #isReleased = false
-  readonly #name: string
-  readonly #lease: Lease
+/**
+ * Returns a function that returns the milliseconds since now by the faster of two clocks: the monotonic clock stops
+ * while the machine is suspended, and the system clock can be set to any time. Overestimating is safe: the lease ends
+ * early.
+ */
+function startStopwatch(): () => number {
+  const [monotonic, system] = [performance.now(), Date.now()]
+  return () => Math.max(performance.now() - monotonic, Date.now() - system)
+}
 
-  constructor(name: string, lease: Lease, requestedAt: Instant) {
-    this.#name = name
-    this.#lease = lease
-    this.#provenAt = requestedAt
-    this.#extend(requestedAt)
+/**
+ * Returns the lock of a lease that this process holds.
+ * @param elapsedMs the time since the request that acquired the lease
+ */
+function createLock(name: string, lease: Lease, elapsedMs: () => number): CertCacheLock {
+  const lost = new AbortController()
+  let hasEnded = false
+  /** The time since the request that last acquired or renewed the lease. */
+  let sinceProofMs = elapsedMs
+  let renewalTimer: NodeJS.Timeout | undefined
+  let expiryTimer: NodeJS.Timeout | undefined
+
+  function stop() {
+    hasEnded = true
+    clearTimeout(renewalTimer)
+    clearTimeout(expiryTimer)
   }
 
-  get signal(): AbortSignal {
-    // After a suspension of the process or the machine, this runs before the expiry timer fires.
-    if (elapsedSince(this.#provenAt) >= holdMs) this.#lose('it could not be renewed in time')
-    return this.#lost.signal
+  function lose(reason: string) {
+    stop()
+    lost.abort(new LockLostError(`the lock of ${name} is lost: ${reason}`))
   }
 
-  async release(): Promise<void> {
-    this.#isReleased = true
-    clearTimeout(this.#renewalTimer)
-    clearTimeout(this.#expiryTimer)
-    await this.#lease.remove()
+  const expire = () => lose('it could not be renewed in time')
+
+  function renewIn(ms: number) {
+    renewalTimer = setTimeout(() => void renew(), ms).unref()
   }
 
-  #extend(requestedAt: Instant): void {
-    this.#provenAt = requestedAt
-    clearTimeout(this.#expiryTimer)
-    const elapsedMs = elapsedSince(requestedAt)
-    const expire = () => this.#lose('it could not be renewed in time')
-    this.#expiryTimer = setTimeout(expire, holdMs - elapsedMs).unref()
-    this.#renewIn(Math.max(0, renewEveryMs - elapsedMs))
-  }
-
-  #renewIn(ms: number): void {
-    this.#renewalTimer = setTimeout(() => void this.#renew(), ms).unref()
-  }
-
-  async #renew(): Promise<void> {
-    const requestedAt = currentInstant()
+  async function renew() {
+    const sinceRequestMs = startStopwatch()
     try {
-      const isHeld = await this.#lease.renew()
-      if (this.#isReleased || this.#lost.signal.aborted) return
-      if (!isHeld) return this.#lose('somebody else has taken it')
-      this.#extend(requestedAt)
+      const isHeld = await lease.renew()
+      if (hasEnded) return
+      if (isHeld) extend(sinceRequestMs)
+      else lose('somebody else has taken it')
     } catch {
       // The lease may still be held: retry until it expires.
-      if (!this.#isReleased && !this.#lost.signal.aborted) this.#renewIn(retryRenewalMs)
+      if (!hasEnded) renewIn(retryRenewalMs)
     }
   }
 
-  #lose(reason: string): void {
-    clearTimeout(this.#renewalTimer)
-    clearTimeout(this.#expiryTimer)
-    if (this.#lost.signal.aborted) return
-    this.#lost.abort(new LockLostError(`the lock of ${this.#name} is lost: ${reason}`))
+  function extend(sinceRequestMs: () => number) {
+    sinceProofMs = sinceRequestMs
+    clearTimeout(expiryTimer)
+    expiryTimer = setTimeout(expire, holdMs - sinceProofMs()).unref()
+    renewIn(Math.max(0, renewEveryMs - sinceProofMs()))
+  }
+
+  extend(elapsedMs)
+  return {
+    get signal() {
+      // After a suspension of the process or the machine, this runs before the expiry timer fires.
+      if (sinceProofMs() >= holdMs) expire()
+      return lost.signal
+    },
+    async release() {
+      stop()
+      await lease.remove()
+    },
   }
 }
