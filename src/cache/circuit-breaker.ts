@@ -10,8 +10,7 @@ const maxOpenMs = 15_000
  * Spares callers the full time-out of every operation while the store is down.
  *
  * After five consecutive failures the breaker opens for 1 s and rejects operations with the last error. Then it lets
- * one operation through as a probe. If the probe succeeds the breaker closes; otherwise it opens again, for 2 s, 4 s
- * … 15 s.
+ * one operation through as a probe. If the probe succeeds the breaker closes; else it opens for 2 s, 4 s … 15 s.
  *
  * As long as only one key has failed, the breaker opens for that key alone: the fault may lie with the entry instead of
  * the store.

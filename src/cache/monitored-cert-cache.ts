@@ -1,13 +1,7 @@
 import { isUint8Array } from 'node:util/types'
 import type { Clock } from '../util/clock.js'
 import { CertCacheError, StoreError, toError } from '../util/errors.js'
-import {
-  type CacheOperationOptions,
-  type CertCache,
-  type CertCacheLock,
-  isLocking,
-  type LockingCertCache,
-} from './cert-cache.js'
+import { type CacheOperationOptions, type CertCache, isLocking, type LockingCertCache } from './cert-cache.js'
 import { CircuitBreaker } from './circuit-breaker.js'
 import { createRunner } from './store-operation.js'
 
@@ -64,16 +58,26 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
   }
   if (!isLocking(store)) return monitored
 
-  const acquire = (name: string, options: CacheOperationOptions | undefined) =>
-    run('lock', name, options, async (callOptions) => {
-      const lock = await store.tryLock(name, callOptions)
-      if (!callOptions.signal.aborted) return lock
-      // The caller has timed out or aborted.
-      await lock?.release()
-      return undefined
-    })
+  let hasWarned = false
+  /** Warns about missing locks, which would go unnoticed: certificates are still ordered, once per machine. */
+  function warnOnce(thrown: unknown): never {
+    if (!hasWarned && thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') {
+      hasWarned = true
+      const text = `no locks, so each machine orders for itself: ${thrown.message}`
+      process.emitWarning(text, 'CertCacheWarning')
+    }
+    throw thrown
+  }
 
-  function monitorLock(name: string, lock: CertCacheLock): CertCacheLock {
+  const tryLock: LockingCertCache['tryLock'] = async (name, options) => {
+    const lock = await run('lock', name, options, async (callOptions) => {
+      const acquired = await store.tryLock(name, callOptions)
+      if (!callOptions.signal.aborted) return acquired
+      // The caller has timed out or aborted.
+      await acquired?.release()
+      return undefined
+    }).catch(warnOnce)
+    if (!lock) return undefined
     const onLost = () => onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
     lock.signal.addEventListener('abort', onLost, { once: true })
     return {
@@ -84,22 +88,6 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
         lock.signal.removeEventListener('abort', onLost)
         return runOnce('unlock', name, undefined, () => lock.release())
       },
-    }
-  }
-
-  let hasWarned = false
-  const tryLock: LockingCertCache['tryLock'] = async (name, options) => {
-    try {
-      const lock = await acquire(name, options)
-      return lock && monitorLock(name, lock)
-    } catch (thrown) {
-      // Missing locks would otherwise go unnoticed: certificates are still ordered, once per machine.
-      if (!hasWarned && thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') {
-        hasWarned = true
-        const text = `no locks, so each machine orders for itself: ${thrown.message}`
-        process.emitWarning(text, 'CertCacheWarning')
-      }
-      throw thrown
     }
   }
   return Object.assign(monitored, { tryLock })

@@ -87,7 +87,5 @@ async function runUnderLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>
 export async function releaseQuietly(lock: CertCacheLock): Promise<void> {
   try {
     if (!lock.signal.aborted) await lock.release()
-  } catch {
-    // A monitored store has reported it.
-  }
+  } catch {} // a monitored store has reported it
 }

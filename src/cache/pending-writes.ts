@@ -55,9 +55,8 @@ export class PendingWrites<T> {
   }
 
   /**
-   * Puts a value. Resolves after the first attempt; does not wait for other machines if the lock was lost.
-   *
-   * Returns `pending` if the value is not stored yet. The lock is then released here, after the last attempt.
+   * Puts a value. Resolves after the first attempt; does not wait for other machines if the lock was lost. Returns
+   * `pending` if the value is not stored yet. The lock is then released here, after the last attempt.
    */
   async put(key: string, value: T, options: PendingWriteOptions<T>): Promise<'stored' | 'pending'> {
     this.supersede(key)

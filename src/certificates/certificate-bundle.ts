@@ -20,8 +20,8 @@ export type BundleFault =
   | 'not yet valid'
   | 'expired'
 
-/** In milliseconds since the epoch. */
-interface Validity {
+/** A certificate's validity period, in milliseconds since the epoch. */
+export interface Validity {
   readonly notBefore: number
   readonly notAfter: number
 }
@@ -44,10 +44,7 @@ export function encodeBundle(key: KeyObject, chain: string): Uint8Array {
   return Buffer.from(exportKey(key) + pemBlocks(chain, 'CERTIFICATE').join(''))
 }
 
-/**
- * Parses a bundle, whatever the order and line ends of its blocks. Checks only that a key and a certificate are
- * present.
- */
+/** Parses a bundle with any order and line ends of its blocks. Checks only that a key and a certificate are present. */
 export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: BundleFault } {
   if (data.byteLength > maxBundleBytes) return { fault: 'too large' }
   const text = Buffer.from(data).toString('latin1')

@@ -30,7 +30,7 @@ export function normalizeHost(name: string): Host | undefined {
   return labels.every(hasValidEncoding) ? (ascii as Host) : undefined
 }
 
-/** Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22). */
+/** Returns whether an `xn--` label round-trips: an invalid one decodes to nothing (Node 20) or to itself (Node 22+). */
 function hasValidEncoding(label: string): boolean {
   if (!label.startsWith('xn--')) return true
   const decoded = domainToUnicode(label)
@@ -45,5 +45,5 @@ export function requireHost(name: string): Host {
   const host = normalizeHost(name)
   if (host !== undefined) return host
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name
-  throw new HostError('ERR_HOST_NAME', String(shown), `${shown} is not a DNS name a CA would issue for`)
+  throw new HostError('ERR_HOST_NAME', shown, `${shown} is not a DNS name a CA would issue for`)
 }

@@ -1,9 +1,5 @@
 import type { RenewAtSource, RenewalTime } from './renewal-time.js'
 
-const hourMs = 3_600_000
-/** A certificate without handshakes is compared with the store this many times less often. */
-const idleFactor = 6
-
 /**
  * Schedules the renewal of a certificate in memory, and the checks whether the store has a newer one. Holds only a few
  * numbers, because there are thousands of schedules. Times are in milliseconds since the epoch.
@@ -14,16 +10,13 @@ export class RenewalSchedule {
   renewAtSource: RenewAtSource
   /** Whether the CA's suggested renewal window has been looked up. Also true if the CA suggests none. */
   windowFetched = false
-  /**
-   * The interval between comparisons with the store while handshakes use the certificate: 1/20 of the lifetime, at most
-   * 1 hour.
-   */
+  /** The interval between checks while handshakes use the certificate: 1/20 of the lifetime, at most 1 hour. */
   readonly checkEveryMs: number
   #checkAt: number
 
   /** @param isNew whether the certificate was just issued, as opposed to read from the store */
   constructor(lifetimeMs: number, renewal: RenewalTime, now: number, isNew: boolean) {
-    this.checkEveryMs = Math.ceil(Math.min(hourMs, lifetimeMs / 20))
+    this.checkEveryMs = Math.ceil(Math.min(3_600_000, lifetimeMs / 20))
     // Spread the checks of certificates that were read at the same time.
     this.#checkAt = now + this.checkEveryMs * (isNew ? 1 : Math.random())
     this.renewAt = renewal.at
@@ -38,9 +31,9 @@ export class RenewalSchedule {
     return Math.min(Math.max(this.renewAt, notBefore), this.#checkAt)
   }
 
-  /** When the work is due if there are no handshakes. */
+  /** When the work is due if there are no handshakes: the checks are then 6 times less frequent. */
   idleWakeAt(notBefore = 0): number {
-    return Math.min(Math.max(this.renewAt, notBefore), this.#checkAt + (idleFactor - 1) * this.checkEveryMs)
+    return Math.min(Math.max(this.renewAt, notBefore), this.#checkAt + 5 * this.checkEveryMs)
   }
 
   /** Sets the renewal time once the CA's suggested window, or that there is none, is known. */

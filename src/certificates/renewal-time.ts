@@ -1,13 +1,13 @@
+import type { Validity } from './certificate-bundle.js'
+
 /** The CA's suggested renewal window (RFC 9773 section 4.2), in milliseconds since the epoch. */
 export interface RenewalWindow {
   readonly start: number
   readonly end: number
 }
 
-/** The inputs of {@link renewalTime}. Times are in milliseconds since the epoch. */
-export interface RenewalInput {
-  readonly notBefore: number
-  readonly notAfter: number
+/** The inputs of {@link renewalTime}. */
+export interface RenewalInput extends Validity {
   /** The CA's suggested renewal window, if there is one. */
   readonly window?: RenewalWindow | undefined
   /** Renews this many milliseconds before `notAfter` instead of at 2/3 of the lifetime. */
@@ -41,19 +41,13 @@ export function renewalTime(input: RenewalInput): RenewalTime {
   const { notBefore, notAfter, window, renewBeforeMs, random } = input
   const lifetime = notAfter - notBefore
   const latest = notAfter - lifetime / 20
-  const spread = (time: number) => {
-    const start = Math.min(Math.max(time, notBefore + lifetime / 2), latest)
-    return Math.round(start + (random * lifetime) / 50)
-  }
-  const scheduled: RenewalTime =
-    renewBeforeMs === undefined
-      ? { at: spread(notBefore + (lifetime * 2) / 3), source: 'lifetime' }
-      : { at: spread(notAfter - renewBeforeMs), source: 'renewBeforeMs' }
-  if (!window) return scheduled
+  const source = renewBeforeMs === undefined ? 'lifetime' : 'renewBeforeMs'
+  const preferred = renewBeforeMs === undefined ? notBefore + (lifetime * 2) / 3 : notAfter - renewBeforeMs
+  const start = Math.min(Math.max(preferred, notBefore + lifetime / 2), latest)
+  const at = Math.round(start + (random * lifetime) / 50)
+  if (!window) return { at, source }
   const suggested = Math.round(Math.min(window.start + random * (window.end - window.start), latest))
-  return scheduled.source === 'renewBeforeMs' && scheduled.at < suggested
-    ? scheduled
-    : { at: suggested, source: 'ari' }
+  return source === 'renewBeforeMs' && at < suggested ? { at, source } : { at: suggested, source: 'ari' }
 }
 
 /**
@@ -72,10 +66,7 @@ export class RenewalTimes {
   }
 
   /** @param window the CA's suggested renewal window, if there is one */
-  of(
-    certificate: { readonly serialNumber: string; readonly notBefore: number; readonly notAfter: number },
-    window?: RenewalWindow,
-  ): RenewalTime {
+  of(certificate: Validity & { readonly serialNumber: string }, window?: RenewalWindow): RenewalTime {
     const { serialNumber, notBefore, notAfter } = certificate
     // Depends mostly on the certificate. If it depended on the process alone, the earliest of many machines would renew
     // every certificate near the start of its window.

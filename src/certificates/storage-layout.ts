@@ -28,21 +28,11 @@ export const certificateKey = ({ ca, name, keyType }: CertId): string =>
 
 /** Returns the cache key of an entry. */
 export function entryKey(entry: StoreEntry): string {
-  switch (entry.kind) {
-    case 'certificate':
-      return certificateKey(entry.id)
-    case 'failure':
-    case 'renewal':
-      return `${certificateKey(entry.id)}+${entry.kind}`
-    case 'tls-alpn-01':
-      return `${entry.ca}${entry.name}+token`
-    case 'http-01':
-      return `${entry.ca}${entry.token}+http-01`
-    case 'account key':
-      return `${entry.ca}acme_account+key`
-    case 'legacy account key':
-      return `${entry.ca}acme_account.key`
-  }
+  if (entry.kind === 'certificate') return certificateKey(entry.id)
+  if ('id' in entry) return `${certificateKey(entry.id)}+${entry.kind}`
+  if (entry.kind === 'tls-alpn-01') return `${entry.ca}${entry.name}+token`
+  if (entry.kind === 'http-01') return `${entry.ca}${entry.token}+http-01`
+  return entry.ca + (entry.kind === 'account key' ? 'acme_account+key' : 'acme_account.key')
 }
 
 /**

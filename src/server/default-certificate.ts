@@ -13,10 +13,7 @@ const preservedOptions = [
   'sigalgs',
 ] as const
 
-/**
- * Installs one host's certificate in the default contexts of servers, for clients without SNI, and removes it when it
- * expires.
- */
+/** Installs one host's certificate in the default contexts of servers, for clients without SNI, until it expires. */
 export class DefaultCertificateServers {
   readonly #servers = new Set<Server>()
   /** Whether the servers have the current certificate. `undefined`: not decided yet. */

@@ -14,10 +14,7 @@ export type StoreErrorCode =
   | 'ERR_STORE_PUBLIC'
   /** The value exists but cannot be decrypted: see `EncryptedCertCache`. */
   | 'ERR_STORE_DECRYPT'
-  /**
-   * Only this entry is affected: its name is too long, its value is too large, or it is not a regular entry of the
-   * store.
-   */
+  /** Only this entry is affected: its name is too long, its value is too large, or it is not a regular entry. */
   | 'ERR_STORE_ENTRY'
   /** Any other failure. */
   | 'ERR_STORE_FAILED'

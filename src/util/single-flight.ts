@@ -16,8 +16,17 @@ export class SingleFlight<T> {
   run(key: string, work: () => Promise<T>): Promise<T> {
     const running = this.#calls.get(key)
     if (running) return running
-    const call = work().finally(() => this.#calls.delete(key))
+    const call = work().finally(() => {
+      if (this.#calls.get(key) === call) this.#calls.delete(key)
+    })
     this.#calls.set(key, call)
+    return call
+  }
+
+  /** Makes the next `run` call `work` again. Returns the promise of the running call, or `undefined`. */
+  forget(key: string): Promise<T> | undefined {
+    const call = this.#calls.get(key)
+    this.#calls.delete(key)
     return call
   }
 }

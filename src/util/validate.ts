@@ -48,8 +48,7 @@ export function optional<T>(
 
 /** Checks the prefix of every key in a container or bucket. A slash in it makes a virtual folder there. */
 export function keyPrefix(name: string, value: unknown): string {
-  if (value === '') return ''
-  if (typeof value === 'string' && /^[^\\:*?"<>|]+$/.test(value) && /^[\x20-\x7e]+$/.test(value)) return value
+  if (typeof value === 'string' && /^[^\\:*?"<>|]*$/.test(value) && /^[\x20-\x7e]*$/.test(value)) return value
   throw new TypeError(`${name} must be printable ASCII without \\ : * ? " < > |`)
 }
 

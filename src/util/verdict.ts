@@ -24,6 +24,7 @@ export interface Verdict {
 }
 
 const verdictsByCode: Partial<Record<string, Verdict>> = {
+  ERR_ACME_PROFILE: { blame: 'caller', scope: 'account' },
   ERR_HOST_NAME: { blame: 'caller', scope: 'host', refusal: 'name' },
   ERR_HOST_POLICY: { blame: 'policy', scope: 'host', refusal: 'policy' },
   ERR_HOST_POLICY_FAILED: { blame: 'policy', scope: 'host' },
@@ -42,17 +43,16 @@ const accountProblems =
 
 /** Returns what an error means. The only place that decides this. */
 export function verdictOf(error: Error): Verdict {
+  const verdict = error instanceof CertCacheError ? verdictsByCode[error.code] : undefined
   if (error instanceof IssuanceError)
-    return { ...verdictOfIssuance(error), notBefore: error.retryAt?.getTime() }
+    return { ...(verdict ?? verdictOfIssuance(error)), notBefore: error.retryAt?.getTime() }
+  if (error instanceof StoreError)
+    return verdict ?? { blame: 'store', scope: isOutage(error) ? 'store' : 'host' }
   if (error instanceof ChallengeRateLimitError) return { blame: 'caller', scope: 'host', refusal: 'rate' }
-  const verdict = error instanceof CertCacheError && verdictsByCode[error.code]
-  if (verdict) return verdict
-  if (error instanceof StoreError) return { blame: 'store', scope: isOutage(error) ? 'store' : 'host' }
-  return { blame: 'process', scope: 'store' }
+  return verdict ?? { blame: 'process', scope: 'store' }
 }
 
 function verdictOfIssuance(error: IssuanceError): Verdict {
-  if (error.code === 'ERR_ACME_PROFILE') return { blame: 'caller', scope: 'account' }
   if (error instanceof WrongClockError) return { blame: 'clock', scope: 'host' }
   // Without a problem document there was no response, or a proxy sent it.
   const { type = '', status = 503 } = error.problem ?? {}

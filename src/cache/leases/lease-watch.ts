@@ -1,12 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { leaseMs } from './lease.js'
 
-/**
- * Watches the locks of other holders by this machine's monotonic clock. Clocks of different machines are never
- * compared.
- */
+/** Watches other holders' locks by this machine's monotonic clock. Never compares the clocks of two machines. */
 export class LeaseWatch {
-  // If a lock is evicted, its 30 s start again.
+  // If an entry is evicted, the 30 s of its lock start again.
   readonly #locks = new LRUCache<string, { version: string; since: number }>({ max: 1_000 })
 
   /**

@@ -27,10 +27,7 @@ export interface Lease {
   remove(): Promise<unknown>
 }
 
-/**
- * Acquires the lease and renews it every 10 s until it is released or lost. Returns `undefined` if another holder has
- * the lease.
- */
+/** Acquires the lease, and renews it every 10 s until it is released or lost. `undefined`: another holder has it. */
 export async function holdLease(name: string, lease: Lease): Promise<CertCacheLock | undefined> {
   const elapsedMs = startStopwatch()
   try {
@@ -69,24 +66,19 @@ export async function acquireInTime(
 }
 
 /**
- * Returns a function that returns the milliseconds since now by the faster of two clocks: the monotonic clock stops
- * while the machine is suspended, and the system clock can be set to any time. Overestimating is safe: the lease ends
- * early.
+ * Measures milliseconds by the faster of two clocks. The monotonic clock stops while the machine is suspended; the system
+ * clock can be set to any time. Overestimating is safe: the lease ends early.
  */
 function startStopwatch(): () => number {
   const [monotonic, system] = [performance.now(), Date.now()]
   return () => Math.max(performance.now() - monotonic, Date.now() - system)
 }
 
-/**
- * Returns the lock of a lease that this process holds.
- * @param elapsedMs the time since the request that acquired the lease
- */
-function createLock(name: string, lease: Lease, elapsedMs: () => number): CertCacheLock {
+function createLock(name: string, lease: Lease, sinceAcquireMs: () => number): CertCacheLock {
   const lost = new AbortController()
   let hasEnded = false
   /** The time since the request that last acquired or renewed the lease. */
-  let sinceProofMs = elapsedMs
+  let sinceProofMs = sinceAcquireMs
   let renewalTimer: NodeJS.Timeout | undefined
   let expiryTimer: NodeJS.Timeout | undefined
 
@@ -127,7 +119,7 @@ function createLock(name: string, lease: Lease, elapsedMs: () => number): CertCa
     renewIn(Math.max(0, renewEveryMs - sinceProofMs()))
   }
 
-  extend(elapsedMs)
+  extend(sinceAcquireMs)
   return {
     get signal() {
       // After a suspension of the process or the machine, this runs before the expiry timer fires.
