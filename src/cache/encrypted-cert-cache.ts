@@ -51,11 +51,9 @@ export interface EncryptedCertCacheOptions {
  * with the code `ERR_STORE_DECRYPT`, never a miss.
  */
 export class EncryptedCertCache implements CertCache {
-  /** The store's `tryLock`. The property does not exist if the store has no locks. */
+  /** The store's `tryLock`. Does not exist if the store has no locks. */
   declare readonly tryLock?: LockingCertCache['tryLock']
-  /**
-   * The store's `list`, with the sizes of the encrypted values. The property does not exist if the store has no `list`.
-   */
+  /** The store's `list`, with the sizes of the encrypted values. Does not exist if the store has no `list`. */
   declare readonly list?: ListableCertCache['list']
   readonly #store: CertCache
   /** The keys by id, the current key first. */

@@ -36,9 +36,8 @@ export function loadCertificate(
   const checked = checkBundle(data, id.name, now)
   if (checked.fault) return checked.fault
   const { notBefore, notAfter, serialNumber, context } = checked
-  const facts = { serialNumber, notBefore, notAfter }
-  const schedule = new RenewalSchedule(notAfter - notBefore, renewalTimes.of(facts), now, source === 'acme')
-  return { id, ...facts, source, context, data, schedule }
+  const schedule = new RenewalSchedule(notAfter - notBefore, renewalTimes.of(checked), now, source === 'acme')
+  return { id, serialNumber, notBefore, notAfter, source, context, data, schedule }
 }
 
 /**

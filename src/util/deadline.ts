@@ -10,10 +10,8 @@ export function sharedController(): AbortController {
 }
 
 /**
- * Aborts `controller` when the first of `sources` aborts. Returns a function that removes the links.
- *
- * Holds strong references to the sources. `AbortSignal.any` does not: on Node 20 a source may be
- * garbage-collected before it aborts.
+ * Aborts `controller` when the first of `sources` aborts. Returns a function that removes the links, which holds the
+ * sources: with `AbortSignal.any`, a source may be garbage-collected before it aborts (Node 20).
  */
 export function linkAbort(
   controller: AbortController,
@@ -44,20 +42,15 @@ interface Deadline {
   /** Milliseconds until the operation is aborted. */
   ms: number
   clock: Clock
-  /**
-   * Creates the error to reject with after `ms`; or the start of the message of a {@link DeadlineError}, completed with
-   * `within 30 s`.
-   */
+  /** Creates the error to reject with; or the start of a {@link DeadlineError}'s message, ended by `within 30 s`. */
   error: string | (() => Error)
   /** Aborts the operation earlier. */
   signal?: AbortSignal | undefined
 }
 
 /**
- * Runs `operation` with a signal that aborts after `deadline.ms`, or when `deadline.signal` aborts.
- *
- * Rejects at that moment even if the operation ignores its signal. The late result is then discarded, and a late
- * rejection is handled.
+ * Runs `operation` with a signal that aborts after `deadline.ms`, or when `deadline.signal` aborts. Rejects at that
+ * moment even if the operation ignores its signal: discards a late result, and handles a late rejection.
  */
 export async function withDeadline<T>(
   operation: (signal: AbortSignal) => Promise<T>,
