@@ -20,8 +20,9 @@ export class SharedReads<V> {
   ): Promise<T> {
     for (;;) {
       const read = this.#reads.run(key, load)
-      const value = await abortable(read, signal)
-      if (!this.#stale.has(read)) return use(value)
+      const result = read.then((value) => !this.#stale.has(read) && { used: use(value) })
+      const current = await abortable(result, signal)
+      if (current) return current.used
     }
   }
 

@@ -16,10 +16,13 @@ export class SingleFlight<T> {
   run(key: string, work: () => Promise<T>): Promise<T> {
     const running = this.#calls.get(key)
     if (running) return running
-    const call = work().finally(() => {
-      if (this.#calls.get(key) === call) this.#calls.delete(key)
-    })
+    const call = work()
     this.#calls.set(key, call)
+    // Runs in the same tick as the callbacks of the callers, before the first of them.
+    const end = () => {
+      if (this.#calls.get(key) === call) this.#calls.delete(key)
+    }
+    call.then(end, end)
     return call
   }
 

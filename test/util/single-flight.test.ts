@@ -25,3 +25,15 @@ test('forgets a call that resolved or rejected', async () => {
   expect(await calls.run('key', async () => 'value')).toBe('value')
   expect(calls.get('key')).toBeUndefined()
 })
+
+test('forget makes the next caller start a new call, which the end of the former one does not remove', async () => {
+  const calls = new SingleFlight<string>()
+  let endFirst = (_: string) => {}
+  const first = calls.run('key', () => new Promise((resolve) => (endFirst = resolve)))
+  expect(calls.forget('key')).toBe(first)
+  expect(calls.forget('key')).toBeUndefined()
+  const second = calls.run('key', () => new Promise(() => {}))
+  endFirst('late')
+  expect(await first).toBe('late')
+  expect(calls.get('key')).toBe(second)
+})
