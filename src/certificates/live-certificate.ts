@@ -51,7 +51,6 @@ export const isNewer = (stored: LiveCertificate, current: LiveCertificate): bool
 /** Converts to the public class. */
 export function toCertificate(live: LiveCertificate): Certificate {
   const { id, serialNumber, notBefore, notAfter, data } = live
-  // Never a fault: a live certificate has been decoded before.
-  const bundle = decodeBundle(data) as CertificateBundle
+  const bundle = decodeBundle(data) as CertificateBundle // never a fault: it has been decoded before
   return new Certificate(id.name, serialNumber, new Date(notBefore), new Date(notAfter), bundle)
 }

@@ -49,16 +49,15 @@ interface Deadline {
 }
 
 /**
- * Runs `operation` with a signal that aborts after `deadline.ms`, or when `deadline.signal` aborts. Rejects at that
- * moment even if the operation ignores its signal: discards a late result, and handles a late rejection.
+ * Runs `operation` with a signal that aborts after `ms`, or when `signal` aborts. Rejects at that moment
+ * even if the operation ignores its signal: discards a late result, and handles a late rejection.
  */
 export async function withDeadline<T>(
   operation: (signal: AbortSignal) => Promise<T>,
-  deadline: Deadline,
+  { ms, clock, error, signal }: Deadline,
 ): Promise<T> {
   const controller = sharedController()
-  const unlink = linkAbort(controller, [deadline.signal])
-  const { ms, clock, error } = deadline
+  const unlink = linkAbort(controller, [signal])
   const createError = () =>
     typeof error === 'string' ? new DeadlineError(`${error} within ${formatMs(ms)}`) : error()
   const cancel = clock.after(ms, () => controller.abort(createError()))
