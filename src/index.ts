@@ -14,7 +14,7 @@ export {
   type EncryptedCertCacheOptions,
   type EncryptionKey,
   type EncryptionKeys,
-} from './cache/encrypted-cert-cache.js'
+} from './cache/encryption/encrypted-cert-cache.js'
 export {
   type GetOrPutOptions,
   LruCertCache,

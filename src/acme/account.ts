@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto'
 import type { Authorization, Client, Order } from 'acme-client'
 import { isToken } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
@@ -12,13 +11,8 @@ import type { AcmeSettings } from './options.js'
 import { certificateId, fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
 import { retryTransient } from './retry-transient.js'
 
-/** Time limit for finding or registering the account, which takes a few requests. */
-const registrationTimeoutMs = 60_000
-/** Time limit for renewal information: directory and answer. */
-const renewalInfoTimeoutMs = 60_000
-/** Delay before the first poll of a status. It doubles with each poll, up to the maximum. */
-const firstPollDelayMs = 50
-const maxPollDelayMs = 5_000
+/** Time limit for registering the account, and for renewal information: each takes a few requests. */
+const timeoutMs = 60_000
 /** Bound for a `Retry-After` while polling: beyond the time limit of an order, and within the range of a timer. */
 const maxRetryAfterMs = 3_600_000
 
@@ -29,7 +23,10 @@ const maxRetryAfterMs = 3_600_000
 export class AcmeAccount implements Issuer {
   readonly #http: AcmeHttp
   readonly #closing = sharedController()
-  readonly #account = lazy(() => this.#startRegistration())
+  readonly #account = lazy(() =>
+    // Takes no signal of an order: concurrent orders share the registration. If it fails, the next order retries.
+    this.#withTimeout('the CA took too long to register the account', (signal) => this.#register(signal)),
+  )
   readonly #settings: AcmeSettings
   readonly #accountKey: (signal: AbortSignal) => Promise<string>
   readonly #clock: Clock
@@ -60,7 +57,9 @@ export class AcmeAccount implements Issuer {
   async #order(request: CertificateRequest, run: Run): Promise<string> {
     const { name, key } = request
     const { signal } = run
-    const { client, hint } = await this.#openClient(signal)
+    // A client for this order, with its signal. All clients share the account and the connections.
+    const account = await abortable(this.#account(), signal)
+    const { client, hint } = await this.#createClient(signal, account.key, account.url)
     run.proceed()
     const order = await this.#newOrder(client, request, run)
     const [authorization] = await client.getAuthorizations(order)
@@ -68,7 +67,8 @@ export class AcmeAccount implements Issuer {
     if (authorization.status !== 'valid')
       await this.#authorize(client, hint, order, authorization, request, run)
     const { crypto } = await import('acme-client')
-    const [, csr] = await crypto.createCsr({ altNames: [name] }, pkcs8(key))
+    const privateKey = key.export({ format: 'pem', type: 'pkcs8' }) as string
+    const [, csr] = await crypto.createCsr({ altNames: [name] }, privateKey)
     const readOrder = () => client.getOrder(order)
     const ready = await this.#poll(hint, signal, await readOrder(), readOrder, ['pending'])
     if (ready.status !== 'ready') throw refusal(name, ready.error, `the order is ${ready.status}`)
@@ -101,7 +101,11 @@ export class AcmeAccount implements Issuer {
   async #newOrder(client: Client, { name, predecessor }: CertificateRequest, run: Run): Promise<Order> {
     const { profile } = this.#settings
     const { profiles, renewalInfo } = await this.#http.directory(run.signal)
-    if (profile !== undefined && !profiles.includes(profile)) throw unknownProfile(profile, profiles)
+    if (profile !== undefined && !profiles.includes(profile)) {
+      const offer =
+        profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'
+      throw new IssuanceError('ERR_ACME_PROFILE', `acme.profile: the CA has no profile ${profile}; ${offer}`)
+    }
     // acme-client's types lack `profile` and `replaces`, but it sends them.
     const order = { identifiers: [{ type: 'dns' as const, value: name }], ...(profile && { profile }) }
     const replaces = renewalInfo && predecessor && (await certificateId(predecessor))
@@ -122,34 +126,20 @@ export class AcmeAccount implements Issuer {
    */
   async find(signal: AbortSignal): Promise<string> {
     const { client } = await this.#createClient(signal, await this.#accountKey(signal))
-    client.updateAccount = async () => ({ status: 'valid', orders: '' })
+    client.updateAccount = skipUpdate
     await client.createAccount({ onlyReturnExisting: true })
     return client.getAccountUrl()
   }
 
   async renewalInfo(certificate: Uint8Array): Promise<RenewalInfo> {
-    const read = (signal: AbortSignal) => fetchRenewalInfo(this.#http, certificate, this.#clock.now(), signal)
-    const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA gave no renewal information in time')
-    const bound = { ms: renewalInfoTimeoutMs, clock: this.#clock, error, signal: this.#closing.signal }
-    return withDeadline(read, bound)
+    return this.#withTimeout('the CA gave no renewal information in time', (signal) =>
+      fetchRenewalInfo(this.#http, certificate, this.#clock.now(), signal),
+    )
   }
 
-  /** Creates a client for one order, with the order's signal. All clients share the account and the connections. */
-  async #openClient(signal: AbortSignal): Promise<{ client: Client; hint: PollHint }> {
-    const { key, url } = await abortable(this.#account(), signal)
-    return this.#createClient(signal, key, url)
-  }
-
-  /** Takes no signal of an order: concurrent orders share the registration. If it fails, the next order retries. */
-  #startRegistration() {
-    const error = () =>
-      new IssuanceError('ERR_ISSUANCE_FAILED', 'the CA took too long to register the account')
-    return withDeadline((signal) => this.#register(signal), {
-      ms: registrationTimeoutMs,
-      clock: this.#clock,
-      error,
-      signal: this.#closing.signal,
-    })
+  #withTimeout<T>(message: string, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', message)
+    return withDeadline(operation, { ms: timeoutMs, clock: this.#clock, error, signal: this.#closing.signal })
   }
 
   async #createClient(signal: AbortSignal, accountKey: string, accountUrl?: string) {
@@ -158,8 +148,8 @@ export class AcmeAccount implements Issuer {
     const client = new acme.Client({
       directoryUrl,
       accountKey,
-      ...(accountUrl === undefined ? {} : { accountUrl }),
-      ...(externalAccountBinding === undefined ? {} : { externalAccountBinding }),
+      ...(accountUrl && { accountUrl }),
+      ...(externalAccountBinding && { externalAccountBinding }),
     })
     return { client, hint: this.#http.install(client, signal) }
   }
@@ -170,11 +160,9 @@ export class AcmeAccount implements Issuer {
     const { client } = await this.#createClient(signal, key)
     const { email } = this.#settings
     // acme-client updates an account that exists, which some CAs refuse if there is nothing to update.
-    if (email === undefined) client.updateAccount = async () => ({ status: 'valid', orders: '' })
-    await client.createAccount({
-      termsOfServiceAgreed: true,
-      ...(email === undefined ? {} : { contact: [`mailto:${email}`] }),
-    })
+    if (email === undefined) client.updateAccount = skipUpdate
+    const contact = email === undefined ? {} : { contact: [`mailto:${email}`] }
+    await client.createAccount({ termsOfServiceAgreed: true, ...contact })
     return { key, url: client.getAccountUrl() }
   }
 
@@ -213,7 +201,10 @@ export class AcmeAccount implements Issuer {
     }
   }
 
-  /** Polls while the status is one of `unfinished`, with a growing delay, and never before the CA's `Retry-After`. */
+  /**
+   * Polls while the status is one of `unfinished`: after 50 ms, then at intervals that double up to 5 s, and never
+   * before the CA's `Retry-After`.
+   */
   async #poll<T extends { status: string }>(
     hint: PollHint,
     signal: AbortSignal,
@@ -222,29 +213,22 @@ export class AcmeAccount implements Issuer {
     unfinished: readonly string[],
   ): Promise<T> {
     let current = first
-    for (let delayMs = firstPollDelayMs; unfinished.includes(current.status); delayMs *= 2) {
+    for (let delayMs = 50; unfinished.includes(current.status); delayMs *= 2) {
       const retryAfterMs = Math.min((hint.retryAfter ?? 0) - this.#clock.now(), maxRetryAfterMs)
-      await sleep(Math.max(Math.min(delayMs, maxPollDelayMs), retryAfterMs), this.#clock, signal)
+      await sleep(Math.max(Math.min(delayMs, 5_000), retryAfterMs), this.#clock, signal)
       current = await read()
     }
     return current
   }
 }
 
-/** The format of signing keys that acme-client accepts. */
-const pkcs8 = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
+const skipUpdate: Client['updateAccount'] = async () => ({ status: 'valid', orders: '' })
 
 /** Whether the CA may have rejected newOrder because of `replaces`, and not for a reason that would persist without. */
 function mayConcernReplaces(thrown: unknown): boolean {
   const { scope, isTransient } = verdictOf(toError(thrown))
   return thrown instanceof IssuanceError && scope === 'host' && !isTransient
 }
-
-const unknownProfile = (profile: string, profiles: readonly string[]) =>
-  new IssuanceError(
-    'ERR_ACME_PROFILE',
-    `acme.profile: the CA has no profile ${profile}; ${profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'}`,
-  )
 
 /** Throws if a response is not an order, such as a maintenance page. */
 function assertOrder(host: string, response: Order): Order {

@@ -3,22 +3,18 @@ import { type Clock, monotonic } from '../util/clock.js'
 import { type AcmeProblem, IssuanceError } from '../util/errors.js'
 import { type AcmeResponse, send } from './transport.js'
 
-type Request = (url: string, method: string, options?: { data?: object }) => Promise<AcmeResponse>
-
 /** The undocumented members of an acme-client `Client` that {@link AcmeHttp} replaces. */
 interface ClientInternals {
-  readonly http: { request: Request; maxBadNonceRetries: number }
+  readonly http: {
+    request: (url: string, method: string, options?: { data?: object }) => Promise<AcmeResponse>
+    maxBadNonceRetries: number
+  }
 }
 
 /** How long the directory is cached. */
 const directoryMaxAgeMs = 3_600_000
-/** Idle connections are closed after this time, before a NAT or firewall drops them. */
-const idleTimeoutMs = 30_000
 /** Number of nonces cached, the most recent (RFC 8555 section 6.5): the CA is likelier to reject old ones. */
 const maxNonces = 4
-/** Lengths in characters, because problems are stored and emitted in events. */
-const maxDetailLength = 1_000
-const maxTypeLength = 200
 /** Number of rejected nonces in a row after which a request fails. */
 const maxBadNonces = 10
 
@@ -51,7 +47,8 @@ export class AcmeHttp {
     this.#directoryUrl = directoryUrl
     this.#clock = clock
     this.#elapsedMs = monotonic(clock)
-    this.#agent = new Agent({ keepAlive: true, timeout: idleTimeoutMs, ...(ca === undefined ? {} : { ca }) })
+    // Closes idle connections before a NAT or firewall drops them.
+    this.#agent = new Agent({ keepAlive: true, timeout: 30_000, ...(ca === undefined ? {} : { ca }) })
   }
 
   /** Makes an acme-client `Client` send its requests through this object, under `signal`. */
@@ -76,10 +73,9 @@ export class AcmeHttp {
   async directory(signal: AbortSignal): Promise<Directory> {
     const { data } = await this.get(this.#directoryUrl, signal)
     const { renewalInfo, meta } = (data ?? {}) as { renewalInfo?: unknown; meta?: { profiles?: unknown } }
-    const profiles = meta?.profiles
     return {
       renewalInfo: typeof renewalInfo === 'string' ? renewalInfo : undefined,
-      profiles: typeof profiles === 'object' && profiles !== null ? Object.keys(profiles) : [],
+      profiles: typeof meta?.profiles === 'object' ? Object.keys(meta.profiles ?? {}) : [],
     }
   }
 
@@ -95,19 +91,18 @@ export class AcmeHttp {
   /** Throws on error responses except badNonce, where acme-client retries with the nonce of the response. */
   async #send(url: string, method: string, signal: AbortSignal, data?: object) {
     const body = data && JSON.stringify(data)
-    const response = await send(url, method, {
-      agent: this.#agent,
-      clock: this.#clock,
-      signal,
-      ...(body && { body }),
-    })
-    const problem = problemOf(response)
+    const response = await send(url, method, { body, agent: this.#agent, clock: this.#clock, signal })
+    const problem = response.status >= 400 ? toProblem(response.data, response.status) : undefined
     const isBadNonce = problem?.type === 'urn:ietf:params:acme:error:badNonce'
-    if (!isBadNonce) this.#cacheNonce(response)
+    const nonce = response.headers['replay-nonce']
+    if (nonce !== undefined && !isBadNonce) this.#nonces = [...this.#nonces.slice(1 - maxNonces), nonce]
     if (response.status >= 400 && !isBadNonce) throw this.#toError(url, response, problem)
     if (url === this.#directoryUrl) {
       // All orders would use a cached maintenance page.
-      if (!isDirectory(response)) throw invalidDirectory(url, response)
+      if (!isDirectory(response)) {
+        const message = `what answered ${response.status} at ${url} is no ACME directory`
+        throw new IssuanceError('ERR_ISSUANCE_FAILED', message)
+      }
       this.#directory = { response, fetchedAt: this.#elapsedMs() }
     }
     return { response, problem }
@@ -120,11 +115,6 @@ export class AcmeHttp {
     }
     const nonce = method === 'head' ? this.#nonces.pop() : undefined
     return nonce === undefined ? undefined : { status: 200, headers: { 'replay-nonce': nonce }, data: '' }
-  }
-
-  #cacheNonce(response: AcmeResponse): void {
-    const nonce = response.headers['replay-nonce']
-    if (nonce !== undefined) this.#nonces = [...this.#nonces.slice(1 - maxNonces), nonce]
   }
 
   #toError(url: string, response: AcmeResponse, problem: AcmeProblem | undefined): IssuanceError {
@@ -142,20 +132,16 @@ function isDirectory({ status, data }: AcmeResponse): boolean {
   return status === 200 && [newNonce, newAccount, newOrder].every((url) => typeof url === 'string')
 }
 
-const invalidDirectory = (url: string, { status }: AcmeResponse) =>
-  new IssuanceError('ERR_ISSUANCE_FAILED', `what answered ${status} at ${url} is no ACME directory`)
-
-function problemOf(response: AcmeResponse): AcmeProblem | undefined {
-  return response.status >= 400 ? toProblem(response.data, response.status) : undefined
-}
-
-/** Returns a problem document (RFC 7807), received or part of an order or challenge. `undefined` if it is invalid. */
+/**
+ * Returns a problem document (RFC 7807), received or part of an order or challenge. `undefined` if it is invalid. Its
+ * texts are shortened, because problems are stored and emitted in events.
+ */
 export function toProblem(data: unknown, status?: number): AcmeProblem | undefined {
-  const { type, detail } = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>
+  const { type, detail } = Object(data) as Record<string, unknown>
   if (typeof type !== 'string') return undefined
   return {
-    type: type.slice(0, maxTypeLength),
-    ...(typeof detail === 'string' ? { detail: detail.slice(0, maxDetailLength) } : {}),
+    type: type.slice(0, 200),
+    ...(typeof detail === 'string' ? { detail: detail.slice(0, 1_000) } : {}),
     ...(status === undefined ? {} : { status }),
   }
 }

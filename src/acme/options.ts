@@ -34,41 +34,20 @@ export type AcmeSettings = Omit<AcmeOptions, 'directoryUrl' | 'keyPrefix'> & { d
 
 /** @throws {TypeError} naming the invalid option */
 export function checkAcmeOptions(rawOptions: Record<string, unknown>): AcmeSettings & { keyPrefix?: string } {
-  if (rawOptions.termsOfServiceAgreed !== true) {
-    throw new TypeError(
-      'CertManager: acme.termsOfServiceAgreed must be true: read the CA’s terms of service first',
-    )
-  }
+  const { termsOfServiceAgreed, email, ca, keyPrefix } = rawOptions
   const directoryUrl = rawOptions.directoryUrl ?? letsEncryptProduction
-  if (
-    typeof directoryUrl !== 'string' ||
-    !URL.canParse(directoryUrl) ||
-    !directoryUrl.startsWith('https://')
-  ) {
-    throw new TypeError('CertManager: acme.directoryUrl must be an https URL')
-  }
-  if (
-    rawOptions.email !== undefined &&
-    !(typeof rawOptions.email === 'string' && /^[^\s@]+@[^\s@]+$/.test(rawOptions.email))
-  ) {
-    throw new TypeError('CertManager: acme.email must be a mail address')
-  }
-  const isPem = typeof rawOptions.ca === 'string' || Buffer.isBuffer(rawOptions.ca)
-  if (
-    rawOptions.ca !== undefined &&
-    !(isPem && /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(String(rawOptions.ca)))
-  ) {
-    throw new TypeError('CertManager: acme.ca must be certificates in PEM, as a string or Buffer')
-  }
-  const { keyPrefix } = rawOptions
-  if (
-    keyPrefix !== undefined &&
-    keyPrefix !== '' &&
-    !(typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
-  ) {
-    throw new TypeError(
-      'CertManager: acme.keyPrefix must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty',
-    )
+  if (termsOfServiceAgreed !== true)
+    throw optionError('termsOfServiceAgreed', 'must be true: read the CA’s terms of service first')
+  if (!isHttpsUrl(directoryUrl)) throw optionError('directoryUrl', 'must be an https URL')
+  if (email !== undefined && !matches(email, /^[^\s@]+@[^\s@]+$/))
+    throw optionError('email', 'must be a mail address')
+  const caText = Buffer.isBuffer(ca) ? ca.toString() : ca
+  if (ca !== undefined && !matches(caText, /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/))
+    throw optionError('ca', 'must be certificates in PEM, as a string or Buffer')
+  const isKeyPrefix = keyPrefix === '' || (typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
+  if (keyPrefix !== undefined && !isKeyPrefix) {
+    const rule = 'must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty'
+    throw optionError('keyPrefix', rule)
   }
   optional('CertManager: acme.preferredChain', rawOptions.preferredChain, nonEmptyString)
   optional('CertManager: acme.profile', rawOptions.profile, nonEmptyString)
@@ -77,7 +56,15 @@ export function checkAcmeOptions(rawOptions: Record<string, unknown>): AcmeSetti
     nonEmptyString('CertManager: acme.externalAccountBinding.kid', binding.kid)
     const hmacKey = nonEmptyString('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
     if (!/^[\w+/\s-]+=*\s*$/.test(hmacKey))
-      throw new TypeError('CertManager: acme.externalAccountBinding.hmacKey must be base64url')
+      throw optionError('externalAccountBinding.hmacKey', 'must be base64url')
   }
   return { ...(rawOptions as unknown as AcmeOptions), directoryUrl }
 }
+
+const optionError = (option: string, problem: string) =>
+  new TypeError(`CertManager: acme.${option} ${problem}`)
+
+const matches = (value: unknown, pattern: RegExp) => typeof value === 'string' && pattern.test(value)
+
+const isHttpsUrl = (value: unknown): value is string =>
+  typeof value === 'string' && URL.canParse(value) && value.startsWith('https://')

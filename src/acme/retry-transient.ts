@@ -1,6 +1,7 @@
 import type { Clock } from '../util/clock.js'
 import { CertCacheError, IssuanceError } from '../util/errors.js'
 import { retry } from '../util/retry.js'
+import { verdictOf } from '../util/verdict.js'
 
 /** Delays between attempts: about half a minute in all, the time in which a CA may restart. */
 const delaysMs = [1_000, 2_000, 4_000, 8_000, 16_000]
@@ -27,10 +28,5 @@ export function retryTransient<T>(
   return retry((index) => step(index === 0), { delayAfter, clock, signal })
 }
 
-function isTransient(thrown: unknown): boolean {
-  // acme-client throws plain Errors for invalid responses.
-  if (!(thrown instanceof IssuanceError)) return !(thrown instanceof CertCacheError)
-  // Without a problem document there was no response, or a proxy sent it.
-  const status = thrown.problem?.status ?? 503
-  return status >= 500 || status === 429
-}
+/** acme-client throws plain Errors for invalid responses. */
+const isTransient = (thrown: unknown) => !(thrown instanceof CertCacheError) || verdictOf(thrown).isTransient

@@ -1,10 +1,8 @@
 import { createHash, KeyObject, webcrypto } from 'node:crypto'
 import { encodeBundle } from '../certificates/certificate-bundle.js'
 
-/** Object identifier of id-pe-acmeIdentifier (RFC 8737 section 6.1). */
+/** The object identifier of id-pe-acmeIdentifier (RFC 8737 section 6.1). */
 const acmeIdentifier = '1.3.6.1.5.5.7.1.31'
-/** The same as autocert's. */
-const lifetimeMs = 24 * 3_600_000
 
 /**
  * Creates the answer to a tls-alpn-01 challenge (RFC 8737 section 3): a self-signed certificate for the host that
@@ -25,7 +23,8 @@ export async function createTlsAlpnCertificate(
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=ACME challenge',
     notBefore: new Date(now),
-    notAfter: new Date(now + lifetimeMs),
+    // The same lifetime as autocert's.
+    notAfter: new Date(now + 24 * 3_600_000),
     keys,
     signingAlgorithm: algorithm,
     extensions: [

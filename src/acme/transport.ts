@@ -27,7 +27,7 @@ const maxBodyBytes = 1024 * 1024
 export async function send(
   url: string,
   method: string,
-  options: { body?: string; agent: Agent; signal: AbortSignal; clock: Clock },
+  options: { body?: string | undefined; agent: Agent; signal: AbortSignal; clock: Clock },
 ): Promise<AcmeResponse> {
   const { body, agent, signal, clock } = options
   signal.throwIfAborted()
@@ -58,9 +58,7 @@ async function exchange(
 ): Promise<AcmeResponse> {
   const headers = {
     'user-agent': 'acme-cert-cache', // RFC 8555 section 6.1
-    ...(body === undefined
-      ? {}
-      : { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
+    ...(body && { 'content-type': 'application/jose+json', 'content-length': Buffer.byteLength(body) }),
   }
   const outgoing = request(url, { method: method.toUpperCase(), headers, agent, signal })
   // An error after the response reaches the reader of the body; Node 24 emits it on the request as well.

@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { CertId } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
+import { renewalPause, retryTime, type ValidityPeriod } from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
 import { IssuanceError } from '../util/errors.js'
-import { ignoreFailure } from '../util/ignore-failure.js'
+import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
 import type { CaStore } from './ca-store.js'
 import { type FailureRecord, maxRetryAt } from './records.js'
-import { renewalPause, retryTime, type ValidityPeriod } from './retry-time.js'
 
 /** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
 const holdMs = 5_000

@@ -4,6 +4,7 @@ import type { CertCacheLock } from '../cache/cert-cache.js'
 import { checkBundle, encodeBundle } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import { generateKey } from '../certificates/private-key.js'
+import type { ValidityPeriod } from '../certificates/retry-time.js'
 import type { Clock } from '../util/clock.js'
 import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
 import {
@@ -20,7 +21,6 @@ import { warnUnhandled } from '../util/safe-call.js'
 import type { Attempts } from './attempts.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
 import type { FailureRecord } from './records.js'
-import type { ValidityPeriod } from './retry-time.js'
 import { createSolver } from './solvers.js'
 
 /** Time limit of an order, from its start to the validated chain. */

@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { isPlaintext, open, seal } from '../../src/cache/envelope.js'
+import { isPlaintext, open, seal } from '../../src/cache/encryption/envelope.js'
 import { damaged, property } from './support.js'
 
 const key = createSecretKey(Buffer.alloc(32, 7))

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { callSafely, warnUnhandled } from '../../src/util/safe-call.js'
+import { callSafely, ignoreFailure, warnUnhandled } from '../../src/util/safe-call.js'
 
 afterEach(() => void vi.restoreAllMocks())
 
@@ -40,5 +40,12 @@ test.each([undefined, null, 'a string with a SECRET', 5, { toString: null }])(
     const [text] = warnings.mock.calls[0] as unknown as [string]
     expect(text).toContain(`of type ${typeof thrown}`)
     expect(text).not.toContain('SECRET')
+  },
+)
+
+test.each([() => Promise.resolve('value'), () => Promise.reject(new Error('failed'))])(
+  'ignoreFailure resolves with nothing once the promise has settled',
+  async (start) => {
+    expect(await ignoreFailure(start(), 'a test')).toBeUndefined()
   },
 )

@@ -1,7 +1,6 @@
 import { LockLostError, StoreError } from '../../util/errors.js'
-import { ignoreFailure } from '../../util/ignore-failure.js'
+import { ignoreFailure } from '../../util/safe-call.js'
 import type { CertCacheLock } from '../cert-cache.js'
-import type { RunOperation } from '../store-operation.js'
 
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
@@ -42,27 +41,6 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
     throw error
   }
   return createLock(name, lease, elapsedMs)
-}
-
-/**
- * Acquires a lock within the store's time-out, and releases a lock that is granted after the wait has ended. `signal`
- * ends the acquisition only: it does not end later renewals or the release.
- */
-export async function acquireInTime(
-  name: string,
-  signal: AbortSignal | undefined,
-  run: RunOperation<undefined>,
-  acquire: () => Promise<CertCacheLock | undefined>,
-): Promise<CertCacheLock | undefined> {
-  signal?.throwIfAborted()
-  const acquisition = acquire()
-  try {
-    return await run(`lock ${name}`, signal, () => acquisition)
-  } catch (error) {
-    const release = acquisition.then((lock) => lock?.release())
-    void ignoreFailure(release, 'the lock expires in the store')
-    throw error
-  }
 }
 
 /**

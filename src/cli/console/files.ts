@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, rename, rm, writeFile } from 'node:fs/promises'
-import { ignoreFailure } from '../../util/ignore-failure.js'
+import { ignoreFailure } from '../../util/safe-call.js'
 import { CommandError } from './errors.js'
 
 export interface FileContent {

@@ -1,4 +1,4 @@
-import { ignoreFailure } from '../../util/ignore-failure.js'
+import { ignoreFailure } from '../../util/safe-call.js'
 
 /** Aborts the work of each running `withCleanup` call; resolves when its cleanup is done. */
 const abortFunctions = new Set<() => Promise<unknown>>()

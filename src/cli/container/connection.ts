@@ -47,13 +47,9 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
   const options = { ...(await connectOptions(args)), timeoutMs: requestMs }
   const { containerName, prefix } = options
   // Loaded only here because the SDK takes long to load.
-  const { connectContainer } = await import('../../stores/azure/connect.js')
-  const { container, store, readAnonymously } = await connectContainer(options)
-    .then(({ container, cacheOptions, readAnonymously }) => ({
-      container,
-      store: new AzureBlobCertCache(container, cacheOptions),
-      readAnonymously: readAnonymously as NonNullable<typeof readAnonymously>,
-    }))
+  const { connectContainer, readAnonymously } = await import('../../stores/azure/connect.js')
+  const { container, store } = await connectContainer(options)
+    .then((container) => ({ container, store: new AzureBlobCertCache(container, options) }))
     .catch((thrown: unknown) => {
       throw translateConnectError(thrown, options)
     })
@@ -63,7 +59,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     containerName,
     async readAnonymously(key) {
       const send = async (signal: AbortSignal): Promise<AnonymousResponse> => {
-        const read = readAnonymously(prefix + key, signal)
+        const read = readAnonymously(container.url, prefix + key, signal)
         return read.then(() => ({ status: 200, code: undefined, date: Number.NaN }), toAnonymousResponse)
       }
       return (await request(send, 'read without credentials', containerName)) as AnonymousResponse
@@ -116,7 +112,7 @@ async function request<T>(
     // The response to a HEAD request has no body, and so no error code.
     if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
     const failure = thrown instanceof StoreError ? thrown : toStoreError(thrown, operation, containerName)
-    if (failure === 'BlobNotFound') return undefined
+    if (!failure) return undefined
     throw failure
   }
 }

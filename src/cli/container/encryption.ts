@@ -1,5 +1,5 @@
 import type { CertCache } from '../../cache/cert-cache.js'
-import { isPlaintext } from '../../cache/envelope.js'
+import { isPlaintext } from '../../cache/encryption/envelope.js'
 import { entryKey } from '../../certificates/storage-layout.js'
 
 /** Returns whether EncryptedCertCache wrote the value. The command has no key to decrypt it. */

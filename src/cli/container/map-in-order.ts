@@ -1,4 +1,4 @@
-import { ignoreFailure } from '../../util/ignore-failure.js'
+import { ignoreFailure } from '../../util/safe-call.js'
 
 /** Maps items with up to `concurrency` calls of `map` at once. Yields the results in the order of the items. */
 export async function* mapInOrder<T, R>(

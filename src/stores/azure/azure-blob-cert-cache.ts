@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import {
   assertCacheKey,
   type CacheOperationOptions,
@@ -7,17 +7,17 @@ import {
   isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
-  maxValueBytes,
 } from '../../cache/cert-cache.js'
+import { acquireLock } from '../../cache/leases/acquire-lock.js'
+import { assertBodySize, entryError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { advice, toStoreError } from './errors.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
-import { retryDelay } from './retry.js'
+import { withRetries } from './retry.js'
 
-const contentType = 'application/x-pem-file'
 /** The maximum length of a blob name: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const maxBlobNameLength = 1_024
 /** The service allows 5,000. A smaller page takes less memory to parse, and its first keys arrive sooner. */
@@ -33,8 +33,8 @@ const blobsPerPage = 1_000
 export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
-  /** Resolves with `undefined` for BlobNotFound. */
-  readonly #run: RunOperation<undefined>
+  readonly #timeoutMs: number
+  readonly #runOnce: RunOperation<undefined>
 
   /**
    * @param container any `ContainerClient` of the SDK. Its own retries are included in `timeoutMs`.
@@ -47,17 +47,13 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const { prefix, timeoutMs } = plainObject('AzureBlobCertCache: options', options)
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
-    const ms = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
     const { containerName } = container
-    this.#run = createRunner({
-      timeoutMs: ms,
-      delayAfter: (thrown, index, elapsedMs) => retryDelay(thrown, index, elapsedMs, ms),
+    this.#runOnce = createRunner({
+      timeoutMs: this.#timeoutMs,
       timeoutMessage: (description) =>
-        `Azure Blob Storage took longer than ${ms} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
-      toStoreError(thrown, description) {
-        const error = toStoreError(thrown, description, containerName)
-        return error === 'BlobNotFound' ? undefined : error
-      },
+        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+      toStoreError: (thrown, description) => toStoreError(thrown, description, containerName),
     })
   }
 
@@ -70,12 +66,18 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    */
   static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
     // Loaded on demand: the SDK takes 130 ms and 24 MB.
-    const { connectContainer } = await import('./connect.js')
-    const { container, cacheOptions, createContainer, readAnonymously } = await connectContainer(options)
-    const cache = new AzureBlobCertCache(container, cacheOptions)
-    if (createContainer) await cache.#run('create the container', undefined, createContainer)
+    const { connectContainer, readAnonymously } = await import('./connect.js')
+    const container = await connectContainer(options)
+    const cache = new AzureBlobCertCache(container, options)
+    if (options.createContainer) {
+      await cache.#run('create the container', undefined, (abortSignal) =>
+        container.createIfNotExists({ abortSignal }),
+      )
+    }
     await cache.#read(impossibleKey)
-    if (readAnonymously) await cache.#assertNotPublic((signal) => readAnonymously(impossibleKey, signal))
+    if (!options.allowAnonymousRead) {
+      await cache.#assertNotPublic((signal) => readAnonymously(container.url, impossibleKey, signal))
+    }
     return cache
   }
 
@@ -87,7 +89,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     const blob = this.#blob(key)
     await this.#run(`write ${key}`, options?.signal, (abortSignal) =>
-      blob.upload(data, data.byteLength, { abortSignal, blobHTTPHeaders: { blobContentType: contentType } }),
+      blob.upload(data, data.byteLength, {
+        abortSignal,
+        blobHTTPHeaders: { blobContentType: 'application/x-pem-file' },
+      }),
     )
   }
 
@@ -101,12 +106,12 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    * blobs are sufficient.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    // Check the name itself: with the suffix, '' and '..' would be legal keys.
-    assertCacheKey(name)
-    const blob = this.#blob(`${name}+lock`)
-    const { acquireLease } = await import('./lease.js')
-    const { acquireInTime } = await import('../../cache/leases/lease.js')
-    return acquireInTime(name, options?.signal, this.#run, () => acquireLease(blob, name, this.#run))
+    return acquireLock(name, options?.signal, this.#runOnce, async () => {
+      const { acquireLease } = await import('./lease.js')
+      return acquireLease(this.#blob(`${name}+lock`), name, (description, request) =>
+        this.#run(description, undefined, request),
+      )
+    })
   }
 
   /**
@@ -114,10 +119,18 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    * whose names are not valid keys. Needs the list permission; no other method does.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry, void, undefined> {
-    const signal = options?.signal
     let continuationToken: string | undefined
     do {
-      const page = await this.#readPage(continuationToken, signal)
+      const pageSettings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
+      const page = await this.#run('list the blobs', options?.signal, async (abortSignal) => {
+        // A new iterator for each page, because each page has its own time-out.
+        const blobs = this.#container.listBlobsFlat({ prefix: this.#prefix, abortSignal })
+        const { value, done } = await blobs.byPage(pageSettings).next()
+        if (done) throw new Error('the SDK returned no page')
+        return value as ListedPage
+      })
+      if (!page)
+        throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
       for (const { name, properties } of page.segment.blobItems) {
         const key = name.slice(this.#prefix.length)
         if (!isCacheKey(key)) continue
@@ -135,10 +148,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   #blobClient(key: string) {
     const name = this.#prefix + key
     if (name.length > maxBlobNameLength) {
-      throw new StoreError(
-        'ERR_STORE_ENTRY',
-        `the blob name of ${key} is longer than ${maxBlobNameLength} characters`,
-      )
+      throw entryError(`the blob name of ${key} is longer than ${maxBlobNameLength} characters`)
     }
     return this.#container.getBlockBlobClient(name)
   }
@@ -149,30 +159,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
       // downloadToBuffer() would make two requests: it reads the properties first.
       const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
       if (!readableStreamBody) throw new Error('the SDK returned no body')
-      // Destroying the stream costs the connection, but reading it would cost more.
-      if ((contentLength ?? 0) > maxValueBytes) {
-        ;(readableStreamBody as Readable).destroy()
-        const container = this.#container.containerName
-        throw new StoreError(
-          'ERR_STORE_ENTRY',
-          `${key} in container ${container} is larger than any certificate`,
-        )
-      }
-      return readAll(readableStreamBody)
+      const entry = `${key} in container ${this.#container.containerName}`
+      assertBodySize(readableStreamBody, contentLength, entry)
+      return buffer(readableStreamBody)
     })
-  }
-
-  async #readPage(continuationToken: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
-    const pageSettings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
-    const page = await this.#run('list the blobs', signal, async (abortSignal) => {
-      // A new iterator for each page, because each page has its own time-out.
-      const blobs = this.#container.listBlobsFlat({ prefix: this.#prefix, abortSignal })
-      const { value, done } = await blobs.byPage(pageSettings).next()
-      if (done) throw new Error('the SDK returned no page')
-      return value as ListedPage
-    })
-    if (page) return page
-    throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
   }
 
   /** See https://learn.microsoft.com/azure/storage/blobs/anonymous-read-access-configure */
@@ -181,27 +171,28 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
       // BlobNotFound means that the read was allowed: without access, the service does not tell whether a blob exists.
       await this.#run('read without credentials', undefined, readAnonymously)
     } catch (thrown) {
-      const status = thrown instanceof StoreError ? thrown.statusCode : undefined
-      if (status !== undefined && refusalStatuses.has(status)) return
+      // No access, a hidden container, or public access disabled.
+      const isRefused = thrown instanceof StoreError && [401, 403, 404, 409].includes(thrown.statusCode ?? 0)
+      if (isRefused) return
       throw thrown
     }
-    const container = this.#container.containerName
     throw new StoreError(
       'ERR_STORE_PUBLIC',
-      `anybody can read container ${container}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
+      `anybody can read container ${this.#container.containerName}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
+    )
+  }
+
+  /** Runs an operation with the time-out and retries. Resolves with `undefined` for BlobNotFound. */
+  #run<T>(
+    description: string,
+    signal: AbortSignal | undefined,
+    operation: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#runOnce(description, signal, (abortSignal) =>
+      withRetries(() => operation(abortSignal), { timeoutMs: this.#timeoutMs, signal: abortSignal }),
     )
   }
 }
 
-/**
- * The statuses with which Azure refuses an anonymous read: no access, a hidden container, or public access disabled.
- */
-const refusalStatuses = new Set([401, 403, 404, 409])
 /** A valid blob name that never exists, because it is outside the key alphabet. */
 const impossibleKey = 'acme-cert-cache/connect'
-
-async function readAll(stream: NodeJS.ReadableStream): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of stream) chunks.push(chunk as unknown as Uint8Array)
-  return Buffer.concat(chunks)
-}

@@ -4,22 +4,13 @@
  */
 export interface BlobContainerClient {
   readonly containerName: string
-  getBlockBlobClient(name: string): {
+  getBlockBlobClient(name: string): LeasableBlob & {
     download(
       offset?: number,
       count?: number,
       options?: { abortSignal?: AbortSignal },
     ): Promise<{ readableStreamBody?: NodeJS.ReadableStream; contentLength?: number }>
-    upload(
-      body: Uint8Array,
-      length: number,
-      options?: {
-        abortSignal?: AbortSignal
-        blobHTTPHeaders?: { blobContentType?: string }
-        conditions?: { ifNoneMatch?: string }
-      },
-    ): Promise<unknown>
-  } & LeasableBlob
+  }
   listBlobsFlat(options?: { prefix?: string; abortSignal?: AbortSignal }): {
     byPage(settings?: { continuationToken?: string; maxPageSize?: number }): AsyncIterableIterator<ListedPage>
   }
@@ -36,12 +27,16 @@ export interface ListedPage {
   }
 }
 
-/** The part of the SDK's `BlockBlobClient` that a lock uses. */
+/** The part of the SDK's `BlockBlobClient` that writes and locks use. */
 export interface LeasableBlob {
   upload(
     body: Uint8Array,
     length: number,
-    options?: { abortSignal?: AbortSignal; conditions?: { ifNoneMatch?: string } },
+    options?: {
+      abortSignal?: AbortSignal
+      blobHTTPHeaders?: { blobContentType?: string }
+      conditions?: { ifNoneMatch?: string }
+    },
   ): Promise<unknown>
   delete(options?: { abortSignal?: AbortSignal; conditions?: { leaseId?: string } }): Promise<unknown>
   getBlobLeaseClient(proposedLeaseId?: string): {

@@ -1,11 +1,12 @@
+import { firstLine } from '../../cache/service-errors.js'
 import { type ServiceErrorCode, StoreError, toError } from '../../util/errors.js'
 
 /** The fields of the SDK's `RestError` that are used. */
-interface RestErrorLike {
-  readonly message: string
+export interface RestErrorLike {
   readonly code?: string
   readonly statusCode?: number
   readonly details?: { readonly errorCode?: string; readonly requestId?: string }
+  readonly response?: { readonly headers: { get(name: string): string | undefined } }
 }
 
 // https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
@@ -31,7 +32,8 @@ export const tokenAdvice =
   'Check that this machine has an identity, or pass accountKey, connectionString or an endpoint with a SAS.'
 
 /**
- * Converts an error of the SDK. Returns `'BlobNotFound'` for the only response that means that the key does not exist.
+ * Converts an error of the SDK. Returns `undefined` for BlobNotFound, the only response that means that the key does not
+ * exist.
  *
  * The cause is a copy of the relevant fields: the SDK's error refers to the request and its credentials.
  */
@@ -39,11 +41,11 @@ export function toStoreError(
   thrown: unknown,
   description: string,
   container: string,
-): StoreError | 'BlobNotFound' {
+): StoreError | undefined {
   const error = toError(thrown) as Error & RestErrorLike
   const serviceCode = error.details?.errorCode ?? error.code
-  if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return 'BlobNotFound'
-  const code = classify(error.statusCode, serviceCode, error.message)
+  if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return undefined
+  const code = classify(error, serviceCode)
   const statusText = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
   const reason = redactSignatures(`${serviceCode ?? error.name}${statusText}`)
   const cause = Object.assign(new Error(causeMessage(error)), {
@@ -58,11 +60,8 @@ export function toStoreError(
   )
 }
 
-function classify(
-  status: number | undefined,
-  serviceCode: string | undefined,
-  message: string,
-): ServiceErrorCode {
+function classify(error: Error & RestErrorLike, serviceCode: string | undefined): ServiceErrorCode {
+  const { statusCode: status, message } = error
   if (status === undefined) return serviceCode ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
   if (status === 401) return 'ERR_STORE_CREDENTIALS'
   if (status === 403) {
@@ -91,5 +90,3 @@ function causeMessage({ name, code, statusCode = 0, message }: Error & RestError
 /** Redacts SAS signatures, also URL-encoded or HTML-escaped. The service or a proxy may quote the requested URL. */
 const redactSignatures = (text: string) =>
   text.replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
-
-export const firstLine = (message: string) => message.split('\n', 1)[0] as string

@@ -50,14 +50,8 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
   allowAnonymousRead?: boolean
 }
 
-/** The validated options from which the SDK's client is created. */
-export interface CheckedConnectOptions {
-  readonly containerName: string
-  readonly accountName: string | undefined
-  readonly accountKey: string | undefined
-  readonly connectionString: string | undefined
-  readonly containerUrl: string
-}
+/** The validated options, from which the SDK's client is created. */
+export type CheckedConnectOptions = AzureConnectOptions & { containerUrl: string }
 
 /** https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name */
 const accountPattern = /^[a-z0-9]{3,24}$/
@@ -95,13 +89,7 @@ export function checkConnectOptions(options: AzureConnectOptions): CheckedConnec
   if (rawOptions.credential !== undefined && typeof options.credential?.getToken !== 'function')
     throw optionError('credential', 'must be a TokenCredential, with a method getToken')
   const hasSas = endpoint?.searchParams.has('sig') ?? false
-  const credentials = [
-    accountKey !== undefined,
-    connectionString !== undefined,
-    rawOptions.credential !== undefined,
-    hasSas,
-  ]
-  if (credentials.filter(Boolean).length !== 1) {
+  if ([accountKey, connectionString, rawOptions.credential, hasSas].filter(Boolean).length !== 1) {
     throw new TypeError(
       'AzureBlobCertCache.connect: give exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
     )
@@ -114,8 +102,7 @@ export function checkConnectOptions(options: AzureConnectOptions): CheckedConnec
     throw optionError('credential', 'needs accountName or endpoint')
   const serviceUrl =
     endpoint ?? new URL(`https://${accountName ?? 'connection-string'}.blob.core.windows.net`)
-  const containerUrl = toContainerUrl(serviceUrl, containerName, hasSas)
-  return { containerName, accountName, accountKey, connectionString, containerUrl }
+  return { ...options, containerUrl: toContainerUrl(serviceUrl, containerName, hasSas) }
 }
 
 /** Returns the container's URL. The path of a container's SAS URL already ends with its name. */

@@ -10,10 +10,10 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireInTime } from '../../cache/leases/lease.js'
+import { acquireLock } from '../../cache/leases/acquire-lock.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
-import { ignoreFailure } from '../../util/ignore-failure.js'
-import { ignoreErrno, toStoreError } from './errors.js'
+import { ignoreFailure } from '../../util/safe-call.js'
+import { ifExists, ignoreErrno, toStoreError } from './errors.js'
 import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
 import { DirLocks, removePrepared } from './lock.js'
 
@@ -113,7 +113,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const run = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
       this.#run('list', options?.signal, operation)
     const dir = await run(async (signal) => {
-      const opened = await ignoreErrno(['ENOENT'], undefined, opendir(this.#folder))
+      const opened = await ifExists(opendir(this.#folder))
       if (signal.aborted) await opened?.close()
       if (!opened) await this.#assertFolder()
       return opened
@@ -124,9 +124,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
         const entry = await run(() => dir.read())
         if (!entry) return
         if (!isCacheKey(entry.name)) continue
-        const stats = await run(() =>
-          ignoreErrno(['ENOENT'], undefined, lstat(join(this.#folder, entry.name))),
-        )
+        const stats = await run(() => ifExists(lstat(join(this.#folder, entry.name))))
         if (stats?.isFile()) yield { name: entry.name, size: stats.size, modified: stats.mtime }
       }
     } finally {
@@ -141,8 +139,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
    * different machines are never compared.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    assertCacheKey(name)
-    return acquireInTime(name, options?.signal, this.#run, async () => {
+    return acquireLock(name, options?.signal, this.#run, async () => {
       await this.#createFolder()
       return this.#locks.tryLock(name)
     })
@@ -184,9 +181,9 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       if (!name.endsWith(temporarySuffix)) continue
       const path = join(this.#folder, name)
       // Most belong to writes in progress, and may have vanished since.
-      const stats = await ignoreErrno(['ENOENT'], undefined, lstat(path))
+      const stats = await ifExists(lstat(path))
       if (!stats || now - stats.mtimeMs <= leftoverAgeMs) continue
-      await ignoreErrno(['ENOENT'], undefined, stats.isDirectory() ? removePrepared(path) : unlink(path))
+      await ifExists(stats.isDirectory() ? removePrepared(path) : unlink(path))
     }
   }
 }

@@ -3,6 +3,10 @@ import { StoreError, type StoreErrorCode, toError } from '../../util/errors.js'
 /** Returns the system's error code, such as `ENOENT`. */
 export const errnoOf = (thrown: unknown): string | undefined => (thrown as NodeJS.ErrnoException | null)?.code
 
+/** Settles as `operation` does, but resolves with `undefined` if the file or folder does not exist. */
+export const ifExists = <T>(operation: Promise<T>): Promise<T | undefined> =>
+  ignoreErrno(['ENOENT'], undefined, operation)
+
 /** Settles as `operation` does, but resolves with `fallback` if it fails with one of these error codes. */
 export async function ignoreErrno<T, U>(
   errnos: readonly string[],

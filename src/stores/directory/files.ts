@@ -1,5 +1,4 @@
-import type { Stats } from 'node:fs'
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { maxValueBytes } from '../../cache/cert-cache.js'
@@ -51,9 +50,6 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-const sticky = 0o1000
-const worldWritable = 0o002
-
 /**
  * Rejects if the folder is in a sticky, world-writable folder such as /tmp and belongs to another user, who could read
  * and replace the keys in it. The rule is the one that Linux applies to files (`fs.protected_regular`).
@@ -61,7 +57,8 @@ const worldWritable = 0o002
  */
 export async function assertFolderOwner(folder: string, { uid }: Stats): Promise<void> {
   const parent = await stat(dirname(folder))
-  const isShared = (parent.mode & sticky) !== 0 && (parent.mode & worldWritable) !== 0
+  const isSticky = (parent.mode & 0o1000) !== 0
+  const isShared = isSticky && (parent.mode & constants.S_IWOTH) !== 0
   if (!isShared || uid === parent.uid || uid === process.geteuid?.()) return
   throw new StoreError(
     'ERR_STORE_FAILED',

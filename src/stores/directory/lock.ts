@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease, type Lease } from '../../cache/leases/lease.js'
+import { holdLease } from '../../cache/leases/lease.js'
 import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import type { RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
-import { ignoreFailure } from '../../util/ignore-failure.js'
-import { ignoreErrno } from './errors.js'
+import { ignoreFailure } from '../../util/safe-call.js'
+import { ifExists, ignoreErrno } from './errors.js'
 
 /**
  * Locks made of atomic renames, which file systems including NFS support.
@@ -39,8 +39,8 @@ export class DirLocks {
   /** Acquires the lock, or returns `undefined` if another holder has it. */
   async tryLock(name: string): Promise<CertCacheLock | undefined> {
     const lockFolder = join(this.#folder, `${name}+lock`)
-    const id = randomUUID()
-    const ownFile = (number: number) => join(lockFolder, `${id}.${number}`)
+    const holderId = randomUUID()
+    const ownFile = (number: number) => join(lockFolder, `${holderId}.${number}`)
     const acquire = async () => {
       const holderFile = await this.#findHolderFile(lockFolder)
       const isAcquired = holderFile
@@ -49,12 +49,17 @@ export class DirLocks {
       if (isAcquired) this.#watch.forget(name)
       return isAcquired
     }
-    return holdLease(name, createLease(name, lockFolder, ownFile, acquire, this.#run))
+    const { renew, remove } = createHolder(lockFolder, ownFile)
+    return holdLease(name, {
+      acquire,
+      renew: () => this.#run(`keep the lock of ${name}`, undefined, renew),
+      remove: () => this.#run(`unlock ${name}`, undefined, remove),
+    })
   }
 
   /** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
   async #findHolderFile(lockFolder: string): Promise<string | undefined> {
-    const stats = await ignoreErrno(['ENOENT'], undefined, lstat(lockFolder))
+    const stats = await ifExists(lstat(lockFolder))
     if (!stats?.isDirectory()) {
       // A link, or a file copied from another kind of store. If it has become a lock meanwhile, unlink() fails.
       if (stats) await ignoreErrno(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
@@ -73,16 +78,11 @@ export class DirLocks {
     await mkdir(prepared, { mode: 0o700 })
     try {
       await (await open(join(prepared, basename(ownFile)), 'wx', 0o600)).close()
-      return await ignoreErrno(
-        ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'],
-        false,
-        renameAtomically(prepared, lockFolder, ownFile),
-      )
+      const attempt = renameAtomically(prepared, lockFolder, ownFile)
+      return await ignoreErrno(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, attempt)
     } finally {
-      await ignoreFailure(
-        removePrepared(prepared, [basename(ownFile)]),
-        'it has become the lock, or is removed as a leftover',
-      )
+      const removal = removePrepared(prepared, [basename(ownFile)])
+      await ignoreFailure(removal, 'it has become the lock, or is removed as a leftover')
     }
   }
 
@@ -93,14 +93,8 @@ export class DirLocks {
   }
 }
 
-/** The lease of one holder, whose file is `ownFile(0)` once it is acquired. */
-function createLease(
-  name: string,
-  lockFolder: string,
-  ownFile: (number: number) => string,
-  acquire: () => Promise<boolean>,
-  run: RunOperation,
-): Lease {
+/** Renews and removes the lock of a holder whose file is `ownFile(0)` once the lock is acquired. */
+function createHolder(lockFolder: string, ownFile: (number: number) => string) {
   let number = 0
   const renew = async () => {
     for (let attempt = 1; attempt <= 3; attempt++) {
@@ -125,11 +119,7 @@ function createLease(
       'an empty folder is a free lock, and one with a file in it has a new holder',
     )
   }
-  return {
-    acquire,
-    renew: () => run(`keep the lock of ${name}`, undefined, renew),
-    remove: () => run(`unlock ${name}`, undefined, remove),
-  }
+  return { renew, remove }
 }
 
 const holderFilePattern = /^[\da-f-]{36}\.\d+$/
@@ -137,20 +127,16 @@ const holderFilePattern = /^[\da-f-]{36}\.\d+$/
 /** Removes a prepared folder that did not become a lock. */
 export async function removePrepared(folder: string, files?: readonly string[]): Promise<void> {
   const names = files ?? (await readdir(folder)).filter((name) => holderFilePattern.test(name))
-  for (const name of names) await ignoreErrno(['ENOENT'], undefined, unlink(join(folder, name)))
+  for (const name of names) await ifExists(unlink(join(folder, name)))
   await rmdir(folder)
 }
 
 /** Removes a file, a symbolic link or an empty folder. Rejects for a folder with content, which may be valuable. */
 async function removeStray(path: string): Promise<void> {
-  const stats = await ignoreErrno(['ENOENT'], undefined, lstat(path))
+  const stats = await ifExists(lstat(path))
   if (!stats) return
-  if (!stats.isDirectory()) return ignoreErrno(['ENOENT'], undefined, unlink(path))
-  const outcome = await ignoreErrno(
-    ['ENOTEMPTY', 'EEXIST'],
-    'not empty',
-    ignoreErrno(['ENOENT'], undefined, rmdir(path)),
-  )
+  if (!stats.isDirectory()) return ifExists(unlink(path))
+  const outcome = await ignoreErrno(['ENOTEMPTY', 'EEXIST'], 'not empty', ifExists(rmdir(path)))
   if (outcome !== 'not empty') return
   throw new StoreError('ERR_STORE_FAILED', `the folder ${path} is in the way of a lock: move it elsewhere.`)
 }
@@ -166,4 +152,4 @@ async function renameAtomically(from: string, to: string, proof: string): Promis
   return outcome !== 'not found' || exists(proof)
 }
 
-const exists = async (path: string) => (await ignoreErrno(['ENOENT'], undefined, lstat(path))) !== undefined
+const exists = async (path: string) => (await ifExists(lstat(path))) !== undefined

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { StoreError } from '../../util/errors.js'
-import { ignoreFailure } from '../../util/ignore-failure.js'
+import { ignoreFailure } from '../../util/safe-call.js'
 import type { S3Objects } from './objects.js'
 
 /**
@@ -10,10 +10,8 @@ import type { S3Objects } from './objects.js'
  * Makes four requests. Returns an error if the service ignores a condition, or else `undefined`. Rejects if the test
  * fails.
  */
-export async function probeConditionalWrites(
-  objects: S3Objects,
-  bucket: string,
-): Promise<StoreError | undefined> {
+export async function probeConditionalWrites(objects: S3Objects): Promise<StoreError | undefined> {
+  const { bucket } = objects
   const key = `probe-${randomUUID()}+lock`
   let header = 'If-None-Match: *'
   try {

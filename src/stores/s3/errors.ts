@@ -1,10 +1,10 @@
+import { firstLine } from '../../cache/service-errors.js'
 import { type ServiceErrorCode, StoreError, toError } from '../../util/errors.js'
 
 /** The fields of the SDK's `S3ServiceException` and of Node's errors that are used. */
 interface ServiceErrorLike {
   /** The service's error code, if the service answered. */
   readonly name: string
-  readonly message: string
   /** Node's error code, if the service did not answer. */
   readonly code?: string
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string }
@@ -60,5 +60,3 @@ function classify(status: number | undefined, { name, code }: ServiceErrorLike):
   if (code === 'ETIMEDOUT' || (name === 'TimeoutError' && !code)) return 'ERR_STORE_TIMEOUT'
   return code ? 'ERR_STORE_UNREACHABLE' : 'ERR_STORE_FAILED'
 }
-
-const firstLine = (message: string) => message.split('\n', 1)[0] as string

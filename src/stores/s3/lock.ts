@@ -24,67 +24,50 @@ export class S3Locks {
 
   /** Acquires the lock. Returns `undefined` if another holder has it, or may still rely on it. */
   tryLock(name: string): Promise<CertCacheLock | undefined> {
-    const lease = new ObjectLease(this.#objects, `${name}+lock`, (etag) => this.#watch.hasExpired(name, etag))
-    return holdLease(name, lease)
+    return holdLease(name, createLease(this.#objects, name, this.#watch))
   }
 }
 
-class ObjectLease implements Lease {
-  readonly #id = randomUUID()
-  #writeCount = 0
-  /** The ETag of this holder's last write. */
-  #etag: string | undefined
-  readonly #objects: S3Objects
-  readonly #key: string
-  readonly #hasExpired: (etag: string) => boolean
+/** The lease of one holder on the object `<name>+lock`. */
+function createLease(objects: S3Objects, name: string, watch: LeaseWatch): Lease {
+  const key = `${name}+lock`
+  const id = randomUUID()
+  let writeCount = 0
+  let lastEtag: string | undefined
 
-  constructor(objects: S3Objects, key: string, hasExpired: (etag: string) => boolean) {
-    this.#objects = objects
-    this.#key = key
-    this.#hasExpired = hasExpired
+  const read = async () => {
+    const object = await objects.read(key)
+    return object && { text: Buffer.from(object.data).toString('latin1'), etag: object.etag }
   }
-
-  async acquire(): Promise<boolean> {
-    const current = await this.#read()
-    if (current === undefined) return this.#writeOwn({ IfNoneMatch: '*' })
-    if (current.text !== released && !this.#hasExpired(current.etag)) return false
-    return this.#writeOwn({ IfMatch: current.etag })
+  const writeIf = async (text: string, condition: WriteCondition) => {
+    const etag = await objects.writeIf(key, text, condition)
+    if (etag) lastEtag = etag
+    return etag !== undefined
   }
-
-  renew(): Promise<boolean> {
-    return this.#writeOwn({ IfMatch: this.#etag as string })
-  }
-
-  async remove(): Promise<void> {
-    if (this.#writeCount > 0)
-      await this.#write(() => released, this.#etag ? { IfMatch: this.#etag } : undefined)
-  }
-
-  /** Writes this holder's id and a number that makes the content unique. */
-  #writeOwn(condition: WriteCondition): Promise<boolean> {
-    return this.#write(() => `${this.#id} ${++this.#writeCount}`, condition)
-  }
-
   /**
    * Writes under the condition. If it does not hold, or there is none, writes if the current content is this holder's.
    * Returns false if neither applies.
    */
-  async #write(text: () => string, condition?: WriteCondition): Promise<boolean> {
-    if (condition && (await this.#writeIf(text(), condition))) return true
+  const write = async (text: () => string, condition?: WriteCondition) => {
+    if (condition && (await writeIf(text(), condition))) return true
     // An earlier attempt, whose answer was lost, may have changed the ETag.
-    const current = await this.#read()
-    if (!current?.text.startsWith(this.#id)) return false
-    return this.#writeIf(text(), { IfMatch: current.etag })
+    const current = await read()
+    if (!current?.text.startsWith(id)) return false
+    return writeIf(text(), { IfMatch: current.etag })
   }
+  /** Writes this holder's id and a number that makes the content unique. */
+  const writeOwn = (condition: WriteCondition) => write(() => `${id} ${++writeCount}`, condition)
 
-  async #writeIf(text: string, condition: WriteCondition): Promise<boolean> {
-    const etag = await this.#objects.writeIf(this.#key, text, condition)
-    if (etag) this.#etag = etag
-    return etag !== undefined
-  }
-
-  async #read() {
-    const object = await this.#objects.read(this.#key)
-    return object && { text: Buffer.from(object.data).toString('latin1'), etag: object.etag }
+  return {
+    async acquire() {
+      const current = await read()
+      if (current === undefined) return writeOwn({ IfNoneMatch: '*' })
+      if (current.text !== released && !watch.hasExpired(name, current.etag)) return false
+      return writeOwn({ IfMatch: current.etag })
+    },
+    renew: () => writeOwn({ IfMatch: lastEtag as string }),
+    async remove() {
+      if (writeCount > 0) await write(() => released, lastEtag ? { IfMatch: lastEtag } : undefined)
+    },
   }
 }

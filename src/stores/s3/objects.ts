@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -7,7 +6,8 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { maxValueBytes } from '../../cache/cert-cache.js'
+import { type CertCacheEntry, isCacheKey } from '../../cache/cert-cache.js'
+import { assertBodySize, entryError, isLostRace } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { toStoreError } from './errors.js'
@@ -18,18 +18,6 @@ import { toStoreError } from './errors.js'
  */
 export interface S3ClientLike {
   send(command: never, options?: { abortSignal?: AbortSignal }): Promise<unknown>
-}
-
-export interface StoredObject {
-  data: Uint8Array
-  etag: string
-}
-
-/** One page of a listing. */
-export interface ListedPage {
-  readonly objects: readonly { readonly name: string; readonly size: number; readonly modified: Date }[]
-  /** The continuation token of the next page, if there is one. */
-  readonly nextToken: string | undefined
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html */
@@ -44,7 +32,7 @@ const maxObjectKeyBytes = 1_024
  */
 export class S3Objects {
   readonly #client: S3Client
-  readonly #bucket: string
+  readonly bucket: string
   readonly #prefix: string
   /** Runs an operation with the time-out and this store's errors. Resolves with `undefined` for NoSuchKey. */
   readonly run: RunOperation<undefined>
@@ -55,12 +43,11 @@ export class S3Objects {
     bucket: string,
     options: { prefix: string; timeoutMs: number; serverSideEncryption: 'AES256' | 'aws:kms' | 'none' },
   ) {
+    const { prefix, timeoutMs, serverSideEncryption } = options
     this.#client = client as S3Client
-    this.#bucket = bucket
-    this.#prefix = options.prefix
-    const encryption = options.serverSideEncryption
-    this.#encryption = encryption === 'none' ? {} : { ServerSideEncryption: encryption }
-    const { timeoutMs } = options
+    this.bucket = bucket
+    this.#prefix = prefix
+    this.#encryption = serverSideEncryption === 'none' ? {} : { ServerSideEncryption: serverSideEncryption }
     this.run = createRunner({
       timeoutMs,
       timeoutMessage: (description) =>
@@ -70,42 +57,38 @@ export class S3Objects {
   }
 
   /** Returns the object, or `undefined` if it does not exist. */
-  async read(key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
+  async read(key: string, signal?: AbortSignal): Promise<{ data: Uint8Array; etag: string } | undefined> {
     const location = this.#location(key)
     return this.run(`read ${key}`, signal, async (abortSignal) => {
       const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(location), {
         abortSignal,
       })
       if (!Body) throw new Error('the SDK returned no body')
-      if ((ContentLength ?? 0) > maxValueBytes) {
-        ;(Body as Readable).destroy()
-        throw new StoreError(
-          'ERR_STORE_ENTRY',
-          `${key} in bucket ${this.#bucket} is larger than any certificate`,
-        )
-      }
+      assertBodySize(Body, ContentLength, `${key} in bucket ${this.bucket}`)
       return { data: await Body.transformToByteArray(), etag: ETag ?? '' }
     })
   }
 
-  async write(key: string, data: Uint8Array, contentType: string, signal?: AbortSignal): Promise<void> {
-    await this.#put(`write ${key}`, key, { Body: data, ContentType: contentType }, signal)
+  async write(key: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#put(key, { Body: data, ContentType: 'application/x-pem-file' }, signal)
   }
 
   /** Writes under a condition. Returns the new ETag, or `undefined` if the condition does not hold. */
   async writeIf(key: string, text: string, condition: WriteCondition): Promise<string | undefined> {
-    const input = { Body: Buffer.from(text), ContentType: 'text/plain', ...condition }
     try {
-      const output = await this.#put(`write ${key}`, key, input)
+      const output = await this.#put(key, {
+        Body: Buffer.from(text),
+        ContentType: 'text/plain',
+        ...condition,
+      })
       if (!output) return undefined
       if (output.ETag) return output.ETag
     } catch (error) {
       // 409: another conditional write was in progress.
-      const status = error instanceof StoreError ? error.statusCode : undefined
-      if (status === 409 || status === 412) return undefined
+      if (isLostRace(error)) return undefined
       throw error
     }
-    throw new StoreError('ERR_STORE_FAILED', `S3 wrote ${key} in bucket ${this.#bucket} but named no ETag`)
+    throw new StoreError('ERR_STORE_FAILED', `S3 wrote ${key} in bucket ${this.bucket} but named no ETag`)
   }
 
   async remove(key: string, signal?: AbortSignal): Promise<void> {
@@ -113,41 +96,40 @@ export class S3Objects {
     await this.run(`delete ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
-  /** Reads one page of the objects directly under the prefix. */
-  async listPage(token: string | undefined, signal?: AbortSignal): Promise<ListedPage> {
-    // No EncodingType, so that names arrive unencoded: services differ in how they encode + and space. The delimiter
-    // excludes other applications' folders: no key contains a slash.
-    const command = new ListObjectsV2Command({
-      Bucket: this.#bucket,
-      Prefix: this.#prefix,
-      Delimiter: '/',
-      ContinuationToken: token,
-    })
-    const page = await this.run('list the objects', signal, (abortSignal) =>
-      this.#client.send(command, { abortSignal }),
-    )
-    const objects = (page?.Contents ?? []).map(({ Key = '', Size = 0, LastModified = new Date(0) }) => ({
-      name: Key.slice(this.#prefix.length),
-      size: Size,
-      modified: LastModified,
-    }))
-    return { objects, nextToken: page?.IsTruncated ? page.NextContinuationToken : undefined }
+  /** Lists the objects directly under the prefix whose names are valid keys, with one request per page. */
+  async *list(signal?: AbortSignal): AsyncGenerator<CertCacheEntry> {
+    let token: string | undefined
+    do {
+      // No EncodingType, so that names arrive unencoded: services differ in how they encode + and space. The delimiter
+      // excludes other applications' folders: no key contains a slash.
+      const command = new ListObjectsV2Command({
+        Bucket: this.bucket,
+        Prefix: this.#prefix,
+        Delimiter: '/',
+        ContinuationToken: token,
+      })
+      const page = await this.run('list the objects', signal, (abortSignal) =>
+        this.#client.send(command, { abortSignal }),
+      )
+      for (const { Key = '', Size = 0, LastModified = new Date(0) } of page?.Contents ?? []) {
+        const name = Key.slice(this.#prefix.length)
+        if (isCacheKey(name)) yield { name, size: Size, modified: LastModified }
+      }
+      token = page?.IsTruncated ? page.NextContinuationToken : undefined
+    } while (token !== undefined)
   }
 
-  #put(description: string, key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
+  #put(key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
     const command = new PutObjectCommand({ ...this.#location(key), ...this.#encryption, ...input })
-    return this.run(description, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+    return this.run(`write ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
   /** @throws {StoreError} `ERR_STORE_ENTRY` if the key is too long for S3 */
   #location(key: string) {
     const name = this.#prefix + key
     if (name.length > maxObjectKeyBytes) {
-      throw new StoreError(
-        'ERR_STORE_ENTRY',
-        `the object key of ${key} is longer than ${maxObjectKeyBytes} bytes`,
-      )
+      throw entryError(`the object key of ${key} is longer than ${maxObjectKeyBytes} bytes`)
     }
-    return { Bucket: this.#bucket, Key: name }
+    return { Bucket: this.bucket, Key: name }
   }
 }

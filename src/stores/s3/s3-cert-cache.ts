@@ -3,11 +3,10 @@ import {
   type CacheOperationOptions,
   type CertCacheEntry,
   type CertCacheLock,
-  isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireInTime } from '../../cache/leases/lease.js'
+import { acquireLock } from '../../cache/leases/acquire-lock.js'
 import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { probeConditionalWrites } from './conditional-writes.js'
@@ -47,10 +46,9 @@ export interface S3CertCacheOptions {
  */
 export class S3CertCache implements LockingCertCache, ListableCertCache {
   readonly #objects: S3Objects
-  readonly #bucket: string
   readonly #locks: S3Locks
-  /** The probe of the service's conditional writes, made by the first `tryLock`. */
-  readonly #probe = lazy(() => probeConditionalWrites(this.#objects, this.#bucket))
+  /** Made by the first `tryLock`. */
+  readonly #probe = lazy(() => probeConditionalWrites(this.#objects))
 
   /**
    * @param client any `S3Client` of `@aws-sdk/client-s3`, configured with region, credentials and retries
@@ -61,9 +59,9 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     if (typeof client?.send !== 'function') {
       throw new TypeError('S3CertCache: client must be an S3Client of @aws-sdk/client-s3')
     }
-    this.#bucket = nonEmptyString('S3CertCache: bucket', bucket)
+    nonEmptyString('S3CertCache: bucket', bucket)
     const { prefix, timeoutMs, serverSideEncryption } = plainObject('S3CertCache: options', options)
-    this.#objects = new S3Objects(client, this.#bucket, {
+    this.#objects = new S3Objects(client, bucket, {
       prefix: keyPrefix('S3CertCache: prefix', prefix ?? ''),
       timeoutMs: milliseconds('S3CertCache: timeoutMs', timeoutMs ?? 5_000, 300_000),
       serverSideEncryption: oneOf(
@@ -82,7 +80,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
-    await this.#objects.write(key, data, 'application/x-pem-file', options?.signal)
+    await this.#objects.write(key, data, options?.signal)
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
@@ -94,13 +92,8 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
    * Lists the keys, with one request per 1,000 objects. Skips objects whose names are not valid keys, and objects with
    * a `/` after the prefix.
    */
-  async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
-    let token: string | undefined
-    do {
-      const page = await this.#objects.listPage(token, options?.signal)
-      yield* page.objects.filter(({ name }) => isCacheKey(name))
-      token = page.nextToken
-    } while (token !== undefined)
+  list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
+    return this.#objects.list(options?.signal)
   }
 
   /**
@@ -112,8 +105,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
    * @throws {StoreError} also if the service ignores the conditions of conditional writes
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    assertCacheKey(name)
-    return acquireInTime(name, options?.signal, this.#objects.run, async () => {
+    return acquireLock(name, options?.signal, this.#objects.run, async () => {
       const error = await this.#probe()
       if (error) throw error
       return this.#locks.tryLock(name)

@@ -8,11 +8,14 @@ import {
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
 import { holdLease } from '../../cache/leases/lease.js'
+import { entryError, tooLargeError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
+import { systemClock } from '../../util/clock.js'
 import { StoreError } from '../../util/errors.js'
+import { retry } from '../../util/retry.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
-import { type Database, type SqlDatabase, toDatabase } from './database.js'
-import type { SqlValue } from './drivers/connection.js'
+import { type SqlDatabase, toConnection } from './database.js'
+import type { Connection, Row, SqlValue } from './drivers/connection.js'
 import { isAlreadyCreated, isConflict, timeoutMessage, toStoreError } from './drivers/errors.js'
 import { createStatements, maxKeyLength, pageSize, type Statements } from './statements.js'
 
@@ -44,10 +47,10 @@ export interface SqlCertCacheOptions {
  * table, an unreachable server and a time-out.
  */
 export class SqlCertCache implements LockingCertCache, ListableCertCache {
-  readonly #database: Database
+  readonly #connection: Connection
   readonly #table: string
   readonly #statements: Statements
-  readonly #run: RunOperation
+  readonly #runOnce: RunOperation
 
   /**
    * @param database a pool or connection of `pg` or `mysql2/promise`, or a database of `better-sqlite3` or
@@ -55,15 +58,14 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    * @throws {TypeError} naming the invalid option
    */
   constructor(database: SqlDatabase, options: SqlCertCacheOptions = {}) {
-    this.#database = toDatabase(database)
+    this.#connection = toConnection(database)
     const { table, timeoutMs } = plainObject('SqlCertCache: options', options)
     this.#table = checkTable(table ?? 'autocert_cache')
-    this.#statements = createStatements(this.#database.dialect, this.#table)
+    this.#statements = createStatements(this.#connection.dialect, this.#table)
     const ms = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
-    this.#run = createRunner({
+    this.#runOnce = createRunner({
       timeoutMs: ms,
-      delayAfter: (thrown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined),
-      timeoutMessage: (description) => timeoutMessage(ms, description, this.#database.dialect, this.#table),
+      timeoutMessage: (description) => timeoutMessage(ms, description, this.#connection.dialect, this.#table),
       toStoreError: (thrown, description) => this.#toStoreError(thrown, description),
     })
   }
@@ -75,12 +77,12 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   async createTables(options?: CacheOperationOptions): Promise<void> {
     for (const { probe, create } of this.#statements.tables) {
-      await this.#run('create the tables', options?.signal, async (signal) => {
+      await this.#run('create the tables', options?.signal, async (connection, signal) => {
         try {
-          await this.#database.rows(probe, [], signal)
+          await connection.rows(probe, [], signal)
         } catch (error) {
           if (this.#toStoreError(error, 'find the tables').code !== 'ERR_STORE_CONTAINER') throw error
-          await this.#database.change(create, [], signal).catch((thrown) => {
+          await connection.change(create, [], signal).catch((thrown) => {
             if (!isAlreadyCreated(thrown)) throw thrown
           })
         }
@@ -90,15 +92,15 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     this.#assertKey(key)
-    const [row] = await this.#run(`read ${key}`, options?.signal, (signal) =>
-      this.#database.rows(this.#statements.get, [key], signal),
-    )
+    const [row] = await this.#rows(`read ${key}`, this.#statements.get, key, options?.signal)
     if (!row) return undefined
-    if (row.data === null) {
-      const table = this.#table
-      throw new StoreError('ERR_STORE_ENTRY', `${key} in table ${table} is larger than any certificate`)
+    if (row.data === null) throw tooLargeError(`${key} in table ${this.#table}`)
+    if (!(row.data instanceof Uint8Array)) {
+      throw new StoreError(
+        'ERR_STORE_FAILED',
+        `the value of ${key} in table ${this.#table} did not arrive as bytes: the column data must have a type of bytes, and the pool’s settings (typeCast of mysql2, types of pg) must leave those alone.`,
+      )
     }
-    if (!(row.data instanceof Uint8Array)) throw this.#notBytesError(key)
     // A copy: the driver's array may be a view of the whole network buffer.
     return new Uint8Array(row.data)
   }
@@ -119,17 +121,15 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    * not update the time of a value that it replaces.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
-    for (let lastKey = ''; ; ) {
-      const after = lastKey
-      const rows = await this.#run('list the keys', options?.signal, (signal) =>
-        this.#database.rows(this.#statements.list, [after], signal),
-      )
+    let lastKey = ''
+    let rows: readonly Row[]
+    do {
+      rows = await this.#rows('list the keys', this.#statements.list, lastKey, options?.signal)
       for (const { name, size, modified } of rows) {
         lastKey = String(name)
         yield { name: lastKey, size: Number(size), modified: new Date(Number(modified)) }
       }
-      if (rows.length < pageSize) return
-    }
+    } while (rows.length >= pageSize)
   }
 
   /**
@@ -142,10 +142,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { endExpired, lock, renew, unlock } = this.#statements
     return holdLease(name, {
       acquire: async () => {
-        const inserted = await this.#run(`lock ${name}`, options?.signal, async (signal) => {
-          await this.#database.change(endExpired, [name], signal)
+        const inserted = await this.#run(`lock ${name}`, options?.signal, async (connection, signal) => {
+          await connection.change(endExpired, [name], signal)
           signal.throwIfAborted()
-          return this.#database.change(lock, [name, owner], signal)
+          return connection.change(lock, [name, owner], signal)
         })
         return inserted > 0
       },
@@ -155,28 +155,38 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     })
   }
 
-  #notBytesError(key: string): StoreError {
-    return new StoreError(
-      'ERR_STORE_FAILED',
-      `the value of ${key} in table ${this.#table} did not arrive as bytes: the column data must have a type of bytes, and the pool’s settings (typeCast of mysql2, types of pg) must leave those alone.`,
+  #assertKey(key: string): void {
+    assertCacheKey(key)
+    if (key.length > maxKeyLength)
+      throw entryError(`the key ${key} is longer than ${maxKeyLength} characters`)
+  }
+
+  #rows(description: string, statement: string, key: string, signal?: AbortSignal): Promise<readonly Row[]> {
+    return this.#run(description, signal, (connection, deadlineSignal) =>
+      connection.rows(statement, [key], deadlineSignal),
     )
   }
 
-  #assertKey(key: string): void {
-    assertCacheKey(key)
-    if (key.length > maxKeyLength) {
-      throw new StoreError('ERR_STORE_ENTRY', `the key ${key} is longer than ${maxKeyLength} characters`)
-    }
+  #change(description: string, statement: string, values: SqlValue[], signal?: AbortSignal): Promise<number> {
+    return this.#run(description, signal, (connection, deadlineSignal) =>
+      connection.change(statement, values, deadlineSignal),
+    )
   }
 
-  #change(description: string, statement: string, values: SqlValue[], signal?: AbortSignal): Promise<number> {
-    return this.#run(description, signal, (deadlineSignal) =>
-      this.#database.change(statement, values, deadlineSignal),
+  /** Runs an operation with the time-out, and retries it after conflicts. */
+  #run<T>(
+    description: string,
+    callerSignal: AbortSignal | undefined,
+    operation: (connection: Connection, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const delayAfter = (thrown: unknown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined)
+    return this.#runOnce(description, callerSignal, (signal) =>
+      retry(() => operation(this.#connection, signal), { delayAfter, clock: systemClock, signal }),
     )
   }
 
   #toStoreError(thrown: unknown, description: string): StoreError {
-    return toStoreError(thrown, description, this.#database.dialect, this.#table)
+    return toStoreError(thrown, description, this.#connection.dialect, this.#table)
   }
 }
 

@@ -3,13 +3,12 @@ import { leaseMs } from '../../cache/leases/lease.js'
 import type { Dialect } from './drivers/connection.js'
 
 /** All SQL statements of the store, with `?` as the placeholder of a value. */
-export interface Statements
-  extends Readonly<
-    Record<'get' | 'put' | 'delete' | 'list' | 'endExpired' | 'lock' | 'renew' | 'unlock', string>
-  > {
-  /** For each table: a query that fails if the table does not exist, and the statement that creates it. */
-  readonly tables: readonly { readonly probe: string; readonly create: string }[]
-}
+export type Statements = Readonly<
+  Record<'get' | 'put' | 'delete' | 'list' | 'endExpired' | 'lock' | 'renew' | 'unlock', string> & {
+    /** For each table: a query that fails if the table does not exist, and the statement that creates it. */
+    tables: readonly { readonly probe: string; readonly create: string }[]
+  }
+>
 
 /** The maximum length of a key: that of sqlcertcache's column, which fits into an index of every database. */
 export const maxKeyLength = 400
@@ -29,16 +28,16 @@ interface Flavour {
   leaseEnd: string
   /** Converts a time to milliseconds since the epoch. */
   epochMs(time: string): string
-  onDuplicate(key: string, assignments: (inserted: (column: string) => string) => string): string
+  /** Replaces the data of a row that exists. Further assignments can follow. */
+  updateExisting(key: string): string
   insertIfAbsent(into: string, values: string): string
 }
 
 const leaseSeconds = leaseMs / 1_000
 
 /** The upsert of PostgreSQL and SQLite. */
-const onConflict: Pick<Flavour, 'onDuplicate' | 'insertIfAbsent'> = {
-  onDuplicate: (key, assignments) =>
-    `on conflict (${key}) do update set ${assignments((column) => `excluded.${column}`)}`,
+const onConflict: Pick<Flavour, 'updateExisting' | 'insertIfAbsent'> = {
+  updateExisting: (key) => `on conflict (${key}) do update set data = excluded.data`,
   insertIfAbsent: (into, values) => `insert into ${into} ${values} on conflict do nothing`,
 }
 
@@ -65,8 +64,7 @@ const flavours: Record<Dialect, Flavour> = {
     leaseEnd: `utc_timestamp(6) + interval ${leaseSeconds} second`,
     epochMs: (time) => `timestampdiff(microsecond, '1970-01-01', ${time}) / 1000`,
     // MariaDB does not support MySQL's newer syntax, an alias for the new row.
-    onDuplicate: (_key, assignments) =>
-      `on duplicate key update ${assignments((column) => `values(${column})`)}`,
+    updateExisting: () => 'on duplicate key update data = values(data)',
     insertIfAbsent: (into, values) => `insert ignore into ${into} ${values}`,
   },
   SQLite: {
@@ -92,11 +90,10 @@ export function createStatements(dialect: Dialect, table: string): Statements {
   const values = quoted(table)
   const locks = quoted(`${table}_locks`)
   const key = quoted('key')
-  const updated = flavour.onDuplicate(key, (inserted) => `data = ${inserted('data')}, updated_at = ${now}`)
   return {
     // A value that is too large is not transferred.
     get: `select case when length(data) <= ${maxValueBytes} then data end as data from ${values} where ${key} = ?`,
-    put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${updated}`,
+    put: `insert into ${values} (${key}, data, created_at) values (?, ?, ${now}) ${flavour.updateExisting(key)}, updated_at = ${now}`,
     delete: `delete from ${values} where ${key} = ?`,
     list:
       `select ${key} as name, length(data) as size, ${flavour.epochMs('coalesce(updated_at, created_at)')} as modified ` +

@@ -10,6 +10,7 @@ export type Row = Readonly<Record<string, unknown>>
  * newer value.
  */
 export interface Connection {
+  readonly dialect: Dialect
   /** Runs a `select` and returns its rows. */
   rows(statement: string, values: readonly SqlValue[], signal: AbortSignal): Promise<readonly Row[]>
   /** Runs any other statement and returns the number of rows that it changed. */

@@ -3,7 +3,6 @@ import type { Dialect } from './connection.js'
 
 /** The fields of the drivers' errors that are used. */
 interface SqlErrorLike {
-  readonly message: string
   /** An SQLSTATE (`pg`), a name (other drivers), or Node's code (network errors). */
   readonly code?: string
   /** The numeric code of `mysql2`. */

@@ -1,4 +1,4 @@
-import { ignoreFailure } from '../../../util/ignore-failure.js'
+import { ignoreFailure } from '../../../util/safe-call.js'
 
 /** Runs a function after all earlier ones have settled. Rejects without running it if `signal` has aborted by then. */
 type Mutex = <T>(run: () => Promise<T>, signal: AbortSignal) => Promise<T>

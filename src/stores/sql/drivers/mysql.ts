@@ -3,18 +3,10 @@ import type { Connection, Row, SqlValue } from './connection.js'
 import { createMutex } from './mutex.js'
 import { withPooledConnection } from './pooled-connection.js'
 
-interface Statement {
-  sql: string
-  // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
-  values: any
-  rowsAsArray: false
-  nestTables: false
-}
-
 /** The part of a connection of `mysql2/promise` that this store uses. */
 export interface MysqlConnection {
   // biome-ignore lint/suspicious/noExplicitAny: the driver's own types say so
-  execute(statement: Statement): Promise<[any, any]>
+  execute(statement: { sql: string; values: any; rowsAsArray: false; nestTables: false }): Promise<[any, any]>
 }
 
 /** The part of a pool of `mysql2/promise` that this store uses. */
@@ -38,12 +30,18 @@ export function mysql(database: MysqlPool | MysqlConnection): Connection {
       signal.throwIfAborted()
       return connection.execute({ sql, values: [...values], ...plainRows })
     }
-    const [result] = await (isPool(database)
-      ? runOnPool(database, execute, signal)
+    const [result] = await ('getConnection' in database
+      ? withPooledConnection(
+          () => database.getConnection(),
+          execute,
+          (connection, isUsable) => (isUsable ? connection.release() : connection.destroy()),
+          signal,
+        )
       : runExclusively(() => execute(database), signal))
     return result
   }
   return {
+    dialect: 'MySQL',
     rows: async (...args) => (await run(...args)) as Row[],
     change: async (...args) => ((await run(...args)) as { affectedRows: number }).affectedRows,
   }
@@ -72,18 +70,3 @@ async function assertAutocommit(connection: MysqlConnection & { connection?: obj
   }
   checkedConnections.add(underlying)
 }
-
-const isPool = (database: MysqlPool | MysqlConnection): database is MysqlPool =>
-  typeof (database as MysqlPool).getConnection === 'function'
-
-const runOnPool = <T>(
-  pool: MysqlPool,
-  execute: (connection: MysqlConnection) => Promise<T>,
-  signal: AbortSignal,
-) =>
-  withPooledConnection(
-    () => pool.getConnection(),
-    execute,
-    (connection, isUsable) => (isUsable ? connection.release() : connection.destroy()),
-    signal,
-  )

@@ -23,41 +23,30 @@ export interface PostgresPool extends PostgresConnection {
 /** Wraps a pool or client of `pg`. */
 export function postgres(database: PostgresPool | PostgresConnection): Connection {
   const runExclusively = createMutex()
+  // A broken connection rejects the query and also emits 'error', which without a listener would end the process.
+  const ignoreError = () => {}
   const run = (statement: string, values: readonly SqlValue[], signal: AbortSignal) => {
     let position = 0
     const text = statement.replace(/\?/g, () => `$${++position}`)
     const query = (connection: PostgresConnection) => connection.query(text, [...values])
-    return isPool(database)
-      ? runOnPool(database, query, signal)
-      : runExclusively(() => query(database), signal)
+    if (!('totalCount' in database)) return runExclusively(() => query(database), signal)
+    return withPooledConnection(
+      async () => {
+        const connection = await database.connect()
+        connection.on('error', ignoreError)
+        return connection
+      },
+      query,
+      (connection, isUsable) => {
+        connection.off('error', ignoreError)
+        connection.release(!isUsable)
+      },
+      signal,
+    )
   }
   return {
+    dialect: 'PostgreSQL',
     rows: async (...args) => (await run(...args)).rows as Row[],
     change: async (...args) => (await run(...args)).rowCount ?? 0,
   }
-}
-
-const isPool = (database: PostgresPool | PostgresConnection): database is PostgresPool =>
-  typeof (database as PostgresPool).totalCount === 'number'
-
-function runOnPool<T>(
-  pool: PostgresPool,
-  query: (connection: PostgresConnection) => Promise<T>,
-  signal: AbortSignal,
-) {
-  // A broken connection rejects the query and also emits 'error', which without a listener would end the process.
-  const ignoreError = () => {}
-  return withPooledConnection(
-    async () => {
-      const connection = await pool.connect()
-      connection.on('error', ignoreError)
-      return connection
-    },
-    query,
-    (connection, isUsable) => {
-      connection.off('error', ignoreError)
-      connection.release(!isUsable)
-    },
-    signal,
-  )
 }

@@ -13,6 +13,7 @@ export interface SqliteDatabase {
 
 /** Wraps a database of `better-sqlite3` or `node:sqlite`. */
 export const sqlite = (database: SqliteDatabase): Connection => ({
+  dialect: 'SQLite',
   async rows(statement, values, signal) {
     await yieldToEventLoop(signal)
     return database.prepare(statement).all(...values) as Row[]

@@ -1,7 +1,7 @@
 import { createSecretKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { isListable, isLocking } from '../../src/cache/cert-cache.js'
+import { isListable, isLocking } from '../../../src/cache/cert-cache.js'
 import {
   type CacheOperationOptions,
   type CertCacheEntry,
@@ -11,9 +11,9 @@ import {
   type LockingCertCache,
   LruCertCache,
   StoreError,
-} from '../../src/index.js'
-import { LockingStore } from '../support/locking-store.js'
-import { MemoryStore } from '../support/memory-store.js'
+} from '../../../src/index.js'
+import { LockingStore } from '../../support/locking-store.js'
+import { MemoryStore } from '../../support/memory-store.js'
 
 const makeKey = (id: string): EncryptionKey => ({ id, key: randomBytes(32) })
 const current = makeKey('2026-10')

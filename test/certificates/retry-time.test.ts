@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { renewalPause, retryTime } from '../../src/issuance/retry-time.js'
+import { renewalPause, retryTime } from '../../src/certificates/retry-time.js'
 
 const minute = 60_000
 const hour = 60 * minute

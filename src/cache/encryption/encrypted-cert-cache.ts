@@ -1,5 +1,5 @@
 import { createSecretKey, KeyObject } from 'node:crypto'
-import { boolean, plainObject } from '../util/validate.js'
+import { boolean, plainObject } from '../../util/validate.js'
 import {
   assertCacheKey,
   assertCertCache,
@@ -9,7 +9,7 @@ import {
   isLocking,
   type ListableCertCache,
   type LockingCertCache,
-} from './cert-cache.js'
+} from '../cert-cache.js'
 import { isPlaintext, open, seal } from './envelope.js'
 
 /** An AES-256 key. */

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
-import { StoreError } from '../util/errors.js'
+import { StoreError } from '../../util/errors.js'
 
 // The format of an encrypted value (AES-256-GCM; lengths in bytes):
 //
