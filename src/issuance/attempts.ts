@@ -170,18 +170,16 @@ export class Attempts {
   }
 
   /** Returns the earliest time of the next renewal attempt, in milliseconds since the epoch; 0 if it is not limited. */
-  renewalNotBefore({ id, serialNumber }: LiveCertificate): number {
-    const renewal = this.#renewals.peek(certificateKey(id))
-    if (renewal?.serialNumber !== serialNumber) return 0
-    const monotonicEnd = this.#parts.clock.now() + renewal.untilMonotonic - this.#monotonicNow()
-    return Math.min(renewal.until, monotonicEnd)
+  renewalNotBefore(live: LiveCertificate): number {
+    const pause = this.#pauseOf(live)
+    if (!pause) return 0
+    return Math.min(pause.until, this.#parts.clock.now() + pause.untilMonotonic - this.#monotonicNow())
   }
 
   /** Pauses renewal attempts before one begins: for 1 minute, doubled with each attempt, up to `checkEveryMs`. */
   renewalStarted(live: LiveCertificate): void {
-    const { serialNumber, attempts } = this.#renewals.peek(certificateKey(live.id)) ?? {}
-    const before = serialNumber === live.serialNumber ? (attempts ?? 0) : 0
-    this.#pauseRenewal(live, renewalPause(live, before, live.schedule.checkEveryMs), before + 1)
+    const attempts = this.#pauseOf(live)?.attempts ?? 0
+    this.#pauseRenewal(live, renewalPause(live, attempts, live.schedule.checkEveryMs), attempts + 1)
   }
 
   /** Extends the pause as the error demands. */
@@ -194,16 +192,19 @@ export class Attempts {
   }
 
   /** Never shortens a pause. */
-  #pauseRenewal({ id, serialNumber }: LiveCertificate, ms: number, attempts?: number): void {
-    const key = certificateKey(id)
-    const known = this.#renewals.peek(key)
-    const current = known?.serialNumber === serialNumber ? known : undefined
-    this.#renewals.set(key, {
-      serialNumber,
+  #pauseRenewal(live: LiveCertificate, ms: number, attempts?: number): void {
+    const current = this.#pauseOf(live)
+    this.#renewals.set(certificateKey(live.id), {
+      serialNumber: live.serialNumber,
       attempts: attempts ?? current?.attempts ?? 0,
       untilMonotonic: Math.max(current?.untilMonotonic ?? 0, this.#monotonicNow() + ms),
       until: Math.max(current?.until ?? 0, this.#parts.clock.now() + ms),
     })
+  }
+
+  #pauseOf({ id, serialNumber }: LiveCertificate): RenewalPause | undefined {
+    const pause = this.#renewals.peek(certificateKey(id))
+    return pause?.serialNumber === serialNumber ? pause : undefined
   }
 
   #rememberFailure(id: CertId, error: Error, newHold?: LastFailure['held']): void {

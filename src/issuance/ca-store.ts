@@ -13,6 +13,8 @@ import {
 /** The key of a challenge answer: the token, or for tls-alpn-01 the name. */
 export type AnswerEntry = Extract<StoreEntry, { kind: 'http-01' | 'tls-alpn-01' }>
 
+export type AccountKeyEntry = Extract<StoreEntry, { kind: 'account key' | 'legacy account key' }>
+
 /**
  * The entries of one CA in the store that the fleet shares, except the certificates, which are read through memory.
  * Methods reject with the store's error.
@@ -61,10 +63,8 @@ export class CaStore {
     return this.#store.delete(entryKey(entry))
   }
 
-  /** Resolves with the account's private key as it is stored, and with the key of its entry. */
-  readAccountKey(kind: 'account key' | 'legacy account key', options?: CacheOperationOptions) {
-    const entry = { kind, ca: this.ca }
-    return this.#read(entry, (data) => ({ data, storedAs: entryKey(entry) }), options)
+  readAccountKey(entry: AccountKeyEntry, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
+    return this.#store.get(entryKey(entry), options)
   }
 
   writeAccountKey(pem: string, options?: CacheOperationOptions): Promise<void> {

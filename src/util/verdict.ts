@@ -24,6 +24,7 @@ export interface Verdict {
 }
 
 const verdictsByCode: Partial<Record<string, Verdict>> = {
+  ERR_ISSUANCE_POSTPONED: { blame: 'ca', scope: 'host' },
   ERR_ACME_PROFILE: { blame: 'caller', scope: 'account' },
   ERR_HOST_NAME: { blame: 'caller', scope: 'host', refusal: 'name' },
   ERR_HOST_POLICY: { blame: 'policy', scope: 'host', refusal: 'policy' },
@@ -39,7 +40,7 @@ const hostProblems =
   /:(caa|connection|dns|incorrectResponse|rejectedIdentifier|tls|unauthorized|unsupportedIdentifier)$/
 /** Problem types about the account. */
 const accountProblems =
-  /:(accountDoesNotExist|externalAccountRequired|invalidContact|rateLimited|userActionRequired)$/
+  /:(accountDoesNotExist|externalAccountRequired|(invalid|unsupported)Contact|rateLimited|userActionRequired)$/
 
 /** Returns what an error means. The only place that decides this. */
 export function verdictOf(error: Error): Verdict {

@@ -55,12 +55,9 @@ describe.each([[''], ['ca.example_14000~']])('with the prefix %j', (ca) => {
     await caStore.writeAccountKey('pem')
     expect([...store.values]).toEqual([[`${ca}acme_account+key`, Buffer.from('pem')]])
     store.values.set(`${ca}acme_account.key`, Buffer.from('old'))
-    const read = (kind: 'account key' | 'legacy account key') => caStore.readAccountKey(kind)
-    expect(await read('account key')).toEqual({
-      data: Buffer.from('pem'),
-      storedAs: `${ca}acme_account+key`,
-    })
-    expect(await read('legacy account key')).toMatchObject({ storedAs: `${ca}acme_account.key` })
+    const read = (kind: 'account key' | 'legacy account key') => caStore.readAccountKey({ kind, ca })
+    expect(await read('account key')).toEqual(Buffer.from('pem'))
+    expect(await read('legacy account key')).toEqual(Buffer.from('old'))
     store.values.clear()
     expect(await read('account key')).toBeUndefined()
     expect(await read('legacy account key')).toBeUndefined()
@@ -101,7 +98,7 @@ test('methods pass their options to the store', async () => {
   const put = vi.spyOn(store, 'put')
   await caStore.readFailure(id, options)
   await caStore.readRenewalInfo(id, options)
-  await caStore.readAccountKey('account key', options)
+  await caStore.readAccountKey({ kind: 'account key', ca: '' }, options)
   await caStore.writeRenewalInfo(id, renewalInfo, options)
   await caStore.writeAnswer({ kind: 'http-01', ca: '', token: 'token' }, value, options)
   await caStore.writeAccountKey('pem', options)
@@ -124,7 +121,7 @@ test('methods reject with the store’s error', async () => {
     () => caStore.readAnswer(answer),
     () => caStore.writeAnswer(answer, value),
     () => caStore.removeAnswer(answer),
-    () => caStore.readAccountKey('account key'),
+    () => caStore.readAccountKey({ kind: 'account key', ca: '' }),
     () => caStore.writeAccountKey('pem'),
   ]
   for (const operation of operations) await expect(operation()).rejects.toBe(down)

@@ -18,6 +18,9 @@ import { isRateLimited, type Verdict, verdictOf } from '../../src/util/verdict.j
 /** Blame, scope, and whether the error is transient. */
 type Row = readonly [Verdict['blame'], Verdict['scope'], boolean]
 
+/** Returns the verdict; `isTransient` is false where it is absent. */
+const judge = (error: Error) => ({ isTransient: false, ...verdictOf(error) })
+
 const expected = ([blame, scope, isTransient]: Row) => ({ blame, scope, isTransient })
 
 /** The CA's answer with a problem of RFC 8555. */
@@ -50,13 +53,13 @@ const problems: Record<string, Row> = {
   serverInternal: ['ca', 'host', false],
   tls: ['host', 'host', false],
   unauthorized: ['host', 'host', false],
-  unsupportedContact: ['ca', 'host', false],
+  unsupportedContact: ['ca', 'account', false],
   unsupportedIdentifier: ['host', 'host', false],
   userActionRequired: ['ca', 'account', false],
 }
 
 test.each(Object.entries(problems))('the problem %s with status 400: %j', (name, row) => {
-  expect(verdictOf(refused(name, { status: 400 }))).toEqual(expected(row))
+  expect(judge(refused(name, { status: 400 }))).toEqual(expected(row))
 })
 
 describe('a problem is transient by its status, whatever its type', () => {
@@ -71,7 +74,7 @@ describe('a problem is transient by its status, whatever its type', () => {
   ])('status %s: %s', (status, isTransient) => {
     for (const name of ['malformed', 'rateLimited', 'dns', 'ofTheCa']) {
       const [blame, scope] = problems[name] ?? ['ca', 'host']
-      expect(verdictOf(refused(name, { status }))).toEqual({ blame, scope, isTransient })
+      expect(judge(refused(name, { status }))).toEqual({ blame, scope, isTransient })
     }
   })
 })
@@ -84,20 +87,20 @@ test.each([
 ])('an issuance error with %s is blamed on the CA, for one host', (_, type) => {
   const problem = type === undefined ? undefined : { type, status: 503 }
   const error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { problem })
-  expect(verdictOf(error)).toEqual(expected(['ca', 'host', true]))
+  expect(judge(error)).toEqual(expected(['ca', 'host', true]))
 })
 
 const issuanceCodes: Record<IssuanceErrorCode, Row> = {
   ERR_ISSUANCE_FAILED: ['ca', 'host', true],
-  ERR_ISSUANCE_POSTPONED: ['ca', 'host', true],
+  ERR_ISSUANCE_POSTPONED: ['ca', 'host', false],
   ERR_ACME_PROFILE: ['caller', 'account', false],
 }
 test.each(Object.entries(issuanceCodes))('%s without a problem: %j', (code, row) => {
-  expect(verdictOf(new IssuanceError(code as IssuanceErrorCode, 'no'))).toEqual(expected(row))
+  expect(judge(new IssuanceError(code as IssuanceErrorCode, 'no'))).toEqual(expected(row))
 })
 
 test('a wrong clock concerns this process, and not the CA', () => {
-  expect(verdictOf(new WrongClockError('set the clock right'))).toEqual(expected(['clock', 'host', false]))
+  expect(judge(new WrongClockError('set the clock right'))).toEqual(expected(['clock', 'host', false]))
 })
 
 test('the time of the next attempt comes from the issuance error’s retryAt', () => {
@@ -107,8 +110,8 @@ test('the time of the next attempt comes from the issuance error’s retryAt', (
     new IssuanceError('ERR_ISSUANCE_POSTPONED', 'no', { retryAt }),
     new IssuanceError('ERR_ACME_PROFILE', 'no', { retryAt }),
   ])
-    expect(verdictOf(error).notBefore).toBe(retryAt.getTime())
-  expect(verdictOf(new IssuanceError('ERR_ISSUANCE_FAILED', 'no')).notBefore).toBeUndefined()
+    expect(judge(error).notBefore).toBe(retryAt.getTime())
+  expect(judge(new IssuanceError('ERR_ISSUANCE_FAILED', 'no')).notBefore).toBeUndefined()
 })
 
 const storeCodes: Record<StoreErrorCode, Verdict['scope']> = {
@@ -123,7 +126,7 @@ const storeCodes: Record<StoreErrorCode, Verdict['scope']> = {
   ERR_STORE_FAILED: 'store',
 }
 test.each(Object.entries(storeCodes))('%s without a status is about the %s', (code, scope) => {
-  expect(verdictOf(new StoreError(code as StoreErrorCode, 'no'))).toEqual(expected(['store', scope, false]))
+  expect(judge(new StoreError(code as StoreErrorCode, 'no'))).toEqual(expected(['store', scope, false]))
 })
 
 test.each([
@@ -138,14 +141,14 @@ test.each([
   [503, 'store'],
 ] as const)('ERR_STORE_FAILED with status %i is about the %s', (statusCode, scope) => {
   const error = new StoreError('ERR_STORE_FAILED', 'no', { statusCode })
-  expect(verdictOf(error)).toEqual(expected(['store', scope, false]))
+  expect(judge(error)).toEqual(expected(['store', scope, false]))
 })
 
 test('the status does not change the scope of the other store errors', () => {
   const missing = new StoreError('ERR_STORE_CONTAINER', 'no', { statusCode: 404 })
-  expect(verdictOf(missing)).toEqual(expected(['store', 'store', false]))
+  expect(judge(missing)).toEqual(expected(['store', 'store', false]))
   const entry = new StoreError('ERR_STORE_ENTRY', 'no', { statusCode: 503 })
-  expect(verdictOf(entry)).toEqual(expected(['store', 'host', false]))
+  expect(judge(entry)).toEqual(expected(['store', 'host', false]))
 })
 
 const hostCodes: Record<HostErrorCode, Verdict> = {
@@ -154,11 +157,11 @@ const hostCodes: Record<HostErrorCode, Verdict> = {
   ERR_HOST_POLICY_FAILED: { blame: 'policy', scope: 'host', isTransient: false },
 }
 test.each(Object.entries(hostCodes))('%s: %j', (code, verdict) => {
-  expect(verdictOf(new HostError(code as HostErrorCode, 'a.example', 'no'))).toEqual(verdict)
+  expect(judge(new HostError(code as HostErrorCode, 'a.example', 'no'))).toEqual(verdict)
 })
 
 test('a challenge answer that was requested too often is refused', () => {
-  expect(verdictOf(new ChallengeRateLimitError())).toEqual({
+  expect(judge(new ChallengeRateLimitError())).toEqual({
     ...expected(['caller', 'host', false]),
     refusal: 'rate',
   })
@@ -172,7 +175,7 @@ test.each<[string, Error, Row]>([
   ['any other error', new Error('a bug'), ['process', 'store', false]],
   ['a TypeError', new TypeError('a bug'), ['process', 'store', false]],
 ])('%s: %j', (_, error, row) => {
-  expect(verdictOf(error)).toEqual(expected(row))
+  expect(judge(error)).toEqual(expected(row))
 })
 
 test('only the problem rateLimited limits the orders of the account', () => {
