@@ -4,7 +4,7 @@ import type { LiveCertificate } from '../certificates/live-certificate.js'
 import { renewalPause, retryTime, type ValidityPeriod } from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
-import { IssuanceError } from '../util/errors.js'
+import { IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
 import type { CaStore } from './ca-store.js'
@@ -137,16 +137,19 @@ export class Attempts {
     void ignoreFailure(this.#parts.store.removeFailure(id), 'the store has reported it')
   }
 
-  /** Records that a request for a certificate failed. */
-  requestFailed(id: CertId, error: Error): void {
+  /** Records that a request for a certificate failed, and returns the error. */
+  requestFailed(id: CertId, thrown: unknown): Error {
+    const error = toError(thrown)
     const { blame, scope, refusal, notBefore } = verdictOf(error)
-    if (refusal || blame === 'policy') return
+    if (refusal || blame === 'policy') return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
     if (blame === 'process' && scope === 'host') this.#recordLocally(id, undefined, error)
     this.#rememberFailure(id, error)
-    if (!(error instanceof IssuanceError) || notBefore === undefined || this.#heldError(id)) return
-    const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
-    this.#rememberFailure(id, error, { error, until: this.#monotonicNow() + ms })
+    if (error instanceof IssuanceError && notBefore !== undefined && !this.#heldError(id)) {
+      const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
+      this.#rememberFailure(id, error, { error, until: this.#monotonicNow() + ms })
+    }
+    return error
   }
 
   /** Removes this process's record, because a request for the certificate succeeded. */

@@ -7,17 +7,9 @@ import { generateKey } from '../certificates/private-key.js'
 import type { ValidityPeriod } from '../certificates/retry-time.js'
 import type { Clock } from '../util/clock.js'
 import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
-import {
-  CertCacheError,
-  ClosedError,
-  DeadlineError,
-  IssuanceError,
-  LockLostError,
-  StoreError,
-  toError,
-  WrongClockError,
-} from '../util/errors.js'
+import { CertCacheError, DeadlineError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
 import { warnUnhandled } from '../util/safe-call.js'
+import { verdictOf } from '../util/verdict.js'
 import type { Attempts } from './attempts.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
 import type { FailureRecord } from './records.js'
@@ -179,12 +171,12 @@ class OrderRun implements Run {
   }
 }
 
-const otherErrors = [IssuanceError, StoreError, LockLostError, ClosedError]
-
-/** acme-client throws plain Errors. The time limit of an order counts as a failure of the CA. */
+/** acme-client throws plain Errors. They, and the time limit of an order, count as failures of the CA. */
 function toOrderError({ name }: CertId, thrown: unknown): Error {
   const error = toError(thrown)
-  if (otherErrors.some((type) => error instanceof type)) return error
+  const { blame, scope } = verdictOf(error)
+  const isUnknown = blame === 'process' && scope === 'store'
+  if (!isUnknown) return error
   const message =
     error instanceof CertCacheError ? error.message : `no certificate for ${name}: ${error.message}`
   return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })

@@ -13,7 +13,6 @@ import { callSafely, warnUnhandled } from '../util/safe-call.js'
 import { nonEmptyStrings, optional, plainObject } from '../util/validate.js'
 import type { HostStatus } from './certificate-service.js'
 import { composeManager, type ManagerParts } from './compose.js'
-import { ensureHosts } from './ensure.js'
 import type { CertManagerEvents, Report } from './events.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
@@ -116,7 +115,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * @throws {TypeError} if `hosts` is a string or not iterable
    */
   ensure(hosts: Iterable<string>): Promise<void> {
-    return ensureHosts(this.#parts.renewals, hosts)
+    return this.#parts.renewals.ensure(hosts)
   }
 
   /**
@@ -153,18 +152,14 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * @throws {AggregateError} if a certificate could not be stored
    */
   close(): Promise<void> {
-    this.#closed ??= this.#close()
+    this.#closing.abort(new ClosedError('the CertManager was closed'))
+    this.#closed ??= this.#parts.close()
     return this.#closed
   }
 
   /** Calls `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort(new ClosedError('the CertManager was closed'))
-    await this.#parts.close()
   }
 
   readonly #report: Report = (event, details) => {

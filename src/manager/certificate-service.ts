@@ -101,7 +101,7 @@ export class CertificateService {
       this.#parts.attempts.assertNotHeld(id)
       return await this.#obtain(id)
     } catch (thrown) {
-      throw this.#recordFailure(id, thrown)
+      throw this.#parts.attempts.requestFailed(id, thrown)
     }
   }
 
@@ -118,7 +118,7 @@ export class CertificateService {
       await this.#parts.policy.check(id.name)
       return await this.refresh(id)
     } catch (thrown) {
-      throw this.#recordFailure(id, thrown)
+      throw this.#parts.attempts.requestFailed(id, thrown)
     }
   }
 
@@ -185,13 +185,6 @@ export class CertificateService {
     if (clock.now() >= live.notAfter) throw expiredError(id)
     attempts.requestSucceeded(id)
     return live
-  }
-
-  /** Records an error for `status()` and for later callers, and returns it. */
-  #recordFailure(id: CertId, thrown: unknown): Error {
-    const error = toError(thrown)
-    this.#parts.attempts.requestFailed(id, error)
-    return error
   }
 
   async #order(...[request, lock]: Parameters<Orders['place']>): Promise<LiveCertificate> {

@@ -1,4 +1,4 @@
-import type { Host } from '../certificates/hostname.js'
+import { type Host, requireHost } from '../certificates/hostname.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
 import type { RenewalTimes, RenewalWindow } from '../certificates/renewal-time.js'
 import type { Attempts } from '../issuance/attempts.js'
@@ -62,6 +62,26 @@ export class Renewals {
   /** Schedules the first check of a certificate that has entered memory. */
   scheduleCheck(live: LiveCertificate): void {
     this.#scheduler.wakeAt(this.#checkDueAt(live))
+  }
+
+  /** Obtains the certificates of all hosts and keeps them renewed: see `CertManager.ensure`. */
+  async ensure(hosts: Iterable<string>): Promise<void> {
+    if (typeof hosts === 'string' || typeof hosts?.[Symbol.iterator] !== 'function')
+      throw new TypeError('ensure: hosts must be several names, as in an array')
+    const names: Host[] = []
+    const errors: Error[] = []
+    for (const host of hosts) {
+      try {
+        names.push(requireHost(host))
+      } catch (thrown) {
+        errors.push(toError(thrown))
+      }
+    }
+    errors.push(...(await this.keepRenewed(names)))
+    if (errors.length === 0) return
+    const messages = errors.map(({ message }) => message).join('; ')
+    const subject = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
+    throw new AggregateError(errors, `${subject} no certificate: ${messages}`)
   }
 
   /**
