@@ -1,12 +1,8 @@
+import type { Validity } from './certificate-bundle.js'
+
 const minuteMs = 60_000
 /** Delays after successive failures, as Let's Encrypt recommends: 1 min, 10 min, 100 min, then a day. */
 const retryDelaysMs = [minuteMs, 10 * minuteMs, 100 * minuteMs, 1_440 * minuteMs] as const
-
-/** The validity period of a certificate. Milliseconds since the epoch. */
-export interface ValidityPeriod {
-  readonly notBefore: number
-  readonly notAfter: number
-}
 
 /**
  * Returns the time of the next attempt, in ms since the epoch: after 1, 10, 100 minutes, then a day, plus up to a
@@ -23,7 +19,7 @@ export function retryTime(
   failures: number,
   now: number,
   random: number,
-  options: { retryAfter?: number | undefined; served?: ValidityPeriod | undefined } = {},
+  options: { retryAfter?: number | undefined; served?: Validity | undefined } = {},
 ): number {
   const { retryAfter = 0, served } = options
   const standardMs = retryDelaysMs[Math.min(failures, retryDelaysMs.length) - 1] as number
@@ -31,7 +27,7 @@ export function retryTime(
   return Math.max(Math.round(now + delayMs * (1 + random / 10)), retryAfter)
 }
 
-function renewalDelay({ notBefore, notAfter }: ValidityPeriod, now: number): number {
+function renewalDelay({ notBefore, notAfter }: Validity, now: number): number {
   const minMs = Math.min(15 * minuteMs, (notAfter - notBefore) / 50)
   return Math.max((notAfter - now) / 8, minMs)
 }
@@ -41,11 +37,7 @@ function renewalDelay({ notBefore, notAfter }: ValidityPeriod, now: number): num
  * whichever is less, doubled with each further attempt up to `maxMs`.
  * @param attempts how many before this one, from 0
  */
-export function renewalPause(
-  { notBefore, notAfter }: ValidityPeriod,
-  attempts: number,
-  maxMs: number,
-): number {
+export function renewalPause({ notBefore, notAfter }: Validity, attempts: number, maxMs: number): number {
   const firstMs = Math.ceil(Math.min(minuteMs, (notAfter - notBefore) / 50))
   return Math.min(firstMs * 2 ** attempts, maxMs)
 }

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
+import type { Validity } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
-import { renewalPause, retryTime, type ValidityPeriod } from '../certificates/retry-time.js'
+import { renewalPause, retryTime } from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
 import { IssuanceError, toError } from '../util/errors.js'
@@ -42,7 +43,7 @@ interface FailedOrder {
   /** The record that `check` returned before the order. */
   readonly previous: FailureRecord | undefined
   /** The certificate that the order was to renew, if it is still served. */
-  readonly served: ValidityPeriod | undefined
+  readonly served: Validity | undefined
   /** Whether the CA had an order before the failure. */
   readonly hasOrdered: boolean
 }

@@ -1,10 +1,9 @@
 import type { ChallengeType } from '../acme/challenges.js'
 import type { Issuer, Run, Solver } from '../acme/issuer.js'
 import type { CertCacheLock } from '../cache/cert-cache.js'
-import { checkBundle, encodeBundle } from '../certificates/certificate-bundle.js'
+import { checkBundle, encodeBundle, type Validity } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import { generateKey } from '../certificates/private-key.js'
-import type { ValidityPeriod } from '../certificates/retry-time.js'
 import type { Clock } from '../util/clock.js'
 import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
 import { CertCacheError, DeadlineError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
@@ -37,7 +36,7 @@ export interface OrderRequest {
   /** The failure record as it was before the lock was acquired. */
   readonly previousFailure: FailureRecord | undefined
   /** The certificate to be replaced, as stored, if it is still served. */
-  readonly served: (ValidityPeriod & { readonly data: Uint8Array }) | undefined
+  readonly served: (Validity & { readonly data: Uint8Array }) | undefined
 }
 
 /** Orders certificates from an issuer, and records failed orders for the whole fleet. */
