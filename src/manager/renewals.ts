@@ -109,7 +109,7 @@ export class Renewals {
     })
     const { budget, certificates, clock, closing } = this.#parts
     await loadAll(missing, async (host) => {
-      for (let ms = budget.tryAdmit(); ms > 0; ms = budget.tryAdmit()) await sleep(ms, clock, closing)
+      for (let ms = budget.tryAcquire(); ms > 0; ms = budget.tryAcquire()) await sleep(ms, clock, closing)
       return this.#lookupDelay(await certificates.obtain(host))
     })
     return errors
@@ -182,7 +182,7 @@ export class Renewals {
     if (budget.waitMs > 0) return this.#scheduleLookup(host, budget.waitMs)
     const onFound = (live: LiveCertificate) => this.#renewIfDue(live)
     await this.#lookUp(host, onFound, async () => {
-      const ms = budget.tryAdmit()
+      const ms = budget.tryAcquire()
       return ms > 0 ? ms : this.#lookupDelay(await certificates.obtain(host))
     })
   }

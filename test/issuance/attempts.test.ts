@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Validity } from '../../src/certificates/certificate-bundle.js'
 import type { CertId } from '../../src/certificates/certificate-id.js'
-import type { ValidityPeriod } from '../../src/certificates/retry-time.js'
 import { IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { Attempts } from '../../src/issuance/attempts.js'
 import { CaStore } from '../../src/issuance/ca-store.js'
@@ -27,7 +27,7 @@ function setup(start = now) {
   const attempts = new Attempts({ store: new CaStore(store, ca, clock), clock, max: 1_000, onFailed })
   const check = (host = 'a.example') => attempts.check(certId(host, { ca }), new AbortController().signal)
   /** Records that the CA failed an order; resolves with the time of the next attempt. */
-  const failOrder = async (error: IssuanceError, previous?: FailureRecord, served?: ValidityPeriod) => {
+  const failOrder = async (error: IssuanceError, previous?: FailureRecord, served?: Validity) => {
     const recorded = await attempts.orderFailed({ id, error, previous, served, hasOrdered: true })
     return (recorded as IssuanceError).retryAt as Date
   }

@@ -12,7 +12,7 @@ function setup() {
   /** Returns how many orders are admitted at once. */
   const admitAll = () => {
     let count = 0
-    while (budget.tryAdmit() === 0) count += 1
+    while (budget.tryAcquire() === 0) count += 1
     return count
   }
   return { clock, budget, admitAll }
@@ -27,9 +27,9 @@ test('100 orders are admitted at once, then one every 54 s', () => {
   expect(budget.waitMs).toBe(0)
   expect(admitAll()).toBe(100)
   expect(budget.waitMs).toBe(54 * second)
-  expect(budget.tryAdmit()).toBe(54 * second)
+  expect(budget.tryAcquire()).toBe(54 * second)
   clock.advance(53_999)
-  expect(budget.tryAdmit()).toBe(1)
+  expect(budget.tryAcquire()).toBe(1)
   clock.advance(1)
   expect(budget.waitMs).toBe(0)
   expect(admitAll()).toBe(1)
@@ -39,7 +39,7 @@ test('no more than 300 orders are admitted in any 3 hours', () => {
   const { clock, budget } = setup()
   const admittedAt: number[] = []
   while (admittedAt.length < 1_000) {
-    const waitMs = budget.tryAdmit()
+    const waitMs = budget.tryAcquire()
     if (waitMs === 0) admittedAt.push(clock.now())
     clock.advance(waitMs)
   }
