@@ -4,21 +4,6 @@ import { ChallengeRateLimitError } from '../util/errors.js'
 import { RateLimiter } from '../util/rate-limiter.js'
 import { SingleFlight } from '../util/single-flight.js'
 
-/** Reads for all clients together: 150 at once, then one every 25 ms. */
-const sharedBurst = 150
-const sharedIntervalMs = 25
-/** Further reads, reserved for light clients: 50 at once, then one every 100 ms. */
-const reservedBurst = 50
-const reservedIntervalMs = 100
-/** Reads for one client. A fleet may have many orders in progress, all validated from the same addresses. */
-const clientBurst = 50
-const clientIntervalMs = 100
-/** Rate of a light client. A CA validates an order from about five addresses, with one or two requests each. */
-const lightBurst = 10
-const lightIntervalMs = 2_000
-/** Number of clients, the most recent, whose rates are tracked. */
-const maxClients = 1_000
-
 interface ClientLimits {
   readonly all: RateLimiter
   readonly light: RateLimiter
@@ -31,15 +16,18 @@ interface ClientLimits {
  */
 export class ChallengeRateLimit {
   readonly #reads = new SingleFlight<Uint8Array | undefined>()
-  readonly #clients = new LRUCache<string, ClientLimits>({ max: maxClients })
+  /** The rates of the 1,000 most recent clients. */
+  readonly #clients = new LRUCache<string, ClientLimits>({ max: 1_000 })
   readonly #clock: Clock
   readonly #shared: RateLimiter
   readonly #reserved: RateLimiter
 
   constructor(clock: Clock) {
     this.#clock = clock
-    this.#shared = new RateLimiter(clock, sharedBurst, sharedIntervalMs)
-    this.#reserved = new RateLimiter(clock, reservedBurst, reservedIntervalMs)
+    // For all clients together: 150 reads at once, then one every 25 ms.
+    this.#shared = new RateLimiter(clock, 150, 25)
+    // Further reads, reserved for light clients: 50 at once, then one every 100 ms.
+    this.#reserved = new RateLimiter(clock, 50, 100)
   }
 
   /**
@@ -61,8 +49,10 @@ export class ChallengeRateLimit {
   #tryAdmit(address: string): boolean {
     const client = networkOf(address)
     const limits = this.#clients.get(client) ?? {
-      all: new RateLimiter(this.#clock, clientBurst, clientIntervalMs),
-      light: new RateLimiter(this.#clock, lightBurst, lightIntervalMs),
+      // A fleet may have many orders in progress, all validated from the same addresses.
+      all: new RateLimiter(this.#clock, 50, 100),
+      // A CA validates an order from about five addresses, with one or two requests each.
+      light: new RateLimiter(this.#clock, 10, 2_000),
     }
     this.#clients.set(client, limits)
     if (limits.all.waitMs > 0) return false
