@@ -1,10 +1,13 @@
 import { type Clock, systemClock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { type CertCacheError, StoreError } from '../util/errors.js'
+import { type RetryOptions, retry } from '../util/retry.js'
 
-/** The time-out and the errors of a store's operations. `description` completes "could not …" in messages. */
+/** The time-out, retries and errors of a store's operations. `description` completes "could not …" in messages. */
 interface RunnerOptions<Miss> {
   timeoutMs: number
+  /** When to retry within the time-out. A {@link StoreError} is final. Default: never. */
+  delayAfter?: RetryOptions['delayAfter']
   /** Default: the system clock. */
   clock?: Clock
   /** Returns the message of the `ERR_STORE_TIMEOUT`. */
@@ -23,16 +26,22 @@ export type RunOperation<Miss = never> = <T>(
   operation: (signal: AbortSignal) => Promise<T>,
 ) => Promise<T | Miss>
 
-/** Returns a function that runs the operations of a store with one time-out, and converts their errors. */
+/** Returns a function that runs the operations of a store with one time-out, retries them, and converts their errors. */
 export function createRunner<Miss extends undefined = never>(
   options: RunnerOptions<Miss>,
 ): RunOperation<Miss> {
   const { timeoutMs, clock = systemClock, timeoutMessage, toStoreError } = options
+  const delayAfter: RetryOptions['delayAfter'] = (thrown, ...progress) =>
+    thrown instanceof StoreError ? undefined : options.delayAfter?.(thrown, ...progress)
   return async (description, signal, operation) => {
     signal?.throwIfAborted()
     const error = () => new StoreError('ERR_STORE_TIMEOUT', timeoutMessage(description))
     try {
-      return await withDeadline(operation, { ms: timeoutMs, clock, error, signal })
+      return await withDeadline(
+        (attemptSignal) =>
+          retry(() => operation(attemptSignal), { delayAfter, clock, signal: attemptSignal }),
+        { ms: timeoutMs, clock, error, signal },
+      )
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
       const storeError = toStoreError(thrown, description)

@@ -12,12 +12,18 @@ test('waits as long as delayAfter says, and resolves with the first success', as
     if (index < 2) throw new Error('busy')
     return 'done'
   }
-  const result = retry(attempt, { delayAfter: (_, index) => 100 * (index + 1), clock, signal })
+  const elapsed: number[] = []
+  const delayAfter = (_: unknown, index: number, elapsedMs: number) => {
+    elapsed.push(elapsedMs)
+    return 100 * (index + 1)
+  }
+  const result = retry(attempt, { delayAfter, clock, signal })
   for (const ms of [100, 200]) {
     await expect.poll(() => clock.pending).toBe(1)
     clock.advance(ms)
   }
   expect(await result).toBe('done')
+  expect(elapsed).toEqual([0, 100])
   expect(times).toEqual([
     [0, 0],
     [1, 100],

@@ -1,6 +1,7 @@
 import { LockLostError, StoreError } from '../../util/errors.js'
 import { ignoreFailure } from '../../util/safe-call.js'
-import type { CertCacheLock } from '../cert-cache.js'
+import { assertCacheKey, type CertCacheLock } from '../cert-cache.js'
+import type { RunOperation } from '../store-operation.js'
 
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
@@ -41,6 +42,30 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
     throw error
   }
   return createLock(name, lease, elapsedMs)
+}
+
+/**
+ * Acquires a lock within the time-out of `run`, and releases a lock that is granted later. The caller's `signal` ends
+ * the acquisition only: it must not end later renewals or the release.
+ */
+export async function acquireLock(
+  name: string,
+  signal: AbortSignal | undefined,
+  run: RunOperation<undefined>,
+  acquire: () => Promise<CertCacheLock | undefined>,
+): Promise<CertCacheLock | undefined> {
+  assertCacheKey(name)
+  signal?.throwIfAborted()
+  const acquisition = acquire()
+  try {
+    return await run(`lock ${name}`, signal, () => acquisition)
+  } catch (error) {
+    void ignoreFailure(
+      acquisition.then((lock) => lock?.release()),
+      'the lock expires in the store',
+    )
+    throw error
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/acquire-lock.js'
+import { acquireLock } from '../../cache/leases/lease.js'
 import { assertBodySize, entryError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
@@ -16,7 +16,7 @@ import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { advice, toStoreError } from './errors.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
-import { withRetries } from './retry.js'
+import { retryDelay } from './retry.js'
 
 /** The maximum length of a blob name: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 const maxBlobNameLength = 1_024
@@ -33,8 +33,8 @@ const blobsPerPage = 1_000
 export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   readonly #container: BlobContainerClient
   readonly #prefix: string
-  readonly #timeoutMs: number
-  readonly #runOnce: RunOperation<undefined>
+  /** Resolves with `undefined` for BlobNotFound. */
+  readonly #run: RunOperation<undefined>
 
   /**
    * @param container any `ContainerClient` of the SDK. Its own retries are included in `timeoutMs`.
@@ -47,12 +47,13 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const { prefix, timeoutMs } = plainObject('AzureBlobCertCache: options', options)
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
-    this.#timeoutMs = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    const ms = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
     const { containerName } = container
-    this.#runOnce = createRunner({
-      timeoutMs: this.#timeoutMs,
+    this.#run = createRunner({
+      timeoutMs: ms,
+      delayAfter: (thrown, index, elapsedMs) => retryDelay(thrown, index, elapsedMs, ms),
       timeoutMessage: (description) =>
-        `Azure Blob Storage took longer than ${this.#timeoutMs} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+        `Azure Blob Storage took longer than ${ms} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
       toStoreError: (thrown, description) => toStoreError(thrown, description, containerName),
     })
   }
@@ -106,11 +107,9 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    * blobs are sufficient.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    return acquireLock(name, options?.signal, this.#runOnce, async () => {
+    return acquireLock(name, options?.signal, this.#run, async () => {
       const { acquireLease } = await import('./lease.js')
-      return acquireLease(this.#blob(`${name}+lock`), name, (description, request) =>
-        this.#run(description, undefined, request),
-      )
+      return acquireLease(this.#blob(`${name}+lock`), name, this.#run)
     })
   }
 
@@ -179,17 +178,6 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     throw new StoreError(
       'ERR_STORE_PUBLIC',
       `anybody can read container ${this.#container.containerName}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
-    )
-  }
-
-  /** Runs an operation with the time-out and retries. Resolves with `undefined` for BlobNotFound. */
-  #run<T>(
-    description: string,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T | undefined> {
-    return this.#runOnce(description, signal, (abortSignal) =>
-      withRetries(() => operation(abortSignal), { timeoutMs: this.#timeoutMs, signal: abortSignal }),
     )
   }
 }

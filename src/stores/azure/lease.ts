@@ -2,13 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, leaseMs } from '../../cache/leases/lease.js'
 import { isLostRace } from '../../cache/service-errors.js'
+import type { RunOperation } from '../../cache/store-operation.js'
 import type { LeasableBlob } from './container-client.js'
-
-/** Runs a request with the store's time-out and errors. Returns `undefined` for BlobNotFound. */
-type Run = <T>(
-  description: string,
-  request: (abortSignal: AbortSignal) => Promise<T>,
-) => Promise<T | undefined>
 
 /** Azure allows 15 to 60 s: https://learn.microsoft.com/rest/api/storageservices/lease-blob */
 const leaseSeconds = leaseMs / 1_000
@@ -16,14 +11,19 @@ const leaseSeconds = leaseMs / 1_000
 /**
  * Acquires a lease on `blob`, which exists only for this lock: a lease on the certificate's own blob would make writes
  * of a Go peer fail. Returns `undefined` if another holder has the lease.
+ * @param run resolves with `undefined` for BlobNotFound
  */
-export function acquireLease(blob: LeasableBlob, name: string, run: Run): Promise<CertCacheLock | undefined> {
+export function acquireLease(
+  blob: LeasableBlob,
+  name: string,
+  run: RunOperation<undefined>,
+): Promise<CertCacheLock | undefined> {
   // Proposing the id makes a retried acquire idempotent.
   const leaseId = randomUUID()
   const lease = blob.getBlobLeaseClient(leaseId)
   const tryRun = async (description: string, request: (abortSignal: AbortSignal) => Promise<unknown>) => {
     try {
-      return await run(description, request)
+      return await run(description, undefined, request)
     } catch (error) {
       if (isLostRace(error)) return 'conflict'
       throw error

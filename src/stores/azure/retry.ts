@@ -1,5 +1,3 @@
-import { systemClock } from '../../util/clock.js'
-import { retry } from '../../util/retry.js'
 import type { RestErrorLike } from './errors.js'
 
 /** The delays before the second and third attempt, in ms. Up to half of each is added at random. */
@@ -13,22 +11,20 @@ const transientStatuses = new Set([408, 429, 500, 502, 503, 504])
 const transientCodes = /^(ECONNRESET|EPIPE|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|REQUEST_SEND_ERROR)$/
 
 /**
- * Retries a request after a transient failure: at most twice, and only within the first half of `timeoutMs`. All
- * requests of this store are idempotent.
+ * Returns the delay before a request is sent again, or `undefined` if it is not: at most two retries, after transient
+ * failures, within the first half of `timeoutMs`. All requests of this store are idempotent.
  */
-export function withRetries<T>(
-  request: () => Promise<T>,
-  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
-): Promise<T> {
-  const retryUntil = performance.now() + timeoutMs / 2
-  const delayAfter = (thrown: unknown, index: number) => {
-    const error: RestErrorLike = Object(thrown)
-    const delayMs = retryDelaysMs[index]
-    if (delayMs === undefined || !isTransient(error)) return undefined
-    const waitMs = retryAfterMs(error) ?? delayMs * (1 + Math.random() / 2)
-    return waitMs > maxRetryAfterMs || performance.now() + waitMs > retryUntil ? undefined : waitMs
-  }
-  return retry(request, { delayAfter, clock: systemClock, signal })
+export function retryDelay(
+  thrown: unknown,
+  index: number,
+  elapsedMs: number,
+  timeoutMs: number,
+): number | undefined {
+  const error: RestErrorLike = Object(thrown)
+  const delayMs = retryDelaysMs[index]
+  if (delayMs === undefined || !isTransient(error)) return undefined
+  const waitMs = retryAfterMs(error) ?? delayMs * (1 + Math.random() / 2)
+  return waitMs > maxRetryAfterMs || elapsedMs + waitMs > timeoutMs / 2 ? undefined : waitMs
 }
 
 function isTransient({ statusCode, code }: RestErrorLike): boolean {

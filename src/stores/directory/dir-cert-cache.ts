@@ -10,7 +10,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/acquire-lock.js'
+import { acquireLock } from '../../cache/leases/lease.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { ignoreFailure } from '../../util/safe-call.js'
 import { ifExists, ignoreErrno, toStoreError } from './errors.js'

@@ -6,7 +6,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/acquire-lock.js'
+import { acquireLock } from '../../cache/leases/lease.js'
 import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { probeConditionalWrites } from './conditional-writes.js'

@@ -10,9 +10,7 @@ import {
 import { holdLease } from '../../cache/leases/lease.js'
 import { entryError, tooLargeError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
-import { systemClock } from '../../util/clock.js'
 import { StoreError } from '../../util/errors.js'
-import { retry } from '../../util/retry.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
 import { type SqlDatabase, toConnection } from './database.js'
 import type { Connection, Row, SqlValue } from './drivers/connection.js'
@@ -50,7 +48,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   readonly #connection: Connection
   readonly #table: string
   readonly #statements: Statements
-  readonly #runOnce: RunOperation
+  readonly #run: RunOperation
 
   /**
    * @param database a pool or connection of `pg` or `mysql2/promise`, or a database of `better-sqlite3` or
@@ -63,8 +61,9 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = createStatements(this.#connection.dialect, this.#table)
     const ms = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
-    this.#runOnce = createRunner({
+    this.#run = createRunner({
       timeoutMs: ms,
+      delayAfter: (thrown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined),
       timeoutMessage: (description) => timeoutMessage(ms, description, this.#connection.dialect, this.#table),
       toStoreError: (thrown, description) => this.#toStoreError(thrown, description),
     })
@@ -77,12 +76,12 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   async createTables(options?: CacheOperationOptions): Promise<void> {
     for (const { probe, create } of this.#statements.tables) {
-      await this.#run('create the tables', options?.signal, async (connection, signal) => {
+      await this.#run('create the tables', options?.signal, async (signal) => {
         try {
-          await connection.rows(probe, [], signal)
+          await this.#connection.rows(probe, [], signal)
         } catch (error) {
           if (this.#toStoreError(error, 'find the tables').code !== 'ERR_STORE_CONTAINER') throw error
-          await connection.change(create, [], signal).catch((thrown) => {
+          await this.#connection.change(create, [], signal).catch((thrown) => {
             if (!isAlreadyCreated(thrown)) throw thrown
           })
         }
@@ -142,10 +141,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { endExpired, lock, renew, unlock } = this.#statements
     return holdLease(name, {
       acquire: async () => {
-        const inserted = await this.#run(`lock ${name}`, options?.signal, async (connection, signal) => {
-          await connection.change(endExpired, [name], signal)
+        const inserted = await this.#run(`lock ${name}`, options?.signal, async (signal) => {
+          await this.#connection.change(endExpired, [name], signal)
           signal.throwIfAborted()
-          return connection.change(lock, [name, owner], signal)
+          return this.#connection.change(lock, [name, owner], signal)
         })
         return inserted > 0
       },
@@ -162,26 +161,14 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   }
 
   #rows(description: string, statement: string, key: string, signal?: AbortSignal): Promise<readonly Row[]> {
-    return this.#run(description, signal, (connection, deadlineSignal) =>
-      connection.rows(statement, [key], deadlineSignal),
+    return this.#run(description, signal, (deadlineSignal) =>
+      this.#connection.rows(statement, [key], deadlineSignal),
     )
   }
 
   #change(description: string, statement: string, values: SqlValue[], signal?: AbortSignal): Promise<number> {
-    return this.#run(description, signal, (connection, deadlineSignal) =>
-      connection.change(statement, values, deadlineSignal),
-    )
-  }
-
-  /** Runs an operation with the time-out, and retries it after conflicts. */
-  #run<T>(
-    description: string,
-    callerSignal: AbortSignal | undefined,
-    operation: (connection: Connection, signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const delayAfter = (thrown: unknown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined)
-    return this.#runOnce(description, callerSignal, (signal) =>
-      retry(() => operation(this.#connection, signal), { delayAfter, clock: systemClock, signal }),
+    return this.#run(description, signal, (deadlineSignal) =>
+      this.#connection.change(statement, values, deadlineSignal),
     )
   }
 

@@ -26,7 +26,7 @@ async function granted() {
       renewLease: () => new Promise((resolve, reject) => renewals.push({ resolve, reject })),
     }),
   }
-  const run = (_what: string, request: (signal: AbortSignal) => Promise<unknown>) =>
+  const run = (_what: string, _signal: undefined, request: (signal: AbortSignal) => Promise<unknown>) =>
     request(new AbortController().signal)
   const lock = await acquireLease(blob, 'a.example', run as never)
   return {
@@ -70,7 +70,7 @@ async function acquiredAfter(missing: number) {
       renewLease: async () => ({}),
     }),
   }
-  const run = (_what: string, request: (signal: AbortSignal) => Promise<unknown>) =>
+  const run = (_what: string, _signal: undefined, request: (signal: AbortSignal) => Promise<unknown>) =>
     request(new AbortController().signal)
   const lock = await acquireLease(blob, 'a.example', run as never)
   await lock?.release()

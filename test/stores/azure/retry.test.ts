@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { withRetries } from '../../../src/stores/azure/retry.js'
+import { retryDelay } from '../../../src/stores/azure/retry.js'
+import { systemClock } from '../../../src/util/clock.js'
+import { retry } from '../../../src/util/retry.js'
+
+function withRetries<T>(
+  request: () => Promise<T>,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+): Promise<T> {
+  const delayAfter = (thrown: unknown, index: number, elapsedMs: number) =>
+    retryDelay(thrown, index, elapsedMs, timeoutMs)
+  return retry(request, { delayAfter, clock: systemClock, signal })
+}
 
 beforeEach(() => {
   vi.useFakeTimers()
