@@ -33,10 +33,7 @@ export class CircuitBreaker {
    * Calls `call` and counts its outcome.
    * @throws {StoreError} without calling `call`, while the breaker is open
    */
-  async run<T>(
-    { operation, key }: { readonly operation: string; readonly key: string },
-    call: () => Promise<T>,
-  ): Promise<T> {
+  async run<T>(key: string, call: () => Promise<T>): Promise<T> {
     const isProbe = this.#isOpenFor(key)
     if (isProbe) this.#startProbe()
     try {
@@ -45,9 +42,7 @@ export class CircuitBreaker {
       return result
     } catch (thrown) {
       if (!(thrown instanceof StoreError)) throw thrown // the caller aborted: no news about the store
-      // The store works without permission to lock.
-      const isLockDenied = operation === 'lock' && thrown.code === 'ERR_STORE_PERMISSION'
-      if (verdictOf(thrown).scope === 'store' && !isLockDenied) this.#recordFailure(thrown, key, isProbe)
+      if (verdictOf(thrown).scope === 'store') this.#recordFailure(thrown, key, isProbe)
       else this.#close()
       throw thrown
     } finally {

@@ -41,7 +41,7 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
   }
 
   const run: typeof runOnce = (operation, key, options, call) =>
-    breaker.run({ operation, key }, () => runOnce(operation, key, options, call))
+    breaker.run(key, () => runOnce(operation, key, options, call))
 
   const monitored: CertCache = {
     get: (key, options) =>
@@ -59,24 +59,25 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
   if (!isLocking(store)) return monitored
 
   let hasWarned = false
-  /** Warns about missing locks, which would go unnoticed: certificates are still ordered, once per machine. */
-  function warnOnce(thrown: unknown): never {
-    if (!hasWarned && thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') {
-      hasWarned = true
-      const text = `no locks, so each machine orders for itself: ${thrown.message}`
-      process.emitWarning(text, 'CertCacheWarning')
-    }
-    throw thrown
-  }
-
   const tryLock: LockingCertCache['tryLock'] = async (name, options) => {
-    const lock = await run('lock', name, options, async (callOptions) => {
+    const acquire = async (callOptions: { signal: AbortSignal }) => {
       const acquired = await store.tryLock(name, callOptions)
       if (!callOptions.signal.aborted) return acquired
       // The caller has timed out or aborted.
       await acquired?.release()
       return undefined
-    }).catch(warnOnce)
+    }
+    // Not a failure for the circuit breaker: the store works without permission to lock.
+    const lock = await breaker.run(name, () =>
+      runOnce('lock', name, options, acquire).catch(returnPermissionError),
+    )
+    if (lock instanceof StoreError) {
+      // Missing locks would go unnoticed: certificates are still ordered, once per machine.
+      const text = `no locks, so each machine orders for itself: ${lock.message}`
+      if (!hasWarned) process.emitWarning(text, 'CertCacheWarning')
+      hasWarned = true
+      throw lock
+    }
     if (!lock) return undefined
     const onLost = () => onFailure({ operation: 'lock', key: name, error: toError(lock.signal.reason) })
     lock.signal.addEventListener('abort', onLost, { once: true })
@@ -91,6 +92,11 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
     }
   }
   return Object.assign(monitored, { tryLock })
+}
+
+function returnPermissionError(thrown: unknown): StoreError {
+  if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') return thrown
+  throw thrown
 }
 
 /** Converts whatever a user's store throws. */

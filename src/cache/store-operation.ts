@@ -35,13 +35,11 @@ export function createRunner<Miss extends undefined = never>(
     thrown instanceof StoreError ? undefined : options.delayAfter?.(thrown, ...progress)
   return async (description, signal, operation) => {
     signal?.throwIfAborted()
+    const attempts = (attemptSignal: AbortSignal) =>
+      retry(() => operation(attemptSignal), { delayAfter, clock, signal: attemptSignal })
     const error = () => new StoreError('ERR_STORE_TIMEOUT', timeoutMessage(description))
     try {
-      return await withDeadline(
-        (attemptSignal) =>
-          retry(() => operation(attemptSignal), { delayAfter, clock, signal: attemptSignal }),
-        { ms: timeoutMs, clock, error, signal },
-      )
+      return await withDeadline(attempts, { ms: timeoutMs, clock, error, signal })
     } catch (thrown) {
       if (signal?.aborted || thrown instanceof StoreError) throw thrown
       const storeError = toStoreError(thrown, description)

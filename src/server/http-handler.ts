@@ -3,13 +3,15 @@ import { type Host, normalizeHost } from '../certificates/hostname.js'
 import { isToken } from '../certificates/storage-layout.js'
 import { callSafely } from '../util/safe-call.js'
 
-type Next = (error?: unknown) => void
-
 /** Handles requests other than challenges: an `http.RequestListener`, an Express application, … */
 export type HttpFallback = (req: IncomingMessage, res: ServerResponse) => void
 
 /** A handler for `http.createServer`, or for Express's `app.use`. */
-export type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: Next) => void
+export type HttpHandler = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  next?: (error?: unknown) => void,
+) => void
 
 const challengePath = '/.well-known/acme-challenge/'
 

@@ -15,6 +15,7 @@ import { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { advice, toStoreError } from './errors.js'
+import { acquireLease } from './lease.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
 import { retryDelay } from './retry.js'
 
@@ -107,10 +108,9 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    * blobs are sufficient.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    return acquireLock(name, options?.signal, this.#run, async () => {
-      const { acquireLease } = await import('./lease.js')
-      return acquireLease(this.#blob(`${name}+lock`), name, this.#run)
-    })
+    return acquireLock(name, options?.signal, this.#run, () =>
+      acquireLease(this.#blob(`${name}+lock`), name, this.#run),
+    )
   }
 
   /**

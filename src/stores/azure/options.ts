@@ -55,16 +55,15 @@ export type CheckedConnectOptions = AzureConnectOptions & { containerUrl: string
 
 /** https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name */
 const accountPattern = /^[a-z0-9]{3,24}$/
-/** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
-const containerPattern = /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/
-
 /**
  * A host of Azure, including sovereign clouds, private endpoints and DNS zones: `….blob.core.windows.net`,
  * `….z01.blob.storage.azure.net`.
  */
 const azureHost = /\.blob\.(core|storage)\./
 
-export const isContainerName = (name: string): boolean => containerPattern.test(name)
+/** https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
+export const isContainerName = (name: string): boolean =>
+  /^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$|^\$(root|web|logs)$/.test(name)
 
 export const optionError = (option: string, problem: string): TypeError =>
   new TypeError(`AzureBlobCertCache.connect: ${option} ${problem}`)
@@ -78,7 +77,7 @@ export function checkConnectOptions(options: AzureConnectOptions): CheckedConnec
   const accountName = check('accountName', nonEmptyString)
   const accountKey = check('accountKey', nonEmptyString)
   const connectionString = check('connectionString', nonEmptyString)
-  const endpoint = parseEndpoint(check('endpoint', nonEmptyString))
+  const endpoint = check('endpoint', httpUrl)
   check('createContainer', boolean)
   check('allowAnonymousRead', boolean)
   // Both become parts of the URL to which the key's signatures are sent.
@@ -121,9 +120,9 @@ function toContainerUrl(serviceUrl: URL, containerName: string, hasSas: boolean)
   return url.href
 }
 
-function parseEndpoint(endpoint: string | undefined): URL | undefined {
-  if (endpoint === undefined) return undefined
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
-  if (!url || !/^https?:$/.test(url.protocol)) throw optionError('endpoint', 'must be an http or https URL')
-  return url
+function httpUrl(name: string, value: unknown): URL {
+  const text = nonEmptyString(name, value)
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url && /^https?:$/.test(url.protocol)) return url
+  throw new TypeError(`${name} must be an http or https URL`)
 }

@@ -10,12 +10,13 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/lease.js'
+import { acquireLock, holdLease } from '../../cache/leases/lease.js'
+import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { ignoreFailure } from '../../util/safe-call.js'
 import { ifExists, ignoreErrno, toStoreError } from './errors.js'
 import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
-import { DirLocks, removePrepared } from './lock.js'
+import { createLease, removePrepared } from './lock.js'
 
 /** The time-out of one operation. */
 const timeoutMs = 5_000
@@ -44,7 +45,7 @@ const leftoverAgeMs = 3_600_000
  */
 export class DirCertCache implements LockingCertCache, ListableCertCache {
   readonly #folder: string
-  readonly #locks: DirLocks
+  readonly #watch = new LeaseWatch()
   readonly #run: RunOperation
   /** Whether the folder has existed. */
   #folderSeen = false
@@ -65,7 +66,6 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
         `it took longer than ${timeoutMs} ms to ${description} in the folder ${this.#folder}. Its file system may hang.`,
       toStoreError: (thrown, description) => toStoreError(thrown, description, this.#folder),
     })
-    this.#locks = new DirLocks(this.#folder, this.#temporaryPath, this.#run)
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
@@ -141,7 +141,12 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     return acquireLock(name, options?.signal, this.#run, async () => {
       await this.#createFolder()
-      return this.#locks.tryLock(name)
+      const lease = createLease(this.#file(`${name}+lock`), this.#temporaryPath(), this.#watch)
+      return holdLease(name, {
+        acquire: lease.acquire,
+        renew: () => this.#run(`keep the lock of ${name}`, undefined, lease.renew),
+        remove: () => this.#run(`unlock ${name}`, undefined, lease.remove),
+      })
     })
   }
 
@@ -150,7 +155,9 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     return join(this.#folder, key)
   }
 
-  #temporaryPath = (): string => join(this.#folder, `${randomUUID()}${temporarySuffix}`)
+  #temporaryPath(): string {
+    return join(this.#folder, `${randomUUID()}${temporarySuffix}`)
+  }
 
   async #createFolder(): Promise<void> {
     // Never create it again: if it has vanished, its file system may not be mounted.

@@ -21,60 +21,46 @@ export async function ignoreErrno<T, U>(
   }
 }
 
-const permission: Advice = [
-  'ERR_STORE_PERMISSION',
-  'Let the user of this process read, write and search the folder, and own the files in it.',
-]
-const container: Advice = [
-  'ERR_STORE_CONTAINER',
-  'The folder has gone, or a part of its path is no folder: mount it, or make it again.',
-]
-const unreachable: Advice = [
-  'ERR_STORE_UNREACHABLE',
-  'The file system does not answer as it should: look at its server, its mount and its disk.',
-]
-const full: Advice = ['ERR_STORE_FAILED', 'Make room on its file system.']
-const descriptors: Advice = ['ERR_STORE_FAILED', 'Raise the limit of open files.']
-
-type Advice = readonly [StoreErrorCode, string]
-
-const advice = new Map<string | undefined, Advice>([
-  ['EACCES', permission],
-  ['EPERM', permission],
+/** For the system's error codes: the code of the {@link StoreError}, and what to do. */
+const rules: readonly [RegExp, StoreErrorCode, string][] = [
+  [
+    /^(EACCES|EPERM)$/,
+    'ERR_STORE_PERMISSION',
+    'Let the user of this process read, write and search the folder, and own the files in it.',
+  ],
   // Not ERR_STORE_PERMISSION: with that code a machine orders without a lock, but here it could not store the
   // certificate.
   [
-    'EROFS',
-    ['ERR_STORE_FAILED', 'Its file system is mounted read-only: look why, and mount it for writing.'],
+    /^EROFS$/,
+    'ERR_STORE_FAILED',
+    'Its file system is mounted read-only: look why, and mount it for writing.',
   ],
-  ['ENOENT', container],
-  ['ENOTDIR', container],
-  ['EEXIST', container],
-  ['EIO', unreachable],
-  ['ESTALE', unreachable],
-  ['ETIMEDOUT', unreachable],
-  ['EHOSTDOWN', unreachable],
-  ['ENOTCONN', unreachable],
-  ['ENODEV', unreachable],
-  ['ENOSPC', full],
-  ['EDQUOT', full],
-  ['EMFILE', descriptors],
-  ['ENFILE', descriptors],
-  ['ENAMETOOLONG', ['ERR_STORE_ENTRY', 'The name is too long for the file system: 255 bytes is usual.']],
-  ['ELOOP', ['ERR_STORE_ENTRY', 'A symbolic link is there in place of a file: it is not followed.']],
-  ['EISDIR', ['ERR_STORE_ENTRY', 'A folder is there in place of a file.']],
-  ['EFBIG', ['ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.']],
-])
+  [
+    /^(ENOENT|ENOTDIR|EEXIST)$/,
+    'ERR_STORE_CONTAINER',
+    'The folder has gone, or a part of its path is no folder: mount it, or make it again.',
+  ],
+  [
+    /^(EIO|ESTALE|ETIMEDOUT|EHOSTDOWN|ENOTCONN|ENODEV)$/,
+    'ERR_STORE_UNREACHABLE',
+    'The file system does not answer as it should: look at its server, its mount and its disk.',
+  ],
+  [/^(ENOSPC|EDQUOT)$/, 'ERR_STORE_FAILED', 'Make room on its file system.'],
+  [/^(EMFILE|ENFILE)$/, 'ERR_STORE_FAILED', 'Raise the limit of open files.'],
+  [/^ENAMETOOLONG$/, 'ERR_STORE_ENTRY', 'The name is too long for the file system: 255 bytes is usual.'],
+  [/^ELOOP$/, 'ERR_STORE_ENTRY', 'A symbolic link is there in place of a file: it is not followed.'],
+  [/^EISDIR$/, 'ERR_STORE_ENTRY', 'A folder is there in place of a file.'],
+  [/^EFBIG$/, 'ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.'],
+  [/^/, 'ERR_STORE_FAILED', 'See the cause.'],
+]
 
 /** Converts an error of the file system. Returns a {@link StoreError} unchanged. */
 export function toStoreError(thrown: unknown, description: string, folder: string): StoreError {
   if (thrown instanceof StoreError) return thrown
   const cause = toError(thrown)
-  const errno = errnoOf(thrown)
-  const [code, suggestion] = advice.get(errno) ?? ['ERR_STORE_FAILED', 'See the cause.']
-  return new StoreError(
-    code,
-    `could not ${description} in the folder ${folder} (${errno ?? cause.name}). ${suggestion}`,
-    { cause },
-  )
+  const reason = errnoOf(thrown) ?? cause.name
+  const [, code, suggestion] = rules.find(([errnos]) => errnos.test(reason)) as (typeof rules)[number]
+  return new StoreError(code, `could not ${description} in the folder ${folder} (${reason}). ${suggestion}`, {
+    cause,
+  })
 }

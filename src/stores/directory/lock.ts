@@ -1,101 +1,38 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease } from '../../cache/leases/lease.js'
-import { LeaseWatch } from '../../cache/leases/lease-watch.js'
-import type { RunOperation } from '../../cache/store-operation.js'
+import type { Lease } from '../../cache/leases/lease.js'
+import type { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { StoreError } from '../../util/errors.js'
 import { ignoreFailure } from '../../util/safe-call.js'
 import { ifExists, ignoreErrno } from './errors.js'
 
 /**
- * Locks made of atomic renames, which file systems including NFS support.
+ * Returns a lease made of atomic renames, which file systems including NFS support.
  *
- * A lock is a folder `<name>+lock` that contains one file, named `<holder id>.<number>`. An empty or missing folder is
- * a free lock. Every change of a lock is one rename, which fails if another machine was first:
+ * A lock is a folder that contains one file, named `<holder id>.<number>`. An empty or missing folder is a free lock.
+ * Every change of a lock is one rename, which fails if another machine was first:
  *
- * - Acquire: rename a prepared folder to `<name>+lock`. A rename replaces an empty folder, but not one with a file in
- * it.
+ * - Acquire: rename a prepared folder to `lockFolder`. A rename replaces an empty folder, but not one with a file in it.
  * - Renew: the holder renames its file to the next number. This fails if another machine has taken the lock over.
  * - Take over: rename the holder's file, whose name was seen unchanged for a whole lease, to one's own name. This fails
  *   if the holder has renewed the lock meanwhile, or another machine was first, however late the rename is carried out.
  *
  * To release a lock, the holder unlinks its file by name. A delayed operation therefore never affects a later holder.
+ * @param temporary an unused path beside `lockFolder`, with a name outside the key alphabet
  */
-export class DirLocks {
-  readonly #watch = new LeaseWatch()
-  readonly #folder: string
-  readonly #temporaryPath: () => string
-  readonly #run: RunOperation
-
-  /** @param temporaryPath returns a new path in the folder, with a name outside the key alphabet */
-  constructor(folder: string, temporaryPath: () => string, run: RunOperation) {
-    this.#folder = folder
-    this.#temporaryPath = temporaryPath
-    this.#run = run
-  }
-
-  /** Acquires the lock, or returns `undefined` if another holder has it. */
-  async tryLock(name: string): Promise<CertCacheLock | undefined> {
-    const lockFolder = join(this.#folder, `${name}+lock`)
-    const holderId = randomUUID()
-    const ownFile = (number: number) => join(lockFolder, `${holderId}.${number}`)
-    const acquire = async () => {
-      const holderFile = await this.#findHolderFile(lockFolder)
-      const isAcquired = holderFile
-        ? await this.#takeOver(name, join(lockFolder, holderFile), ownFile(0))
-        : await this.#acquireFree(lockFolder, ownFile(0))
-      if (isAcquired) this.#watch.forget(name)
-      return isAcquired
-    }
-    const { renew, remove } = createHolder(lockFolder, ownFile)
-    return holdLease(name, {
-      acquire,
-      renew: () => this.#run(`keep the lock of ${name}`, undefined, renew),
-      remove: () => this.#run(`unlock ${name}`, undefined, remove),
-    })
-  }
-
-  /** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
-  async #findHolderFile(lockFolder: string): Promise<string | undefined> {
-    const stats = await ifExists(lstat(lockFolder))
-    if (!stats?.isDirectory()) {
-      // A link, or a file copied from another kind of store. If it has become a lock meanwhile, unlink() fails.
-      if (stats) await ignoreErrno(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
-      return undefined
-    }
-    const names = await ignoreErrno(['ENOENT'], [], readdir(lockFolder))
-    const holderFile = names.find((name) => holderFilePattern.test(name))
-    if (holderFile !== undefined) return holderFile
-    // Files that desktops leave in folders would prevent the lock from ever being free.
-    for (const name of names) await removeStray(join(lockFolder, name))
-    return undefined
-  }
-
-  async #acquireFree(lockFolder: string, ownFile: string): Promise<boolean> {
-    const prepared = this.#temporaryPath()
-    await mkdir(prepared, { mode: 0o700 })
-    try {
-      await (await open(join(prepared, basename(ownFile)), 'wx', 0o600)).close()
-      const attempt = renameAtomically(prepared, lockFolder, ownFile)
-      return await ignoreErrno(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, attempt)
-    } finally {
-      const removal = removePrepared(prepared, [basename(ownFile)])
-      await ignoreFailure(removal, 'it has become the lock, or is removed as a leftover')
-    }
-  }
-
-  async #takeOver(name: string, holderFile: string, ownFile: string): Promise<boolean> {
-    if (!this.#watch.hasExpired(name, holderFile)) return false
-    this.#watch.forget(name)
-    return renameAtomically(holderFile, ownFile, ownFile)
-  }
-}
-
-/** Renews and removes the lock of a holder whose file is `ownFile(0)` once the lock is acquired. */
-function createHolder(lockFolder: string, ownFile: (number: number) => string) {
+export function createLease(lockFolder: string, temporary: string, watch: LeaseWatch): Lease {
+  const holderId = randomUUID()
+  const ownFile = (index: number) => join(lockFolder, `${holderId}.${index}`)
   let number = 0
+  const acquire = async () => {
+    const holderFile = await findHolderFile(lockFolder)
+    if (holderFile !== undefined && !watch.hasExpired(lockFolder, holderFile)) return false
+    watch.forget(lockFolder)
+    return holderFile === undefined
+      ? acquireFree(lockFolder, ownFile(0), temporary)
+      : renameAtomically(join(lockFolder, holderFile), ownFile(0), ownFile(0))
+  }
   const renew = async () => {
     for (let attempt = 1; attempt <= 3; attempt++) {
       const current = number
@@ -119,7 +56,35 @@ function createHolder(lockFolder: string, ownFile: (number: number) => string) {
       'an empty folder is a free lock, and one with a file in it has a new holder',
     )
   }
-  return { renew, remove }
+  return { acquire, renew, remove }
+}
+
+/** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
+async function findHolderFile(lockFolder: string): Promise<string | undefined> {
+  const stats = await ifExists(lstat(lockFolder))
+  if (!stats?.isDirectory()) {
+    // A link, or a file copied from another kind of store. If it has become a lock meanwhile, unlink() fails.
+    if (stats) await ignoreErrno(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
+    return undefined
+  }
+  const names = await ignoreErrno(['ENOENT'], [], readdir(lockFolder))
+  const holderFile = names.find((name) => holderFilePattern.test(name))
+  if (holderFile !== undefined) return holderFile
+  // Files that desktops leave in folders would prevent the lock from ever being free.
+  for (const name of names) await removeStray(join(lockFolder, name))
+  return undefined
+}
+
+async function acquireFree(lockFolder: string, ownFile: string, prepared: string): Promise<boolean> {
+  await mkdir(prepared, { mode: 0o700 })
+  try {
+    await (await open(join(prepared, basename(ownFile)), 'wx', 0o600)).close()
+    const attempt = renameAtomically(prepared, lockFolder, ownFile)
+    return await ignoreErrno(['ENOTEMPTY', 'EEXIST', 'ENOTDIR'], false, attempt)
+  } finally {
+    const removal = removePrepared(prepared, [basename(ownFile)])
+    await ignoreFailure(removal, 'it has become the lock, or is removed as a leftover')
+  }
 }
 
 const holderFilePattern = /^[\da-f-]{36}\.\d+$/

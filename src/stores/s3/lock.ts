@@ -1,35 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import type { CertCacheLock } from '../../cache/cert-cache.js'
-import { holdLease, type Lease } from '../../cache/leases/lease.js'
-import { LeaseWatch } from '../../cache/leases/lease-watch.js'
+import type { Lease } from '../../cache/leases/lease.js'
+import type { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import type { S3Objects, WriteCondition } from './objects.js'
 
 /** The content of the object of a free lock. */
 const released = 'released'
 
 /**
- * Locks made of objects that are written only conditionally: created with `If-None-Match: *`; renewed, taken over and
- * released with `If-Match`. The content of each write is unique, so no ETag occurs twice.
+ * Returns a lease on the object `<name>+lock`, which is written only conditionally: created with `If-None-Match: *`;
+ * renewed, taken over and released with `If-Match`. The content of each write is unique, so no ETag occurs twice.
  *
  * A released object is not deleted. Few services support conditional deletes: some ignore the condition, and some check
  * it some time before they delete. A late delete would then remove the lock of the next holder.
  */
-export class S3Locks {
-  readonly #objects: S3Objects
-  readonly #watch = new LeaseWatch()
-
-  constructor(objects: S3Objects) {
-    this.#objects = objects
-  }
-
-  /** Acquires the lock. Returns `undefined` if another holder has it, or may still rely on it. */
-  tryLock(name: string): Promise<CertCacheLock | undefined> {
-    return holdLease(name, createLease(this.#objects, name, this.#watch))
-  }
-}
-
-/** The lease of one holder on the object `<name>+lock`. */
-function createLease(objects: S3Objects, name: string, watch: LeaseWatch): Lease {
+export function createLease(objects: S3Objects, name: string, watch: LeaseWatch): Lease {
   const key = `${name}+lock`
   const id = randomUUID()
   let writeCount = 0

@@ -6,11 +6,12 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/lease.js'
+import { acquireLock, holdLease } from '../../cache/leases/lease.js'
+import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
 import { probeConditionalWrites } from './conditional-writes.js'
-import { S3Locks } from './lock.js'
+import { createLease } from './lock.js'
 import { type S3ClientLike, S3Objects } from './objects.js'
 
 const encryptions = ['AES256', 'aws:kms', 'none'] as const
@@ -46,7 +47,7 @@ export interface S3CertCacheOptions {
  */
 export class S3CertCache implements LockingCertCache, ListableCertCache {
   readonly #objects: S3Objects
-  readonly #locks: S3Locks
+  readonly #watch = new LeaseWatch()
   /** Made by the first `tryLock`. */
   readonly #probe = lazy(() => probeConditionalWrites(this.#objects))
 
@@ -70,7 +71,6 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
         encryptions,
       ),
     })
-    this.#locks = new S3Locks(this.#objects)
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
@@ -108,7 +108,7 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
     return acquireLock(name, options?.signal, this.#objects.run, async () => {
       const error = await this.#probe()
       if (error) throw error
-      return this.#locks.tryLock(name)
+      return holdLease(name, createLease(this.#objects, name, this.#watch))
     })
   }
 }

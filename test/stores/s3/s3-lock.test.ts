@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { holdLease } from '../../../src/cache/leases/lease.js'
+import { LeaseWatch } from '../../../src/cache/leases/lease-watch.js'
 import { StoreError } from '../../../src/index.js'
-import { S3Locks } from '../../../src/stores/s3/lock.js'
+import { createLease } from '../../../src/stores/s3/lock.js'
 import type { S3Objects, WriteCondition } from '../../../src/stores/s3/objects.js'
 
 // These tests use a stub of the service, and virtual time.
@@ -50,11 +52,16 @@ function openService() {
     faults,
     writes: () => writes,
     overwrite: (at: string, text: string) => objects.set(at, { text, etag: `"${text}"` }),
-    machine: () => new S3Locks(stub as S3Objects),
+    machine() {
+      const watch = new LeaseWatch()
+      return { tryLock: (name: string) => holdLease(name, createLease(stub as S3Objects, name, watch)) }
+    },
   }
 }
 
-const held = async (locks: S3Locks, name = 'a.example') =>
+type Machine = ReturnType<ReturnType<typeof openService>['machine']>
+
+const held = async (locks: Machine, name = 'a.example') =>
   (await locks.tryLock(name)) ?? expect.unreachable('it should have got the lock')
 
 test('a lock is renewed every 10 s, and no other machine can acquire it', async () => {
@@ -112,7 +119,7 @@ test('one of two machines that saw a dead holder’s lock for 30 s acquires it',
   expect(locks.filter(Boolean)).toHaveLength(1)
 })
 
-test('S3Locks remembers at most 1,000 names', async () => {
+test('a machine remembers at most 1,000 names', async () => {
   const { machine, overwrite } = openService()
   const locks = machine()
   const names = Array.from({ length: 1_001 }, (_, at) => `host-${at}`)

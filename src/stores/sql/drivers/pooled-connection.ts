@@ -1,3 +1,4 @@
+import { abortable } from '../../../util/deadline.js'
 import { isConflict } from './errors.js'
 
 /** Runs a statement on a connection of a pool. If `signal` aborts during the statement, the connection is destroyed. */
@@ -8,26 +9,17 @@ export async function withPooledConnection<C, T>(
   signal: AbortSignal,
 ): Promise<T> {
   const connection = await acquire()
-  let isReleased = false
-  const releaseOnce = (isUsable: boolean) => {
-    if (!isReleased) release(connection, isUsable)
-    isReleased = true
-  }
   if (signal.aborted) {
-    releaseOnce(true)
+    release(connection, true)
     throw signal.reason
   }
-  const destroy = () => releaseOnce(false)
-  signal.addEventListener('abort', destroy, { once: true })
   try {
-    const result = await run(connection)
-    releaseOnce(true)
+    const result = await abortable(run(connection), signal)
+    release(connection, true)
     return result
   } catch (error) {
     // Destroy the connection, as pg's pool.query() does: it may be broken, or its server may no longer be the primary.
-    releaseOnce(isConflict(error))
+    release(connection, isConflict(error))
     throw error
-  } finally {
-    signal.removeEventListener('abort', destroy)
   }
 }
