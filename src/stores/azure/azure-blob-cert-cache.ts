@@ -89,6 +89,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    assertCacheKey(key)
     const blob = this.#blob(key)
     await this.#run(`write ${key}`, options?.signal, (abortSignal) =>
       blob.upload(data, data.byteLength, {
@@ -99,6 +100,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
+    assertCacheKey(key)
     const blob = this.#blob(key)
     await this.#run(`delete ${key}`, options?.signal, (abortSignal) => blob.delete({ abortSignal }))
   }
@@ -140,11 +142,6 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   #blob(key: string) {
-    assertCacheKey(key)
-    return this.#blobClient(key)
-  }
-
-  #blobClient(key: string) {
     const name = this.#prefix + key
     if (name.length > maxBlobNameLength) {
       throw entryError(`the blob name of ${key} is longer than ${maxBlobNameLength} characters`)
@@ -153,7 +150,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   async #read(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    const blob = this.#blobClient(key)
+    const blob = this.#blob(key)
     return this.#run(`read ${key}`, signal, async (abortSignal) => {
       // downloadToBuffer() would make two requests: it reads the properties first.
       const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
