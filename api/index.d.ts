@@ -86,17 +86,16 @@ declare class Certificate {
     get cert(): string;
     get key(): string;
 }
+type KeyType = "ecdsa-p256" | "rsa-2048";
 type RenewAtSource = "ari" | "renewBeforeMs" | "lifetime";
 type CertificateSource = "memory" | "store" | "acme";
-type KeyType = "ecdsa-p256" | "rsa-2048";
 interface AnsweredChallenge {
     readonly type: ChallengeType;
     readonly host: string;
     readonly from: "memory" | "store";
 }
-type Next = (error?: unknown) => void;
 type HttpFallback = (req: IncomingMessage, res: ServerResponse) => void;
-type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: Next) => void;
+type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
 interface TlsCallbacks {
     SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void;
     ALPNCallback(offer: {
@@ -105,7 +104,7 @@ interface TlsCallbacks {
     }): string | undefined;
 }
 type StoreErrorCode = "ERR_STORE_CREDENTIALS" | "ERR_STORE_PERMISSION" | "ERR_STORE_CONTAINER" | "ERR_STORE_UNREACHABLE" | "ERR_STORE_TIMEOUT" | "ERR_STORE_PUBLIC" | "ERR_STORE_DECRYPT" | "ERR_STORE_ENTRY" | "ERR_STORE_FAILED";
-type HostErrorCode = "ERR_HOST_NAME" | "ERR_HOST_POLICY";
+type HostErrorCode = "ERR_HOST_NAME" | "ERR_HOST_POLICY" | "ERR_HOST_POLICY_FAILED";
 type IssuanceErrorCode = "ERR_ISSUANCE_FAILED" | "ERR_ISSUANCE_POSTPONED" | "ERR_ACME_PROFILE";
 declare abstract class CertCacheError extends Error {
     abstract readonly code: string;
@@ -257,23 +256,14 @@ declare class CertManager extends EventEmitter<CertManagerEvents> {
 }
 interface BlobContainerClient {
     readonly containerName: string;
-    getBlockBlobClient(name: string): {
+    getBlockBlobClient(name: string): LeasableBlob & {
         download(offset?: number, count?: number, options?: {
             abortSignal?: AbortSignal;
         }): Promise<{
             readableStreamBody?: NodeJS.ReadableStream;
             contentLength?: number;
         }>;
-        upload(body: Uint8Array, length: number, options?: {
-            abortSignal?: AbortSignal;
-            blobHTTPHeaders?: {
-                blobContentType?: string;
-            };
-            conditions?: {
-                ifNoneMatch?: string;
-            };
-        }): Promise<unknown>;
-    } & LeasableBlob;
+    };
     listBlobsFlat(options?: {
         prefix?: string;
         abortSignal?: AbortSignal;
@@ -299,6 +289,9 @@ interface ListedPage {
 interface LeasableBlob {
     upload(body: Uint8Array, length: number, options?: {
         abortSignal?: AbortSignal;
+        blobHTTPHeaders?: {
+            blobContentType?: string;
+        };
         conditions?: {
             ifNoneMatch?: string;
         };

@@ -1,12 +1,11 @@
 import { LockingCertCache, ListableCertCache, CacheOperationOptions, CertCacheEntry, CertCacheLock } from "../index.js";
-interface Statement {
-    sql: string;
-    values: any;
-    rowsAsArray: false;
-    nestTables: false;
-}
 interface MysqlConnection {
-    execute(statement: Statement): Promise<[
+    execute(statement: {
+        sql: string;
+        values: any;
+        rowsAsArray: false;
+        nestTables: false;
+    }): Promise<[
         any,
         any
     ]>;
