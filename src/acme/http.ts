@@ -24,7 +24,7 @@ export interface PollHint {
 }
 
 /** The members of an ACME directory that acme-client ignores. */
-export interface Directory {
+interface Directory {
   /** URL of the renewal information (RFC 9773 section 3). */
   readonly renewalInfo: string | undefined
   /** Names of the profiles that an order may select (draft-ietf-acme-profiles). */

@@ -90,6 +90,9 @@ export const isListable = (cache: CertCache): cache is ListableCertCache =>
  */
 export const maxValueBytes: number = 16 * 1024 * 1024
 
+/** The key under which a store keeps the lock with this name, if it keeps locks among its entries. */
+export const lockKey = (name: string): string => `${name}+lock`
+
 export const isCacheKey = (key: string): boolean =>
   /^[ !#-)+-.0-9;=@-[\]-{}~]+$/.test(key) && key !== '.' && key !== '..'
 

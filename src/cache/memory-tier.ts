@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../util/clock.js'
-import { abortable, sharedController, withDeadline } from '../util/deadline.js'
-import { ClosedError, DeadlineError } from '../util/errors.js'
-import { ignoreFailure, warnUnhandled } from '../util/safe-call.js'
+import { abortable, settleAll, sharedController } from '../util/deadline.js'
+import { ClosedError } from '../util/errors.js'
+import { ignoreFailure } from '../util/safe-call.js'
 import type { CacheOperationOptions, CertCache, CertCacheLock } from './cert-cache.js'
 import type { PendingWrites, PutFailedListener } from './pending-writes.js'
 import { SharedReads } from './shared-reads.js'
@@ -116,9 +116,8 @@ export class MemoryTier<Id, T extends object> {
   async close(): Promise<void> {
     this.#closing.abort(new ClosedError('the LruCertCache was closed'))
     const running = [...this.#productions.values()].map(({ result }) => result)
-    const error = () => new DeadlineError(`values were still being produced ${closeMs / 1_000} s after close`)
-    const deadline = { ms: closeMs, clock: this.#options.clock, error }
-    await withDeadline(() => Promise.allSettled(running), deadline).catch(warnUnhandled)
+    const { clock } = this.#options
+    await settleAll(running, { ms: closeMs, clock, text: 'values were still being produced' })
     await this.#pendingWrites?.close()
   }
 

@@ -7,7 +7,7 @@ export interface RenewalWindow {
 }
 
 /** The inputs of {@link renewalTime}. */
-export interface RenewalInput extends Validity {
+interface RenewalInput extends Validity {
   /** The CA's suggested renewal window, if there is one. */
   readonly window?: RenewalWindow | undefined
   /** Renews this many milliseconds before `notAfter` instead of at 2/3 of the lifetime. */

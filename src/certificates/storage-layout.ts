@@ -1,5 +1,5 @@
 import { assertCacheKey } from '../cache/cert-cache.js'
-import type { CertId, CertName } from './certificate-id.js'
+import { type CertId, type CertName, certName } from './certificate-id.js'
 import { normalizeHost } from './hostname.js'
 
 /** Let's Encrypt's production directory. Its cache keys have no prefix: they are exactly autocert's. */
@@ -48,15 +48,18 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
   if (name === 'acme_account' && rest === 'key') return { kind: 'account key', ca }
   if (name === 'acme_account.key' && rest === '') return { kind: 'legacy account key', ca }
   if (rest === 'http-01' && isToken(name)) return { kind: 'http-01', ca, token: name }
-  if (normalizeHost(name) !== name) return { kind: 'unknown', ca }
-  const certName = name as string as CertName
-  if (rest === 'token') return { kind: 'tls-alpn-01', ca, name: certName }
+  const host = normalizeHost(name)
+  if (host !== name) return { kind: 'unknown', ca }
+  if (rest === 'token') return { kind: 'tls-alpn-01', ca, name: certName(host) }
   const isRsa = suffixes[0] === 'rsa'
-  const id: CertId = { ca, name: certName, keyType: isRsa ? 'rsa-2048' : 'ecdsa-p256' }
+  const id: CertId = { ca, name: certName(host), keyType: isRsa ? 'rsa-2048' : 'ecdsa-p256' }
   const record = suffixes.slice(isRsa ? 1 : 0).join('+')
   if (record === '') return { kind: 'certificate', id }
   return record === 'failure' || record === 'renewal' ? { kind: record, id } : { kind: 'unknown', ca }
 }
+
+/** Returns the part of a key that all entries of one host, token or account have in common. */
+export const keyName = (key: string, ca: string): string => key.slice(ca.length).split('+', 1)[0] as string
 
 /**
  * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a token

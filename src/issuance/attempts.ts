@@ -141,16 +141,22 @@ export class Attempts {
   /** Records that a request for a certificate failed, and returns the error. */
   requestFailed(id: CertId, thrown: unknown): Error {
     const error = toError(thrown)
-    const { blame, scope, refusal, notBefore } = verdictOf(error)
+    const { blame, isInterrupted, refusal, notBefore } = verdictOf(error)
     if (refusal || blame === 'policy') return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
-    if (blame === 'process' && scope === 'host') this.#recordLocally(id, undefined, error)
+    if (isInterrupted) this.#recordLocally(id, undefined, error)
     this.#rememberFailure(id, error)
     if (error instanceof IssuanceError && notBefore !== undefined && !this.#heldError(id)) {
       const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
       this.#rememberFailure(id, error, { error, until: this.#monotonicNow() + ms })
     }
     return error
+  }
+
+  /** Returns the milliseconds until a kept host is looked up again: 6 hours after a refusal, else at least 1 minute. */
+  delayAfter(error: Error): number {
+    const { refusal, notBefore = 0 } = verdictOf(error)
+    return refusal ? 6 * 3_600_000 : Math.max(notBefore - this.#parts.clock.now(), 60_000)
   }
 
   /** Removes this process's record, because a request for the certificate succeeded. */

@@ -10,7 +10,7 @@ import {
   type RenewalInfoRecord,
 } from './records.js'
 
-/** The key of a challenge answer: the token, or for tls-alpn-01 the name. */
+/** The entry of a challenge answer, which is found by the token, or for tls-alpn-01 by the name. */
 export type AnswerEntry = Extract<StoreEntry, { kind: 'http-01' | 'tls-alpn-01' }>
 
 export type AccountKeyEntry = Extract<StoreEntry, { kind: 'account key' | 'legacy account key' }>

@@ -18,7 +18,7 @@ export interface AnsweredChallenge {
 }
 
 /** The answer to a challenge. */
-export interface ChallengeAnswer {
+interface ChallengeAnswer {
   readonly type: ChallengeType
   readonly name: CertName
   readonly token: string

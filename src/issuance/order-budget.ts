@@ -1,6 +1,6 @@
 import type { Clock } from '../util/clock.js'
 import { RateLimiter } from '../util/rate-limiter.js'
-import { isRateLimited } from '../util/verdict.js'
+import { verdictOf } from '../util/verdict.js'
 
 /**
  * Limits orders that no handshake waits for, other than renewals: 100 at once, then one every 54 s. That stays within
@@ -13,6 +13,6 @@ export class OrderBudget extends RateLimiter {
 
   /** After an error of the CA that all orders are limited, drops the rest of the burst. */
   onFailed(error: Error): void {
-    if (isRateLimited(error)) this.drain()
+    if (verdictOf(error).isRateLimited) this.drain()
   }
 }

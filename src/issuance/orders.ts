@@ -5,9 +5,8 @@ import { checkBundle, encodeBundle, type Validity } from '../certificates/certif
 import type { CertId } from '../certificates/certificate-id.js'
 import { generateKey } from '../certificates/private-key.js'
 import type { Clock } from '../util/clock.js'
-import { linkAbort, sharedController, withDeadline } from '../util/deadline.js'
-import { CertCacheError, DeadlineError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
-import { warnUnhandled } from '../util/safe-call.js'
+import { linkAbort, settleAll, sharedController, withDeadline } from '../util/deadline.js'
+import { CertCacheError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { Attempts } from './attempts.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
@@ -21,7 +20,7 @@ const closeTimeoutMs = 10_000
 
 type Lock = Pick<CertCacheLock, 'signal'>
 
-export interface OrdersParts {
+interface OrdersParts {
   readonly answers: ChallengeAnswers
   readonly attempts: Attempts
   readonly clock: Clock
@@ -83,10 +82,7 @@ export class Orders {
    */
   async close(): Promise<void> {
     const { clock } = this.#parts
-    const error = () =>
-      new DeadlineError(`orders were still under way ${closeTimeoutMs / 1_000} s after close`)
-    const bound = { ms: closeTimeoutMs, clock, error }
-    await withDeadline(() => Promise.allSettled(this.#running), bound).catch(warnUnhandled)
+    await settleAll([...this.#running], { ms: closeTimeoutMs, clock, text: 'orders were still under way' })
   }
 
   #track<T>(order: Promise<T>): Promise<T> {
@@ -173,9 +169,7 @@ class OrderRun implements Run {
 /** acme-client throws plain Errors. They, and the time limit of an order, count as failures of the CA. */
 function toOrderError({ name }: CertId, thrown: unknown): Error {
   const error = toError(thrown)
-  const { blame, scope } = verdictOf(error)
-  const isUnknown = blame === 'process' && scope === 'store'
-  if (!isUnknown) return error
+  if (!verdictOf(error).isUnclassified) return error
   const message =
     error instanceof CertCacheError ? error.message : `no certificate for ${name}: ${error.message}`
   return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })

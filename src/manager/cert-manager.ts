@@ -93,7 +93,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   /**
    * Resolves with the certificate that a handshake for `host` would be served, within 30 s.
-   * @throws {HostError} if `host` is not a DNS name, or `hostPolicy` does not allow it
+   * @throws {HostError} if `host` is not a DNS name, or `hostPolicy` does not allow it or fails
    * @throws {StoreError} if a store operation failed
    * @throws {IssuanceError} if the certificate could not be ordered
    * @throws {DeadlineError} after 30 s; the order continues in the background, so try again later

@@ -93,13 +93,13 @@ export class CertificateService {
 
   /**
    * Resolves with the host's certificate, which is ordered if neither memory nor the store has one.
-   * @throws {HostError} if the policy does not allow the host
+   * @throws {HostError} if the policy does not allow the host, or fails
    */
   async obtain(host: Host): Promise<LiveCertificate> {
     const id = this.#parts.naming(host)
     try {
       this.#parts.attempts.assertNotHeld(id)
-      return await this.#obtain(id)
+      return await this.#obtain(host, id)
     } catch (thrown) {
       throw this.#parts.attempts.requestFailed(id, thrown)
     }
@@ -107,7 +107,7 @@ export class CertificateService {
 
   /**
    * Resolves with the host's certificate from memory or the store, or `undefined` if neither has one.
-   * @throws {HostError} if the policy does not allow the host
+   * @throws {HostError} if the policy does not allow the host, or fails
    */
   async find(host: Host): Promise<LiveCertificate | undefined> {
     const id = this.#parts.naming(host)
@@ -115,7 +115,7 @@ export class CertificateService {
       const live = this.#peek(id)
       if (live) return live
       this.#parts.closing.throwIfAborted()
-      await this.#parts.policy.check(id.name)
+      await this.#parts.policy.check(host)
       return await this.refresh(id)
     } catch (thrown) {
       throw this.#parts.attempts.requestFailed(id, thrown)
@@ -133,7 +133,7 @@ export class CertificateService {
     const { attempts, report } = this.#parts
     attempts.renewalStarted(due)
     try {
-      await this.#obtain(due.id, due)
+      await this.#obtain(due.id.name, due.id, due)
     } catch (thrown) {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
@@ -161,17 +161,17 @@ export class CertificateService {
   }
 
   /** @param due the certificate to replace, if there is one */
-  async #obtain(id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
+  async #obtain(host: string, id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
     const { closing, policy, attempts, clock } = this.#parts
     closing.throwIfAborted()
-    await policy.check(id.name)
+    await policy.check(host)
     let previousFailure: FailureRecord | undefined
     let order: { readonly startedAt: number; readonly isRenewal: boolean }
     const live = await this.#memory.getOrPut(
       id,
       (lock) => {
         const served = due && clock.now() < due.notAfter ? due : this.#peek(id)
-        order = { startedAt: clock.now(), isRenewal: served !== undefined }
+        order = { startedAt: performance.now(), isRenewal: served !== undefined }
         return this.#order({ id, previousFailure, served }, lock)
       },
       {
@@ -219,7 +219,7 @@ export class CertificateService {
     return live && this.#parts.clock.now() < live.notAfter ? live : undefined
   }
 
-  /** All effects of a certificate that has entered memory. */
+  /** Tells the rest of the manager that a certificate has entered memory. */
   #onChanged(live: LiveCertificate, former: LiveCertificate | undefined): void {
     const { attempts, clock, report, onNewCertificate } = this.#parts
     const served = former && clock.now() < former.notAfter ? former : undefined
@@ -230,9 +230,8 @@ export class CertificateService {
   }
 
   #reportIssued(issued: LiveCertificate, order: { startedAt: number; isRenewal: boolean }): void {
-    const { clock, report } = this.#parts
-    const durationMs = clock.now() - order.startedAt
-    report(order.isRenewal ? 'renewed' : 'issued', { ...toEvent(issued), durationMs })
+    const durationMs = performance.now() - order.startedAt
+    this.#parts.report(order.isRenewal ? 'renewed' : 'issued', { ...toEvent(issued), durationMs })
   }
 }
 

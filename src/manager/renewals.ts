@@ -6,14 +6,11 @@ import type { OrderBudget } from '../issuance/order-budget.js'
 import type { Clock } from '../util/clock.js'
 import { sleep } from '../util/deadline.js'
 import { toError } from '../util/errors.js'
-import { verdictOf } from '../util/verdict.js'
 import type { CertificateService } from './certificate-service.js'
 import { concurrency, type Job, Scheduler } from './scheduler.js'
 
 /** Longest time until the next lookup of a kept host that is not in memory. */
 const maxLookupDelayMs = 6 * 3_600_000
-/** Delay before a kept host that failed is retried, unless the error has a later `retryAt`. */
-const failureDelayMs = 60_000
 
 interface RenewalsParts {
   readonly certificates: CertificateService
@@ -196,7 +193,7 @@ export class Renewals {
     onFound: (live: LiveCertificate) => Promise<void>,
     onMissing: () => Promise<number>,
   ): Promise<Error | undefined> {
-    const { budget, certificates, clock } = this.#parts
+    const { attempts, budget, certificates } = this.#parts
     try {
       const live = await certificates.find(host)
       if (live) await onFound(live)
@@ -205,11 +202,7 @@ export class Renewals {
     } catch (thrown) {
       const error = toError(thrown)
       budget.onFailed(error)
-      const { refusal, notBefore = 0 } = verdictOf(error)
-      this.#scheduleLookup(
-        host,
-        refusal ? maxLookupDelayMs : Math.max(notBefore - clock.now(), failureDelayMs),
-      )
+      this.#scheduleLookup(host, attempts.delayAfter(error))
       return error
     }
   }

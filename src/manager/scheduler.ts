@@ -1,6 +1,6 @@
 import { type Clock, clockSkewMs } from '../util/clock.js'
 
-/** Jobs that run at the same time. */
+/** Jobs that run at the same time. `Renewals.keepRenewed` looks up as many hosts beside them. */
 export const concurrency = 8
 /** Longest interval between two passes, so that a change of the clock is noticed. */
 const maxIntervalMs = 600_000
@@ -21,7 +21,7 @@ interface SchedulerParts {
   /** Yields all jobs. Called at each pass. */
   readonly jobs: () => Iterable<Job>
   /** Called after the clock was set back, before the jobs are visited. */
-  readonly onClockSetBack: (now: number, byMs: number) => void
+  readonly onClockSetBack: (now: number) => void
   readonly clock: Clock
   /** Aborts when no further job may start. */
   readonly closing: AbortSignal
@@ -70,7 +70,7 @@ export class Scheduler {
   #pass(): number {
     const { jobs, onClockSetBack, clock } = this.#parts
     const now = clock.now()
-    if (now < this.#latestNow - clockSkewMs) onClockSetBack(now, this.#latestNow - now)
+    if (now < this.#latestNow - clockSkewMs) onClockSetBack(now)
     this.#latestNow = now
     let nextAt = Number.POSITIVE_INFINITY
     for (const job of jobs()) {

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from './clock.js'
 import { DeadlineError } from './errors.js'
+import { warnUnhandled } from './safe-call.js'
 
 /** Returns a controller whose signal takes any number of listeners without Node's leak warning. */
 export function sharedController(): AbortController {
@@ -70,6 +71,15 @@ export async function withDeadline<T>(
 }
 
 const formatMs = (ms: number) => (ms < 120_000 ? `${ms / 1_000} s` : `${ms / 60_000} minutes`)
+
+/** Waits until all promises have settled. Emits a process warning if that takes longer than `ms`. */
+export async function settleAll(
+  promises: readonly Promise<unknown>[],
+  { ms, clock, text }: { ms: number; clock: Clock; text: string },
+): Promise<void> {
+  const error = () => new DeadlineError(`${text} ${formatMs(ms)} after close`)
+  await withDeadline(() => Promise.allSettled(promises), { ms, clock, error }).catch(warnUnhandled)
+}
 
 /** Resolves after `ms`, or rejects with the signal's reason. Keeps the process running, because work is in progress. */
 export async function sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {

@@ -125,7 +125,7 @@ export class WrongClockError extends IssuanceError {
   }
 }
 
-/** Challenge answers are requested faster than a CA would. */
+/** Challenge answers are requested faster than a CA would. Not public: it becomes the event `refused`. */
 export class ChallengeRateLimitError extends Error {}
 
 /** A wait timed out. The work continues in the background. */

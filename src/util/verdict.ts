@@ -21,6 +21,12 @@ export interface Verdict {
   readonly refusal?: 'name' | 'policy' | 'rate'
   /** Whether the same request may succeed within seconds. */
   readonly isTransient?: boolean
+  /** Whether work that may have had effects outside this process was broken off. */
+  readonly isInterrupted?: true
+  /** Whether the CA limits the orders of the whole account for a while (RFC 8555 section 6.6). */
+  readonly isRateLimited?: true
+  /** Whether nothing more is known: any other error of this process. */
+  readonly isUnclassified?: true
 }
 
 const verdictsByCode: Partial<Record<string, Verdict>> = {
@@ -31,7 +37,7 @@ const verdictsByCode: Partial<Record<string, Verdict>> = {
   ERR_HOST_POLICY_FAILED: { blame: 'policy', scope: 'host' },
   ERR_STORE_DECRYPT: { blame: 'store', scope: 'host' },
   ERR_STORE_ENTRY: { blame: 'store', scope: 'host' },
-  ERR_LOCK_LOST: { blame: 'process', scope: 'host' },
+  ERR_LOCK_LOST: { blame: 'process', scope: 'host', isInterrupted: true },
   ERR_CLOSED: { blame: 'caller', scope: 'store' },
 }
 
@@ -50,7 +56,7 @@ export function verdictOf(error: Error): Verdict {
   if (error instanceof StoreError)
     return verdict ?? { blame: 'store', scope: isOutage(error) ? 'store' : 'host' }
   if (error instanceof ChallengeRateLimitError) return { blame: 'caller', scope: 'host', refusal: 'rate' }
-  return verdict ?? { blame: 'process', scope: 'store' }
+  return verdict ?? { blame: 'process', scope: 'store', isUnclassified: true }
 }
 
 function verdictOfIssuance(error: IssuanceError): Verdict {
@@ -61,13 +67,10 @@ function verdictOfIssuance(error: IssuanceError): Verdict {
     blame: hostProblems.test(type) ? 'host' : 'ca',
     scope: accountProblems.test(type) ? 'account' : 'host',
     isTransient: status >= 500 || status === 429,
+    ...(type.endsWith(':rateLimited') && { isRateLimited: true }),
   }
 }
 
 /** Returns false for the answers of a store that works, such as a conflict. */
 const isOutage = ({ code, statusCode = 500 }: StoreError) =>
   code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429
-
-/** Returns whether the CA limits the orders of the whole account for a while (RFC 8555 section 6.6). */
-export const isRateLimited = (error: Error): boolean =>
-  error instanceof IssuanceError && (error.problem?.type.endsWith(':rateLimited') ?? false)

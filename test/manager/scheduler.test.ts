@@ -13,7 +13,7 @@ function open() {
   const running = new Map<string, () => void>()
   const passes: number[] = []
   const starts: string[] = []
-  const setBacks: { now: number; byMs: number }[] = []
+  const setBacks: number[] = []
   const closing = new AbortController()
   const run = (id: string) => () => {
     expect(running.has(id)).toBe(false)
@@ -26,7 +26,7 @@ function open() {
       passes.push(clock.now() - start)
       for (const [id, dueAt] of due) yield { id, dueAt, run: run(id) }
     },
-    onClockSetBack: (now, byMs) => setBacks.push({ now, byMs }),
+    onClockSetBack: (now) => void setBacks.push(now),
     clock,
     closing: closing.signal,
   })
@@ -135,7 +135,7 @@ test('a clock that was set back by more than 5 minutes is noticed at the next pa
   add('near', 1_000)
   // The timer of a virtual clock fires by its time, so the pass follows the wake at the earlier time.
   clock.advance(1_000)
-  expect(setBacks).toEqual([{ now: start - 60 * minute + 1_000, byMs: 60 * minute - 1_000 }])
+  expect(setBacks).toEqual([start - 60 * minute + 1_000])
   expect(passes).toEqual([-60 * minute + 1_000])
   clock.advance(20 * minute)
   expect(setBacks).toHaveLength(1)

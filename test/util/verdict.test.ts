@@ -13,13 +13,17 @@ import {
   type StoreErrorCode,
   WrongClockError,
 } from '../../src/util/errors.js'
-import { isRateLimited, type Verdict, verdictOf } from '../../src/util/verdict.js'
+import { type Verdict, verdictOf } from '../../src/util/verdict.js'
 
 /** Blame, scope, and whether the error is transient. */
 type Row = readonly [Verdict['blame'], Verdict['scope'], boolean]
 
 /** Returns the verdict; `isTransient` is false where it is absent. */
-const judge = (error: Error) => ({ isTransient: false, ...verdictOf(error) })
+const judge = (error: Error) => {
+  const { blame, scope, notBefore, refusal, isTransient = false } = verdictOf(error)
+  return { blame, scope, notBefore, refusal, isTransient }
+}
+const isRateLimited = (error: Error) => verdictOf(error).isRateLimited ?? false
 
 const expected = ([blame, scope, isTransient]: Row) => ({ blame, scope, isTransient })
 
@@ -184,4 +188,29 @@ test('only the problem rateLimited limits the orders of the account', () => {
   expect(isRateLimited(refused('malformed', { status: 429 }))).toBe(false)
   expect(isRateLimited(new IssuanceError('ERR_ISSUANCE_FAILED', 'no'))).toBe(false)
   expect(isRateLimited(new ChallengeRateLimitError())).toBe(false)
+})
+
+test('only unknown errors of this process are unclassified', () => {
+  for (const error of [
+    new Error('EMFILE'),
+    new TypeError('no'),
+    new DeadlineError('late'),
+    new CacheKeyError('no'),
+  ])
+    expect([error.name, verdictOf(error).isUnclassified]).toEqual([error.name, true])
+  for (const error of [
+    new IssuanceError('ERR_ISSUANCE_FAILED', 'no'),
+    new StoreError('ERR_STORE_FAILED', 'no'),
+    new LockLostError('lost'),
+    new ClosedError('closed'),
+    new HostError('ERR_HOST_POLICY_FAILED', 'a.example', 'no'),
+    new ChallengeRateLimitError(),
+  ])
+    expect([error.name, verdictOf(error).isUnclassified]).toEqual([error.name, undefined])
+})
+
+test('only a lost lock interrupts work that others may have seen', () => {
+  expect(verdictOf(new LockLostError('lost')).isInterrupted).toBe(true)
+  expect(verdictOf(new ClosedError('closed')).isInterrupted).toBeUndefined()
+  expect(verdictOf(new Error('no')).isInterrupted).toBeUndefined()
 })

@@ -1,4 +1,4 @@
-import { StoreError } from '../../util/errors.js'
+import { isLostRace } from '../../cache/service-errors.js'
 import type { Command } from '../console/arguments.js'
 import { confirmRemoval } from '../console/confirm-removal.js'
 import { formatCount, formatMinute } from '../console/format.js'
@@ -125,7 +125,7 @@ async function removeIfStale(item: ClassifiedEntry, connection: Connection): Pro
     return true
   } catch (thrown) {
     // Written or leased since its state was read (412), or in conflict with another operation (409).
-    if (thrown instanceof StoreError && (thrown.statusCode === 412 || thrown.statusCode === 409)) return false
+    if (isLostRace(thrown)) return false
     throw thrown
   }
 }

@@ -1,5 +1,5 @@
 import type { CertCacheEntry } from '../../cache/cert-cache.js'
-import { type ParsedKey, parseKey } from '../../certificates/storage-layout.js'
+import { keyName, type ParsedKey, parseKey } from '../../certificates/storage-layout.js'
 import { isProbeKey } from './probe-keys.js'
 
 export interface ClassifiedEntry {
@@ -43,7 +43,7 @@ export async function* groupEntries(
     const classified = classifyEntry(entry, selectedCa)
     const { ca } = classified
     if (selectedCa !== undefined && ca !== selectedCa) continue
-    const name = entry.name.slice(ca.length).split('+', 1)[0] as string
+    const name = keyName(entry.name, ca)
     if (group && group.ca === ca && group.name === name) {
       group.entries.push(classified)
       continue

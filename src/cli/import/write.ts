@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
 import type { CertCache } from '../../cache/cert-cache.js'
-import { checkBundle, encodeBundle } from '../../certificates/certificate-bundle.js'
+import { checkBundle, encodeBundle, type Validity } from '../../certificates/certificate-bundle.js'
 import { certName } from '../../certificates/certificate-id.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import { exportKey } from '../../certificates/private-key.js'
@@ -67,12 +67,7 @@ export async function importCertificate(
   return outcomes
 }
 
-interface Validity {
-  readonly notBefore: number
-  readonly notAfter: number
-}
-
-/** Compares as the manager does. */
+/** Compares as the manager does, except that of two equal periods the stored certificate stays. */
 const isNewer = (a: Validity, b: Validity): boolean =>
   (a.notBefore - b.notBefore || a.notAfter - b.notAfter) > 0
 

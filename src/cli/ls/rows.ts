@@ -1,3 +1,4 @@
+import { lockKey } from '../../cache/cert-cache.js'
 import { type CertId, certName, type KeyType } from '../../certificates/certificate-id.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import { renewalTime } from '../../certificates/renewal-time.js'
@@ -57,7 +58,7 @@ async function readRow(
   const id = { ca: group.ca, name: certName(host), keyType }
   const key = certificateKey(id)
   const names = new Set(group.entries.map(({ entry }) => entry.name))
-  if (![key, entryKey({ kind: 'failure', id }), `${key}+lock`].some((name) => names.has(name))) return
+  if (![key, entryKey({ kind: 'failure', id }), lockKey(key)].some((name) => names.has(name))) return
   try {
     return toRow(host, key, await readBlobs(id, names, connection))
   } catch (thrown) {
@@ -72,7 +73,7 @@ async function readBlobs(id: CertId, listedNames: ReadonlySet<string>, { store, 
   const key = certificateKey(id)
   const renewalKey = entryKey({ kind: 'renewal', id })
   const read = async (name: string) => (listedNames.has(name) ? store.get(name) : undefined)
-  const locks = [`${key}+lock`, `${renewalKey}+lock`].filter((name) => listedNames.has(name))
+  const locks = [lockKey(key), lockKey(renewalKey)].filter((name) => listedNames.has(name))
   const [data, failureData, renewalData, ...leased] = await Promise.all([
     read(key),
     read(entryKey({ kind: 'failure', id })),

@@ -7,6 +7,7 @@ import {
   isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
+  lockKey,
 } from '../../cache/cert-cache.js'
 import { acquireLock } from '../../cache/leases/lease.js'
 import { assertBodySize, entryError } from '../../cache/service-errors.js'
@@ -111,7 +112,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     return acquireLock(name, options?.signal, this.#run, () =>
-      acquireLease(this.#blob(`${name}+lock`), name, this.#run),
+      acquireLease(this.#blob(lockKey(name)), name, this.#run),
     )
   }
 

@@ -9,6 +9,7 @@ import {
   isCacheKey,
   type ListableCertCache,
   type LockingCertCache,
+  lockKey,
 } from '../../cache/cert-cache.js'
 import { acquireLock, holdLease } from '../../cache/leases/lease.js'
 import { LeaseWatch } from '../../cache/leases/lease-watch.js'
@@ -141,7 +142,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     return acquireLock(name, options?.signal, this.#run, async () => {
       await this.#createFolder()
-      const lease = createLease(this.#file(`${name}+lock`), this.#temporaryPath(), this.#watch)
+      const lease = createLease(this.#file(lockKey(name)), this.#temporaryPath(), this.#watch)
       return holdLease(name, {
         acquire: lease.acquire,
         renew: () => this.#run(`keep the lock of ${name}`, undefined, lease.renew),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { lockKey } from '../../cache/cert-cache.js'
 import { StoreError } from '../../util/errors.js'
 import { ignoreFailure } from '../../util/safe-call.js'
 import type { S3Objects } from './objects.js'
@@ -12,7 +13,7 @@ import type { S3Objects } from './objects.js'
  */
 export async function probeConditionalWrites(objects: S3Objects): Promise<StoreError | undefined> {
   const { bucket } = objects
-  const key = `probe-${randomUUID()}+lock`
+  const key = lockKey(`probe-${randomUUID()}`)
   let header = 'If-None-Match: *'
   try {
     await objects.writeIf(key, 'probe', { IfNoneMatch: '*' })

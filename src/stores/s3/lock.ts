@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { lockKey } from '../../cache/cert-cache.js'
 import type { Lease } from '../../cache/leases/lease.js'
 import type { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import type { S3Objects, WriteCondition } from './objects.js'
@@ -14,7 +15,7 @@ const released = 'released'
  * it some time before they delete. A late delete would then remove the lock of the next holder.
  */
 export function createLease(objects: S3Objects, name: string, watch: LeaseWatch): Lease {
-  const key = `${name}+lock`
+  const key = lockKey(name)
   const id = randomUUID()
   let writeCount = 0
   let lastEtag: string | undefined
