@@ -40,9 +40,6 @@ interface GetOrPutOptions<T> {
   readonly signal?: AbortSignal | undefined
 }
 
-/** How long `close()` waits for values that are being produced. */
-const closeMs = 15_000
-
 /** A call of `produce` that all callers with the same key share. */
 interface Production<T> {
   readonly result: Promise<T>
@@ -117,7 +114,7 @@ export class MemoryTier<Id, T extends object> {
     this.#closing.abort(new ClosedError('the LruCertCache was closed'))
     const running = [...this.#productions.values()].map(({ result }) => result)
     const { clock } = this.#options
-    await settleAll(running, { ms: closeMs, clock, text: 'values were still being produced' })
+    await settleAll(running, { ms: 15_000, clock, text: 'values were still being produced' })
     await this.#pendingWrites?.close()
   }
 

@@ -15,8 +15,6 @@ import { createSolver } from './solvers.js'
 
 /** Time limit of an order, from its start to the validated chain. */
 const orderTimeoutMs = 5 * 60_000
-/** How long `close` waits for orders that can no longer be cancelled. */
-const closeTimeoutMs = 10_000
 
 type Lock = Pick<CertCacheLock, 'signal'>
 
@@ -82,7 +80,7 @@ export class Orders {
    */
   async close(): Promise<void> {
     const { clock } = this.#parts
-    await settleAll([...this.#running], { ms: closeTimeoutMs, clock, text: 'orders were still under way' })
+    await settleAll([...this.#running], { ms: 10_000, clock, text: 'orders were still under way' })
   }
 
   #track<T>(order: Promise<T>): Promise<T> {

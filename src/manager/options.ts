@@ -52,10 +52,8 @@ export interface ManagerSettings {
 export function checkManagerOptions(options: CertManagerOptions): ManagerSettings {
   const rawOptions = plainObject('CertManager: options', options)
   assertCertCache(rawOptions.cache, 'CertManager: cache')
-  const keyType = oneOf('CertManager: keyType', rawOptions.keyType ?? 'ecdsa-p256', [
-    'ecdsa-p256',
-    'rsa-2048',
-  ])
+  const keyTypes = ['ecdsa-p256', 'rsa-2048'] as const
+  const keyType = oneOf('CertManager: keyType', rawOptions.keyType ?? 'ecdsa-p256', keyTypes)
   const { keyPrefix, ...acme } = checkAcmeOptions(plainObject('CertManager: acme', rawOptions.acme))
   const memory = plainObject('CertManager: memory', rawOptions.memory ?? {})
   const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy)

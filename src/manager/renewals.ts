@@ -3,25 +3,22 @@ import type { LiveCertificate } from '../certificates/live-certificate.js'
 import type { RenewalTimes, RenewalWindow } from '../certificates/renewal-time.js'
 import type { Attempts } from '../issuance/attempts.js'
 import type { OrderBudget } from '../issuance/order-budget.js'
-import type { Clock } from '../util/clock.js'
 import { sleep } from '../util/deadline.js'
 import { toError } from '../util/errors.js'
 import type { CertificateService } from './certificate-service.js'
+import type { ManagerContext } from './events.js'
 import { concurrency, type Job, Scheduler } from './scheduler.js'
 
 /** Longest time until the next lookup of a kept host that is not in memory. */
 const maxLookupDelayMs = 6 * 3_600_000
 
-interface RenewalsParts {
+interface RenewalsParts extends Omit<ManagerContext, 'report'> {
   readonly certificates: CertificateService
   readonly attempts: Attempts
   readonly budget: OrderBudget
   readonly renewalTimes: RenewalTimes
   /** Returns the renewal window that the CA suggests for a certificate. */
   readonly renewalWindow: (live: LiveCertificate) => Promise<RenewalWindow | undefined>
-  readonly clock: Clock
-  /** Aborts when the manager is closed. */
-  readonly closing: AbortSignal
 }
 
 /**
