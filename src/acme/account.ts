@@ -2,9 +2,8 @@ import type { Authorization, Client, Order } from 'acme-client'
 import { isToken } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { abortable, linkAbort, sharedController, sleep, withDeadline } from '../util/deadline.js'
-import { ClosedError, IssuanceError, toError } from '../util/errors.js'
+import { ClosedError, IssuanceError } from '../util/errors.js'
 import { lazy } from '../util/lazy.js'
-import { verdictOf } from '../util/verdict.js'
 import { AcmeHttp, type PollHint, toProblem } from './http.js'
 import type { CertificateRequest, Issuer, Run, Solver } from './issuer.js'
 import type { AcmeSettings } from './options.js'
@@ -226,8 +225,8 @@ const skipUpdate: Client['updateAccount'] = async () => ({ status: 'valid', orde
 
 /** Whether the CA may have rejected newOrder because of `replaces`, and not for a reason that would persist without. */
 function mayConcernReplaces(thrown: unknown): boolean {
-  const { scope, isTransient } = verdictOf(toError(thrown))
-  return thrown instanceof IssuanceError && scope === 'host' && !isTransient
+  const { type, status = 500 } = (thrown instanceof IssuanceError && thrown.problem) || {}
+  return status < 500 && !/:(rateLimited|accountDoesNotExist)$/.test(type ?? '')
 }
 
 /** Throws if a response is not an order, such as a maintenance page. */

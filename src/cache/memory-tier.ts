@@ -124,7 +124,7 @@ export class MemoryTier<Id, T extends object> {
     const key = keyOf(id)
     const load = async () => {
       const data = await store.get(key)
-      return data && decode(id, data, this.#inMemory(key))
+      return data ? decode(id, data, this.#inMemory(key)) : undefined
     }
     return this.#reads.read(key, load, signal, (stored) => {
       // The store is about to take a newer value.
@@ -140,6 +140,8 @@ export class MemoryTier<Id, T extends object> {
   /** The only place where a value enters memory. */
   #keep(key: string, value: T): void {
     const former = this.#inMemory(key)
+    const production = this.#productions.get(key)
+    if (production && production.refused !== value) production.refused = undefined
     this.#memory.set(key, value)
     if (value !== former) this.#options.onChanged?.(value, former)
   }
@@ -195,8 +197,6 @@ export class MemoryTier<Id, T extends object> {
         const value = await produce(lock)
         // From here on the value is safe in memory, even if the lock is lost or the put fails.
         this.#reads.invalidate(key)
-        const production = this.#productions.get(key)
-        if (production) production.refused = undefined
         this.#keep(key, value)
         onProduced?.(value)
         const outcome = await pendingWrites.put(key, value, {

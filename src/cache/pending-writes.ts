@@ -123,7 +123,7 @@ export class PendingWrites<T> {
       signal,
       async find() {
         const found = await store.get(key)
-        return found && usable(found)
+        return found ? usable(found) : undefined
       },
       async work(newLock) {
         await store.put(key, data, { signal: newLock?.signal })

@@ -20,7 +20,7 @@ export class SharedReads<V> {
   ): Promise<T> {
     for (;;) {
       const read = this.#reads.run(key, load)
-      const result = read.then((value) => !this.#stale.has(read) && { used: use(value) })
+      const result = read.then((value) => !this.#stale.has(read) && !signal?.aborted && { used: use(value) })
       const current = await abortable(result, signal)
       if (current) return current.used
     }

@@ -6,6 +6,8 @@ export class Certificate {
   // isolatedDeclarations does not allow a computed method name.
   static {
     Object.defineProperty(Certificate.prototype, inspect.custom, {
+      writable: true,
+      configurable: true,
       value(this: Certificate) {
         return `Certificate { ${this.host}, serial ${this.serialNumber}, until ${this.notAfter.toISOString()} }`
       },

@@ -24,8 +24,13 @@ const maxMessageLength = 2_000
 interface LastFailure {
   readonly id: CertId
   readonly error: Error
-  /** Until then (monotonic) further requests are answered with this error, without a store read. */
-  readonly held: { readonly error: IssuanceError; readonly until: number } | undefined
+}
+
+/** The error that further requests are answered with, without a store read. */
+interface Hold {
+  readonly error: IssuanceError
+  /** Monotonic milliseconds. */
+  readonly until: number
 }
 
 /** A pause ends at the earlier of two times: the monotonic clock stops while the machine is suspended. */
@@ -70,6 +75,7 @@ export class Attempts {
   readonly #monotonicNow: () => number
   readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
   readonly #lastFailures: LRUCache<string, LastFailure>
+  readonly #holds: LRUCache<string, Hold>
   /** The pause of each renewal, by certificate. */
   readonly #renewals: LRUCache<string, RenewalPause>
 
@@ -79,6 +85,7 @@ export class Attempts {
     // Unlike `max`, `maxSize` does not allocate all slots in advance.
     const bound = { maxSize: parts.max, sizeCalculation: () => 1 }
     this.#lastFailures = new LRUCache(bound)
+    this.#holds = new LRUCache(bound)
     this.#renewals = new LRUCache(bound)
   }
 
@@ -145,10 +152,10 @@ export class Attempts {
     if (refusal || blame === 'policy') return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
     if (isInterrupted) this.#recordLocally(id, undefined, error)
-    this.#rememberFailure(id, error)
+    this.#lastFailures.set(certificateKey(id), { id, error })
     if (error instanceof IssuanceError && notBefore !== undefined && !this.#heldError(id)) {
       const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
-      this.#rememberFailure(id, error, { error, until: this.#monotonicNow() + ms })
+      this.#holds.set(certificateKey(id), { error, until: this.#monotonicNow() + ms })
     }
     return error
   }
@@ -170,6 +177,7 @@ export class Attempts {
    */
   certificateChanged(live: LiveCertificate): void {
     this.#lastFailures.delete(certificateKey(live.id))
+    this.#holds.delete(certificateKey(live.id))
     if (live.source === 'acme' && live.schedule.renewAt <= this.#parts.clock.now())
       this.#pauseRenewal(live, Math.ceil((live.notAfter - live.notBefore) / 4))
   }
@@ -195,7 +203,7 @@ export class Attempts {
   /** Extends the pause as the error demands. */
   renewalFailed(live: LiveCertificate, error: Error): void {
     const { blame, notBefore } = verdictOf(error)
-    this.#rememberFailure(live.id, error)
+    this.#lastFailures.set(certificateKey(live.id), { id: live.id, error })
     // A host that is no longer allowed is retried no more often than it is checked.
     if (blame === 'policy') this.#pauseRenewal(live, live.schedule.checkEveryMs)
     if (notBefore !== undefined) this.#pauseRenewal(live, notBefore - this.#parts.clock.now())
@@ -213,18 +221,13 @@ export class Attempts {
   }
 
   #pauseOf({ id, serialNumber }: LiveCertificate): RenewalPause | undefined {
-    const pause = this.#renewals.peek(certificateKey(id))
+    const pause = this.#renewals.get(certificateKey(id))
     return pause?.serialNumber === serialNumber ? pause : undefined
   }
 
-  #rememberFailure(id: CertId, error: Error, newHold?: LastFailure['held']): void {
-    const key = certificateKey(id)
-    this.#lastFailures.set(key, { id, error, held: newHold ?? this.#lastFailures.peek(key)?.held })
-  }
-
   #heldError(id: CertId): IssuanceError | undefined {
-    const held = this.#lastFailures.peek(certificateKey(id))?.held
-    return held && this.#monotonicNow() < held.until ? held.error : undefined
+    const hold = this.#holds.peek(certificateKey(id))
+    return hold && this.#monotonicNow() < hold.until ? hold.error : undefined
   }
 
   /** A record from the future was written by a wrong clock, so its `retryAt` is wrong as well. */

@@ -100,6 +100,39 @@ test('a read that began while the value was produced does not return a miss afte
   expect(text(await early)).toBe('new')
 })
 
+test('a caller that accepts a value refused before a newer one was adopted does not bring it back', async () => {
+  const store = new LockingStore()
+  store.values.set(key, bytes('v1'))
+  store.values.set('other.example', bytes('other'))
+  const cache = new LruCertCache(store, { max: 1 })
+  let release = () => {}
+  store.before = (operation, name) => {
+    if (operation === 'lock') store.values.set(name, bytes('v2'))
+    if (operation === 'unlock') return new Promise<void>((resolve) => (release = resolve))
+  }
+  const strict = cache.getOrPut(key, () => expect.unreachable(), { accept: (data) => text(data) !== 'v1' })
+  await expect.poll(() => text(cache.peek(key))).toBe('v2')
+  await cache.get('other.example') // evicts the adopted value while its lock is being released
+  const lenient = cache.getOrPut(key, () => expect.unreachable())
+  await new Promise(setImmediate)
+  release()
+  expect([text(await strict), text(await lenient), text(await cache.get(key))]).toEqual(['v2', 'v2', 'v2'])
+})
+
+test('a store whose get resolves with null for a miss takes the value of a lost lock', async () => {
+  const store = new LockingStore()
+  const get = store.get.bind(store)
+  store.get = async (...args) => (await get(...args)) ?? (null as never)
+  const cache = new LruCertCache(store)
+  const produce = async () => {
+    store.lose(key)
+    return bytes('value')
+  }
+  expect(text(await cache.getOrPut(key, produce))).toBe('value')
+  await expect.poll(() => text(store.values.get(key))).toBe('value')
+  expect(text(cache.peek(key))).toBe('value')
+})
+
 test('close waits at most 15 s for a value that is being produced, and warns', async () => {
   const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
   onTestFinished(() => warn.mockRestore())

@@ -38,3 +38,15 @@ test('a stale read that ends late leaves the newer read to the next write', asyn
   ends[2]?.('third')
   expect(await Promise.all([first, second])).toEqual(['third', 'third'])
 })
+
+test('the value is not used for a caller that has aborted', async () => {
+  const { ends, reads, read } = openStore()
+  const controller = new AbortController()
+  const waiting = read()
+  const load = () => expect.unreachable('loaded twice')
+  const second = reads.read('a', load, controller.signal, () => expect.unreachable('used'))
+  controller.abort(new Error('enough'))
+  ends[0]?.('value')
+  await expect(second).rejects.toThrow('enough')
+  expect(await waiting).toBe('value')
+})

@@ -119,6 +119,18 @@ test('a system clock that was behind and is set right does not prolong a pause b
   expect(attempts.renewalNotBefore(live)).toBe(now + day)
 })
 
+test('a pause that is looked up is not the first to be forgotten', () => {
+  const { attempts } = setup(2)
+  const [first, second, third] = ['a', 'b', 'c'].map((label) => certificate({ name: `${label}.example` }))
+  if (!first || !second || !third) throw expect.unreachable()
+  attempts.renewalStarted(first)
+  attempts.renewalStarted(second)
+  expect(attempts.renewalNotBefore(first)).toBe(now + minute)
+  attempts.renewalStarted(third)
+  expect(attempts.renewalNotBefore(first)).toBe(now + minute)
+  expect(attempts.renewalNotBefore(second)).toBe(0)
+})
+
 test('a pause of a certificate does not apply to its successor, nor to other certificates', () => {
   const { attempts } = setup()
   attempts.renewalStarted(certificate())
@@ -176,6 +188,13 @@ test('failures of held requests do not prolong the 5 s', () => {
   expect(lastError()).toBe(held)
   clock.advance(1)
   attempts.assertNotHeld(id)
+})
+
+test('failures of other certificates end no hold', () => {
+  const { attempts } = setup(1)
+  attempts.requestFailed(id, failure(now + day))
+  attempts.requestFailed(certId('b.example'), new StoreError('ERR_STORE_UNREACHABLE', 'down'))
+  expect(() => attempts.assertNotHeld(id)).toThrow('no certificate for a.example is ordered before')
 })
 
 test('a clock that is set back does not prolong the 5 s', () => {

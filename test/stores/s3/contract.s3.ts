@@ -18,12 +18,12 @@ async function open() {
   const handle = (endpoint: string) => {
     const client = new S3Client(clientSettings(endpoint))
     clients.push(client)
-    return new S3CertCache(client, bucket, { prefix: 'tls/', timeoutMs: 3_000 })
+    return new S3CertCache(client, bucket, { prefix: 'tls/', timeoutMs: 60_000 })
   }
   return {
     store: handle(tap.endpoint),
     peer: async () => handle(server.endpoint),
-    cutOff: () => tap.fault(() => 'hang'),
+    cutOff: () => tap.fault(() => 'reset'),
     mend: () => tap.fault(() => undefined),
     close: async () => {
       for (const client of clients) client.destroy()

@@ -57,6 +57,14 @@ test('a connection whose statement is aborted is dropped only once', async () =>
   expect(returned).toEqual([false])
 })
 
+test('a connection is dropped even if the reason of the abort looks like a conflict', async () => {
+  const { controller, returned, result, listeners } = pooled(() => new Promise(() => {}))
+  await expect.poll(listeners).toBe(1)
+  controller.abort(new Error('database is locked'))
+  await expect(result).rejects.toThrow('database is locked')
+  expect(returned).toEqual([false])
+})
+
 test('a connection that is granted after the signal has aborted is returned unused', async () => {
   let grant = (_: string) => {}
   const take = () =>

@@ -19,7 +19,7 @@ export async function withPooledConnection<C, T>(
     return result
   } catch (error) {
     // Destroy the connection, as pg's pool.query() does: it may be broken, or its server may no longer be the primary.
-    release(connection, isConflict(error))
+    release(connection, !signal.aborted && isConflict(error))
     throw error
   }
 }
