@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { SharedReads } from '../../src/cache/shared-reads.js'
 
 /** Reads of a store that the test ends, in any order. */
@@ -44,9 +44,11 @@ test('the value is not used for a caller that has aborted', async () => {
   const controller = new AbortController()
   const waiting = read()
   const load = () => expect.unreachable('loaded twice')
-  const second = reads.read('a', load, controller.signal, () => expect.unreachable('used'))
+  const use = vi.fn()
+  const second = reads.read('a', load, controller.signal, use)
   controller.abort(new Error('enough'))
   ends[0]?.('value')
   await expect(second).rejects.toThrow('enough')
   expect(await waiting).toBe('value')
+  expect(use).not.toHaveBeenCalled()
 })
