@@ -65,8 +65,8 @@ interface AttemptsParts {
 /**
  * Knows when a certificate may be attempted again, and why not before.
  *
- * - A failed order is recorded in the store for the whole fleet. What the store does not take, and what concerns this
- *   machine alone, stays in this process. Without that, each handshake would place an order.
+ * - A failed order is recorded in the store for the whole fleet; in this process if the store rejects the record, or if
+ *   the failure concerns this machine alone. Without a record, each handshake would place an order.
  * - A failed request is answered with the same error for 5 s, so that not every handshake reads the store.
  * - Renewal attempts of this process are paused after each attempt.
  */
@@ -235,7 +235,7 @@ export class Attempts {
     return (record?.at ?? 0) > this.#parts.clock.now() + clockSkewMs ? undefined : record
   }
 
-  /** Resolves with the time of the next attempt. If the store does not take the record, it stays in this process. */
+  /** Resolves with the time of the next attempt. If the store rejects the record, it stays in this process. */
   async #recordForFleet({ id, error, previous, served }: FailedOrder): Promise<Date> {
     // Once the certificate has expired, its failed renewals do not count: they were many, at short intervals.
     const failures = nextCount(previous?.renewal && !served ? undefined : previous)

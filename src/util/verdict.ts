@@ -9,8 +9,8 @@ import {
 /** What an error means for the next attempt. */
 export interface Verdict {
   /**
-   * Who has to change something: the CA; the store; the host's own configuration, as its DNS records; this process, or
-   * its clock; the host policy; the caller, as by its options.
+   * Who has to change something: the CA; the store; the host's own configuration, such as its DNS records; this process
+   * or its clock; the host policy; the caller, for example an option.
    */
   readonly blame: 'ca' | 'store' | 'host' | 'process' | 'clock' | 'policy' | 'caller'
   /** What else fails for the same reason: the host, every order of the account, or every store operation. */
