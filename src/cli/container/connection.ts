@@ -1,8 +1,7 @@
+import { createRunner } from '../../cache/store-operation.js'
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
 import { advice, toStoreError } from '../../stores/azure/errors.js'
 import type { AzureConnectOptions } from '../../stores/azure/options.js'
-import { systemClock } from '../../util/clock.js'
-import { withDeadline } from '../../util/deadline.js'
 import { StoreError, toError } from '../../util/errors.js'
 import type { ParsedArguments } from '../console/arguments.js'
 import { formatError } from '../console/error-message.js'
@@ -53,6 +52,17 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     .catch((thrown: unknown) => {
       throw translateConnectError(thrown, options)
     })
+  /** Resolves with `undefined` if the blob does not exist. */
+  const run = createRunner<undefined>({
+    timeoutMs: requestMs,
+    timeoutMessage: (description) =>
+      `Azure Blob Storage took too long to ${description}. ${advice.ERR_STORE_TIMEOUT}`,
+    toStoreError(thrown, description) {
+      // The response to a HEAD request has no body, and so no error code.
+      if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
+      return toStoreError(thrown, description, containerName)
+    },
+  })
   const blobClient = (key: string) => container.getBlobClient(prefix + key)
   return {
     store,
@@ -62,11 +72,11 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
         const read = readAnonymously(container.url, prefix + key, signal)
         return read.then(() => ({ status: 200, code: undefined, date: Number.NaN }), toAnonymousResponse)
       }
-      return (await request(send, 'read without credentials', containerName)) as AnonymousResponse
+      return (await run('read without credentials', undefined, send)) as AnonymousResponse
     },
     async getBlobState(key) {
       const send = (abortSignal: AbortSignal) => blobClient(key).getProperties({ abortSignal })
-      const properties = await request(send, `look at ${key}`, containerName)
+      const properties = await run(`look at ${key}`, undefined, send)
       if (!properties) return undefined
       const { etag = '', lastModified = new Date(), leaseState } = properties
       return { etag, modified: lastModified, isLeased: leaseState === 'leased' }
@@ -74,7 +84,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     async deleteIfUnchanged(key, { etag }) {
       const conditions = { ifMatch: etag }
       const send = (abortSignal: AbortSignal) => blobClient(key).delete({ abortSignal, conditions })
-      await request(send, `delete ${key}`, containerName)
+      await run(`delete ${key}`, undefined, send)
     },
   }
 }
@@ -89,32 +99,6 @@ function toAnonymousResponse(thrown: unknown): AnonymousResponse {
   if (statusCode === undefined) throw thrown
   const date = Date.parse(response?.headers.get('date') ?? '')
   return { status: statusCode, code: details?.errorCode, date }
-}
-
-/**
- * Sends a request with a time-out of 15 s. Resolves with `undefined` if the blob does not exist.
- * @param operation for messages, such as `delete example.com`
- * @throws {StoreError}
- */
-async function request<T>(
-  send: (signal: AbortSignal) => Promise<T>,
-  operation: string,
-  containerName: string,
-): Promise<T | undefined> {
-  const error = () =>
-    new StoreError(
-      'ERR_STORE_TIMEOUT',
-      `Azure Blob Storage took too long to ${operation}. ${advice.ERR_STORE_TIMEOUT}`,
-    )
-  try {
-    return await withDeadline(send, { ms: requestMs, clock: systemClock, error })
-  } catch (thrown) {
-    // The response to a HEAD request has no body, and so no error code.
-    if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
-    const failure = thrown instanceof StoreError ? thrown : toStoreError(thrown, operation, containerName)
-    if (!failure) return undefined
-    throw failure
-  }
 }
 
 /** Rewrites errors about the library's options in terms of flags and environment variables. */
