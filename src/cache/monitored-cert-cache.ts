@@ -3,6 +3,7 @@ import type { Clock } from '../util/clock.js'
 import { CertCacheError, StoreError, toError } from '../util/errors.js'
 import { type CacheOperationOptions, type CertCache, isLocking, type LockingCertCache } from './cert-cache.js'
 import { CircuitBreaker } from './circuit-breaker.js'
+import { isPermissionError } from './service-errors.js'
 import { createRunner } from './store-operation.js'
 
 /** The time-out of an operation, for stores without one of their own. The stores of this package time out earlier. */
@@ -95,7 +96,7 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
 }
 
 function returnPermissionError(thrown: unknown): StoreError {
-  if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') return thrown
+  if (isPermissionError(thrown)) return thrown
   throw thrown
 }
 

@@ -1,7 +1,8 @@
 import { type Clock, monotonic } from '../util/clock.js'
 import { sleep } from '../util/deadline.js'
-import { DeadlineError, StoreError } from '../util/errors.js'
+import { DeadlineError } from '../util/errors.js'
 import { type CertCache, type CertCacheLock, isLocking } from './cert-cache.js'
+import { isPermissionError } from './service-errors.js'
 
 /** The delay between two store requests while another machine holds the lock. Up to a third is added at random. */
 const pollMs = 1_000
@@ -62,7 +63,7 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
 
 /** The monitored store reports a missing permission once. A certificate that is ordered twice is better than none. */
 function toLockDenied(thrown: unknown): 'not permitted' {
-  if (thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION') return 'not permitted'
+  if (isPermissionError(thrown)) return 'not permitted'
   throw thrown
 }
 

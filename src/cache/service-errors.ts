@@ -23,4 +23,8 @@ export function assertBodySize(body: unknown, bytes: number | undefined, entry: 
 export const isLostRace = (error: unknown): boolean =>
   error instanceof StoreError && (error.statusCode === 409 || error.statusCode === 412)
 
+/** Whether the credentials are valid but lack a permission. */
+export const isPermissionError = (error: unknown): error is StoreError =>
+  error instanceof StoreError && error.code === 'ERR_STORE_PERMISSION'
+
 export const firstLine = (message: string): string => message.split('\n', 1)[0] as string

@@ -1,5 +1,5 @@
+import { isPermissionError } from '../../cache/service-errors.js'
 import { clockSkewMs } from '../../util/clock.js'
-import { StoreError } from '../../util/errors.js'
 import { formatError } from '../console/error-message.js'
 import type { AnonymousResponse, Connection } from '../container/connection.js'
 import { newProbeKey } from '../container/probe-keys.js'
@@ -28,7 +28,7 @@ export async function checkStore(check: Check, connection: Connection): Promise<
   const containerFinding = await check('container', () =>
     timed(async () => {
       const data = await store.get(key).catch((thrown: unknown) => {
-        isReadForbidden = lacksPermission(thrown)
+        isReadForbidden = isPermissionError(thrown)
         throw thrown
       })
       if (data) throw new Error('a blob that nobody can have written is there')
@@ -75,9 +75,6 @@ export async function checkStore(check: Check, connection: Connection): Promise<
   }
 }
 
-const lacksPermission = (thrown: unknown): boolean =>
-  thrown instanceof StoreError && thrown.code === 'ERR_STORE_PERMISSION'
-
 /** Runs an operation that resolves with a description; adds its duration, and warns if it is slow. */
 async function timed(operation: () => Promise<string>): Promise<Finding> {
   const startedAt = performance.now()
@@ -108,7 +105,7 @@ async function checkList({ store }: Connection): Promise<Finding> {
       return 'the blobs can be listed'
     })
   } catch (thrown) {
-    if (!lacksPermission(thrown)) throw thrown
+    if (!isPermissionError(thrown)) throw thrown
     return warning(
       'the permission to list is missing: managers don’t need it; ls and clean do, with a SAS or role that has it',
     )
