@@ -162,7 +162,7 @@ export class CertificateService {
 
   /** @param due the certificate to replace, if there is one */
   async #obtain(host: string, id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
-    const { closing, policy, attempts, clock } = this.#parts
+    const { closing, policy, attempts } = this.#parts
     closing.throwIfAborted()
     await policy.check(host)
     let previousFailure: FailureRecord | undefined
@@ -170,7 +170,7 @@ export class CertificateService {
     const live = await this.#memory.getOrPut(
       id,
       (lock) => {
-        const served = due && clock.now() < due.notAfter ? due : this.#peek(id)
+        const served = this.#ifCurrent(due) ?? this.#peek(id)
         order = { startedAt: performance.now(), isRenewal: served !== undefined }
         return this.#order({ id, previousFailure, served }, lock)
       },
@@ -182,7 +182,7 @@ export class CertificateService {
         onProduced: (issued) => this.#reportIssued(issued, order),
       },
     )
-    if (clock.now() >= live.notAfter) throw expiredError(id)
+    if (!this.#ifCurrent(live)) throw expiredError(id)
     attempts.requestSucceeded(id)
     return live
   }
@@ -196,8 +196,8 @@ export class CertificateService {
 
   /** Loads a stored certificate. Reports a fault once for each certificate and value. */
   #decode(id: CertId, data: Uint8Array, inMemory: LiveCertificate | undefined): LiveCertificate | undefined {
-    const isLive = inMemory && this.#parts.clock.now() < inMemory.notAfter
-    if (isLive && Buffer.compare(inMemory.data, data) === 0) return inMemory
+    const current = this.#ifCurrent(inMemory)
+    if (current && Buffer.compare(current.data, data) === 0) return current
     const loaded = loadCertificate(data, id, 'store', this.#parts)
     if (typeof loaded !== 'string') return loaded
     const key = certificateKey(id)
@@ -210,19 +210,23 @@ export class CertificateService {
 
   /** Returns whether a certificate can be served, and is newer than `current` if that is given. */
   #isUsable(candidate: LiveCertificate, current: LiveCertificate | undefined): boolean {
-    return this.#parts.clock.now() < candidate.notAfter && (!current || isNewer(candidate, current))
+    return this.#ifCurrent(candidate) !== undefined && (!current || isNewer(candidate, current))
   }
 
   /** Returns the certificate in memory, if it has not expired. */
   #peek(id: CertId): LiveCertificate | undefined {
-    const live = this.#memory.peek(id)
+    return this.#ifCurrent(this.#memory.peek(id))
+  }
+
+  /** Returns the certificate unless it has expired. */
+  #ifCurrent(live: LiveCertificate | undefined): LiveCertificate | undefined {
     return live && this.#parts.clock.now() < live.notAfter ? live : undefined
   }
 
   /** Tells the rest of the manager that a certificate has entered memory. */
   #onChanged(live: LiveCertificate, former: LiveCertificate | undefined): void {
-    const { attempts, clock, report, onNewCertificate } = this.#parts
-    const served = former && clock.now() < former.notAfter ? former : undefined
+    const { attempts, report, onNewCertificate } = this.#parts
+    const served = this.#ifCurrent(former)
     if (served?.serialNumber === live.serialNumber) return
     attempts.certificateChanged(live)
     if (live.source === 'store') report(served ? 'adopted' : 'loaded', toEvent(live))
