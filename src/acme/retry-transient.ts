@@ -1,5 +1,5 @@
 import type { Clock } from '../util/clock.js'
-import { CertCacheError, IssuanceError } from '../util/errors.js'
+import { CertCacheError, toError } from '../util/errors.js'
 import { retry } from '../util/retry.js'
 import { verdictOf } from '../util/verdict.js'
 
@@ -20,13 +20,12 @@ export function retryTransient<T>(
 ): Promise<T> {
   const delayAfter = (thrown: unknown, index: number) => {
     const delayMs = delaysMs[index]
-    if (delayMs === undefined || !isTransient(thrown)) return undefined
-    const retryAt = thrown instanceof IssuanceError ? thrown.retryAt : undefined
-    const retryAfterMs = (retryAt?.getTime() ?? 0) - clock.now()
+    // acme-client throws plain Errors for invalid responses.
+    const isInvalidResponse = !(thrown instanceof CertCacheError)
+    const { isTransient = isInvalidResponse, notBefore = 0 } = verdictOf(toError(thrown))
+    if (delayMs === undefined || !isTransient) return undefined
+    const retryAfterMs = notBefore - clock.now()
     return retryAfterMs > maxRetryAfterMs ? undefined : Math.max(delayMs, retryAfterMs)
   }
   return retry((index) => step(index === 0), { delayAfter, clock, signal })
 }
-
-/** acme-client throws plain Errors for invalid responses. */
-const isTransient = (thrown: unknown) => !(thrown instanceof CertCacheError) || verdictOf(thrown).isTransient
