@@ -22,6 +22,8 @@ const slots = 2
 
 /** @type {Map<string, boolean>} */
 const outcomes = new Map()
+/** The last lines of each check that failed, by claim. @type {Map<string, string>} */
+const reasons = new Map()
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const children = new Set()
 const started = performance.now()
@@ -41,7 +43,7 @@ if ([...outcomes.values()].every(Boolean)) {
 }
 
 const failed = [...outcomes].filter(([, passed]) => !passed).map(([claim]) => claim)
-for (const claim of failed) console.log(`FAILED: ${claim}`)
+for (const claim of failed) console.log(`FAILED: ${claim}\n${reasons.get(claim) ?? ''}\n`)
 console.log(`\nin ${secondsSince(started)} s`)
 console.log(`${outcomes.size - failed.length} passed, ${failed.length} failed`)
 // Not process.exit(), which drops what a pipe has not taken yet.
@@ -102,6 +104,7 @@ async function runCheck(/** @type {Check} */ { claim, run, nightly }, isReady = 
   const passed = code === 0 && isClosed
   outcomes.set(claim, passed)
   const text = output()
+  if (!passed) reasons.set(claim, lastLines(text, 20))
   console.log(`\n$ ${run}\n${passed ? lastLines(text, 12) : text}`)
   console.log(`--- ${passed ? 'passed' : 'FAILED'} after ${secondsSince(begun)} s: ${claim}\n`)
 }
