@@ -1,6 +1,6 @@
 import { isCacheKey } from '../cache/cert-cache.js'
 import { letsEncryptProduction } from '../certificates/storage-layout.js'
-import { nonEmptyString, optional, plainObject } from '../util/validate.js'
+import { nonEmptyString, type OptionNames, optional, plainObject } from '../util/validate.js'
 
 /** The CA, and the account under which certificates are ordered. */
 export interface AcmeOptions {
@@ -29,11 +29,23 @@ export interface AcmeOptions {
   keyPrefix?: string
 }
 
+const optionNames: OptionNames<AcmeOptions> = {
+  termsOfServiceAgreed: true,
+  email: true,
+  directoryUrl: true,
+  externalAccountBinding: true,
+  preferredChain: true,
+  profile: true,
+  ca: true,
+  keyPrefix: true,
+}
+
 /** Validated options, with defaults applied. */
 export type AcmeSettings = Omit<AcmeOptions, 'directoryUrl' | 'keyPrefix'> & { directoryUrl: string }
 
 /** @throws {TypeError} naming the invalid option */
-export function checkAcmeOptions(rawOptions: Record<string, unknown>): AcmeSettings & { keyPrefix?: string } {
+export function checkAcmeOptions(options: unknown): AcmeSettings & { keyPrefix?: string } {
+  const rawOptions = plainObject('CertManager: acme', options, optionNames)
   const { termsOfServiceAgreed, email, ca, keyPrefix } = rawOptions
   const directoryUrl = rawOptions.directoryUrl ?? letsEncryptProduction
   if (termsOfServiceAgreed !== true)
@@ -52,7 +64,11 @@ export function checkAcmeOptions(rawOptions: Record<string, unknown>): AcmeSetti
   optional('CertManager: acme.preferredChain', rawOptions.preferredChain, nonEmptyString)
   optional('CertManager: acme.profile', rawOptions.profile, nonEmptyString)
   if (rawOptions.externalAccountBinding !== undefined) {
-    const binding = plainObject('CertManager: acme.externalAccountBinding', rawOptions.externalAccountBinding)
+    const binding = plainObject<NonNullable<AcmeOptions['externalAccountBinding']>>(
+      'CertManager: acme.externalAccountBinding',
+      rawOptions.externalAccountBinding,
+      { kid: true, hmacKey: true },
+    )
     nonEmptyString('CertManager: acme.externalAccountBinding.kid', binding.kid)
     const hmacKey = nonEmptyString('CertManager: acme.externalAccountBinding.hmacKey', binding.hmacKey)
     if (!/^[\w+/\s-]+=*\s*$/.test(hmacKey))

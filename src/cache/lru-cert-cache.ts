@@ -60,7 +60,11 @@ export class LruCertCache implements CertCache {
   /** @throws {TypeError} naming the invalid option */
   constructor(store: CertCache, options: LruCertCacheOptions = {}) {
     assertCertCache(store, 'LruCertCache: store')
-    const { max, onPutFailed, clock } = plainObject('LruCertCache: options', options)
+    const { max, onPutFailed, clock } = plainObject<LruCertCacheOptions>('LruCertCache: options', options, {
+      max: true,
+      onPutFailed: true,
+      clock: true,
+    })
     this.#tier = new MemoryTier({
       store,
       keyOf: (key) => key,

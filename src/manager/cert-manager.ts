@@ -70,7 +70,9 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
    * @throws {TypeError} naming the invalid option
    */
   tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
-    const { ALPNProtocols } = plainObject('tlsOptions: options', options)
+    const { ALPNProtocols } = plainObject<{ ALPNProtocols?: unknown }>('tlsOptions: options', options, {
+      ALPNProtocols: true,
+    })
     const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, nonEmptyStrings)
     return tlsCallbacks(this.#parts.handshakes, alpnProtocols)
   }

@@ -4,7 +4,14 @@ import type { KeyType } from '../certificates/certificate-id.js'
 import { type Host, normalizeHost } from '../certificates/hostname.js'
 import { caPrefix } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
-import { maxMemoryEntries, oneOf, optional, plainObject, positiveInteger } from '../util/validate.js'
+import {
+  maxMemoryEntries,
+  type OptionNames,
+  oneOf,
+  optional,
+  plainObject,
+  positiveInteger,
+} from '../util/validate.js'
 import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
 
 /** Options of `CertManager`. */
@@ -34,6 +41,17 @@ export interface CertManagerOptions {
   clock?: Clock
 }
 
+const optionNames: OptionNames<CertManagerOptions> = {
+  cache: true,
+  hostPolicy: true,
+  acme: true,
+  memory: true,
+  keyType: true,
+  renewBeforeMs: true,
+  defaultHost: true,
+  clock: true,
+}
+
 /** Validated options, with defaults applied. */
 export interface ManagerSettings {
   readonly cache: CertCache
@@ -50,12 +68,16 @@ export interface ManagerSettings {
 
 /** @throws {TypeError} naming the invalid option */
 export function checkManagerOptions(options: CertManagerOptions): ManagerSettings {
-  const rawOptions = plainObject('CertManager: options', options)
+  const rawOptions = plainObject('CertManager: options', options, optionNames)
   assertCertCache(rawOptions.cache, 'CertManager: cache')
   const keyTypes = ['ecdsa-p256', 'rsa-2048'] as const
   const keyType = oneOf('CertManager: keyType', rawOptions.keyType ?? 'ecdsa-p256', keyTypes)
-  const { keyPrefix, ...acme } = checkAcmeOptions(plainObject('CertManager: acme', rawOptions.acme))
-  const memory = plainObject('CertManager: memory', rawOptions.memory ?? {})
+  const { keyPrefix, ...acme } = checkAcmeOptions(rawOptions.acme)
+  const memory = plainObject<NonNullable<CertManagerOptions['memory']>>(
+    'CertManager: memory',
+    rawOptions.memory ?? {},
+    { max: true },
+  )
   const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy)
   const defaultHost = optional('CertManager: defaultHost', rawOptions.defaultHost, checkHost)
   // A function is not called here: its result can change.

@@ -31,10 +31,52 @@ export const callback = <T>(name: string, value: unknown): T =>
 export const oneOf = <T extends string>(name: string, value: unknown, allowed: readonly T[]): T =>
   check(name, value, allowed.includes(value as T), `one of ${allowed.join(', ')}`)
 
-/** Checks an options object, and returns a shallow copy. */
-export function plainObject(name: string, value: unknown): Record<string, unknown> {
+/** The options of `T` by name. A new option that is missing here does not compile. */
+export type OptionNames<T> = { readonly [K in keyof T]-?: true }
+
+/**
+ * Checks an options object, and returns a shallow copy.
+ * @throws {TypeError} also for an option that is not in `known`, with the nearest known name
+ */
+export function plainObject<T extends object>(
+  name: string,
+  value: unknown,
+  known: OptionNames<T>,
+): { [K in keyof T]?: unknown } {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return { ...check<object>(name, value, isObject, 'an object') }
+  const options = check<Record<string, unknown>>(name, value, isObject, 'an object')
+  const unknown = Object.keys(options).find((key) => !Object.hasOwn(known, key))
+  if (unknown !== undefined) throw unknownOption(name, unknown, Object.keys(known))
+  return { ...(options as { [K in keyof T]?: unknown }) }
+}
+
+function unknownOption(name: string, unknown: string, known: readonly string[]): TypeError {
+  const nearest = nearestName(unknown, known)
+  const advice = nearest === undefined ? `Options: ${known.join(', ')}.` : `Did you mean "${nearest}"?`
+  return new TypeError(`${name.replace(/: options$/, '')}: unknown option "${unknown}". ${advice}`)
+}
+
+/** Returns the name that takes the fewest edits to become, ignoring case; `undefined` if none is similar. */
+function nearestName(name: string, names: readonly string[]): string | undefined {
+  const ranked = names
+    .map((candidate) => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)
+  const [best] = ranked
+  return best && best.edits <= Math.max(2, name.length / 3) ? best.candidate : undefined
+}
+
+/** Levenshtein's distance: the number of characters to insert, remove or replace. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (const [index, character] of [...from].entries()) {
+    const next = [index + 1]
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = (row[column - 1] ?? 0) + (character === to[column - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[to.length] ?? 0
 }
 
 /** Passes `undefined` through and checks any other value. */

@@ -59,19 +59,34 @@ describe.each(Object.entries(checks))('%s', (_, [check, valid, invalid]) => {
 
 test('plainObject returns a copy of an options object', () => {
   const options = { a: 1 }
-  const copy = validate.plainObject(name, options)
+  const copy = validate.plainObject<{ a: number }>(name, options, { a: true })
   expect(copy).toEqual(options)
   copy.a = 2
   expect(options.a).toBe(1)
-  expect(validate.plainObject(name, new (class {})())).toEqual({})
+  expect(validate.plainObject(name, new (class {})(), {})).toEqual({})
 })
 
 test.each([undefined, null, 'options', 5, true, ['a'], () => {}])(
   'plainObject throws a TypeError for %o',
   (value) => {
-    expect(() => validate.plainObject(name, value)).toThrow(TypeError)
+    expect(() => validate.plainObject(name, value, {})).toThrow(TypeError)
   },
 )
+
+test.each([
+  ['directoryURL', 'Did you mean "directoryUrl"?'],
+  ['email_', 'Did you mean "email"?'],
+  ['timeOutMs', 'Did you mean "timeoutMs"?'],
+  ['somethingElse', 'Options: directoryUrl, email, timeoutMs.'],
+  ['__proto', 'Options: directoryUrl, email, timeoutMs.'],
+])('plainObject throws a TypeError for the unknown option %s', (unknown, advice) => {
+  const known = { directoryUrl: true, email: true, timeoutMs: true } as const
+  const check = () => validate.plainObject('Manager: options', { email: 'a', [unknown]: undefined }, known)
+  expect(check).toThrow(new TypeError(`Manager: unknown option "${unknown}". ${advice}`))
+  expect(() => validate.plainObject('Manager: acme', { [unknown]: 1 }, known)).toThrow(
+    /^Manager: acme: unknown option/,
+  )
+})
 
 test('optional returns undefined unchecked, and otherwise the result of the check', () => {
   const check = (_name: string, value: unknown) => `checked ${value}`
@@ -101,8 +116,8 @@ test('messages state the range and show no value that could be a secret', () => 
     () => validate.boolean(name, 'SECRET'),
     () => validate.callback(name, undefined),
     () => validate.oneOf(name, 'SECRET', ['a', 'b']),
-    () => validate.plainObject(name, ['SECRET']),
-    () => validate.plainObject(name, null),
+    () => validate.plainObject(name, ['SECRET'], {}),
+    () => validate.plainObject(name, null, {}),
   ].map(messageOf)
   expect(messages).toEqual([
     'Cache: option must be a whole number from 1, not 0',

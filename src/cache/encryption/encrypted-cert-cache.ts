@@ -63,7 +63,11 @@ export class EncryptedCertCache implements CertCache {
   /** @throws {TypeError} naming the invalid option */
   constructor(store: CertCache, options: EncryptedCertCacheOptions) {
     assertCertCache(store, 'EncryptedCertCache: store')
-    const { keys, readPlaintext = false } = plainObject('EncryptedCertCache: options', options)
+    const { keys, readPlaintext = false } = plainObject<EncryptedCertCacheOptions>(
+      'EncryptedCertCache: options',
+      options,
+      { keys: true, readPlaintext: true },
+    )
     this.#store = store
     this.#keys = toKeyRing(keys)
     this.#readPlaintext = boolean('EncryptedCertCache: readPlaintext', readPlaintext)
@@ -93,12 +97,15 @@ export class EncryptedCertCache implements CertCache {
 
 /** Validates the keys and returns them by id, the current key first. */
 function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
-  const { current, previous = [] } = plainObject('EncryptedCertCache: keys', value)
+  const { current, previous = [] } = plainObject<EncryptionKeys>('EncryptedCertCache: keys', value, {
+    current: true,
+    previous: true,
+  })
   if (!Array.isArray(previous)) throw new TypeError('EncryptedCertCache: keys.previous must be an array')
   const ring = new Map<string, KeyObject>()
   for (const [index, entry] of [current, ...previous].entries()) {
     const name = `EncryptedCertCache: keys.${index === 0 ? 'current' : `previous[${index - 1}]`}`
-    const { id, key } = plainObject(name, entry)
+    const { id, key } = plainObject<EncryptionKey>(name, entry, { id: true, key: true })
     if (typeof id !== 'string' || !/^[ -~]{1,32}$/.test(id)) {
       throw new TypeError(`${name}.id must be 1 to 32 characters of printable ASCII`)
     }

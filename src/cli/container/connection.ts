@@ -44,11 +44,11 @@ export interface AnonymousResponse {
  */
 export async function connect(args: ParsedArguments): Promise<Connection> {
   const options = { ...(await connectOptions(args)), timeoutMs: requestMs }
-  const { containerName, prefix } = options
+  const { containerName, prefix = '', timeoutMs } = options
   // Loaded only here because the SDK takes long to load.
   const { connectContainer, readAnonymously } = await import('../../stores/azure/connect.js')
   const { container, store } = await connectContainer(options)
-    .then((container) => ({ container, store: new AzureBlobCertCache(container, options) }))
+    .then((container) => ({ container, store: new AzureBlobCertCache(container, { prefix, timeoutMs }) }))
     .catch((thrown: unknown) => {
       throw translateConnectError(thrown, options)
     })

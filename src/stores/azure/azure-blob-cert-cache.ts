@@ -24,6 +24,7 @@ import { retryDelay } from './retry.js'
 const maxBlobNameLength = 1_024
 /** The service allows 5,000. A smaller page takes less memory to parse, and its first keys arrive sooner. */
 const blobsPerPage = 1_000
+const defaultTimeoutMs = 5_000
 
 /**
  * A {@link CertCache} in an Azure Blob Storage container: one block blob per key, one request per operation. A
@@ -46,10 +47,14 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     if (typeof container?.getBlockBlobClient !== 'function') {
       throw new TypeError('AzureBlobCertCache: container must be a ContainerClient of @azure/storage-blob')
     }
-    const { prefix, timeoutMs } = plainObject('AzureBlobCertCache: options', options)
+    const { prefix, timeoutMs } = plainObject<AzureBlobCertCacheOptions>(
+      'AzureBlobCertCache: options',
+      options,
+      { prefix: true, timeoutMs: true },
+    )
     this.#container = container
     this.#prefix = keyPrefix('AzureBlobCertCache: prefix', prefix ?? '')
-    const ms = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
+    const ms = milliseconds('AzureBlobCertCache: timeoutMs', timeoutMs ?? defaultTimeoutMs, 300_000)
     const { containerName } = container
     this.#run = createRunner({
       timeoutMs: ms,
@@ -71,7 +76,8 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     // Loaded on demand: the SDK takes 130 ms and 24 MB.
     const { connectContainer, readAnonymously } = await import('./connect.js')
     const container = await connectContainer(options)
-    const cache = new AzureBlobCertCache(container, options)
+    const { prefix = '', timeoutMs = defaultTimeoutMs } = options
+    const cache = new AzureBlobCertCache(container, { prefix, timeoutMs })
     if (options.createContainer) {
       await cache.#run('create the container', undefined, (abortSignal) =>
         container.createIfNotExists({ abortSignal }),

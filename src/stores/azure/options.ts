@@ -1,4 +1,4 @@
-import { boolean, nonEmptyString, optional, plainObject } from '../../util/validate.js'
+import { boolean, nonEmptyString, type OptionNames, optional, plainObject } from '../../util/validate.js'
 
 export interface AzureBlobCertCacheOptions {
   /**
@@ -50,6 +50,19 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
   allowAnonymousRead?: boolean
 }
 
+const connectOptionNames: OptionNames<AzureConnectOptions> = {
+  containerName: true,
+  accountName: true,
+  accountKey: true,
+  connectionString: true,
+  credential: true,
+  endpoint: true,
+  createContainer: true,
+  allowAnonymousRead: true,
+  prefix: true,
+  timeoutMs: true,
+}
+
 /** The validated options, from which the SDK's client is created. */
 export type CheckedConnectOptions = AzureConnectOptions & { containerUrl: string }
 
@@ -70,8 +83,8 @@ export const optionError = (option: string, problem: string): TypeError =>
 
 /** @throws {TypeError} naming the invalid or missing option */
 export function checkConnectOptions(options: AzureConnectOptions): CheckedConnectOptions {
-  const rawOptions = plainObject('AzureBlobCertCache.connect: options', options)
-  const check = <T>(name: string, validate: (name: string, value: unknown) => T) =>
+  const rawOptions = plainObject('AzureBlobCertCache.connect: options', options, connectOptionNames)
+  const check = <T>(name: keyof AzureConnectOptions, validate: (name: string, value: unknown) => T) =>
     optional(`AzureBlobCertCache.connect: ${name}`, rawOptions[name], validate)
   const containerName = nonEmptyString('AzureBlobCertCache.connect: containerName', rawOptions.containerName)
   const accountName = check('accountName', nonEmptyString)

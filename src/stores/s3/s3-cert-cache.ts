@@ -61,7 +61,11 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
       throw new TypeError('S3CertCache: client must be an S3Client of @aws-sdk/client-s3')
     }
     nonEmptyString('S3CertCache: bucket', bucket)
-    const { prefix, timeoutMs, serverSideEncryption } = plainObject('S3CertCache: options', options)
+    const { prefix, timeoutMs, serverSideEncryption } = plainObject<S3CertCacheOptions>(
+      'S3CertCache: options',
+      options,
+      { prefix: true, timeoutMs: true, serverSideEncryption: true },
+    )
     this.#objects = new S3Objects(client, bucket, {
       prefix: keyPrefix('S3CertCache: prefix', prefix ?? ''),
       timeoutMs: milliseconds('S3CertCache: timeoutMs', timeoutMs ?? 5_000, 300_000),

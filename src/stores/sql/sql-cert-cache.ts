@@ -57,7 +57,10 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   constructor(database: SqlDatabase, options: SqlCertCacheOptions = {}) {
     this.#connection = toConnection(database)
-    const { table, timeoutMs } = plainObject('SqlCertCache: options', options)
+    const { table, timeoutMs } = plainObject<SqlCertCacheOptions>('SqlCertCache: options', options, {
+      table: true,
+      timeoutMs: true,
+    })
     this.#table = checkTable(table ?? 'autocert_cache')
     this.#statements = createStatements(this.#connection.dialect, this.#table)
     const ms = milliseconds('SqlCertCache: timeoutMs', timeoutMs ?? 5_000, 300_000)
