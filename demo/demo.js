@@ -106,14 +106,14 @@ async function run() {
   }
 
   const [shop, blog, news] = /** @type {[string, string, string]} */ (hosts)
-  console.log('\nThe first request orders, for all servers:')
+  console.log('\nThe first request places one order for all servers:')
   const serial = await request(server1, shop, 'acme')
   const serials = [await request(server2, shop, 'store'), await request(server3, shop, 'store')]
   claim(
     serials.every((other) => other === serial) && serial !== undefined,
     `all three serve certificate ${serial}`,
   )
-  console.log('\nAgain:')
+  console.log('\nThe same host again:')
   for (const server of [server1, server2, server3]) await request(server, shop, 'memory')
   console.log('\nAnother host, first at another server:')
   await request(server2, blog, 'acme')
@@ -150,12 +150,12 @@ async function run() {
   )
   const flags = `--container ${azure.containerName} --endpoint ${azure.endpoint}`
   console.log(
-    `\nThe command for the operator, with Azurite's account, which was made for this run:
+    `\nThe operator's command, with the Azurite account that was created for this run:
   export AZURE_STORAGE_ACCOUNT=${azure.accountName} AZURE_STORAGE_KEY=${azure.accountKey}
   node dist/cli/main.js ls ${flags}
   node dist/cli/main.js doctor ${flags} --directory ${ca.directoryUrl} --ca ${endpointRoot}`,
   )
-  console.log('\nCtrl+C ends it.')
+  console.log('\nPress Ctrl+C to stop.')
   await interrupted
   return 0
 }
