@@ -14,6 +14,7 @@ import { nonEmptyStrings, optional, plainObject } from '../util/validate.js'
 import type { HostStatus } from './certificate-service.js'
 import { composeManager, type ManagerParts } from './compose.js'
 import type { CertManagerEvents, Report } from './events.js'
+import { FailureWarnings } from './failure-warnings.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
 /**
@@ -36,6 +37,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   readonly #settings: ManagerSettings
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
+  readonly #failureWarnings: FailureWarnings
   readonly #defaultCertificate: DefaultCertificateServers
   #canAnswerHttp01 = false
   #closed: Promise<void> | undefined
@@ -46,6 +48,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
     const settings = checkManagerOptions(options)
     const { clock, defaultHost } = settings
     this.#settings = settings
+    this.#failureWarnings = new FailureWarnings(clock)
     this.#defaultCertificate = new DefaultCertificateServers(clock, this.#closing.signal)
     this.#parts = composeManager(settings, {
       closing: this.#closing.signal,
@@ -165,7 +168,10 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
   }
 
   readonly #report: Report = (event, details) => {
-    // EventEmitter's types cannot express that `details` matches `event`; Report does.
-    callSafely(() => (this as EventEmitter).emit(event, details))
+    callSafely(() => {
+      // EventEmitter's types cannot express that `details` matches `event`; Report does.
+      const isHandled = (this as EventEmitter).emit(event, details)
+      this.#failureWarnings.onEmitted(event, details, isHandled)
+    })
   }
 }

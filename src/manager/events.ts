@@ -11,8 +11,10 @@ export interface CertificateEvent {
 }
 
 /**
- * The events of a `CertManager`. None is named `error`, so you need not listen to any. A listener that throws or
- * rejects causes a process warning. Durations are in milliseconds.
+ * The events of a `CertManager`. None is named `error`, so an event without a listener never ends the process. If one of
+ * the failure events (`handshakeFailed`, `issuanceFailed`, `renewalFailed`, `storeFailed`, `invalid`) has no listener,
+ * a process warning of type `CertCacheWarning` is emitted: one per host and hour, or for `storeFailed` one per key and
+ * hour. A listener that throws or rejects also causes a process warning. Durations are in milliseconds.
  */
 export interface CertManagerEvents {
   /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
