@@ -17,6 +17,26 @@ import type { CertManagerEvents, Report } from './events.js'
 import { FailureWarnings } from './failure-warnings.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
+type Event = keyof CertManagerEvents
+type Listener<E extends Event> = (...args: CertManagerEvents[E]) => void
+
+// EventEmitter's own types accept any event name with most versions of @types/node. These do not.
+export interface CertManager {
+  on<E extends Event>(event: E, listener: Listener<E>): this
+  once<E extends Event>(event: E, listener: Listener<E>): this
+  off<E extends Event>(event: E, listener: Listener<E>): this
+  addListener<E extends Event>(event: E, listener: Listener<E>): this
+  removeListener<E extends Event>(event: E, listener: Listener<E>): this
+  prependListener<E extends Event>(event: E, listener: Listener<E>): this
+  prependOnceListener<E extends Event>(event: E, listener: Listener<E>): this
+  removeAllListeners(event?: Event): this
+  listeners<E extends Event>(event: E): Listener<E>[]
+  rawListeners<E extends Event>(event: E): Listener<E>[]
+  listenerCount<E extends Event>(event: E, listener?: Listener<E>): number
+  emit<E extends Event>(event: E, ...args: CertManagerEvents[E]): boolean
+  eventNames(): Event[]
+}
+
 /**
  * Provides certificates to TLS servers: from memory, else from the store that the fleet shares, else ordered from an
  * ACME CA (RFC 8555) and stored for the whole fleet.
@@ -24,7 +44,8 @@ import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } fr
  * Emits the events listed in {@link CertManagerEvents}. Its timers do not keep the process alive, except while an
  * order is in progress.
  */
-export class CertManager extends EventEmitter<CertManagerEvents> {
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: EventEmitter implements all methods of the interface.
+export class CertManager extends EventEmitter {
   static {
     // Node calls this method when a listener returns a promise that rejects.
     Object.defineProperty(CertManager.prototype, captureRejectionSymbol, {
@@ -169,8 +190,7 @@ export class CertManager extends EventEmitter<CertManagerEvents> {
 
   readonly #report: Report = (event, details) => {
     callSafely(() => {
-      // EventEmitter's types cannot express that `details` matches `event`; Report does.
-      const isHandled = (this as EventEmitter).emit(event, details)
+      const isHandled = this.emit(event, ...([details] as CertManagerEvents[typeof event]))
       this.#failureWarnings.onEmitted(event, details, isHandled)
     })
   }

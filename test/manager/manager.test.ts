@@ -1,4 +1,6 @@
+import { type EventEmitter, once } from 'node:events'
 import { describe, expect, test } from 'vitest'
+import type { CertManager } from '../../src/index.js'
 import { refusal, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
 
@@ -59,4 +61,40 @@ describe('CertManager', () => {
     await manager[Symbol.asyncDispose]()
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_CLOSED' })
   })
+})
+
+test('known events have types, and unknown events do not compile', () => {
+  // The compiler checks this function; nothing calls it.
+  function misuse(manager: CertManager) {
+    manager.on('issued', ({ host, durationMs }) => `${host} ${durationMs.toFixed()}`).once('served', () => {})
+    manager.emit('refused', { servername: 'a.example', reason: 'name' })
+    const emitter: EventEmitter = manager
+    void once(manager, 'issued')
+    // @ts-expect-error: unknown event
+    manager.on('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.once('error', () => {})
+    // @ts-expect-error: unknown event
+    manager.off('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.addListener('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.removeListener('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.prependListener('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.prependOnceListener('isued', () => {})
+    // @ts-expect-error: unknown event
+    manager.removeAllListeners('isued')
+    // @ts-expect-error: unknown event
+    manager.listenerCount('isued')
+    // @ts-expect-error: unknown event
+    manager.listeners('isued')
+    // @ts-expect-error: unknown event
+    manager.emit('isued', { host: 'a.example' })
+    // @ts-expect-error: `refused` has no host
+    manager.on('refused', ({ host }) => host)
+    return emitter
+  }
+  expect(misuse).toBeTypeOf('function')
 })
