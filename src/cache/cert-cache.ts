@@ -1,4 +1,5 @@
 import { CacheKeyError } from '../util/errors.js'
+import { invalidOption } from '../util/validate.js'
 
 /** Options of one store operation. */
 export interface CacheOperationOptions {
@@ -19,7 +20,7 @@ export interface CacheOperationOptions {
  * Values are opaque bytes, up to 1 MiB.
  */
 export interface CertCache {
-  /** Returns the value, or `undefined` if the key does not exist. Rejects if the store cannot tell. */
+  /** Returns the value, or `undefined` if the key does not exist. Rejects if the operation fails. */
   get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined>
   /** Writes the whole value atomically: a concurrent reader gets the old value or the new one, never a mixture. */
   put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void>
@@ -34,7 +35,7 @@ export interface CertCache {
 export interface LockingCertCache extends CertCache {
   /**
    * Acquires the lock with this name; names have the alphabet of keys. Returns `undefined` if another holder has the
-   * lock. Rejects if the store cannot tell.
+   * lock. Rejects if the operation fails.
    *
    * The lock is held until it is released, as long as the process is alive and can renew it. If the holder dies, the
    * lock expires within one minute.
@@ -48,8 +49,9 @@ export interface LockingCertCache extends CertCache {
 /** A lock that this process holds. */
 export interface CertCacheLock {
   /**
-   * Aborts when the lock is lost or can no longer be proved held. Read this property again before each step that must
-   * not happen twice: the process may have been suspended for longer than the lock lasts.
+   * Aborts when the lock is lost, or when the process can no longer be sure that it holds the lock. Read this property
+   * again before each step that must not happen twice: the process may have been suspended for longer than the lock
+   * lasts.
    */
   readonly signal: AbortSignal
   /** Releases the lock. If the lock was lost, does nothing: a lock that another holder has acquired is not released. */
@@ -104,7 +106,7 @@ export function assertCacheKey(key: string): void {
   if (typeof key === 'string' && isCacheKey(key)) return
   const shown = typeof key === 'string' ? JSON.stringify(key) : `of type ${typeof key}`
   throw new CacheKeyError(
-    `illegal cache key ${shown}: use printable ASCII without \\ / : * ? " < > |, not empty, not . or ..`,
+    `invalid cache key ${shown}: use printable ASCII without \\ / : * ? " < > |, not empty, and not "." or ".."`,
   )
 }
 
@@ -115,5 +117,5 @@ export function assertCacheKey(key: string): void {
 export function assertCertCache(cache: unknown, name: string): asserts cache is CertCache {
   const methods = ['get', 'put', 'delete'] as const
   if (methods.every((method) => typeof Object(cache)[method] === 'function')) return
-  throw new TypeError(`${name} must be a CertCache: an object with get, put and delete`)
+  throw invalidOption(name, 'a CertCache with the methods get, put and delete', cache)
 }

@@ -1,3 +1,5 @@
+import { invalidOption } from './validate.js'
+
 /** The source of time for the whole library. Tests inject virtual time. */
 export interface Clock {
   /** Returns the current time in milliseconds since the epoch. */
@@ -19,7 +21,7 @@ export const clockSkewMs = 300_000
 export function checkClock(name: string, value: unknown): Clock {
   const { now, after } = Object(value) as Partial<Clock>
   if (typeof now === 'function' && typeof after === 'function') return value as Clock
-  throw new TypeError(`${name} must be a Clock: an object with now and after`)
+  throw invalidOption(name, 'a Clock with the methods now and after', value)
 }
 
 /**

@@ -28,8 +28,13 @@ export const boolean = (name: string, value: unknown): boolean =>
 export const callback = <T>(name: string, value: unknown): T =>
   check(name, value, typeof value === 'function', 'a function')
 
-export const oneOf = <T extends string>(name: string, value: unknown, allowed: readonly T[]): T =>
-  check(name, value, allowed.includes(value as T), `one of ${allowed.join(', ')}`)
+export function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  if (allowed.includes(value as T)) return value as T
+  // A word is probably a misspelled option, and not a secret.
+  const isWord = typeof value === 'string' && /^[\w-]{1,20}$/.test(value)
+  const shown = isWord ? `"${value}"` : describe(value)
+  throw new TypeError(`${name} must be one of ${allowed.join(', ')}, not ${shown}`)
+}
 
 /** The options of `T` by name. A new option that is missing here does not compile. */
 export type OptionNames<T> = { readonly [K in keyof T]-?: true }
@@ -96,8 +101,12 @@ export function keyPrefix(name: string, value: unknown): string {
 
 function check<T>(name: string, value: unknown, isValid: boolean, expected: string): T {
   if (isValid) return value as T
-  throw new TypeError(`${name} must be ${expected}, not ${describe(value)}`)
+  throw invalidOption(name, expected, value)
 }
+
+/** Creates the error of an invalid option. Shows a string only by its type. */
+export const invalidOption = (name: string, expected: string, value: unknown): TypeError =>
+  new TypeError(`${name} must be ${expected}, not ${describe(value)}`)
 
 const isIntegerUpTo = (max: number, value: unknown) =>
   Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max
@@ -107,5 +116,6 @@ function describe(value: unknown): string {
   if (typeof value === 'number' || value === undefined || value === null) return String(value)
   if (value === '') return 'an empty string'
   if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
-  return `a value of type ${typeof value}`
+  if (typeof Object(value).then === 'function') return 'a promise: did you forget await?'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -62,6 +62,16 @@ test.each([
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))
 })
 
+test('a promise as cache, and an unknown key type, are named in the message', () => {
+  const create = (options: object) => () => new CertManager({ ...good, ...options } as never)
+  expect(create({ cache: Promise.resolve(good.cache) })).toThrow(
+    /^CertManager: cache must be a CertCache .*, not a promise: did you forget await\?$/,
+  )
+  expect(create({ keyType: 'rsa' })).toThrow(
+    'CertManager: keyType must be one of ecdsa-p256, rsa-2048, not "rsa"',
+  )
+})
+
 test('memory holds 1,000 certificates by default, and at most 1,000,000', () => {
   const maxOf = (memory?: object) => checkManagerOptions({ ...good, ...(memory && { memory }) } as never).max
   expect([maxOf(), maxOf({}), maxOf({ max: 1_000_000 })]).toEqual([1_000, 1_000, 1_000_000])
