@@ -24,7 +24,7 @@ export class AcmeAccount implements Issuer {
   readonly #closing = sharedController()
   readonly #account = lazy(() =>
     // Takes no signal of an order: concurrent orders share the registration. If it fails, the next order retries.
-    this.#withTimeout('the CA took too long to register the account', (signal) => this.#register(signal)),
+    this.#withTimeout('the CA did not register the account within 60 s', (signal) => this.#register(signal)),
   )
   readonly #settings: AcmeSettings
   readonly #accountKey: (signal: AbortSignal) => Promise<string>
@@ -62,7 +62,7 @@ export class AcmeAccount implements Issuer {
     run.proceed()
     const order = await this.#newOrder(client, request, run)
     const [authorization] = await client.getAuthorizations(order)
-    if (!authorization) throw badOffer(name, 'an order without authorization')
+    if (!authorization) throw invalidResponse(name, 'the order has no authorization')
     if (authorization.status !== 'valid')
       await this.#authorize(client, hint, order, authorization, request, run)
     const { crypto } = await import('acme-client')
@@ -84,7 +84,8 @@ export class AcmeAccount implements Issuer {
     if (valid.status !== 'valid') throw refusal(name, valid.error, `the order is ${valid.status}`)
     return this.#retryTransient(signal, async () => {
       const chain: unknown = await client.getCertificate(valid, this.#settings.preferredChain)
-      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain))) throw badOffer(name, 'no certificate in PEM')
+      if (!/-----BEGIN CERTIFICATE-----/.test(String(chain)))
+        throw invalidResponse(name, 'the certificate is not in PEM')
       return chain as string
     })
   }
@@ -101,9 +102,10 @@ export class AcmeAccount implements Issuer {
     const { profile } = this.#settings
     const { profiles, renewalInfo } = await this.#http.directory(run.signal)
     if (profile !== undefined && !profiles.includes(profile)) {
-      const offer =
-        profiles.length > 0 ? `it has ${profiles.join(', ')}` : 'it has none: leave the option out'
-      throw new IssuanceError('ERR_ACME_PROFILE', `acme.profile: the CA has no profile ${profile}; ${offer}`)
+      const advice =
+        profiles.length > 0 ? `Use one of ${profiles.join(', ')}.` : 'It has none: remove the option.'
+      const message = `acme.profile: the CA does not offer the profile "${profile}". ${advice}`
+      throw new IssuanceError('ERR_ACME_PROFILE', message)
     }
     // acme-client's types lack `profile` and `replaces`, but it sends them.
     const order = { identifiers: [{ type: 'dns' as const, value: name }], ...(profile && { profile }) }
@@ -131,7 +133,7 @@ export class AcmeAccount implements Issuer {
   }
 
   async renewalInfo(certificate: Uint8Array): Promise<RenewalInfo> {
-    return this.#withTimeout('the CA gave no renewal information in time', (signal) =>
+    return this.#withTimeout('the CA did not return renewal information within 60 s', (signal) =>
       fetchRenewalInfo(this.#http, certificate, this.#clock.now(), signal),
     )
   }
@@ -180,10 +182,13 @@ export class AcmeAccount implements Issuer {
     if (!challenge) {
       const types = authorization.challenges.map(({ type }) => type).join(', ')
       const answerable = solvers.map(({ type }) => type).join(', ')
-      throw badOffer(name, `only the challenges ${types}; here ${answerable} can be answered`)
+      throw orderError(
+        name,
+        `the CA offers the challenges ${types}, and this process can answer ${answerable}`,
+      )
     }
     const { token } = challenge
-    if (!isToken(token)) throw badOffer(name, 'a token that is not base64url')
+    if (!isToken(token)) throw invalidResponse(name, 'the challenge token is not base64url')
     const keyAuthorization = await client.getChallengeKeyAuthorization(challenge)
     const withdraw = await solver.present({ name, token, keyAuthorization }, run)
     try {
@@ -232,14 +237,19 @@ function mayConcernReplaces(thrown: unknown): boolean {
 /** Throws if a response is not an order, such as a maintenance page. */
 function assertOrder(host: string, response: Order): Order {
   if (typeof Object(response).status === 'string') return response
-  throw badOffer(host, 'something that is no order')
+  throw invalidResponse(host, 'the response is not an order')
 }
 
-const badOffer = (host: string, offer: string) =>
-  new IssuanceError('ERR_ISSUANCE_FAILED', `the CA offered ${offer}, for ${host}`)
+const orderError = (host: string, reason: string) =>
+  new IssuanceError('ERR_ISSUANCE_FAILED', `the order for "${host}" failed: ${reason}`)
+
+const invalidResponse = (host: string, reason: string) =>
+  orderError(host, `invalid response from the CA: ${reason}`)
 
 function refusal(host: string, error: unknown, reason: string): IssuanceError {
   const problem = toProblem(error)
   const details = problem ? `: ${problem.type}: ${problem.detail ?? 'no detail'}` : ''
-  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused ${host}: ${reason}${details}`, { problem })
+  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused "${host}": ${reason}${details}`, {
+    problem,
+  })
 }

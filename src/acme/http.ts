@@ -100,7 +100,7 @@ export class AcmeHttp {
     if (url === this.#directoryUrl) {
       // All orders would use a cached maintenance page.
       if (!isDirectory(response)) {
-        const message = `what answered ${response.status} at ${url} is no ACME directory`
+        const message = `the response with status ${response.status} from ${url} is not an ACME directory`
         throw new IssuanceError('ERR_ISSUANCE_FAILED', message)
       }
       this.#directory = { response, fetchedAt: this.#elapsedMs() }
@@ -120,7 +120,7 @@ export class AcmeHttp {
   #toError(url: string, response: AcmeResponse, problem: AcmeProblem | undefined): IssuanceError {
     const retryAfter = parseRetryAfter(response.headers['retry-after'], this.#clock.now())
     const details = problem ? `${problem.type}: ${problem.detail ?? 'no detail'}` : 'no problem document'
-    const message = `the CA answered ${response.status} at ${url}: ${details}`
+    const message = `the CA returned status ${response.status} from ${url}: ${details}`
     const retryAt = retryAfter === undefined ? undefined : new Date(retryAfter)
     return new IssuanceError('ERR_ISSUANCE_FAILED', message, { problem, retryAt })
   }

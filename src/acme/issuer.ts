@@ -3,15 +3,15 @@ import type { CertName } from '../certificates/certificate-id.js'
 import type { ChallengeType } from './challenges.js'
 import type { RenewalInfo } from './renewal-info.js'
 
-/** A run of work that others see. It can be cancelled until it is committed. */
+/** One run of an operation with effects outside this process, such as an order. Cancellable until it is committed. */
 export interface Run {
   /** Aborts when the work is cancelled. */
   readonly signal: AbortSignal
-  /** Whether the fleet's lock, if there is one, is held for all this process knows. */
+  /** Whether the fleet's lock is held, as far as this process knows. True if there is no lock. */
   readonly isLockHeld: boolean
   /** Called before each step with an effect outside this process. Throws if the work is cancelled. */
   proceed(): void
-  /** Called before the last step. Throws if the work is cancelled; afterwards it is carried to its end. */
+  /** Called before the last step. Throws if the work is cancelled. After this call it can no longer be cancelled. */
   commit(): void
 }
 
@@ -26,8 +26,8 @@ export interface Challenge {
 export interface Solver {
   readonly type: ChallengeType
   /**
-   * Resolves once every machine can give the answer, with a function that withdraws it. That function never rejects. If
-   * this method rejects, the answer has been withdrawn.
+   * Publishes the answer. Resolves, once every machine can give it, with a function that withdraws the answer and never
+   * rejects. If this method rejects, the answer has been withdrawn.
    */
   present(challenge: Challenge, run: Run): Promise<() => Promise<void>>
 }

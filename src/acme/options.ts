@@ -49,16 +49,16 @@ export function checkAcmeOptions(options: unknown): AcmeSettings & { keyPrefix?:
   const { termsOfServiceAgreed, email, ca, keyPrefix } = rawOptions
   const directoryUrl = rawOptions.directoryUrl ?? letsEncryptProduction
   if (termsOfServiceAgreed !== true)
-    throw optionError('termsOfServiceAgreed', 'must be true: read the CA’s terms of service first')
+    throw optionError('termsOfServiceAgreed', 'must be true. Read the CA’s terms of service first.')
   if (!isHttpsUrl(directoryUrl)) throw optionError('directoryUrl', 'must be an https URL')
   if (email !== undefined && !matches(email, /^[^\s@]+@[^\s@]+$/))
-    throw optionError('email', 'must be a mail address')
+    throw optionError('email', 'must be an email address')
   const caText = Buffer.isBuffer(ca) ? ca.toString() : ca
   if (ca !== undefined && !matches(caText, /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/))
-    throw optionError('ca', 'must be certificates in PEM, as a string or Buffer')
+    throw optionError('ca', 'must be a string or Buffer with certificates in PEM')
   const isKeyPrefix = keyPrefix === '' || (typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
   if (keyPrefix !== undefined && !isKeyPrefix) {
-    const rule = 'must be printable ASCII without \\ / : * ? " < > |, and not . or .., or empty'
+    const rule = 'must be empty, or printable ASCII without \\ / : * ? " < > |, and not "." or ".."'
     throw optionError('keyPrefix', rule)
   }
   optional('CertManager: acme.preferredChain', rawOptions.preferredChain, nonEmptyString)

@@ -31,7 +31,7 @@ export async function send(
 ): Promise<AcmeResponse> {
   const { body, agent, signal, clock } = options
   signal.throwIfAborted()
-  const error = () => new Error(`nothing for ${requestTimeoutMs / 1_000} s`)
+  const error = () => new Error(`no complete response within ${requestTimeoutMs / 1_000} s`)
   const bound = { ms: requestTimeoutMs, clock, error, signal }
   const attempt = () => withDeadline((deadline) => exchange(url, method, body, agent, deadline), bound)
   try {
@@ -42,7 +42,7 @@ export async function send(
   } catch (thrown) {
     signal.throwIfAborted()
     const { code, message } = toError(thrown) as NodeJS.ErrnoException
-    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA did not answer at ${url}: ${code ?? message}`)
+    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the request to ${url} failed: ${code ?? message}`)
   }
 }
 
@@ -85,8 +85,8 @@ async function exchange(
 function parseJson(text: string, status: number): unknown {
   try {
     return JSON.parse(text)
-  } catch (error) {
-    if (status < 400) throw error
+  } catch {
+    if (status < 400) throw new Error('the response is not valid JSON')
     return text
   }
 }
@@ -96,7 +96,7 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
   let size = 0
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     size += chunk.byteLength
-    if (size > maxBodyBytes) throw new Error(`its answer is larger than ${maxBodyBytes} bytes`)
+    if (size > maxBodyBytes) throw new Error(`the response is larger than ${maxBodyBytes} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()

@@ -7,10 +7,10 @@ const minOpenMs = 1_000
 const maxOpenMs = 15_000
 
 /**
- * Spares callers the full time-out of every operation while the store is down.
+ * Rejects operations immediately while the store is down, so that callers do not wait for a time-out each time.
  *
- * After five consecutive failures the breaker opens for 1 s and rejects operations with the last error. Then it lets
- * one operation through as a probe. If the probe succeeds the breaker closes; else it opens for 2 s, 4 s … 15 s.
+ * After five consecutive failures the breaker opens for 1 s and rejects operations with the last error. Then
+ * one operation runs as a probe. If the probe succeeds, the breaker closes; otherwise it opens for 2 s, 4 s … 15 s.
  *
  * As long as only one key has failed, the breaker opens for that key alone: the fault may lie with the entry instead of
  * the store.
@@ -41,7 +41,7 @@ export class CircuitBreaker {
       this.#close()
       return result
     } catch (thrown) {
-      if (!(thrown instanceof StoreError)) throw thrown // the caller aborted: no news about the store
+      if (!(thrown instanceof StoreError)) throw thrown // the caller aborted, which says nothing about the store
       if (verdictOf(thrown).scope === 'store') this.#recordFailure(thrown, key, isProbe)
       else this.#close()
       throw thrown
@@ -59,8 +59,9 @@ export class CircuitBreaker {
     const waitMs = this.#openUntil - this.#now()
     if (waitMs > 0 || this.#isProbing) {
       const { code, message, statusCode } = this.#lastError as StoreError
-      const when = waitMs > 0 ? `again in ${Math.ceil(waitMs / 1_000)} s` : 'at this moment'
-      const text = `the store failed ${this.#failures} times in a row, and is asked ${when}: ${message}`
+      const next =
+        waitMs > 0 ? `next attempt in ${Math.ceil(waitMs / 1_000)} s` : 'another attempt is in progress'
+      const text = `the last ${this.#failures} store operations failed (${next}): ${message}`
       throw new StoreError(code, text, { cause: this.#lastError, statusCode })
     }
     this.#isProbing = true

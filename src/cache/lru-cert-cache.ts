@@ -124,8 +124,8 @@ export class LruCertCache implements CertCache {
    * value is served from memory and the put is retried until it succeeds: see `onPutFailed`. Until then this machine
    * keeps the fleet's lock as long as it can.
    *
-   * Rejects with the store's error if the store cannot tell whether the key exists: `produce` runs only after a
-   * definite miss. Aborting `signal` ends this caller's wait, not the work.
+   * Rejects with the store's error if the read fails: `produce` runs only after a definite miss. Aborting `signal` ends
+   * this caller's wait, not the work.
    */
   async getOrPut(
     key: string,

@@ -48,8 +48,8 @@ interface Production<T> {
 }
 
 /**
- * A bounded memory in front of a store, for values that are decoded from the stored bytes. Its methods do what those of
- * `LruCertCache` do, whose values are the bytes themselves.
+ * A bounded memory in front of a store, for values that are decoded from the stored bytes. Its methods correspond to
+ * those of `LruCertCache`, whose values are the bytes themselves.
  */
 export class MemoryTier<Id, T extends object> {
   readonly #options: MemoryTierOptions<Id, T>
@@ -127,7 +127,7 @@ export class MemoryTier<Id, T extends object> {
       return data ? decode(id, data, this.#inMemory(key)) : undefined
     }
     return this.#reads.read(key, load, signal, (stored) => {
-      // The store is about to take a newer value.
+      // A newer value is about to be written to the store.
       const pending = this.#pendingWrites?.get(key)
       const value = pending && accept(pending) ? pending : stored
       if (!value) return undefined
@@ -218,7 +218,7 @@ export class MemoryTier<Id, T extends object> {
     this.#pendingWrites?.supersede(key)
     const forget = () => {
       this.#reads.invalidate(key)
-      // What the store holds is unknown until it answers, and after a failure.
+      // Until the write succeeds, and after it fails, the stored value is unknown.
       this.#memory.delete(key)
       const production = this.#productions.get(key)
       if (production) production.refused = undefined

@@ -22,7 +22,7 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
   const runner = createRunner<never>({
     timeoutMs,
     clock,
-    timeoutMessage: (description) => `the store did not ${description} within ${timeoutMs / 1_000} s`,
+    timeoutMessage: (description) => `${description} timed out after ${timeoutMs / 1_000} s`,
     toStoreError,
   })
 
@@ -34,7 +34,9 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
     call: (options: { signal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
     try {
-      return await runner(`${operation} ${key}`, options?.signal, async (signal) => call({ signal }))
+      return await runner(`store operation "${operation}" for "${key}"`, options?.signal, async (signal) =>
+        call({ signal }),
+      )
     } catch (error) {
       if (!options?.signal?.aborted) onFailure({ operation, key, error: error as CertCacheError })
       throw error
@@ -51,7 +53,7 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
         const data: unknown = (await store.get(key, callOptions)) ?? undefined
         if (data === undefined || isUint8Array(data)) return data
         throw new TypeError(
-          `get resolved with a value of type ${typeof data}, and not with a Uint8Array, or undefined for a miss`,
+          `get must resolve with a Uint8Array, or with undefined for a miss, not with a value of type ${typeof data}`,
         )
       }),
     put: (key, data, options) => run('put', key, options, (callOptions) => store.put(key, data, callOptions)),
@@ -74,7 +76,7 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
     )
     if (lock instanceof StoreError) {
       // Missing locks would go unnoticed: certificates are still ordered, once per machine.
-      const text = `no locks, so each machine orders for itself: ${lock.message}`
+      const text = `acme-cert-cache: locks are not permitted, so each machine orders its own certificates: ${lock.message}`
       if (!hasWarned) process.emitWarning(text, 'CertCacheWarning')
       hasWarned = true
       throw lock
@@ -106,5 +108,5 @@ function toStoreError(thrown: unknown, description: string): CertCacheError {
   const { message, name, stack } = toError(thrown)
   // A copy: the original may refer to the request and its credentials.
   const cause = Object.assign(new Error(message), { name, stack })
-  return new StoreError('ERR_STORE_FAILED', `the store could not ${description}: ${message}`, { cause })
+  return new StoreError('ERR_STORE_FAILED', `${description} failed: ${message}`, { cause })
 }

@@ -6,9 +6,9 @@ import { isPermissionError } from './service-errors.js'
 
 /** The delay between two store requests while another machine holds the lock. Up to a third is added at random. */
 const pollMs = 1_000
-/** Attempts whose lock was lost, after which the work is given up: each attempt may have repeated a costly step. */
+/** Number of lost locks after which the work is abandoned: each attempt may have repeated a costly step. */
 const maxLostLocks = 3
-/** Longer than a holder can take: it works for 5 minutes at most, and its lock outlives it by less than 1 minute. */
+/** Longer than any holder needs: it works for at most 5 minutes, and its lock expires within 1 minute after that. */
 const maxWaitMs = 7 * 60_000
 
 /** Work that one machine does for the whole fleet. */
@@ -21,7 +21,7 @@ export interface FleetWork<T> {
   readonly signal: AbortSignal
   /** Returns the result if it is already in the store, or `undefined`. Bypasses any memory tier. */
   find(): Promise<T | undefined>
-  /** Rejects if waiting is pointless because the work has failed on another machine. Default: waits until the end. */
+  /** Rejects if the work has failed on another machine, which ends the wait. Default: waits for the full time. */
   check?(): Promise<unknown>
   /**
    * Does the work. The lock is released afterwards, unless `keepsLock` is true: then the caller releases it later. If
@@ -58,10 +58,10 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
       if (found !== undefined) return found
     }
   }
-  throw new DeadlineError(`other machines have been at work on ${name} for ${maxWaitMs / 60_000} minutes`)
+  throw new DeadlineError(`no result for "${name}" from another machine within ${maxWaitMs / 60_000} minutes`)
 }
 
-/** The monitored store reports a missing permission once. A certificate that is ordered twice is better than none. */
+/** Continues without a lock: a duplicate certificate is better than none. The monitored store warns once. */
 function toLockDenied(thrown: unknown): 'not permitted' {
   if (isPermissionError(thrown)) return 'not permitted'
   throw thrown
@@ -84,9 +84,9 @@ async function runUnderLock<T>(lock: CertCacheLock, { find, work }: FleetWork<T>
   }
 }
 
-/** Releases a lock and ignores failures: the work is done, and the lock expires by itself. */
+/** Releases a lock and ignores failures: the work is complete, and the lock expires anyway. */
 export async function releaseQuietly(lock: CertCacheLock): Promise<void> {
   try {
     if (!lock.signal.aborted) await lock.release()
-  } catch {} // a monitored store has reported it
+  } catch {} // the monitored store has reported it
 }

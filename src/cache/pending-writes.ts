@@ -19,7 +19,7 @@ interface PendingWriteOptions<T> {
   readonly lock: CertCacheLock | undefined
   /** Decodes a peer's value if it is usable instead. Called only if the lock was lost. */
   readonly usable: (data: Uint8Array) => T | undefined
-  /** Called in the same tick in which the store has taken the value. */
+  /** Called in the tick in which the store has accepted the value. */
   readonly onStored?: () => void
   /** Called with the peer's value that is used instead. */
   readonly onAdopted: (value: T) => void
@@ -29,7 +29,7 @@ export type PutFailedListener = (failure: { key: string; error: Error; retryInMs
 
 const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
   process.emitWarning(
-    `${key} could not be stored and is served from memory; next try in ${retryInMs} ms: ${error.message}`,
+    `acme-cert-cache: cannot store "${key}", which is served from memory (next attempt in ${retryInMs / 1_000} s): ${error.message}`,
     'CertCacheWarning',
   )
 
@@ -84,7 +84,7 @@ export class PendingWrites<T> {
     this.#closing.abort()
     const lastAttempts = [...this.#writes].map(async ([key, write]) => {
       write.cancelRetry()
-      const deadline = { ms: 10_000, clock: this.#clock, error: `${key} could not be stored` }
+      const deadline = { ms: 10_000, clock: this.#clock, error: `"${key}" was not stored` }
       const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
       const error = await withDeadline(attempt, deadline).catch(toError)
       if (write.lock) await releaseQuietly(write.lock)
@@ -92,7 +92,11 @@ export class PendingWrites<T> {
     })
     const errors = (await Promise.all(lastAttempts)).filter((error) => error !== undefined)
     const values = errors.length === 1 ? '1 value' : `${errors.length} values`
-    if (errors.length > 0) throw new AggregateError(errors, `${values} could not be stored`)
+    if (errors.length > 0)
+      throw new AggregateError(
+        errors,
+        `cannot store ${values}: ${errors.map(({ message }) => message).join('; ')}`,
+      )
   }
 
   /** Returns the error if the put failed; never rejects. */

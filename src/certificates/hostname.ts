@@ -45,5 +45,14 @@ export function requireHost(name: string): Host {
   const host = normalizeHost(name)
   if (host !== undefined) return host
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name
-  throw new HostError('ERR_HOST_NAME', shown, `${shown} is not a DNS name a CA would issue for`)
+  throw new HostError('ERR_HOST_NAME', shown, `invalid host name: ${explainHost(name)}`)
+}
+
+/** Says why a host name is invalid, for a message. */
+export function explainHost(name: unknown): string {
+  if (typeof name !== 'string') return `expected a string, not a value of type ${typeof name}`
+  const shown = JSON.stringify(name.slice(0, 80))
+  if (isIP(name) !== 0) return `${shown} is an IP address. Use a DNS name.`
+  if (name.includes('*')) return `${shown} is a wildcard. Use a DNS name without "*".`
+  return `${shown} is not a valid DNS name. Use two or more labels of letters, digits and hyphens.`
 }

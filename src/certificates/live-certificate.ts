@@ -23,8 +23,8 @@ export interface LiveCertificate {
 }
 
 /**
- * Validates stored bytes and creates their `SecureContext` (0.8 ms and 40 KiB). The result is about this certificate,
- * these bytes and this moment only: do not keep a fault.
+ * Validates stored bytes and creates their `SecureContext` (0.8 ms and 40 KiB). A fault applies only to this
+ * certificate, these bytes and this time: do not cache it.
  */
 export function loadCertificate(
   data: Uint8Array,

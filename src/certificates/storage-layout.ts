@@ -62,8 +62,8 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
 export const keyName = (key: string, ca: string): string => key.slice(ca.length).split('+', 1)[0] as string
 
 /**
- * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a token
- * can neither be too long nor be that of another entry.
+ * Base64url (RFC 8555 section 8.3), up to 128 characters; Let's Encrypt's tokens have 43. A store key made of a
+ * token is therefore never too long, and never the key of another entry.
  */
 export const isToken = (token: string): boolean => /^[A-Za-z0-9_-]{1,128}$/.test(token)
 

@@ -28,14 +28,14 @@ export async function readOrCreateAccountKey(store: CaStore, signal: AbortSignal
   )
 }
 
-/** Throws on invalid data: a new key in its place would abandon the account and what the CA has granted it. */
+/** Throws on invalid data. Replacing it with a new key would abandon the account and its limits at the CA. */
 function parseAccountKey(data: Uint8Array, storedAs: string): string {
   try {
     return exportKey(createPrivateKey(Buffer.from(data)))
   } catch {
     throw new StoreError(
       'ERR_STORE_FAILED',
-      `the ACME account key stored as ${storedAs} is not a private key in PEM: restore it, or delete it to register a new account`,
+      `the ACME account key stored as "${storedAs}" is not a private key in PEM. Restore it, or delete it to register a new account.`,
     )
   }
 }

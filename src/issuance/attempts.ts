@@ -15,7 +15,7 @@ import { type FailureRecord, maxRetryAt } from './records.js'
 const holdMs = 5_000
 /** Delay after the first local failure of a host, which may be over in a moment. */
 const firstLocalDelayMs = 10_000
-/** Number of certificates, the most recent, with a record in this process alone. */
+/** Maximum number of certificates with a record in this process only; the least recently used are dropped. */
 const maxLocalRecords = 1_000
 /** In characters. Every machine reads the message at every attempt. */
 const maxMessageLength = 2_000
@@ -26,7 +26,7 @@ interface LastFailure {
   readonly error: Error
 }
 
-/** The error that further requests are answered with, without a store read. */
+/** The error with which further requests fail, without a store read. */
 interface Hold {
   readonly error: IssuanceError
   /** Monotonic milliseconds. */
@@ -63,11 +63,13 @@ interface AttemptsParts {
 }
 
 /**
- * Knows when a certificate may be attempted again, and why not before.
+ * Decides when a certificate may be ordered again after a failure.
  *
- * - A failed order is recorded in the store for the whole fleet; in this process if the store rejects the record, or if
- *   the failure concerns this machine alone. Without a record, each handshake would place an order.
- * - A failed request is answered with the same error for 5 s, so that not every handshake reads the store.
+ * - A failed order is recorded in the store for the whole fleet. It is recorded in this process only if the store
+ *   rejects the record, or if the failure concerns this machine only. Without a record, each handshake would place an
+ *   order.
+ * - For 5 s after a failed request, further requests fail with the same error, so that not every handshake reads the
+ *   store.
  * - Renewal attempts of this process are paused after each attempt.
  */
 export class Attempts {
@@ -94,7 +96,7 @@ export class Attempts {
     const cause = this.#heldError(id)
     if (!cause) return
     const { code, problem, retryAt } = cause
-    const prefix = `no certificate for ${id.name} is ordered before ${retryAt?.toISOString()}`
+    const prefix = `the order for "${id.name}" is postponed until ${retryAt?.toISOString()}`
     const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
     throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
   }
@@ -113,14 +115,14 @@ export class Attempts {
     const attempts = record.failures === 1 ? '1 failed attempt' : `${record.failures} failed attempts`
     throw new IssuanceError(
       'ERR_ISSUANCE_POSTPONED',
-      `no certificate for ${id.name} is ordered before ${retryAt.toISOString()}, after ${attempts}: ${record.message}`,
+      `the order for "${id.name}" is postponed until ${retryAt.toISOString()} after ${attempts}: ${record.message}`,
       { retryAt },
     )
   }
 
   /**
-   * Records a failed order where its verdict says: for the whole fleet if the CA or the host's configuration caused it,
-   * for this process if its clock did, or the store after the CA had an order. Resolves with the error to throw.
+   * Records a failed order: for the whole fleet if the CA or the host's configuration caused the failure; for this
+   * process if its clock caused it, or the store after the CA had an order. Resolves with the error to throw.
    */
   async orderFailed(order: FailedOrder): Promise<Error> {
     const { id, error, previous, hasOrdered } = order

@@ -11,7 +11,7 @@ export class OrderBudget extends RateLimiter {
     super(clock, 100, 54_000)
   }
 
-  /** After an error of the CA that all orders are limited, drops the rest of the burst. */
+  /** Drops the rest of the burst if the CA has rate-limited the account. */
   onFailed(error: Error): void {
     if (verdictOf(error).isRateLimited) this.drain()
   }

@@ -62,7 +62,7 @@ export class Orders {
     const run = new OrderRun(closing, lock)
     const order = (deadline: AbortSignal) =>
       this.#order({ ...request, previousFailure: previous }, run.until(deadline)).finally(() => run.end())
-    const limit = { ms: orderTimeoutMs, clock, error: `no certificate for ${id.name}` }
+    const limit = { ms: orderTimeoutMs, clock, error: `the CA did not issue a certificate for "${id.name}"` }
     try {
       const bundle = await withDeadline((deadline) => this.#track(order(deadline)), limit)
       attempts.orderSucceeded(id, previous)
@@ -80,7 +80,7 @@ export class Orders {
    */
   async close(): Promise<void> {
     const { clock } = this.#parts
-    await settleAll([...this.#running], { ms: 10_000, clock, text: 'orders were still under way' })
+    await settleAll([...this.#running], { ms: 10_000, clock, text: 'orders were still in progress' })
   }
 
   #track<T>(order: Promise<T>): Promise<T> {
@@ -101,10 +101,13 @@ export class Orders {
     const { fault } = checkBundle(bundle, name, clock.now())
     if (fault === 'expired' || fault === 'not yet valid')
       throw new WrongClockError(
-        `the CA’s new certificate for ${name} is ${fault} by this machine’s clock: set the clock right`,
+        `the new certificate for "${name}" is ${fault} according to the clock of this machine. Correct the clock.`,
       )
     if (!fault) return bundle
-    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the CA’s certificate for ${name} is unusable: ${fault}`)
+    throw new IssuanceError(
+      'ERR_ISSUANCE_FAILED',
+      `the CA issued an unusable certificate for "${name}": ${fault}`,
+    )
   }
 }
 
@@ -119,7 +122,7 @@ class OrderRun implements Run {
 
   constructor(closing: AbortSignal, lock: Lock | undefined) {
     this.#lock = lock
-    // Followed until the order is committed: a certificate that exists is fetched despite a close or a lost lock.
+    // Linked until the order is committed: an issued certificate is fetched even after a close or a lost lock.
     this.#unlinkCancellation = linkAbort(this.#controller, [closing, lock?.signal])
   }
 
@@ -147,7 +150,7 @@ class OrderRun implements Run {
     this.#unlinkCancellation()
   }
 
-  /** Makes a solver tell this run that the CA has an order. */
+  /** Wraps a solver so that its use sets `hasOrdered`. */
   watch({ type, present }: Solver): Solver {
     return {
       type,
@@ -164,12 +167,12 @@ class OrderRun implements Run {
   }
 }
 
-/** acme-client throws plain Errors. They, and the time limit of an order, count as failures of the CA. */
+/** Treats acme-client's plain Errors, and the time limit of an order, as failures of the CA. */
 function toOrderError({ name }: CertId, thrown: unknown): Error {
   const error = toError(thrown)
   if (!verdictOf(error).isUnclassified) return error
   const message =
-    error instanceof CertCacheError ? error.message : `no certificate for ${name}: ${error.message}`
+    error instanceof CertCacheError ? error.message : `the order for "${name}" failed: ${error.message}`
   return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })
 }
 

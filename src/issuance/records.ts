@@ -38,7 +38,7 @@ export interface RenewalInfoRecord {
   readonly serialNumber: string
   /** The suggested renewal window. `null` if the CA suggests none. */
   readonly window: RenewalWindow | null
-  /** When to ask the CA again. */
+  /** When to request it from the CA again. */
   readonly askAt: number
 }
 

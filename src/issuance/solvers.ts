@@ -4,7 +4,7 @@ import { createTlsAlpnCertificate } from '../acme/tls-alpn-certificate.js'
 import type { Clock } from '../util/clock.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
 
-/** Returns the solver for http-01 or tls-alpn-01: any machine of the fleet gives the answer, from the store. */
+/** Returns the solver for http-01 or tls-alpn-01. Every machine of the fleet can give its answer, from the store. */
 export const createSolver = (type: ChallengeType, answers: ChallengeAnswers, clock: Clock): Solver => ({
   type,
   async present({ name, token, keyAuthorization }, run) {

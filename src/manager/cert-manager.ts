@@ -111,7 +111,7 @@ export class CertManager extends EventEmitter {
    */
   httpHandler(fallback?: HttpFallback): HttpHandler {
     if (fallback !== undefined && typeof fallback !== 'function') {
-      throw new TypeError('httpHandler: fallback must be a function of request and response')
+      throw new TypeError('httpHandler: fallback must be a function of the request and the response')
     }
     this.#canAnswerHttp01 = true
     return createHttpHandler(this.#parts.handshakes, fallback)
@@ -132,8 +132,8 @@ export class CertManager extends EventEmitter {
   }
 
   /**
-   * Loads or orders the certificates of all `hosts`. Call it once the server listens, before traffic arrives. The hosts
-   * are kept for the life of the manager: renewed without traffic, and retried if they failed.
+   * Loads or orders the certificates of all `hosts`. Call it once the server listens, before traffic arrives. Until the
+   * manager is closed, the hosts are renewed without traffic, and retried if they failed.
    *
    * Processes 8 hosts at a time. Starts at most 100 orders in a row, then one every 54 s: Let's Encrypt allows 300 in
    * 3 hours. Waits until each order ends: at most 5 minutes, or 7 for an order of another machine.
@@ -152,9 +152,10 @@ export class CertManager extends EventEmitter {
    */
   attach(server: Server): void {
     const { defaultHost } = this.#settings
-    if (defaultHost === undefined) throw new TypeError('attach: set the option defaultHost of CertManager')
+    if (defaultHost === undefined)
+      throw new TypeError('attach: the option defaultHost of CertManager is missing')
     if (typeof server?.setSecureContext !== 'function')
-      throw new TypeError('attach: server must be a tls.Server')
+      throw new TypeError('attach: server must be a tls.Server, such as an https.Server')
     this.#defaultCertificate.add(server)
     const live = this.#parts.certificates.fromMemory(defaultHost)
     if (live) this.#defaultCertificate.update(toCertificate(live))
@@ -165,7 +166,7 @@ export class CertManager extends EventEmitter {
 
   /**
    * Returns the hosts with a certificate in memory, then the hosts without one whose last attempt failed. Of the
-   * latter, only the most recent are known: `memory.max` of them, by default 1,000.
+   * latter, it returns the most recent: at most `memory.max`, by default 1,000.
    */
   status(): HostStatus[] {
     return this.#parts.certificates.status()

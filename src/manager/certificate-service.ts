@@ -223,7 +223,7 @@ export class CertificateService {
     return live && this.#parts.clock.now() < live.notAfter ? live : undefined
   }
 
-  /** Tells the rest of the manager that a certificate has entered memory. */
+  /** Notifies the rest of the manager that a certificate has entered memory. */
   #onChanged(live: LiveCertificate, former: LiveCertificate | undefined): void {
     const { attempts, report, onNewCertificate } = this.#parts
     const served = this.#ifCurrent(former)
@@ -240,7 +240,10 @@ export class CertificateService {
 }
 
 const expiredError = ({ name }: CertId) =>
-  new IssuanceError('ERR_ISSUANCE_FAILED', `the certificate for ${name} expired while it was made`)
+  new IssuanceError(
+    'ERR_ISSUANCE_FAILED',
+    `the new certificate for "${name}" expired before it could be served. Check the clock of this machine.`,
+  )
 
 const toEvent = ({ id, serialNumber, notAfter }: LiveCertificate): CertificateEvent => ({
   host: id.name,

@@ -22,12 +22,12 @@ export interface ManagerParts {
   readonly handshakes: Handshakes
   readonly certificates: CertificateService
   readonly renewals: Renewals
-  /** To be called after `closing` has aborted: waits for orders that cannot be cancelled, and closes connections. */
+  /** Call this after `closing` has aborted. Waits for orders that cannot be cancelled, and closes connections. */
   close(): Promise<void>
 }
 
 interface Hooks extends Omit<ManagerContext, 'clock'> {
-  /** Returns whether anybody listens to the event `served`. */
+  /** Returns whether the event `served` has a listener. */
   readonly isServedObserved: () => boolean
   /** Returns the challenge types that this process can answer, in order of preference. */
   readonly challengeTypes: () => readonly ChallengeType[]

@@ -18,7 +18,7 @@ interface HandshakesParts extends ManagerContext {
   readonly certificates: CertificateService
   readonly answers: ChallengeAnswers
   readonly policy: PolicyGate
-  /** Returns whether anybody listens to the event `served`, the most frequent one. */
+  /** Returns whether `served`, the most frequent event, has a listener. */
   readonly isServedObserved: () => boolean
 }
 
@@ -53,7 +53,7 @@ export class Handshakes implements ContextSource, AnswerSource {
   /** Resolves with the certificate from the store or the CA. @throws {DeadlineError} after 30 s */
   certificate(host: Host): Promise<LiveCertificate> {
     const { certificates, clock } = this.#parts
-    const bound = { ms: timeoutMs, clock, error: `no certificate for ${host}` }
+    const bound = { ms: timeoutMs, clock, error: `no certificate for "${host}"` }
     return withDeadline(() => certificates.obtain(host), bound)
   }
 
@@ -89,7 +89,7 @@ export class Handshakes implements ContextSource, AnswerSource {
   /** Reads a challenge answer from the store if the policy allows the host. Reports and rethrows errors. */
   async #readChallenge<T>(host: Host, read: () => Promise<T>): Promise<T> {
     const { policy, clock, closing: signal } = this.#parts
-    const bound = { ms: timeoutMs, clock, error: `no challenge answer for ${host}`, signal }
+    const bound = { ms: timeoutMs, clock, error: `no challenge answer for "${host}"`, signal }
     try {
       return await withDeadline(async () => {
         await policy.check(host)

@@ -1,8 +1,9 @@
-import { normalizeHost } from '../certificates/hostname.js'
+import { explainHost, normalizeHost } from '../certificates/hostname.js'
 import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
 import { SingleFlight } from '../util/single-flight.js'
+import { invalidOption } from '../util/validate.js'
 
 /**
  * The hosts that may have a certificate: an array of DNS names, or a function that returns or resolves with `true`
@@ -19,19 +20,19 @@ export type HostPolicyFunction = (host: string) => boolean | Promise<boolean>
 export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
   if (typeof policy === 'function') return policy as HostPolicyFunction
   if (!Array.isArray(policy)) {
-    throw new TypeError(
-      'CertManager: hostPolicy must be an array of host names or a function of the host name',
+    throw invalidOption(
+      'CertManager: hostPolicy',
+      'an array of host names or a function of the host name',
+      policy,
     )
   }
-  if (policy.length === 0) throw new TypeError('CertManager: hostPolicy is empty: no host could be served')
+  if (policy.length === 0)
+    throw new TypeError('CertManager: hostPolicy is an empty array, which allows no host')
   const hosts = new Set<string>(
     policy.map((name) => {
       const host = normalizeHost(name)
-      if (host === undefined) {
-        throw new TypeError(
-          `CertManager: hostPolicy has ${typeof name === 'string' ? JSON.stringify(name) : `a value of type ${typeof name}`}, which is not a DNS name a CA would issue for (no wildcards, IP addresses or single labels)`,
-        )
-      }
+      if (host === undefined)
+        throw new TypeError(`CertManager: hostPolicy contains an invalid host name: ${explainHost(name)}`)
       return host
     }),
   )
@@ -65,23 +66,28 @@ export class PolicyGate {
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
       const cause = toError(thrown)
-      throw new HostError('ERR_HOST_POLICY_FAILED', host, `hostPolicy failed for ${host}: ${cause.message}`, {
-        cause,
-      })
+      throw new HostError(
+        'ERR_HOST_POLICY_FAILED',
+        host,
+        `hostPolicy failed for "${host}": ${cause.message}`,
+        {
+          cause,
+        },
+      )
     }
-    if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow ${host}`)
+    if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow "${host}"`)
   }
 
   #callPolicy(host: string): boolean | Promise<boolean> {
     // The policy is not called either: it may query a database that is overloaded.
     if (this.#calls.size >= maxPending)
-      throw new DeadlineError(`${maxPending} other names wait for hostPolicy`)
+      throw new DeadlineError(`${maxPending} other hosts are waiting for its answer`)
     const result = this.#policy(host)
     if (typeof result === 'boolean') return result
     const bound = {
       ms: policyTimeoutMs,
       clock: this.#clock,
-      error: 'hostPolicy gave no answer',
+      error: 'no answer',
       signal: this.#closing,
     }
     return this.#calls.run(host, () => withDeadline(async () => result, bound))

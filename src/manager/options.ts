@@ -1,7 +1,7 @@
 import { type AcmeOptions, type AcmeSettings, checkAcmeOptions } from '../acme/options.js'
 import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
 import type { KeyType } from '../certificates/certificate-id.js'
-import { type Host, normalizeHost } from '../certificates/hostname.js'
+import { explainHost, type Host, normalizeHost } from '../certificates/hostname.js'
 import { caPrefix } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import {
@@ -99,6 +99,6 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
 
 function checkHost(name: string, value: unknown): Host {
   const host = typeof value === 'string' ? normalizeHost(value) : undefined
-  if (host === undefined) throw new TypeError(`${name} must be a DNS name a CA would issue for`)
+  if (host === undefined) throw new TypeError(`${name} must be a valid host name: ${explainHost(value)}`)
   return host
 }

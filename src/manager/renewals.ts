@@ -5,6 +5,7 @@ import type { Attempts } from '../issuance/attempts.js'
 import type { OrderBudget } from '../issuance/order-budget.js'
 import { sleep } from '../util/deadline.js'
 import { toError } from '../util/errors.js'
+import { invalidOption } from '../util/validate.js'
 import type { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
 import { concurrency, type Job, Scheduler } from './scheduler.js'
@@ -61,7 +62,7 @@ export class Renewals {
   /** Obtains the certificates of all hosts and keeps them renewed: see `CertManager.ensure`. */
   async ensure(hosts: Iterable<string>): Promise<void> {
     if (typeof hosts === 'string' || typeof hosts?.[Symbol.iterator] !== 'function')
-      throw new TypeError('ensure: hosts must be several names, as in an array')
+      throw invalidOption('ensure: hosts', 'an array of host names, or another iterable', hosts)
     const names: Host[] = []
     const errors: Error[] = []
     for (const host of hosts) {
@@ -84,7 +85,7 @@ export class Renewals {
    */
   async keepRenewed(hosts: readonly Host[]): Promise<Error[]> {
     const names = [...new Set(hosts)]
-    // No pass looks them up while this call does.
+    // Keeps passes from looking these hosts up during this call.
     for (const host of names) this.#keptHosts.set(host, Number.POSITIVE_INFINITY)
     const errors: Error[] = []
     const missing: Host[] = []
@@ -119,7 +120,7 @@ export class Renewals {
       if (!hostsInMemory.has(host)) yield { id: host, dueAt, run: () => this.#reload(host) }
   }
 
-  /** Brings forward what was scheduled by a clock that was ahead. */
+  /** Makes checks and lookups due that were scheduled by a clock that was ahead. */
   #onClockSetBack(now: number): void {
     for (const { schedule } of this.#parts.certificates.live()) schedule.checkBy(now)
     for (const [host, lookupAt] of this.#keptHosts)
@@ -204,7 +205,7 @@ export class Renewals {
     }
   }
 
-  /** How long a kept host can go without a lookup, should memory evict its certificate. In ms. */
+  /** Returns how long a kept host can go without a lookup if memory evicts its certificate, in ms. */
   #lookupDelay(live: LiveCertificate): number {
     return Math.min(this.#checkDueAt(live) - this.#parts.clock.now(), maxLookupDelayMs)
   }

@@ -1,6 +1,6 @@
 import { type Clock, clockSkewMs } from '../util/clock.js'
 
-/** Jobs that run at the same time. `Renewals.keepRenewed` looks up as many hosts beside them. */
+/** Maximum number of jobs that run at once. `Renewals.keepRenewed` looks up the same number of hosts in parallel. */
 export const concurrency = 8
 /** Longest interval between two passes, so that a change of the clock is noticed. */
 const maxIntervalMs = 600_000
@@ -57,7 +57,7 @@ export class Scheduler {
     this.#timer = { at, cancel: clock.after(at - now, onTimer) }
   }
 
-  /** Starts a job now. Returns false, and does nothing, if as many run as may, or one with its id. */
+  /** Starts a job now. Returns false, and does nothing, if the maximum of jobs or a job with this id is running. */
   tryStart(job: Pick<Job, 'id' | 'run'>): boolean {
     const isFull = this.#running.size >= concurrency
     if (this.#parts.closing.aborted || isFull || this.#running.has(job.id)) return false
@@ -66,7 +66,7 @@ export class Scheduler {
     return true
   }
 
-  /** Starts the jobs that are due, as far as the limit allows; returns the time of the next pass. */
+  /** Starts the jobs that are due, up to the maximum. Returns the time of the next pass. */
   #pass(): number {
     const { jobs, onClockSetBack, clock } = this.#parts
     const now = clock.now()

@@ -16,7 +16,7 @@ const preservedOptions = [
 /** Installs one host's certificate in the default contexts of servers, for clients without SNI, until it expires. */
 export class DefaultCertificateServers {
   readonly #servers = new Set<Server>()
-  /** Whether the servers have the current certificate. `undefined`: not decided yet. */
+  /** Whether the current certificate is installed. `undefined`: not decided yet. */
   #isInstalled: boolean | undefined
   #cancelTimer = () => {}
 

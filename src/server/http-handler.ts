@@ -42,7 +42,7 @@ export function createHttpHandler(source: AnswerSource, fallback: HttpFallback |
 
   async function answerChallenge(token: string, req: IncomingMessage, res: ServerResponse): Promise<void> {
     const host = hostOf(req)
-    if (req.method !== 'GET' && req.method !== 'HEAD') return reply(res, 405, 'challenges are read with GET')
+    if (req.method !== 'GET' && req.method !== 'HEAD') return reply(res, 405, 'use GET or HEAD')
     if (!isToken(token) || host === undefined) return reply(res, 404, 'no such challenge')
     try {
       const answer =
@@ -54,14 +54,14 @@ export function createHttpHandler(source: AnswerSource, fallback: HttpFallback |
       res.end(req.method === 'HEAD' ? undefined : answer)
     } catch {
       // Already reported, for example as `storeFailed`.
-      reply(res, 503, 'the challenge could not be looked up')
+      reply(res, 503, 'cannot read the challenge answer')
     }
   }
 }
 
 function redirect(req: IncomingMessage, res: ServerResponse): void {
   const host = hostOf(req)
-  if (host === undefined) return reply(res, 400, 'no valid Host header')
+  if (host === undefined) return reply(res, 400, 'missing or invalid Host header')
   if (req.method !== 'GET' && req.method !== 'HEAD') return reply(res, 400, 'use https')
   // A request to a proxy has an absolute URL, which must not be appended to the host.
   const path = req.url?.startsWith('/') ? req.url : '/'

@@ -43,7 +43,7 @@ interface Deadline {
   /** Milliseconds until the operation is aborted. */
   ms: number
   clock: Clock
-  /** Creates the error to reject with; or the start of a {@link DeadlineError}'s message, ended by `within 30 s`. */
+  /** Creates the error. A string is the start of a {@link DeadlineError}'s message, completed by `within 30 s`. */
   error: string | (() => Error)
   /** Aborts the operation earlier. */
   signal?: AbortSignal | undefined

@@ -143,8 +143,8 @@ export class ClosedError extends CertCacheError {
   readonly code = 'ERR_CLOSED'
 }
 
-/** Converts any thrown value to an Error: user-supplied policies, listeners and stores may throw anything. */
+/** Converts any thrown value to an Error. User code, such as a policy or a store, can throw anything. */
 export const toError = (thrown: unknown): Error =>
   thrown instanceof Error
     ? thrown
-    : new Error(`a value that is no Error was thrown, of type ${typeof thrown}`)
+    : new Error(`a value of type ${typeof thrown} was thrown instead of an Error`)

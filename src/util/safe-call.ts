@@ -1,8 +1,8 @@
 import { toError } from './errors.js'
 
 /**
- * Calls code of the user's, such as a listener. If it throws, or returns a promise that rejects, emits a process
- * warning instead of failing the caller.
+ * Calls user code, such as a listener. If it throws, or returns a promise that rejects, emits a process warning instead
+ * of failing the caller.
  */
 export function callSafely(call: () => unknown): void {
   try {
@@ -20,7 +20,7 @@ export function warnUnhandled(thrown: unknown): void {
 
 /**
  * Waits for `promise`, and ignores its rejection.
- * @param _reason why the rejection needs no reaction: for the reader of the call
+ * @param _reason why the rejection can be ignored; documents the call
  */
 export const ignoreFailure = (promise: Promise<unknown>, _reason: string): Promise<void> =>
   promise.then(() => {}).catch(() => {})

@@ -9,11 +9,11 @@ import {
 /** What an error means for the next attempt. */
 export interface Verdict {
   /**
-   * Who has to change something: the CA; the store; the host's own configuration, such as its DNS records; this process
-   * or its clock; the host policy; the caller, for example an option.
+   * What must change before an attempt can succeed: the CA; the store; the host's own configuration, such as its DNS
+   * records; this process or its clock; the host policy; the caller, for example an option.
    */
   readonly blame: 'ca' | 'store' | 'host' | 'process' | 'clock' | 'policy' | 'caller'
-  /** What else fails for the same reason: the host, every order of the account, or every store operation. */
+  /** What the failure affects: the host, every order of the account, or every store operation. */
   readonly scope: 'host' | 'account' | 'store'
   /** No new attempt is allowed before this time. Milliseconds since the epoch. */
   readonly notBefore?: number | undefined
@@ -21,11 +21,11 @@ export interface Verdict {
   readonly refusal?: 'name' | 'policy' | 'rate'
   /** Whether the same request may succeed within seconds. */
   readonly isTransient?: boolean
-  /** Whether work that may have had effects outside this process was broken off. */
+  /** Whether work that may have had effects outside this process was interrupted. */
   readonly isInterrupted?: true
   /** Whether the CA limits the orders of the whole account for a while (RFC 8555 section 6.6). */
   readonly isRateLimited?: true
-  /** Whether nothing more is known: any other error of this process. */
+  /** Whether the error is of no known kind. */
   readonly isUnclassified?: true
 }
 
@@ -71,6 +71,6 @@ function verdictOfIssuance(error: IssuanceError): Verdict {
   }
 }
 
-/** Returns false for the answers of a store that works, such as a conflict. */
+/** Returns false for the responses of a working store, such as a conflict. */
 const isOutage = ({ code, statusCode = 500 }: StoreError) =>
   code !== 'ERR_STORE_FAILED' || statusCode >= 500 || statusCode === 408 || statusCode === 429

@@ -32,7 +32,7 @@ test('opens for 1 s after 5 consecutive failures and rejects with the last error
   expect(await reached(breaker, down, 20)).toBe(5)
   await expect(breaker.run(key, up)).rejects.toMatchObject({
     code: 'ERR_STORE_UNREACHABLE',
-    message: expect.stringMatching(/failed 5 times in a row, and is asked again in 1 s: no answer/),
+    message: expect.stringMatching(/the last 5 store operations failed \(next attempt in 1 s\): no answer/),
   })
   clock.advance(1_000)
   expect(await breaker.run(key, up)).toBe('fine')

@@ -114,7 +114,7 @@ test('close releases the lock of a value that the store rejects once more, and s
   const { store, clock, pauses, pending, put } = setUp(new LockingStore())
   await put('value', await lockOf(store))
   await expect(pending.close()).rejects.toMatchObject({
-    message: '1 value could not be stored',
+    message: 'cannot store 1 value: full',
     errors: [{ message: 'full' }],
   })
   expect(store.held(key)).toBe(false)
@@ -134,7 +134,8 @@ test('close waits at most 10 s for each put, and then releases its lock', async 
   expect(store.held(key)).toBe(true)
   clock.advance(1)
   await expect(closed).rejects.toMatchObject({
-    message: '2 values could not be stored',
+    message:
+      'cannot store 2 values: "a.example" was not stored within 10 s; "b.example" was not stored within 10 s',
     errors: [{ code: 'ERR_DEADLINE' }, { code: 'ERR_DEADLINE' }],
   })
   expect([store.held(key), store.held('b.example')]).toEqual([false, false])
@@ -258,7 +259,8 @@ test('a put that fails without a listener emits a process warning', async () => 
     .toMatchObject([
       {
         name: 'CertCacheWarning',
-        message: 'a.example could not be stored and is served from memory; next try in 1000 ms: full',
+        message:
+          'acme-cert-cache: cannot store "a.example", which is served from memory (next attempt in 1 s): full',
       },
     ])
 })

@@ -46,7 +46,7 @@ test.each(['directory', 'newAccount', 'newOrder', 'authz', 'challenge', 'order']
     await expect
       .poll(() => events.issuanceFailed)
       .toMatchObject([
-        { error: { name: 'IssuanceError', message: expect.stringMatching(/did not answer.*30 s/) } },
+        { error: { name: 'IssuanceError', message: expect.stringMatching(/request to .* failed: .*30 s/) } },
       ])
     expect(t.store.values.has('a.example')).toBe(false)
   },

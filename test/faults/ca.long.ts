@@ -27,7 +27,7 @@ describe.each(endpoints)('%s', (on) => {
   const breakOffs = on === 'finalize' ? [] : (['end', 'reset'] as const)
   test.each(breakOffs)('fails on a body that breaks off: %s', async (breakOff) => {
     const { message } = await fails([{ on, breakOff }])
-    expect(message).toMatch(/did not answer at .*: ECONNRESET/)
+    expect(message).toMatch(/the request to .* failed: ECONNRESET/)
   })
 })
 
@@ -35,7 +35,7 @@ describe('newNonce', () => {
   // Nonces are requested with HEAD, so their responses have no body that could be invalid.
   test.each(fewProblemTypes)('fails on a response of %s', async (type) => {
     const { message } = await fails([{ on: 'newNonce', type }])
-    expect(message).toMatch(/answered \d{3} at .*\/newNonce/)
+    expect(message).toMatch(/status \d{3} from .*\/newNonce/)
   })
 
   test('fails on an error in HTML', async () => {

@@ -162,7 +162,7 @@ test('a failed request is answered with the same error for 5 s, without a store 
   const held = { code: 'ERR_ISSUANCE_POSTPONED', cause: error, problem, retryAt }
   expect(() => attempts.assertNotHeld(id)).toThrow(expect.objectContaining(held))
   expect(() => attempts.assertNotHeld(id)).toThrow(
-    `no certificate for a.example is ordered before ${retryAt.toISOString()}: too many`,
+    `the order for "a.example" is postponed until ${retryAt.toISOString()}: too many`,
   )
   attempts.assertNotHeld(certId('b.example'))
   clock.advance(1)
@@ -194,7 +194,7 @@ test('failures of other certificates end no hold', () => {
   const { attempts } = setup(1)
   attempts.requestFailed(id, failure(now + day))
   attempts.requestFailed(certId('b.example'), new StoreError('ERR_STORE_UNREACHABLE', 'down'))
-  expect(() => attempts.assertNotHeld(id)).toThrow('no certificate for a.example is ordered before')
+  expect(() => attempts.assertNotHeld(id)).toThrow('the order for "a.example" is postponed until')
 })
 
 test('a clock that is set back does not prolong the 5 s', () => {

@@ -47,7 +47,7 @@ describe('a CA that fails', () => {
     const postponed = {
       code: 'ERR_ISSUANCE_POSTPONED',
       // The message does not suggest that the CA was asked again.
-      message: expect.stringMatching(/^no certificate for a\.example is ordered before 20.*rateLimited/),
+      message: expect.stringMatching(/^the order for "a\.example" is postponed until 20.*rateLimited/),
     }
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject(postponed)
     t.clock.jump(day - 60_000)
@@ -62,7 +62,7 @@ describe('a CA that fails', () => {
     })
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
       code: 'ERR_ISSUANCE_FAILED',
-      message: expect.stringMatching(/did not answer.*ECONNREFUSED/),
+      message: expect.stringMatching(/^the request to https:.* failed: ECONNREFUSED$/),
     })
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
       code: 'ERR_ISSUANCE_POSTPONED',
@@ -120,7 +120,7 @@ describe('a CA that fails', () => {
     t.store.values.set('acme_account+key', Buffer.from('rubbish'))
     const { manager } = await t.machine()
     await expect(manager.getCertificate('a.example')).rejects.toThrow(
-      /acme_account\+key is not a private key/,
+      /"acme_account\+key" is not a private key in PEM\. Restore it/,
     )
     expect(t.store.values.get('acme_account+key')).toEqual(Buffer.from('rubbish'))
     expect(t.ca.counts.accounts).toBe(0)

@@ -25,7 +25,7 @@ describe('a machine whose clock is wrong', () => {
     const told = {
       name: 'IssuanceError',
       code: 'ERR_ISSUANCE_FAILED',
-      message: expect.stringMatching(/set the clock right/),
+      message: expect.stringMatching(/Correct the clock/),
     }
     await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject(told)
     await expect(bad.manager.getCertificate('a.example')).rejects.toMatchObject({
@@ -83,7 +83,7 @@ describe('a machine whose clock was ahead and has been corrected', () => {
   test('places orders again', async () => {
     const clock = wrongClock(365 * day)
     const { manager } = await t.machine({ clock })
-    await expect(manager.getCertificate('a.example')).rejects.toThrow(/set the clock right/)
+    await expect(manager.getCertificate('a.example')).rejects.toThrow(/Correct the clock/)
     t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
     await expect(manager.getCertificate('b.example')).rejects.toThrow(/serverInternal/)
     clock.set(-365 * day)

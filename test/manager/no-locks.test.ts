@@ -20,7 +20,7 @@ afterEach(() => process.off('warning', onWarning))
 
 const hosts = Array.from({ length: 8 }, (_, index) => `${index}.example`)
 const onePerMachine = expect.objectContaining({
-  message: expect.stringMatching(/^no locks, so each machine orders for itself: .*may not lock/),
+  message: expect.stringMatching(/^acme-cert-cache: locks are not permitted, so each machine .*may not lock/),
 })
 
 test('without permission to lock, 8 hosts are issued concurrently, with one process warning', async () => {

@@ -16,7 +16,7 @@ test('an unknown profile is rejected with the CA’s list; nothing is ordered or
   const { manager, events } = await order('short-lived')
   await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
     code: 'ERR_ACME_PROFILE',
-    message: 'acme.profile: the CA has no profile short-lived; it has classic, shortlived',
+    message: 'acme.profile: the CA does not offer the profile "short-lived". Use one of classic, shortlived.',
   })
   expect(events.issuanceFailed).toMatchObject([{ host: 'a.example', error: { code: 'ERR_ACME_PROFILE' } }])
   expect(t.ca.counts.orders).toBe(0)
@@ -31,6 +31,6 @@ test('the error for a CA without profiles says to leave the option out', async (
   const { manager } = await order('tlsserver')
   await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
     code: 'ERR_ACME_PROFILE',
-    message: 'acme.profile: the CA has no profile tlsserver; it has none: leave the option out',
+    message: 'acme.profile: the CA does not offer the profile "tlsserver". It has none: remove the option.',
   })
 })

@@ -33,7 +33,7 @@ describe('a store that fails', () => {
     t.store.get = async () => value as never
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
       code: 'ERR_STORE_FAILED',
-      message: expect.stringMatching(/get a\.example: get resolved with .*not with a Uint8Array/),
+      message: expect.stringMatching(/"get" for "a\.example" failed: get must resolve with a Uint8Array/),
     })
     expect(events.storeFailed).toHaveLength(1)
     expect(t.ca.counts.orders).toBe(0)

@@ -118,7 +118,7 @@ test('rejects a server that requests client certificates, which would be verifie
   const port = await listen(server)
   closers.push(() => server.close())
   await expect(handshake(port, 'a.example')).rejects.toThrow()
-  await expect.poll(() => reasons.join()).toMatch(/requestCert can not use tlsOptions/)
+  await expect.poll(() => reasons.join()).toMatch(/tlsOptions\(\) does not support requestCert/)
 })
 
 describe('the manager in a framework', () => {

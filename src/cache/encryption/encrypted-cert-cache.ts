@@ -43,9 +43,9 @@ export interface EncryptedCertCacheOptions {
 /**
  * Encrypts the values of any {@link CertCache} with AES-256-GCM (`node:crypto`), and binds each value to its cache key.
  *
- * The values are confidential. The cache keys are not, and so neither are the host names; nor are the sizes and times
- * of the values. Anyone with write access to the store can delete a value, or restore an older value of the same cache
- * key. Go's `autocert` cannot read the store.
+ * Values are confidential. Cache keys, which contain the host names, and the sizes and times of values are not. Anyone
+ * with write access to the store can delete a value, or restore an older value of the same cache key. Go's `autocert`
+ * cannot read the store.
  *
  * A value that cannot be decrypted (unknown or wrong key, tampered with, truncated, not encrypted) is a `StoreError`
  * with the code `ERR_STORE_DECRYPT`, never a miss.
@@ -109,7 +109,7 @@ function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
     if (typeof id !== 'string' || !/^[ -~]{1,32}$/.test(id)) {
       throw new TypeError(`${name}.id must be 1 to 32 characters of printable ASCII`)
     }
-    if (ring.has(id)) throw new TypeError(`${name}.id is that of another key`)
+    if (ring.has(id)) throw new TypeError(`${name}.id is a duplicate: each key needs an id of its own`)
     ring.set(id, toSecretKey(`${name}.key`, key))
   }
   return ring
@@ -119,5 +119,5 @@ function toKeyRing(value: unknown): ReadonlyMap<string, KeyObject> {
 function toSecretKey(name: string, value: unknown): KeyObject {
   const key = value instanceof Uint8Array && value.byteLength === 32 ? createSecretKey(value) : value
   if (key instanceof KeyObject && key.type === 'secret' && key.symmetricKeySize === 32) return key
-  throw new TypeError(`${name} must be 32 bytes: a Uint8Array, or a secret KeyObject`)
+  throw new TypeError(`${name} must be a Uint8Array or secret KeyObject of 32 bytes`)
 }

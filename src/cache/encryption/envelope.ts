@@ -29,20 +29,20 @@ export function seal(data: Uint8Array, cacheKey: string, keyId: string, key: Key
  * @throws {StoreError} `ERR_STORE_DECRYPT` for anything else
  */
 export function open(sealed: Uint8Array, cacheKey: string, keys: ReadonlyMap<string, KeyObject>): Uint8Array {
-  const fault = (why: string) =>
-    new StoreError('ERR_STORE_DECRYPT', `the value of ${cacheKey} can't be decrypted: ${why}`)
-  if (isPlaintext(sealed)) throw fault('it is not encrypted; `readPlaintext` is for a migration')
+  const fault = (why: string) => new StoreError('ERR_STORE_DECRYPT', `cannot decrypt "${cacheKey}": ${why}`)
+  if (isPlaintext(sealed))
+    throw fault('the value is not encrypted. Set readPlaintext only during a migration.')
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-  if (!bytes.subarray(0, magic.length).equals(magic)) throw fault('it is damaged')
+  if (!bytes.subarray(0, magic.length).equals(magic)) throw fault('the value is damaged')
   if (bytes[magic.length] !== version)
-    throw fault('it is damaged, or in the form of a later version of acme-cert-cache')
+    throw fault('the value is damaged, or was written by a later version of acme-cert-cache')
   const nonceOffset = keyIdOffset + (bytes[keyIdOffset - 1] ?? 0)
   const ciphertextOffset = nonceOffset + nonceLength
   const tagOffset = bytes.length - tagLength
-  if (tagOffset < ciphertextOffset) throw fault('it is truncated')
+  if (tagOffset < ciphertextOffset) throw fault('the value is truncated')
   const keyId = bytes.toString('latin1', keyIdOffset, nonceOffset)
   const key = keys.get(keyId)
-  if (!key) throw fault(`its key, with the id ${JSON.stringify(keyId)}, is not among \`keys\``)
+  if (!key) throw fault(`keys contains no key with the id ${JSON.stringify(keyId)}`)
   const nonce = bytes.subarray(nonceOffset, ciphertextOffset)
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: tagLength })
   decipher
@@ -53,7 +53,7 @@ export function open(sealed: Uint8Array, cacheKey: string, keys: ReadonlyMap<str
     decipher.final()
   } catch {
     throw fault(
-      `it was changed, moved here from another key of the store, or encrypted with another key of the id ${JSON.stringify(keyId)}`,
+      `the value was changed, copied from another cache key, or encrypted with a different key that has the id ${JSON.stringify(keyId)}`,
     )
   }
   return data

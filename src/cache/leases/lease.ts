@@ -6,7 +6,7 @@ import type { RunOperation } from '../store-operation.js'
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
 const renewEveryMs = 10_000
-/** The delay after a failed renewal that did not tell whether the lease is lost. */
+/** Delay after a failed renewal, when it is unknown whether the lease is lost. */
 const retryRenewalMs = 2_000
 /**
  * How long the holder relies on the lease after the last acquire or renewal. It gives up 5 s before the lease ends in
@@ -19,9 +19,9 @@ const holdMs = leaseMs - 5_000
  * store bounds the duration of each method.
  */
 export interface Lease {
-  /** Returns false if another holder has the lease. Rejects if the store cannot tell. */
+  /** Returns false if another holder has the lease. Rejects if the store operation fails. */
   acquire(): Promise<boolean>
-  /** Returns false if this holder has lost the lease. Rejects if the store cannot tell. */
+  /** Returns false if this holder has lost the lease. Rejects if the store operation fails. */
   renew(): Promise<boolean>
   /** Ends the lease if this holder has it; otherwise does nothing. */
   remove(): Promise<unknown>
@@ -33,7 +33,7 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
   try {
     if (!(await lease.acquire())) return undefined
     if (elapsedMs() >= holdMs) {
-      const text = `the lock of ${name} was given after more than ${holdMs / 1_000} s: too late to rely on it`
+      const text = `acquiring the lock of "${name}" took more than ${holdMs / 1_000} s, so the lock may expire before it is used`
       throw new StoreError('ERR_STORE_TIMEOUT', text)
     }
   } catch (error) {
@@ -58,7 +58,7 @@ export async function acquireLock(
   signal?.throwIfAborted()
   const acquisition = acquire()
   try {
-    return await run(`lock ${name}`, signal, () => acquisition)
+    return await run(`lock "${name}"`, signal, () => acquisition)
   } catch (error) {
     void ignoreFailure(
       acquisition.then((lock) => lock?.release()),
@@ -93,10 +93,10 @@ function createLock(name: string, lease: Lease, sinceAcquireMs: () => number): C
 
   function lose(reason: string) {
     stop()
-    lost.abort(new LockLostError(`the lock of ${name} is lost: ${reason}`))
+    lost.abort(new LockLostError(`lost the lock of "${name}": ${reason}`))
   }
 
-  const expire = () => lose('it could not be renewed in time')
+  const expire = () => lose('it was not renewed in time')
 
   function renewIn(ms: number) {
     renewalTimer = setTimeout(() => void renew(), ms).unref()
@@ -108,7 +108,7 @@ function createLock(name: string, lease: Lease, sinceAcquireMs: () => number): C
       const isHeld = await lease.renew()
       if (hasEnded) return
       if (isHeld) extend(sinceRequestMs)
-      else lose('somebody else has taken it')
+      else lose('another holder has acquired it')
     } catch {
       // The lease may still be held: retry until it expires.
       if (!hasEnded) renewIn(retryRenewalMs)

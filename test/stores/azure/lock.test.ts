@@ -141,7 +141,7 @@ describe('in virtual time', () => {
     vi.advanceTimersByTime(10_000)
     await expect.poll(() => lock?.signal.aborted).toBe(true)
     expect(lock?.signal.reason).toBeInstanceOf(LockLostError)
-    expect(lock?.signal.reason.message).toContain('somebody else has taken it')
+    expect(lock?.signal.reason.message).toContain('another holder has acquired it')
   })
 
   test('a lock that cannot be renewed is lost after 25 s, before its lease expires', async () => {
