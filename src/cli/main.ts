@@ -10,9 +10,8 @@ import { ls } from './commands/ls.js'
 import { rm } from './commands/rm.js'
 import { show } from './commands/show.js'
 import { type Command, type Flags, parseArguments } from './console/arguments.js'
-import { formatError } from './console/error-message.js'
+import { formatError, toSentence } from './console/error-message.js'
 import { CommandError, UsageError } from './console/errors.js'
-import { replaceControlCharacters } from './console/format.js'
 import { Terminal } from './console/terminal.js'
 import { exit } from './console/with-cleanup.js'
 
@@ -27,11 +26,14 @@ const commands: Readonly<Record<string, Command>> = {
   doctor,
 }
 
-const environmentHelp = `Credentials come from the environment, never from flags: AZURE_STORAGE_CONNECTION_STRING, or with --account or
-AZURE_STORAGE_ACCOUNT one of AZURE_STORAGE_KEY and AZURE_STORAGE_SAS_TOKEN; else DefaultAzureCredential, if
-@azure/identity is installed. --account or --endpoint go before a connection string.
+const environmentHelp = `Environment variables (credentials are never flags):
+  AZURE_STORAGE_CONNECTION_STRING  connection string; ignored if --account or --endpoint is set
+  AZURE_STORAGE_ACCOUNT            storage account
+  AZURE_STORAGE_KEY                key of the account
+  AZURE_STORAGE_SAS_TOKEN          SAS of the account or the container, used if there is no key
+Without a connection string, key and SAS: DefaultAzureCredential, if @azure/identity is installed.
 
-Exit codes: 0 done; 1 failed, refused, or something is wrong in the container; 2 wrong usage.`
+Exit codes: 0 success; 1 failed, refused, or found a problem in the container; 2 wrong usage`
 
 // By default, V8 lets more than 100 MB of garbage accumulate when a container has many blobs.
 setFlagsFromString('--optimize-for-size')
@@ -52,14 +54,14 @@ async function main([name, ...argv]: string[]): Promise<number> {
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   try {
-    if (!command) throw new UsageError(`there is no command ${replaceControlCharacters(name.slice(0, 80))}`)
+    if (!command) throw new UsageError(`unknown command: ${name.slice(0, 80)}`)
     const args = parseArguments(command, argv)
     if (args.flags.help === true) return print(formatHelp(command))
     return await command.run(args, terminal)
   } catch (thrown) {
     const { exitCode, message } = toExitStatus(thrown)
-    const help = `; see ${program} ${command ? `${name} ` : ''}--help`
-    terminal.printNote(`${program}: ${exitCode === 2 ? `${message.replace(/\.$/, '')}${help}` : message}`)
+    const help = `Run "${program} ${command ? `${name} ` : ''}--help".`
+    terminal.printNote(`${program}: ${exitCode === 2 ? `${toSentence(message)} ${help}` : message}`)
     return exitCode
   }
 }
@@ -70,7 +72,7 @@ function toExitStatus(thrown: unknown): { exitCode: number; message: string } {
   const message = formatError(thrown)
   if (error instanceof UsageError) return { exitCode: 2, message }
   if (error instanceof CertCacheError || error instanceof CommandError) return { exitCode: 1, message }
-  return { exitCode: 1, message: `unexpected ${error.name}: ${message}` }
+  return { exitCode: 1, message: `unexpected error: ${error.name}: ${message}` }
 }
 
 /** Resolves with the exit code 0. */
@@ -83,19 +85,20 @@ function overview(): string {
   const commandList = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`)
   return `Usage: ${program} COMMAND [flags]
 
-Certificates in an Azure Blob container, for the operator.
+Manage the TLS certificates in an Azure Blob Storage container.
 
+Commands:
 ${commandList.join('\n')}
 
-${program} COMMAND --help tells its flags.
+Run "${program} COMMAND --help" for the flags of a command.
 
 ${environmentHelp}`
 }
 
 function formatHelp({ usage, summary, details, flags }: Command): string {
-  const paragraphs = [`Usage: ${program} ${usage}`, `${summary[0]?.toUpperCase()}${summary.slice(1)}.`]
+  const paragraphs = [`Usage: ${program} ${usage}`, `${summary}.`]
   if (details) paragraphs.push(details)
-  paragraphs.push(formatFlags(flags), environmentHelp)
+  paragraphs.push(`Flags:\n${formatFlags(flags)}`, environmentHelp)
   return paragraphs.join('\n\n')
 }
 

@@ -21,12 +21,12 @@ test.each(echoes)('does not show a SAS that the service repeats in %s', async (_
 
 const plain = 'text/plain'
 test.each([
+  ['404 without a body', { status: 404, type: plain, body: '' }, /certs.*status 404\)\. Check --endpoint/],
   [
-    '404 without a body',
-    { status: 404, type: plain, body: '' },
-    /container certs .*status 404\)\. Check --endpoint/,
+    '503 without a body',
+    { status: 503, type: plain, body: '' },
+    /status 503\)\. Try again\. If the error persists/,
   ],
-  ['503 without a body', { status: 503, type: plain, body: '' }, /status 503\)\. Try again; if it stays so/],
   [
     'an HTML page',
     { status: 200, type: 'text/html', body: '<html><p>hello</p></html>' },
@@ -45,14 +45,12 @@ async function ls(endpoint: string): Promise<string> {
 
 test('suggests checking --endpoint when the endpoint lacks the account name', async () => {
   const { origin } = new URL(azurite().endpoint)
-  expect(await ls(origin)).toMatch(
-    /in container certs \(.* Check --endpoint: .*an emulator’s with the account/,
-  )
+  expect(await ls(origin)).toMatch(/certs.* Check --endpoint: .*for an emulator, with the account name/)
 })
 
 test('says how to create a missing container', async () => {
   const stderr = await ls(azurite().endpoint)
-  expect(stderr).toContain('Create the container with az storage container create')
+  expect(stderr).toContain('Create the container with "az storage container create"')
   expect(stderr).not.toContain('connect()')
 })
 

@@ -36,7 +36,7 @@ const findings = (stdout: string): Findings =>
 const statuses = (found: Findings) =>
   Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
-test('tests each permission, even if others are missing', async () => {
+test('checks each permission, even if others are missing', async () => {
   const { client, keys } = await openOperator()
   expect(statuses(await doctorWith(client, 'acwdl'))).toMatchObject({
     container: 'failed',
@@ -62,7 +62,7 @@ test('detects public read access to a container even without write permission', 
   await client.create({ access: 'blob' })
   expect((await doctorWith(client, 'rl')).private).toMatchObject({
     status: 'failed',
-    text: expect.stringContaining('anybody can read'),
+    text: expect.stringContaining('anyone can read'),
   })
 })
 
@@ -77,18 +77,21 @@ test('sends the requests of all checks through the proxy set in the environment'
 test('ls does not list a blob that doctor could not delete, and clean removes it', async () => {
   const { client, run, runWith, json, keys } = await openOperator()
   const { delete: finding } = await doctorWith(client, 'racwl')
-  const [scratch] = await keys()
-  expect(scratch).toMatch(/^doctor-/)
+  const [leftover] = await keys()
+  expect(leftover).toMatch(/^doctor-/)
   expect(finding).toMatchObject({
     status: 'failed',
-    text: expect.stringContaining(`${scratch} stays until clean removes it`),
+    text: expect.stringContaining(`"${leftover}" remains until clean removes it`),
   })
   expect(await json('ls')).toEqual([])
   expect(await run('ls')).toMatchObject({ code: 0, stderr: '' })
   expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
   // The lease would expire only after 30 s.
-  await client.getBlobClient(`${scratch}+lock`).getBlobLeaseClient().breakLease(0)
+  await client.getBlobClient(`${leftover}+lock`).getBlobLeaseClient().breakLease(0)
   const later = await runWith({ clock: (now) => now + 2 * 3_600_000 }, 'clean', '--yes')
-  expect(later).toMatchObject({ code: 0, stdout: expect.stringContaining(`${scratch}  of doctor`) })
+  expect(later).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining(`${leftover}  test blob of doctor`),
+  })
   expect(await keys()).toEqual([])
 })

@@ -48,7 +48,7 @@ test('reports ok for every check of a working fleet, and leaves no blob behind',
     [`http 127.0.0.1:${machine.httpPort}`]: 'ok',
   })
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  expect(found.account?.text).toMatch(/^https:\/\/127\.0\.0\.1:.*acme_account\+key$/)
+  expect(found.account?.text).toMatch(/^https:\/\/127\.0\.0\.1:.* with the key ".*acme_account\+key"$/)
   expect(await keys()).toEqual(before)
   expect(ca.counts).toMatchObject({ accounts: 1, orders: 1 })
 
@@ -117,14 +117,14 @@ test('fails for a container with public read access', async () => {
   const run = await runInProcess(['doctor', '--json', ...access.flags, ...flags], { env: access.env })
   const found = findings(checked(run).stdout)
   expect(run.code).toBe(1)
-  expect(found.private).toMatchObject({ status: 'failed', text: expect.stringContaining('anybody can read') })
+  expect(found.private).toMatchObject({ status: 'failed', text: expect.stringContaining('anyone can read') })
 })
 
-test('fails if this machine’s clock is an hour ahead', async () => {
+test('fails if the clock of this machine is an hour ahead', async () => {
   const { runWith } = await openOperator()
   const { flags } = await testCa()
   const { code, stdout } = await runWith({ clock: (now) => now + 3_600_000 }, 'doctor', '--json', ...flags)
-  const text = expect.stringMatching(/^3\d{3} s ahead of the service’s: synchronise/)
+  const text = expect.stringMatching(/^3\d{3} s ahead of the service's clock\. Synchronise/)
   expect(findings(stdout).clock).toMatchObject({ status: 'failed', text })
   expect(code).toBe(1)
 })
@@ -136,7 +136,7 @@ test('reports a CA that is unreachable or untrusted, and an account that is miss
   const unreachable = findings((await run('doctor', '--json', ...gone)).stdout)
   expect(unreachable.CA).toMatchObject({
     status: 'failed',
-    text: expect.stringMatching(/ECONNREFUSED.*check --directory/),
+    text: expect.stringMatching(/ECONNREFUSED.*Check --directory/),
   })
   expect(unreachable.account).toBeUndefined()
   const untrusted = findings((await run('doctor', '--json', '--directory', ca.directoryUrl)).stdout)
@@ -148,7 +148,7 @@ test('reports a CA that is unreachable or untrusted, and an account that is miss
   await store.put('acme_account.key', Buffer.from(exportKey(makeKey())))
   expect(await account()).toMatchObject({
     status: 'warning',
-    text: expect.stringContaining('no account for acme_account.key'),
+    text: expect.stringContaining('no account for the key "acme_account.key"'),
   })
   await store.put('acme_account+key', Buffer.from('rubbish'))
   expect(await account()).toMatchObject({
@@ -168,7 +168,7 @@ test('fails if the account was deactivated', async () => {
   const { code, stdout } = await run('doctor', '--json', ...flags, '--key-prefix', '')
   expect(findings(stdout).account).toMatchObject({
     status: 'failed',
-    text: expect.stringContaining('refuses the account of acme_account+key'),
+    text: expect.stringContaining('rejects the account with the key "acme_account+key"'),
   })
   expect(code).toBe(1)
 })

@@ -30,11 +30,11 @@ test('the error without credentials and @azure/identity names the variable to se
   expect(await runCli(['ls', ...access], { bin })).toEqual({
     code: 1,
     stdout: '',
-    stderr: oneLine(/set AZURE_STORAGE_KEY.*install @azure\/identity/),
+    stderr: oneLine(/Set AZURE_STORAGE_KEY.*install @azure\/identity/),
   })
   expect(await runCli(['--version'], { bin })).toMatchObject({ code: 0 })
   const ignored = { AZURE_STORAGE_CONNECTION_STRING: 'UseDevelopmentStorage=true' }
-  const notUsed = oneLine(/AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account/)
+  const notUsed = oneLine(/AZURE_STORAGE_CONNECTION_STRING is ignored because --account/)
   expect(await runCli(['ls', ...access], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
 
   // As on a machine without an Azure login.
@@ -46,7 +46,7 @@ test('the error without credentials and @azure/identity names the variable to se
   await writeFile(join(identity, 'index.js'), source)
   expect(await runCli(['ls', ...access], { bin })).toMatchObject({
     code: 1,
-    stderr: oneLine(/ChainError: tried in vain\)\. Set AZURE_STORAGE_KEY.* log in with az login\./),
+    stderr: oneLine(/ChainError: tried in vain\)\. Set AZURE_STORAGE_KEY.* log in with "az login"\./),
   })
   expect(await runCli(['ls', ...access], { bin, env: ignored })).toMatchObject({ code: 1, stderr: notUsed })
 })

@@ -18,20 +18,21 @@ import { parseHost } from '../flags/target.js'
 const flags: Flags = {
   ...connectionFlags,
   ...caFlags,
-  ca: { value: 'FILE', help: 'certificates to trust for a private CA’s own endpoint, PEM' },
+  ca: { value: 'FILE', help: 'PEM certificates to trust for the endpoint of a private CA' },
   dns: {
     value: 'ADDRESS',
-    help: 'the name server to ask about HOST, with or without a port; default: this machine’s',
+    help: 'name server for HOST, as IP or IP:PORT (default: those of this machine)',
   },
-  'http-port': { value: 'PORT', help: 'where HOST is asked for an answer; default 80, where a CA asks' },
-  json: { help: 'one JSON object per line' },
+  'http-port': { value: 'PORT', help: 'port on which to check HOST (default: 80, the port that CAs use)' },
+  json: { help: 'print one JSON object per line' },
 }
 
 export const doctor: Command = {
   usage: 'doctor [HOST] [flags]',
-  summary: 'whether container and CA can be used from here, and whether the CA would reach HOST',
-  details: `Writes, leases and removes blobs called doctor-…, and with HOST a challenge answer. Orders nothing, and makes no
-account. Each line is ok, warning or failed, with what to do. The exit code is 1 if one failed.`,
+  summary: 'Check the container, the CA and, for a host, DNS, CAA records and port 80',
+  details: `Run it on a machine where your servers run. Writes, leases and deletes a test blob named doctor-UUID and, with HOST, a
+challenge answer. Places no order and creates no account. Prints a line for each check: ok, warning or failed. The exit
+code is 1 if a check failed.`,
   operands: [0, 1],
   flags,
   async run(args, terminal) {
@@ -74,7 +75,7 @@ async function printFinding(terminal: Terminal, json: boolean, check: string, { 
 function parsePort(value: string): number {
   const port = Number(value)
   if (/^\d{1,5}$/.test(value) && port >= 1 && port <= 65_535) return port
-  throw new UsageError('--http-port takes a port from 1 to 65535')
+  throw new UsageError('--http-port must be a port from 1 to 65535')
 }
 
 async function readCaFile(file: string): Promise<Buffer> {

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util'
 import { UsageError } from './errors.js'
-import { replaceControlCharacters } from './format.js'
 import type { Terminal } from './terminal.js'
 
 export interface Flag {
@@ -19,7 +18,7 @@ export interface ParsedArguments {
 export interface Command {
   /** The command's name and arguments, such as `show HOST`. */
   readonly usage: string
-  /** One line for the list of commands. */
+  /** What the command does, in the imperative: one line for the list of commands. */
   readonly summary: string
   /** Further lines for the command's own help. */
   readonly details?: string
@@ -35,7 +34,7 @@ export interface Command {
  * @throws {UsageError} for an unknown flag, a missing or empty value, or a wrong number of operands
  */
 export function parseArguments(command: Command, argv: readonly string[]): ParsedArguments {
-  const flags: Flags = { ...command.flags, help: { help: 'what this command takes' } }
+  const flags: Flags = { ...command.flags, help: { help: 'show this help' } }
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, { value }]) => [
       name,
@@ -46,13 +45,15 @@ export function parseArguments(command: Command, argv: readonly string[]): Parse
   const [min, max] = command.operands
   const unexpected = positionals[max]
   if (values.help !== true && unexpected !== undefined) {
-    throw new UsageError(`${replaceControlCharacters(unexpected)} is too much`)
+    throw new UsageError(`unexpected argument: ${unexpected}`)
   }
   // In `usage`, the required operands follow the command's name.
   const required = command.usage.split(' ').slice(1, 1 + min)
-  if (values.help !== true && positionals.length < min) throw new UsageError(`takes ${required.join(' ')}`)
+  if (values.help !== true && positionals.length < min) {
+    throw new UsageError(`missing argument: ${required.slice(positionals.length).join(' ')}`)
+  }
   const empty = Object.entries(values).find(([name, value]) => value === '' && name !== 'key-prefix')
-  if (empty) throw new UsageError(`--${empty[0]} needs a value`)
+  if (empty) throw new UsageError(`missing value: --${empty[0]}`)
   return { flags: values as ParsedArguments['flags'], operands: positionals }
 }
 
@@ -63,9 +64,16 @@ function parseStrictly(
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true })
   } catch (thrown) {
-    // Node's further sentences explain how to pass operands that begin with a dash.
-    throw new UsageError(((thrown as Error).message.split(/\. |\n/, 1)[0] as string).replace(/\.$/, ''))
+    throw toUsageError(thrown as NodeJS.ErrnoException)
   }
+}
+
+/** Rewrites an error of Node's `parseArgs`, whose message quotes the flag: `Unknown option '--xyz'. To specify …`. */
+function toUsageError({ code, message }: NodeJS.ErrnoException): UsageError {
+  const [flag = ''] = /--?[^\s'=,]+/.exec(message) ?? []
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return new UsageError(`unknown flag: ${flag}`)
+  if (message.includes('does not take')) return new UsageError(`unexpected value: ${flag} does not take one`)
+  return new UsageError(`missing value: ${flag}`)
 }
 
 /** Returns the value of a flag that is not boolean. */
@@ -79,6 +87,6 @@ export const stringFlag = ({ flags }: ParsedArguments, name: string): string | u
 export function parseDuration(flag: string, value: string): number {
   const [, count, unit] = /^(\d{1,6})([mhdw])$/.exec(value) ?? []
   const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }[unit ?? '']
-  if (unitMs === undefined) throw new UsageError(`--${flag} takes a time such as 90m, 12h, 14d or 2w`)
+  if (unitMs === undefined) throw new UsageError(`--${flag} must be a time such as 90m, 12h, 14d or 2w`)
   return Number(count) * unitMs
 }

@@ -13,7 +13,9 @@ export async function confirmRemoval(
   if (skipPrompt) return true
   const isConfirmed = await terminal.confirm(question)
   if (isConfirmed === undefined) {
-    throw new UsageError('nothing was removed: without a terminal to ask on, give --yes')
+    throw new UsageError(
+      'nothing was removed: the prompt needs a terminal. Pass --yes to remove without a prompt',
+    )
   }
   if (!isConfirmed) terminal.printNote('nothing was removed')
   return isConfirmed

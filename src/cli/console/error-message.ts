@@ -16,22 +16,23 @@ export function formatError(thrown: unknown): string {
   return message
     .replace(
       advice.ERR_STORE_CONTAINER,
-      'Create the container with az storage container create, or check --container and --account.',
+      'Create the container with "az storage container create", or check --container and --account.',
     )
     .replace(
       tokenAdvice,
-      'Set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or log in with az login.',
+      'Set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or log in with "az login".',
     )
 }
 
 function adviceForStatus({ statusCode: status = 0 }: StoreError): string {
   if (status >= 500 || status === 429)
-    return 'Try again; if it stays so, see the storage account’s health in the portal.'
-  if (status === 409 || status === 412) return 'See the blob in the portal.'
-  return 'Check --endpoint: it takes the URL of a Blob service, an emulator’s with the account as its path.'
+    return "Try again. If the error persists, check the storage account's health in the Azure portal."
+  if (status === 409 || status === 412) return 'Check the blob in the Azure portal.'
+  return 'Check --endpoint: it must be the URL of a Blob service; for an emulator, with the account name as its path.'
 }
 
-const toSentence = (text: string): string => firstLine(text).replace(/(?<=[^.])$/, '.')
+/** Returns the first line, with a full stop. Returns an empty text unchanged. */
+export const toSentence = (text: string): string => firstLine(text).replace(/(?<=[^.!?])$/, '.')
 
 const firstLine = (text: string): string =>
   replaceControlCharacters((text.split('\n', 1)[0] as string).trim())

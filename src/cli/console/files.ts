@@ -19,7 +19,7 @@ export async function writePrivateFiles(...files: readonly FileContent[]): Promi
   const forEachFile = async (step: (write: (typeof writes)[number]) => Promise<void>) => {
     for (const write of writes) {
       await step(write).catch((thrown: unknown) => {
-        throw thrown instanceof CommandError ? thrown : toFileError(thrown, 'written', write.file)
+        throw thrown instanceof CommandError ? thrown : toFileError(thrown, 'write', write.file)
       })
     }
   }
@@ -44,19 +44,19 @@ async function assertReplaceable(file: string): Promise<void> {
   const reason = stats.isDirectory()
     ? 'it is a folder'
     : stats.isSymbolicLink()
-      ? 'it is a symbolic link; give the file that it leads to'
-      : 'there is something that is no regular file; give another name'
-  throw new CommandError(`${file} could not be written: ${reason}`)
+      ? 'it is a symbolic link. Pass the path of its target.'
+      : 'it is not a regular file. Pass another path.'
+  throw new CommandError(`cannot write "${file}": ${reason}`)
 }
 
-/** Converts an error of `node:fs` to one that says what is wrong with the file. */
-export function toFileError(thrown: unknown, operation: 'read' | 'written', file: string): CommandError {
+/** Converts an error of `node:fs` to one that names the file and the reason. */
+export function toFileError(thrown: unknown, operation: 'read' | 'write', file: string): CommandError {
   const { code } = thrown as NodeJS.ErrnoException
   const reason = {
     ENOENT: 'no such file or folder',
     EACCES: 'permission denied',
     EISDIR: 'it is a folder',
-    ENOTDIR: 'it is no folder',
+    ENOTDIR: 'it is not a folder',
   }[code ?? '']
-  return new CommandError(`${file} could not be ${operation}: ${reason ?? code ?? (thrown as Error).message}`)
+  return new CommandError(`cannot ${operation} "${file}": ${reason ?? code ?? (thrown as Error).message}`)
 }

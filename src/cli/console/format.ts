@@ -1,4 +1,5 @@
 const hourMs = 3_600_000
+const units: Readonly<Record<string, string>> = { m: 'minute', h: 'hour', d: 'day', w: 'week' }
 
 /** Returns the time in UTC to the minute, such as `2026-07-01 12:30`; `never` for an invalid date. */
 export const formatMinute = (time: Date): string =>
@@ -9,6 +10,10 @@ export function timeLeft(until: Date, now: number): string {
   const hours = (until.getTime() - now) / hourMs
   return Math.abs(hours) < 48 ? `${Math.trunc(hours)} h` : `${Math.trunc(hours / 24)} d`
 }
+
+/** Returns a flag's value such as `3w` in words: `3 weeks`. */
+export const formatDuration = (value: string): string =>
+  formatCount(Number.parseInt(value, 10), units[value.slice(-1)] as string)
 
 /** Returns the number with its noun, such as `1 blob` or `1,234 blobs`. */
 export const formatCount = (count: number, noun: string): string =>

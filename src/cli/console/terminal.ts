@@ -34,6 +34,10 @@ export class Terminal {
     this.#stderr.write(`${text}\n`)
   }
 
+  printWarning(text: string): void {
+    this.printNote(`acme-cert-cache: warning: ${text}`)
+  }
+
   /** Updates the progress line, at most five times a second. Does nothing if the terminal cannot clear a line. */
   showProgress(formatText: () => string): void {
     const now = performance.now()

@@ -76,7 +76,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     },
     async getBlobState(key) {
       const send = (abortSignal: AbortSignal) => blobClient(key).getProperties({ abortSignal })
-      const properties = await run(`look at ${key}`, undefined, send)
+      const properties = await run(`read the properties of ${key}`, undefined, send)
       if (!properties) return undefined
       const { etag = '', lastModified = new Date(), leaseState } = properties
       return { etag, modified: lastModified, isLeased: leaseState === 'leased' }

@@ -5,6 +5,7 @@ import { entryKey } from '../../certificates/storage-layout.js'
 import { systemClock } from '../../util/clock.js'
 import { withDeadline } from '../../util/deadline.js'
 import { DeadlineError, IssuanceError } from '../../util/errors.js'
+import { toSentence } from '../console/error-message.js'
 import { isEncrypted } from '../container/encryption.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
@@ -21,15 +22,15 @@ interface CaSettings {
 }
 
 /**
- * Checks that the CA answers and knows the stored account. Resolves with the CA's names in CAA records
- * (`caaIdentities`, RFC 8555 section 7.1.1), an empty list if it publishes none, or `undefined` if it does not answer.
+ * Checks that the CA responds and knows the stored account. Resolves with the CA's names in CAA records
+ * (`caaIdentities`, RFC 8555 section 7.1.1), an empty list if it publishes none, or `undefined` if it does not respond.
  */
 export async function checkCa(check: Check, settings: CaSettings): Promise<readonly string[] | undefined> {
   let identities: readonly string[] | undefined
   const finding = await check('CA', async () => {
     const started = performance.now()
     identities = await readCaaIdentities(settings)
-    return ok(`${settings.url} answers, ${Math.round(performance.now() - started)} ms`)
+    return ok(`read ${settings.url} (${Math.round(performance.now() - started)} ms)`)
   })
   if (finding.status !== 'failed') await check('account', () => checkAccount(settings))
   return identities
@@ -39,7 +40,7 @@ const withTimeout = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
   withDeadline(operation, {
     ms: requestMs,
     clock: systemClock,
-    error: () => new DeadlineError('the CA took too long to answer: try again'),
+    error: () => new DeadlineError(`the CA did not respond within ${requestMs / 1_000} s. Run doctor again.`),
   })
 
 async function readCaaIdentities({ url, trustedCertificates }: CaSettings): Promise<readonly string[]> {
@@ -52,7 +53,7 @@ async function readCaaIdentities({ url, trustedCertificates }: CaSettings): Prom
   } catch (thrown) {
     if (!(thrown instanceof IssuanceError)) throw thrown
     throw new Error(
-      `${thrown.message}; check --directory, --ca for a private CA, and whether a firewall lets this machine out`,
+      `${toSentence(thrown.message)} Check --directory, --ca for a private CA, and that the firewall allows outbound connections.`,
     )
   } finally {
     http.close()
@@ -66,8 +67,8 @@ async function checkAccount({ url, ca, trustedCertificates, store }: CaSettings)
     return data && { data, key }
   }
   const stored = (await read('account key')) ?? (await read('legacy account key'))
-  if (!stored) return ok('none yet: the first order makes one')
-  if (isEncrypted(stored.data)) return ok(`its key, ${stored.key}, is encrypted: only servers can use it`)
+  if (!stored) return ok('none yet; the first order creates it')
+  if (isEncrypted(stored.data)) return ok(`the key "${stored.key}" is encrypted; only servers can use it`)
   const accountOptions = {
     termsOfServiceAgreed: true as const,
     directoryUrl: url,
@@ -79,21 +80,21 @@ async function checkAccount({ url, ca, trustedCertificates, store }: CaSettings)
     systemClock,
   )
   try {
-    return ok(`${await withTimeout((signal) => account.find(signal))}, its key is ${stored.key}`)
+    return ok(`${await withTimeout((signal) => account.find(signal))} with the key "${stored.key}"`)
   } catch (thrown) {
     if (!(thrown instanceof IssuanceError)) {
       if (thrown instanceof DeadlineError) throw thrown
       return failed(
-        `${stored.key} is not a private key in PEM: restore it, or delete it to register a new account`,
+        `"${stored.key}" is not a private key in PEM. Restore it, or delete it: the next order registers a new account.`,
       )
     }
     const type = thrown.problem?.type ?? ''
     if (type.endsWith(':accountDoesNotExist')) {
-      return warning(`the CA has no account for ${stored.key}: the first order registers it`)
+      return warning(`the CA has no account for the key "${stored.key}". The next order registers one.`)
     }
     if (type.endsWith(':unauthorized')) {
       return failed(
-        `the CA refuses the account of ${stored.key}, which may be deactivated: delete the key to register a new one`,
+        `the CA rejects the account with the key "${stored.key}". If it is deactivated, delete the key: the next order registers a new account.`,
       )
     }
     return failed(thrown.message)

@@ -1,4 +1,4 @@
-/** The result of a check. The text of a warning or failure says what to do. */
+/** The result of a check. The text of a warning or failure ends with what to do. */
 export interface Finding {
   readonly status: 'ok' | 'warning' | 'failed'
   readonly text: string

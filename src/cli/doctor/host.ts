@@ -18,7 +18,7 @@ interface HostSettings {
   readonly host: string
   readonly httpPort: number
   readonly resolver: Resolver
-  /** The CA's names in CAA records; `undefined` if the CA did not answer. */
+  /** The CA's names in CAA records; `undefined` if the CA did not respond. */
   readonly caaIdentities: readonly string[] | undefined
   /** The CA, as the prefix of its keys. */
   readonly ca: string
@@ -39,7 +39,7 @@ export async function checkHost(check: Check, settings: HostSettings): Promise<v
   if (await isStoreEncrypted(store, ca)) {
     await check('http', async () =>
       warning(
-        `not tried: servers that encrypt take no answer from here; see that they are reached at port ${httpPort}`,
+        `not checked: servers that encrypt ignore answers from this command. Check that they are reachable on port ${httpPort}.`,
       ),
     )
     return
@@ -69,7 +69,7 @@ export function createResolver(nameServer: string | undefined): Resolver {
   try {
     if (nameServer !== undefined) resolver.setServers([nameServer])
   } catch {
-    throw new UsageError('--dns takes the IP address of a name server, with or without a port')
+    throw new UsageError('--dns must be the IP address of a name server, with or without a port')
   }
   return resolver
 }
@@ -81,9 +81,11 @@ async function resolveAddresses(host: string, resolver: Resolver): Promise<strin
   if (addresses.length > 0) return addresses
   const errorCodes = results.map((result) => errorCode((result as PromiseRejectedResult).reason))
   if (errorCodes.every(isMissingRecord)) {
-    throw new Error('there is no address: add an A or AAAA record that leads to the servers')
+    throw new Error('no address. Add an A or AAAA record that points to the servers.')
   }
-  throw new Error(`the name server could not be asked (${errorCodes.join(', ')}): try --dns 1.1.1.1`)
+  throw new Error(
+    `the DNS query failed (${[...new Set(errorCodes)].join(', ')}). Try another name server: --dns 1.1.1.1`,
+  )
 }
 
 const errorCode = (thrown: unknown): string => String((thrown as NodeJS.ErrnoException).code)
@@ -104,22 +106,23 @@ async function checkCaa(
     const records = await resolver.resolveCaa(name).catch((thrown: unknown) => {
       if (isMissingRecord(errorCode(thrown))) return []
       throw new Error(
-        `the CAA records of ${name} could not be read (${errorCode(thrown)}), and a CA that can’t read them issues nothing: check the name server`,
+        `the CAA query for ${name} failed (${errorCode(thrown)}). The CA issues no certificate if this query fails: check the name servers of ${name}.`,
       )
     })
     if (records.length === 0) continue
     const issuers = records.flatMap(({ issue }) =>
       issue === undefined ? [] : [issue.split(';', 1)[0]?.trim() ?? ''],
     )
-    if (issuers.length === 0) return ok(`${name} has records, none about issuers: every CA may issue`)
+    if (issuers.length === 0)
+      return ok(`${name} has CAA records, but none restricts issuers: any CA may issue`)
     const summary = `${name} allows ${issuers.filter((issuer) => issuer !== '').join(', ') || 'no CA'}`
     if (!identities?.length)
-      return warning(`${summary}, and the CA does not say which is its name: compare them`)
+      return warning(`${summary}. The CA publishes no name to compare: see its documentation.`)
     return issuers.some((issuer) => identities.includes(issuer))
       ? ok(summary)
-      : failed(`${summary}: add a record 0 issue "${identities[0]}" for ${host}`)
+      : failed(`${summary}. Add the record: ${host} CAA 0 issue "${identities[0]}"`)
   }
-  return ok('no records: every CA may issue')
+  return ok('no CAA records: any CA may issue')
 }
 
 /**
@@ -139,21 +142,21 @@ async function checkHttp01(
   } catch (thrown) {
     const { code, name } = toError(thrown) as NodeJS.ErrnoException
     const isUnroutable = ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(code ?? '')
-    if (isUnroutable) return warning(`there is no way to it from this machine (${code}): try from another`)
+    if (isUnroutable) return warning(`no route from this machine (${code}). Run doctor on another machine.`)
     return failed(
-      `nobody answers (${code ?? name}): open port 80 and serve manager.httpHandler() there; or rely on tls-alpn-01 at port 443`,
+      `no response (${code ?? name}). Open port 80 and serve manager.httpHandler() there, or rely on tls-alpn-01 on port 443.`,
     )
   }
   const { status, body, location } = response
   if (status === 200 && body === value)
-    return ok('the answer that was put into the container came from there')
+    return ok('the server returned the challenge answer from the container')
   if (status >= 300 && status < 400 && location !== undefined) {
     return warning(
-      `it leads elsewhere, where a CA follows: ${location}; manager.httpHandler() must answer there`,
+      `redirects to ${location}. A CA follows the redirect: manager.httpHandler() must answer there.`,
     )
   }
   return failed(
-    `something else answered, with status ${status}: serve manager.httpHandler() there, for a hostPolicy with ${host}, this container, and the same CA`,
+    `not the challenge answer, but status ${status}. Serve manager.httpHandler() there, with a hostPolicy that allows "${host}", this container and the same CA.`,
   )
 }
 

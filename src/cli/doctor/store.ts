@@ -1,11 +1,11 @@
 import { isPermissionError } from '../../cache/service-errors.js'
 import { clockSkewMs } from '../../util/clock.js'
-import { formatError } from '../console/error-message.js'
+import { formatError, toSentence } from '../console/error-message.js'
 import type { AnonymousResponse, Connection } from '../container/connection.js'
 import { newProbeKey } from '../container/probe-keys.js'
 import { type Check, type Finding, failed, ok, warning } from './finding.js'
 
-/** A slower store is a warning: uncached handshakes wait for reads, and orders for all other operations. */
+/** A slower store is a warning: uncached handshakes wait for reads, and orders wait for all operations. */
 const slowMs = 1_000
 /** A larger clock error is a warning; one above `clockSkewMs` is a failure. */
 const clockWarningMs = 30_000
@@ -31,8 +31,8 @@ export async function checkStore(check: Check, connection: Connection): Promise<
         isReadForbidden = isPermissionError(thrown)
         throw thrown
       })
-      if (data) throw new Error('a blob that nobody can have written is there')
-      return `${containerName} answers, a key that is not there`
+      if (data) throw new Error('a new random key has a value. Check that --endpoint is Azure Blob Storage.')
+      return `read from container "${containerName}"`
     }),
   )
   if (containerFinding.status === 'failed' && !isReadForbidden) return false
@@ -43,7 +43,7 @@ export async function checkStore(check: Check, connection: Connection): Promise<
       timed(async () => {
         mayExist = true
         await store.put(key, value)
-        return 'a blob was written'
+        return 'wrote a blob'
       }),
     )
     const canWrite = writeFinding.status !== 'failed'
@@ -52,25 +52,25 @@ export async function checkStore(check: Check, connection: Connection): Promise<
         timed(async () => {
           const data = await store.get(key)
           if (!data || Buffer.compare(data, value) !== 0)
-            throw new Error('a blob comes back as something else')
-          return 'it comes back as written'
+            throw new Error('read other bytes than written. Check that no proxy changes the responses.')
+          return 'read the blob as written'
         }),
       )
     }
     await check('lock', () => timed(() => checkLock(connection, key)))
-    const leftoverNote = canWrite ? `; ${key} stays until clean removes it` : ''
+    const leftoverNote = canWrite ? ` The blob "${key}" remains until clean removes it.` : ''
     await check('delete', async () => {
       const finding = await timed(async () => {
         await store.delete(key)
-        return 'the blob was deleted'
-      }).catch((thrown: unknown) => failed(`${formatError(thrown)}${leftoverNote}`))
+        return 'deleted the blob'
+      }).catch((thrown: unknown) => failed(`${toSentence(formatError(thrown))}${leftoverNote}`))
       mayExist = false
       return finding
     })
     await check('list', () => checkList(connection))
     return canWrite
   } finally {
-    // The user stopped the command before the delete check.
+    // The user has stopped the command before the delete check.
     if (mayExist) await store.delete(key)
   }
 }
@@ -80,34 +80,36 @@ async function timed(operation: () => Promise<string>): Promise<Finding> {
   const startedAt = performance.now()
   const description = await operation()
   const ms = Math.round(performance.now() - startedAt)
-  const text = `${description}, ${ms} ms`
+  const text = `${description} (${ms} ms)`
   return ms > slowMs
-    ? warning(`${text}: servers wait as long for this store; choose a region nearer to them`)
+    ? warning(`${text}. Handshakes and orders wait for the store: choose a region closer to the servers.`)
     : ok(text)
 }
 
 async function checkLock({ store }: Connection, key: string): Promise<string> {
   const lock = await store.tryLock(key)
-  if (!lock) throw new Error('somebody else holds the lock of a new blob: try again')
+  if (!lock) throw new Error('another machine holds the lock of a new blob. Run doctor again.')
   try {
     if (await store.tryLock(key))
-      throw new Error('a lock was given twice: this service has no working leases')
+      throw new Error(
+        'acquired the same lease twice: locks do not exclude other machines. Use a service that supports leases.',
+      )
   } finally {
     await lock.release()
   }
-  return 'a lease was had, refused to another, and given back'
+  return 'acquired a lease, confirmed that it excludes others, released it'
 }
 
 async function checkList({ store }: Connection): Promise<Finding> {
   try {
     return await timed(async () => {
       await store.list().next()
-      return 'the blobs can be listed'
+      return 'listed the blobs'
     })
   } catch (thrown) {
     if (!isPermissionError(thrown)) throw thrown
     return warning(
-      'the permission to list is missing: managers don’t need it; ls and clean do, with a SAS or role that has it',
+      'the list permission is missing. Servers do not need it. For ls and clean, use a SAS or role that includes it.',
     )
   }
 }
@@ -119,12 +121,14 @@ async function checkList({ store }: Connection): Promise<Finding> {
  * @param receivedAt when the response arrived, by this machine's clock
  */
 function clockFinding(sentAt: number, date: number, receivedAt: number): Finding {
-  if (Number.isNaN(date)) return warning('the service does not say what time it has')
+  if (Number.isNaN(date))
+    return warning("the response has no Date header. Compare this machine's clock with another one.")
   // The service read its clock between `sentAt` and `receivedAt`, so only a difference outside that range is certain.
   const aheadMs = sentAt > date + 1_000 ? sentAt - date - 1_000 : receivedAt < date ? receivedAt - date : 0
   const seconds = Math.round(Math.abs(aheadMs) / 1_000)
-  if (Math.abs(aheadMs) <= clockWarningMs) return ok(`within ${Math.max(seconds, 1)} s of the service’s`)
-  const text = `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service’s: synchronise this machine’s clock (NTP)`
+  if (Math.abs(aheadMs) <= clockWarningMs)
+    return ok(`within ${Math.max(seconds, 1)} s of the service's clock`)
+  const text = `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service's clock. Synchronise this machine's clock with NTP.`
   return Math.abs(aheadMs) > clockSkewMs ? failed(text) : warning(text)
 }
 
@@ -135,9 +139,10 @@ function clockFinding(sentAt: number, date: number, receivedAt: number): Finding
 function privateFinding({ status, code }: AnonymousResponse): Finding {
   if (status < 300 || code === 'BlobNotFound') {
     return failed(
-      'anybody can read the private keys in this container: set its anonymous access level to private now, and replace the certificates',
+      'anyone can read the private keys in this container. Set its anonymous access level to private now, and replace the certificates.',
     )
   }
-  if (![401, 403, 404, 409].includes(status)) return warning(`the service answered ${status}: try again`)
-  return ok(`without credentials no blob can be read (status ${status})`)
+  if (![401, 403, 404, 409].includes(status))
+    return warning(`the service returned status ${status}. Run doctor again.`)
+  return ok(`blobs cannot be read without credentials (status ${status})`)
 }

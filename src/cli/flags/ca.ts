@@ -4,21 +4,21 @@ import { type Flags, type ParsedArguments, stringFlag } from '../console/argumen
 import { UsageError } from '../console/errors.js'
 
 export const caFlags: Flags = {
-  directory: { value: 'URL', help: 'the CA’s directory; default: Let’s Encrypt’s production' },
-  'key-prefix': { value: 'TEXT', help: 'the manager’s option acme.keyPrefix, where it is set' },
+  directory: { value: 'URL', help: "ACME directory of the CA (default: Let's Encrypt production)" },
+  'key-prefix': { value: 'TEXT', help: 'value of the option acme.keyPrefix, if your servers set it' },
 }
 
 /** For commands that cover all CAs unless a flag selects one. */
 export const optionalCaFlags: Flags = {
   ...caFlags,
-  directory: { value: 'URL', help: 'a CA’s directory, to see its alone; default: all CAs' },
+  directory: { value: 'URL', help: 'ACME directory of one CA (default: all CAs)' },
 }
 
 /** @throws {UsageError} unless `--directory` is an https URL */
 export function directoryUrl(args: ParsedArguments): string {
   const url = stringFlag(args, 'directory') ?? letsEncryptProduction
   if (!URL.canParse(url) || new URL(url).protocol !== 'https:') {
-    throw new UsageError('--directory takes an https URL')
+    throw new UsageError('--directory must be an https URL')
   }
   return url
 }

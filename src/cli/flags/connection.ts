@@ -8,15 +8,15 @@ import { type Flags, type ParsedArguments, stringFlag } from '../console/argumen
 import { CommandError, UsageError } from '../console/errors.js'
 
 export const connectionFlags: Flags = {
-  container: { value: 'NAME', help: 'the container; required' },
-  account: { value: 'NAME', help: 'the storage account; default: AZURE_STORAGE_ACCOUNT' },
+  container: { value: 'NAME', help: 'container (required)' },
+  account: { value: 'NAME', help: 'storage account (default: AZURE_STORAGE_ACCOUNT)' },
   endpoint: {
     value: 'URL',
-    help: 'the Blob service, where it is not https://ACCOUNT.blob.core.windows.net',
+    help: 'URL of the Blob service (default: https://ACCOUNT.blob.core.windows.net)',
   },
   'blob-prefix': {
     value: 'TEXT',
-    help: 'the store’s option prefix, for a container shared with something else',
+    help: 'value of the option prefix of AzureBlobCertCache, if your servers set it',
   },
 }
 
@@ -32,11 +32,9 @@ export interface ConnectOptions extends AzureConnectOptions {
  */
 export async function connectOptions(args: ParsedArguments): Promise<ConnectOptions> {
   const containerName = stringFlag(args, 'container')
-  if (containerName === undefined) throw new UsageError('--container is missing')
+  if (containerName === undefined) throw new UsageError('missing flag: --container')
   if (!isContainerName(containerName)) {
-    throw new UsageError(
-      '--container: a name has 3 to 63 lower-case letters and digits, with single hyphens between them',
-    )
+    throw new UsageError('--container must be 3 to 63 lower-case letters, digits and single hyphens')
   }
   const prefix = stringFlag(args, 'blob-prefix') ?? ''
   return { containerName, prefix, ...(await accessOptions(args)) }
@@ -56,11 +54,11 @@ async function accessOptions(args: ParsedArguments): Promise<Partial<AzureConnec
   const accountName = accountFlag ?? (AZURE_STORAGE_ACCOUNT || undefined)
   if (accountName === undefined && (endpoint === undefined || accountKey)) {
     throw new UsageError(
-      `no storage account: give --account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING.${connectionStringHint()}`,
+      `missing storage account. Pass --account, or set AZURE_STORAGE_ACCOUNT or AZURE_STORAGE_CONNECTION_STRING.${connectionStringHint()}`,
     )
   }
   if (accountName !== undefined && !/^[a-z0-9]{3,24}$/.test(accountName)) {
-    throw new UsageError('a storage account’s name has 3 to 24 lower-case letters and digits')
+    throw new UsageError('the storage account name must be 3 to 24 lower-case letters and digits')
   }
   const location = { ...(accountName && { accountName }), ...(endpoint && { endpoint: endpoint.href }) }
   if (accountKey) return { ...location, accountKey }
@@ -71,18 +69,18 @@ async function accessOptions(args: ParsedArguments): Promise<Partial<AzureConnec
 /** Returns a sentence to add to errors about credentials if a connection string is set, but a flag overrides it. */
 export const connectionStringHint = (): string =>
   process.env.AZURE_STORAGE_CONNECTION_STRING
-    ? ' AZURE_STORAGE_CONNECTION_STRING is set, and is not used with --account or --endpoint.'
+    ? ' AZURE_STORAGE_CONNECTION_STRING is ignored because --account or --endpoint is set.'
     : ''
 
 function parseEndpoint(endpoint: string | undefined): URL | undefined {
   if (endpoint === undefined) return undefined
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
-    throw new UsageError('--endpoint takes an http or https URL')
+    throw new UsageError('--endpoint must be an http or https URL')
   }
   const url = new URL(endpoint)
   // Other users of the machine can read a process's arguments.
   if (url.search || url.username || url.password) {
-    throw new UsageError('--endpoint takes no credentials: put a SAS into AZURE_STORAGE_SAS_TOKEN')
+    throw new UsageError('--endpoint must not contain credentials. Put a SAS in AZURE_STORAGE_SAS_TOKEN')
   }
   return url
 }
@@ -90,7 +88,8 @@ function parseEndpoint(endpoint: string | undefined): URL | undefined {
 function addSas(endpoint: URL | undefined, accountName: string | undefined, sasToken: string): string {
   const url = new URL(endpoint ?? `https://${accountName}.blob.core.windows.net`)
   url.search = sasToken.replace(/^\?/, '')
-  if (!url.searchParams.has('sig')) throw new UsageError('AZURE_STORAGE_SAS_TOKEN has no signature (sig)')
+  if (!url.searchParams.has('sig'))
+    throw new UsageError('AZURE_STORAGE_SAS_TOKEN is not a SAS: it has no signature (sig)')
   return url.href
 }
 
@@ -100,10 +99,10 @@ async function loadDefaultCredential(): Promise<TokenCredential> {
     return new DefaultAzureCredential()
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') {
-      throw new CommandError(`@azure/identity could not be loaded: ${toError(thrown).message}`)
+      throw new CommandError(`cannot load @azure/identity: ${toError(thrown).message}`)
     }
     throw new CommandError(
-      `no credentials: set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or install @azure/identity to use this machine’s or your own identity.${connectionStringHint()}`,
+      `missing credentials. Set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or install @azure/identity to use a managed identity or "az login".${connectionStringHint()}`,
     )
   }
 }
