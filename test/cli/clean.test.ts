@@ -38,11 +38,11 @@ test.each([
 })
 
 test.each([
-  [409, 'See the blob in the portal'],
-  [412, 'See the blob in the portal'],
+  [409, 'Check the blob in the Azure portal'],
+  [412, 'Check the blob in the Azure portal'],
   [429, 'Try again'],
   [418, 'Check --endpoint'],
-])('rm that the service refuses with %i says what to do', async (status, advice) => {
+])('rm says what to do if the service refuses with status %i', async (status, advice) => {
   const { store, runWith } = await openOperator()
   await store.put('a.example', value)
   const tap = await openTap(azurite().endpoint)

@@ -38,13 +38,13 @@ test('rm removes one certificate and its records, with --yes', async () => {
   for (const key of stored) await store.put(key, data)
   expect(await run('rm', 'A.Example.')).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('give --yes'),
+    stderr: expect.stringContaining('Pass --yes'),
   })
   expect(await keys()).toEqual(stored)
   expect(await run('rm', 'A.Example.', '--yes')).toMatchObject({
     code: 0,
     stdout: 'a.example\na.example+failure\na.example+renewal\n',
-    stderr: 'removed\n',
+    stderr: 'removed 3 blobs\n',
   })
   expect(await keys()).toEqual(['a.example+rsa', 'b.example'])
   expect(await run('rm', 'a.example', '--rsa', '--yes')).toMatchObject({ code: 0 })
@@ -56,7 +56,7 @@ test('rm stops at the first blob that it cannot delete', async () => {
   const stored = ['a.example', 'a.example+failure', 'a.example+renewal']
   for (const key of stored) await store.put(key, value)
   const { code, stderr } = await run('rm', 'a.example', '--yes')
-  expect({ code, stderr }).toEqual({ code: 1, stderr: oneLine(/could not delete a\.example\+failure /) })
+  expect({ code, stderr }).toEqual({ code: 1, stderr: oneLine(/delete .*a\.example\+failure/) })
   expect(await keys()).toEqual(['a.example+failure', 'a.example+renewal'])
 })
 
@@ -91,7 +91,7 @@ test('clean removes expired certificates, and nothing else', async () => {
     stderr: 'removed 1 blob\n',
   })
   expect(await keys()).toEqual(before.filter((key) => key !== 'old.example'))
-  expect(await run('clean')).toMatchObject({ code: 0, stdout: '', stderr: 'there is nothing to remove\n' })
+  expect(await run('clean')).toMatchObject({ code: 0, stdout: '', stderr: 'nothing to remove\n' })
 })
 
 test('clean --directory removes blobs of that CA alone', async () => {
@@ -123,10 +123,10 @@ test('clean removes stale challenge answers, and locks without a holder', async 
   const lock = await store.tryLock('held.example')
   const cleanAfter = (ms: number) => runWith({ clock: (now) => now + ms }, 'clean', '--yes')
   const twoMinutes = await cleanAfter(120_000)
-  expect(twoMinutes.stdout).toMatch(/^left\.example\+lock {2}lock that nobody holds, of [^\n]*\n$/)
+  expect(twoMinutes.stdout).toMatch(/^left\.example\+lock {2}lock without a holder, written [^\n]*\n$/)
   const twoDays = await cleanAfter(2 * day)
   expect(twoDays.stdout).toMatch(
-    /^a\.example\+token {2}tls-alpn-01 answer.*\ntoken\+http-01 {2}http-01 answer.*\n$/,
+    /^a\.example\+token {2}tls-alpn-01 challenge answer.*\ntoken\+http-01 {2}http-01 challenge answer.*\n$/,
   )
   expect(twoDays.stderr).toBe('removed 2 blobs\n')
   expect(await keys()).toEqual(['acme_account+key', 'held.example+lock'])
@@ -149,7 +149,9 @@ test('clean keeps a certificate that was renewed after it was listed', async () 
   const terminal = whileAsking(() => store.put('a.example', renewed.data))
   const { code, stdout, stderr } = await runWith(terminal, 'clean')
   expect({ code, listed: stdout.trimEnd().split('\n').length }).toEqual({ code: 0, listed: 2 })
-  expect(stderr).toMatch(/Remove 2 blobs from .*a\.example is in use again: kept\nremoved 1 blob\n$/s)
+  expect(stderr).toMatch(
+    /Remove 2 blobs from .*skipped a\.example: a server uses it again\nremoved 1 blob\n$/s,
+  )
   expect(await keys()).toEqual(['a.example'])
   expect(await store.get('a.example')).toEqual(Buffer.from(renewed.data))
 })
@@ -163,7 +165,7 @@ test('clean keeps a lock that a machine acquired after it was listed', async () 
   })
   const { code, stderr } = await runWith({ ...terminal, clock: (now) => now + 120_000 }, 'clean')
   expect(code).toBe(0)
-  expect(stderr).toContain('a.example+lock is in use again: kept\nremoved 0 blobs\n')
+  expect(stderr).toContain('skipped a.example+lock: a server uses it again\nremoved 0 blobs\n')
   expect(await keys()).toEqual(['a.example+lock'])
   await lock?.release()
 })
@@ -180,7 +182,7 @@ test('clean keeps a challenge answer that was written again after it was listed'
   const terminal = whileAsking(() => expect.poll(write).toBeGreaterThan(first))
   const { code, stderr } = await runWith({ ...terminal, clock: () => first + day + 500 }, 'clean')
   expect(code).toBe(0)
-  expect(stderr).toContain(`${key} is in use again: kept\nremoved 0 blobs\n`)
+  expect(stderr).toContain(`skipped ${key}: a server uses it again\nremoved 0 blobs\n`)
   expect(await keys()).toEqual([key])
 })
 
@@ -193,7 +195,10 @@ test('clean keeps a certificate that is renewed between the second read and the 
   })
   const throughProxy = { endpoint: 'http://store.invalid/fleet', env: { HTTP_PROXY } }
   const { code, stderr } = await runWith(throughProxy, 'clean', '--yes')
-  expect({ code, stderr }).toEqual({ code: 0, stderr: 'a.example is in use again: kept\nremoved 0 blobs\n' })
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr: 'skipped a.example: a server uses it again\nremoved 0 blobs\n',
+  })
   expect(await store.get('a.example')).toEqual(Buffer.from(renewed.data))
 })
 
@@ -208,25 +213,28 @@ test('clean keeps a lock that a machine acquires between the second read and the
   const { code, stderr } = await runWith({ ...throughProxy, clock: (now) => now + 120_000 }, 'clean', '--yes')
   expect({ code, stderr }).toEqual({
     code: 0,
-    stderr: 'a.example+lock is in use again: kept\nremoved 0 blobs\n',
+    stderr: 'skipped a.example+lock: a client holds a lease on it\nremoved 0 blobs\n',
   })
   expect(await keys()).toEqual(['a.example+lock'])
   await lock?.release()
 })
 
 test.each([
-  { status: 409, code: 'BlobImmutableDueToLegalHold' },
-  { status: 412, code: 'LeaseIdMissing' },
+  { status: 409, code: 'BlobImmutableDueToLegalHold', reason: 'a legal hold protects it' },
+  { status: 409, code: 'BlobImmutableDueToPolicy', reason: 'an immutability policy protects it' },
+  { status: 409, code: 'SnapshotsPresent', reason: 'it has snapshots' },
+  { status: 409, code: 'Unexpected', reason: 'the service refuses to delete it (Unexpected)' },
+  { status: 412, code: 'LeaseIdMissing', reason: 'a client holds a lease on it' },
+  { status: 412, code: 'ConditionNotMet', reason: 'a server uses it again' },
 ])(
-  'clean keeps a blob whose removal the service refuses with $status, and removes the rest',
-  async (refusal) => {
+  'clean keeps a blob that the service refuses to delete with $code, and removes the rest',
+  async ({ reason, ...refusal }) => {
     const { store, run, keys } = await openWithRefusedDelete('a.example', refusal)
     for (const host of ['a.example', 'b.example']) await store.put(host, (await expiredBundle(host)).data)
     const { code, stderr } = await run('clean', '--yes')
-    expect({ code, stderr }).toEqual({
-      code: 0,
-      stderr: 'a.example is in use again: kept\nremoved 1 blob\n',
-    })
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^skipped a\.example: [^\n]+\nremoved 1 blob\n$/)
+    expect(stderr).toContain(`: ${reason}`)
     expect(await keys()).toEqual(['a.example'])
   },
 )
@@ -237,6 +245,6 @@ test('clean stops at the first blob that it cannot delete', async () => {
     await store.put(host, (await expiredBundle(host)).data)
   }
   const { code, stderr } = await run('clean', '--yes')
-  expect({ code, stderr }).toEqual({ code: 1, stderr: oneLine(/could not delete b\.example /) })
+  expect({ code, stderr }).toEqual({ code: 1, stderr: oneLine(/delete .*b\.example/) })
   expect(await keys()).toEqual(['b.example', 'c.example'])
 })

@@ -23,13 +23,15 @@ test('ls prints a row for a blob that the service does not return; clean keeps i
     /^a\.example\.com .* valid\nb\.example\.com +unreadable: BlobArchived\nc\.example\.com .* valid\n/m,
   )
   expect(stderr).toMatch(
-    /^acme-cert-cache: of 1 certificate the service [^\n]*: set their access tier to hot[^\n]*\n$/,
+    /^acme-cert-cache: warning: cannot read 1 certificate: [^\n]* Set their access tier to hot[^\n]*\n$/,
   )
   expect(code).toBe(1)
   expect((await run('ls', '--expiring', '1d', '--json')).stdout).toMatch(/^{"host":"b.example.com"[^\n]*\n$/)
   const cleaned = await run('clean', '--yes')
   expect(cleaned).toMatchObject({ code: 0, stdout: '' })
-  expect(cleaned.stderr).toContain('b.example.com is kept: the service does not give it out (BlobArchived)')
+  expect(cleaned.stderr).toContain(
+    'skipped b.example.com: the service does not return the blob (BlobArchived)',
+  )
   expect(await keys()).toHaveLength(3)
   expect(await run('rm', 'b.example.com', '--yes')).toMatchObject({ code: 0, stdout: 'b.example.com\n' })
   expect(await keys()).toHaveLength(2)
@@ -39,6 +41,6 @@ test('ls prints the rows that it read before an error', async () => {
   const { run } = await openWithFault({ status: 403, code: 'AuthorizationPermissionMismatch' })
   const { code, stdout, stderr } = await run('ls')
   expect(stdout).toMatch(/^HOST .*\na\.example\.com .* valid\n$/)
-  expect(stderr).toMatch(/^acme-cert-cache: [^\n]*could not read b\.example\.com [^\n]*\n$/)
+  expect(stderr).toMatch(/^acme-cert-cache: [^\n]*read .*b\.example\.com[^\n]*\n$/)
   expect(code).toBe(1)
 })
