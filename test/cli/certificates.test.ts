@@ -38,7 +38,7 @@ test('show prints everything about a certificate except its private key', async 
     'stored as     a.example',
     serialNumber,
     fingerprint256,
-    'EC P-256, matches',
+    'EC P-256, matches the certificate',
     '2 in a row',
   ]) {
     expect(stdout).toContain(part)
@@ -81,9 +81,9 @@ test('export replaces neither links nor devices, and writes both files of a pair
   await mkdir(file('folder'))
   const names = (await readdir(folder)).sort()
   for (const [name, message] of [
-    ['pipe', /pipe could not be written: there is something that is no regular file/],
-    ['link', /link could not be written: it is a symbolic link; give the file that it leads to/],
-    ['folder', /folder could not be written: it is a folder/],
+    ['pipe', /cannot write ".*pipe": it is not a regular file/],
+    ['link', /cannot write ".*link": it is a symbolic link\. Pass the path of its target/],
+    ['folder', /cannot write ".*folder": it is a folder/],
     ['none/key.pem', /no such file or folder/],
   ] as const) {
     for (const args of [
@@ -113,11 +113,15 @@ test('export warns why no server would serve the certificate', async () => {
     expect(code).toBe(0)
     return stderr.split('\n').slice(2, -1)
   }
-  expect(await notesOn('a.example', old.data)).toEqual([expect.stringMatching(/^expired \d{4}-/)])
-  expect(await notesOn('a.example', early.data)).toEqual([expect.stringMatching(/^not valid before \d{4}-/)])
+  expect(await notesOn('a.example', old.data)).toEqual([
+    expect.stringMatching(/^acme-cert-cache: warning: the certificate expired \d{4}-/),
+  ])
+  expect(await notesOn('a.example', early.data)).toEqual([
+    expect.stringMatching(/^acme-cert-cache: warning: the certificate is not valid before \d{4}-/),
+  ])
   expect(await notesOn('b.example', old.data)).toEqual([
-    'not for b.example: the certificate is for a.example',
-    expect.stringMatching(/^expired/),
+    'acme-cert-cache: warning: the certificate is not for "b.example", but for "a.example"',
+    expect.stringContaining('expired'),
   ])
 })
 
@@ -128,13 +132,16 @@ test('reports a missing or unusable certificate in one line', async () => {
   await store.put('fails.example+failure', failure)
   const key = ['--key', join(folder, 'key'), '--chain', join(folder, 'chain')]
   for (const [args, message] of [
-    [['show', 'none.example'], /there is no none\.example in container/],
-    [['show', 'fails.example'], /there is no fails\.example in container/],
-    [['show', 'rubbish.example'], /rubbish\.example can’t be served: no private key; remove it with rm/],
+    [['show', 'none.example'], /no certificate "none\.example" in container .*\. Run ls/],
+    [['show', 'fails.example'], /no certificate "fails\.example" in container/],
+    [
+      ['show', 'rubbish.example'],
+      /servers cannot use "rubbish\.example": no private key\. Remove it with rm/,
+    ],
     [['show', 'wrong.example'], /another host/],
-    [['export', 'none.example', ...key], /there is no none\.example/],
+    [['export', 'none.example', ...key], /no certificate "none\.example"/],
     [['export', 'rubbish.example', ...key], /no private key/],
-    [['rm', 'none.example', '--yes'], /there is no none\.example/],
+    [['rm', 'none.example', '--yes'], /no certificate "none\.example"/],
   ] as [[string, ...string[]], RegExp][]) {
     const { code, stderr } = await run(...args)
     expect({ args, code }).toEqual({ args, code: 1 })
@@ -160,4 +167,49 @@ test('reports a missing or unusable certificate in one line', async () => {
   }
   const { stdout } = await run('show', 'fails.example')
   expect(stdout).toContain('the CA said no')
+})
+
+test('show, export and rm accept a stored key instead of a host', async () => {
+  const { store, run, json, keys } = await openOperator()
+  const [other, rsa] = [
+    await bundle({ host: 'a.example' }),
+    await bundle({ host: 'a.example', keyType: 'rsa' }),
+  ]
+  const key = 'acme.example_14000~a.example'
+  await store.put(key, other.data)
+  await store.put('a.example+rsa', rsa.data)
+  await store.put('mine-a.example+rsa', rsa.data)
+  expect(await json('show', key)).toMatchObject([
+    { host: 'a.example', key, serialNumber: other.serialNumber },
+  ])
+  expect(await json('show', 'a.example+rsa')).toMatchObject([{ key: 'a.example+rsa', keyType: 'RSA 2048' }])
+  expect(await json('show', 'a.example+rsa', '--key-prefix', 'mine-')).toMatchObject([
+    { key: 'mine-a.example+rsa' },
+  ])
+  expect(await json('show', key, '--directory', 'https://acme.example:14000/x')).toMatchObject([{ key }])
+  const to = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  expect(await run('export', key, ...to)).toMatchObject({ code: 0 })
+  expect(await readFile(join(folder, 'chain.pem'), 'utf8')).toBe(other.chain)
+  expect(await run('rm', key, '--yes')).toMatchObject({ code: 0, stdout: `${key}\n` })
+  expect(await keys()).toEqual(['a.example+rsa', 'mine-a.example+rsa'])
+})
+
+test('show, export and rm name the stored keys of other CAs if the host is not found', async () => {
+  const { store, run, keys } = await openOperator()
+  const { data } = await bundle({ host: 'a.example' })
+  const found = ['acme.example~a.example', 'b.example', 'a.example+rsa']
+  for (const key of found) await store.put(key, data)
+  const to = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
+  for (const args of [
+    ['show', 'a.example'],
+    ['export', 'a.example', ...to],
+    ['rm', 'a.example', '--yes'],
+  ] as [string, ...string[]][]) {
+    const { code, stderr } = await run(...args)
+    expect({ args, code }).toEqual({ args, code: 1 })
+    expect(stderr).toMatch(
+      /^acme-cert-cache: no certificate "a\.example" in container "\S+"\. Found "a\.example\+rsa", "acme\.example~a\.example"\. Select it with --directory, [^\n]*\n$/,
+    )
+  }
+  expect(await keys()).toEqual([...found].sort())
 })

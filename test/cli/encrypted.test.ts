@@ -49,13 +49,13 @@ test('ls shows encrypted certificates as such, not as corrupt, and clean keeps t
   const expiring = await run('ls', '--expiring', '14d')
   expect(expiring).toMatchObject({
     code: 0,
-    stderr: expect.stringContaining('the end of 2 certificates can’t be'),
+    stderr: expect.stringContaining('cannot read the expiry dates of 2 encrypted certificates'),
   })
   expect(await run('clean', '--yes')).toMatchObject({ code: 0, stdout: '' })
   expect(await keys()).toEqual(before)
 })
 
-test('show reports that a certificate is encrypted; neither it nor export writes a file', async () => {
+test('show reports that a certificate is encrypted; neither show nor export writes a file', async () => {
   const { run, json } = await makeEncrypted()
   const folder = await makeFolder()
   const shown = await run('show', 'old.example')
@@ -70,7 +70,7 @@ test('show reports that a certificate is encrypted; neither it nor export writes
     const { code, stderr } = await run(...(args as [string, ...string[]]))
     expect(code).toBe(1)
     expect(stderr).toMatch(
-      /^acme-cert-cache: a\.example is encrypted: get it through an EncryptedCertCache[^\n]*\n$/,
+      /^acme-cert-cache: "a\.example" is encrypted\. Read it through an EncryptedCertCache[^\n]*\n$/,
     )
   }
   expect(await readdir(folder)).toEqual([])
@@ -86,13 +86,13 @@ test('import writes no plaintext next to or over encrypted values', async () => 
   for (const flags of [[], ['--dry-run']]) {
     const { code, stdout, stderr } = await run('import', '--autocert', folder, ...flags)
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toMatch(/^[^\n]* is encrypted, and servers refuse what is not: [^\n]*\n$/)
+    expect(stderr).toMatch(/^[^\n]* is encrypted, and servers reject plaintext\. [^\n]*\n$/)
   }
   // Now only the certificates show that the container is encrypted.
   await store.delete('acme_account+key')
-  const { code, stdout } = await run('import', '--autocert', folder)
+  const { code, stdout } = await run('import', '--autocert', folder, '--yes')
   expect(code).toBe(1)
-  expect(stdout).toContain('a.example: refused a.example (what is there is encrypted)')
+  expect(stdout).toContain('a.example: refused a.example: the stored value is encrypted')
   expect(await encrypted.get('a.example')).toEqual(Buffer.from(valid.data))
   expect((await keys()).filter((key) => !before.includes(key))).toEqual(['b.example'])
 })
@@ -109,7 +109,7 @@ test('doctor accepts an encrypted container, and skips the http-01 answer that s
   const flags = ['--directory', ca.directoryUrl, '--ca', file, '--key-prefix', '', '--dns', dns.address]
   const { code, stdout } = await run('doctor', 'a.example', ...flags, '--http-port', '1')
   expect(code).toBe(0)
-  expect(stdout).toMatch(/^ok +account: its key, acme_account\+key, is encrypted/m)
-  expect(stdout).toMatch(/^warning +http: not tried/m)
+  expect(stdout).toMatch(/^ok +account: the key "acme_account\+key" is encrypted/m)
+  expect(stdout).toMatch(/^warning +http: not checked/m)
   expect(await keys()).toEqual(before)
 })

@@ -17,12 +17,12 @@ async function bundle(options: Parameters<typeof makeBundle>[0]) {
 
 const lines = (stdout: string) => stdout.trimEnd().split('\n')
 
-test('prints no rows for an empty container', async () => {
+test('ls prints no rows for an empty container', async () => {
   const { run } = await openOperator()
   expect(await run('ls')).toEqual({ code: 0, stdout: '0 certificates\n', stderr: '' })
 })
 
-test('prints a row for each certificate, with its state', async () => {
+test('ls prints a row for each certificate, with its state', async () => {
   const { store, run, json } = await openOperator()
   const valid = await bundle({ host: 'a.example' })
   const rsa = await bundle({ host: 'a.example', keyType: 'rsa' })
@@ -66,6 +66,7 @@ test('prints a row for each certificate, with its state', async () => {
   expect(rows).toEqual({
     'a.example': expect.objectContaining({
       host: 'a.example',
+      ca: '',
       state: 'valid',
       keyType: 'EC P-256',
       issuer: 'a.example',
@@ -84,16 +85,23 @@ test('prints a row for each certificate, with its state', async () => {
     'old.example': expect.objectContaining({ state: 'expired' }),
     'rubbish.example': expect.objectContaining({ state: 'corrupt', fault: 'no private key' }),
     'wrong.example': expect.objectContaining({ state: 'corrupt', fault: 'another host' }),
-    [`${prefix}a.example`]: expect.objectContaining({ host: 'a.example', state: 'valid' }),
+    [`${prefix}a.example`]: expect.objectContaining({
+      host: 'a.example',
+      ca: 'acme-staging-v02.api.letsencrypt.org',
+      state: 'valid',
+    }),
   })
 
   const table = await run('ls')
   await lock?.release()
   expect(table.code).toBe(1)
-  expect(table.stderr).toMatch(/^acme-cert-cache: 3 certificates can’t be read: [^\n]*\n$/)
+  expect(table.stderr).toMatch(/^acme-cert-cache: warning: found 3 corrupt certificates\. [^\n]*\n$/)
   const shown = lines(table.stdout)
-  expect(shown[0]).toMatch(/^HOST +KEY +ISSUER +EXPIRES +LEFT +RENEWS +LOCK +STATE$/)
+  expect(shown[0]).toMatch(/^HOST +CA +KEY +ISSUER +EXPIRES +LEFT +RENEWS +LOCK +STATE$/)
   const row = (host: string) => shown.find((line) => line.startsWith(`${host} `))
+  expect(shown).toContainEqual(
+    expect.stringMatching(/^a\.example +acme-staging-v02\.api\.letsencrypt\.org +EC P-256 .* valid$/),
+  )
   expect(row('a.example')).toMatch(/ EC P-256 .* 89 d .* held +valid$/)
   expect(row('due.example')).toMatch(/ 10 d .* due, failing until \d{4}-\d\d-\d\d \d\d:\d\d$/)
   expect(row('old.example')).toMatch(/ -3 d .* expired$/)
@@ -112,7 +120,7 @@ test('prints a row for each certificate, with its state', async () => {
   expect(states).toEqual([...states].sort())
 })
 
-test('--sort renews sorts by the time of the renewal, not of the expiry', async () => {
+test('ls --sort renews sorts by the time of the renewal, not of the expiry', async () => {
   const { store, json } = await openOperator()
   const [sooner, later] = [await bundle({ host: 'a.example' }), await bundle({ host: 'b.example' })]
   await store.put('a.example', sooner.data)
@@ -128,7 +136,7 @@ test('--sort renews sorts by the time of the renewal, not of the expiry', async 
   expect(rows.map(({ host }) => host)).toEqual(['b.example', 'a.example'])
 })
 
-test('does not show an abandoned lock as held', async () => {
+test('ls does not show an abandoned lock as held', async () => {
   const { client, store, json } = await openOperator()
   await store.put('a.example', (await bundle({ host: 'a.example' })).data)
   await client.uploadBlockBlob('a.example+lock', '', 0)
@@ -136,16 +144,16 @@ test('does not show an abandoned lock as held', async () => {
   expect(await json('ls')).toMatchObject([{ host: 'a.example', locked: false }])
 })
 
-test('lists keys under a custom key prefix and blob prefix', async () => {
+test('ls lists keys under a custom key prefix and blob prefix', async () => {
   const { client, json } = await openOperator()
   const { data } = await bundle({ host: 'a.example' })
   await client.uploadBlockBlob('tls/mine-a.example', data, data.byteLength)
   expect(await json('ls')).toEqual([])
   const rows = await json('ls', '--blob-prefix', 'tls/', '--key-prefix', 'mine-')
-  expect(rows).toMatchObject([{ host: 'a.example', key: 'mine-a.example', state: 'valid' }])
+  expect(rows).toMatchObject([{ host: 'a.example', ca: 'mine-', key: 'mine-a.example', state: 'valid' }])
 })
 
-test('shows the renewal time that the CA suggests', async () => {
+test('ls shows the renewal time that the CA suggests', async () => {
   const { store, json } = await openOperator()
   const { data, serialNumber } = await bundle({ host: 'a.example' })
   await store.put('a.example', data)
@@ -153,4 +161,31 @@ test('shows the renewal time that the CA suggests', async () => {
   const record = { serialNumber, window: { start, end: start + day }, askAt: now }
   await store.put('a.example+renewal', Buffer.from(JSON.stringify(record)))
   expect(await json('ls')).toMatchObject([{ renewAt: new Date(start).toISOString() }])
+})
+
+test('ls shows the host and the CA of a key whose prefix contains the host', async () => {
+  const { store, run, json } = await openOperator()
+  const { data } = await bundle({ host: 'ca.example' })
+  await store.put('acme.ca.example_14000~ca.example', data)
+  const { stdout } = await run('ls')
+  expect(lines(stdout)[1]).toMatch(/^ca\.example {2}acme\.ca\.example:14000 {2}EC P-256 .* valid$/)
+  expect(await json('ls', '--sort', 'host')).toMatchObject([
+    { host: 'ca.example', ca: 'acme.ca.example:14000', key: 'acme.ca.example_14000~ca.example' },
+  ])
+})
+
+test('ls --expiring counts the certificates that expire, among those that it can read', async () => {
+  const { store, run } = await openOperator()
+  const summary = async (time: string) => lines((await run('ls', '--expiring', time)).stdout).at(-1)
+  expect(await summary('3w')).toBe('0 certificates')
+  await store.put('a.example', (await bundle({ host: 'a.example' })).data)
+  expect(await summary('1d')).toBe('the only certificate does not expire within 1 day')
+  await store.put('b.example', (await bundle({ host: 'b.example', notAfter: new Date(now + 30 * day) })).data)
+  await store.put('c.example', (await bundle({ host: 'c.example', notAfter: new Date(now + 40 * day) })).data)
+  await store.put('acme_account+key', Buffer.from('x'))
+  expect(await summary('3w')).toBe('none of the 3 certificates expires within 3 weeks')
+  expect(await summary('35d')).toBe('1 of 3 certificates has expired or expires within 35 days')
+  expect(await summary('9w')).toBe('2 of 3 certificates have expired or expire within 9 weeks')
+  await store.put('rubbish.example', Buffer.from('rubbish'))
+  expect(await summary('90m')).toBe('none of the 3 readable certificates expires within 90 minutes')
 })

@@ -6,38 +6,46 @@ import { formatMinute } from '../console/format.js'
 import { matchesHost } from '../container/certificate-details.js'
 import { connect } from '../container/connection.js'
 import { requireCertificate } from '../container/stored-certificate.js'
-import { parseTarget, targetFlags } from '../flags/target.js'
+import { parseTarget, targetFlags, targetHelp } from '../flags/target.js'
 
 export const exportCertificate: Command = {
   usage: 'export HOST --key FILE --chain FILE [flags]',
-  summary: 'a host’s private key and chain, to files',
-  details: `The files are replaced, with mode 0600. A certificate for another host, or outside its time, is written all the
-same, with a note; one whose key does not match, or that can't be read, is refused, and the exit code is 1.`,
+  summary: 'Write a private key and its certificate chain to files',
+  details: `Replaces the files, and sets their mode to 0600. Warns about a certificate that is for another host, expired or not yet
+valid. Refuses a certificate that is corrupt, encrypted or does not match its key.
+${targetHelp}`,
   operands: [1, 1],
   flags: {
     ...targetFlags,
-    key: { value: 'FILE', help: 'where the private key goes; required' },
-    chain: { value: 'FILE', help: 'where the chain goes, leaf first; required' },
+    key: { value: 'FILE', help: 'file for the private key (required)' },
+    chain: { value: 'FILE', help: 'file for the certificate chain, leaf first (required)' },
   },
   async run(args, terminal) {
     const target = parseTarget(args)
     const [keyFile, chainFile] = [stringFlag(args, 'key'), stringFlag(args, 'chain')]
-    if (keyFile === undefined || chainFile === undefined) throw new UsageError('--key and --chain are needed')
+    if (keyFile === undefined) throw new UsageError('missing flag: --key')
+    if (chainFile === undefined) throw new UsageError('missing flag: --chain')
     if (resolve(keyFile) === resolve(chainFile)) {
-      throw new UsageError('--key and --chain are one file: show --with-key writes both into one')
+      throw new UsageError(
+        '--key and --chain are the same file. To write both to one file, use show --with-key',
+      )
     }
     const { bundle, certificate } = await requireCertificate(await connect(args), target)
     await writePrivateFiles({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
-    terminal.printNote(`${keyFile}: private key\n${chainFile}: chain`)
+    terminal.printNote(`wrote private key to ${keyFile}`)
+    terminal.printNote(`wrote certificate chain to ${chainFile}`)
     if (!matchesHost(certificate, target.host)) {
-      terminal.printNote(
-        `not for ${target.host}: the certificate is for ${certificate.names.join(', ') || 'no name'}`,
+      const names = certificate.names.map((name) => `"${name}"`).join(', ') || 'no DNS name'
+      terminal.printWarning(`the certificate is not for "${target.host}", but for ${names}`)
+    }
+    if (certificate.notAfter <= Date.now()) {
+      terminal.printWarning(`the certificate expired ${formatMinute(new Date(certificate.notAfter))}`)
+    }
+    if (certificate.notBefore > Date.now()) {
+      terminal.printWarning(
+        `the certificate is not valid before ${formatMinute(new Date(certificate.notBefore))}`,
       )
     }
-    if (certificate.notAfter <= Date.now())
-      terminal.printNote(`expired ${formatMinute(new Date(certificate.notAfter))}`)
-    if (certificate.notBefore > Date.now())
-      terminal.printNote(`not valid before ${formatMinute(new Date(certificate.notBefore))}`)
     return 0
   },
 }

@@ -27,67 +27,77 @@ const flags: Flags = {
   ...optionalCaFlags,
   expiring: {
     value: 'TIME',
-    help: 'only certificates that end within this time, such as 14d, or have ended',
+    help: 'show only certificates that expire within this time, such as 14d, or have expired',
   },
   sort: {
     value: 'COLUMN',
-    help: `by ${Object.keys(sortKeys).join(', ')}; rows are shown when all have been read`,
+    help: `sort by ${Object.keys(sortKeys).join(', ')}; holds all rows in memory`,
   },
-  json: { help: 'one JSON object per line' },
+  json: { help: 'print one JSON object per line' },
 }
 
 export const ls: Command = {
   usage: 'ls [flags]',
-  summary: 'what certificates there are, when they end, what failed',
-  details: `Rows come in the order of the store as they are read, with constant memory for any number of blobs; with --sort
-all rows are kept in memory, some 300 bytes each. Without --directory or --key-prefix: those of all CAs.
-RENEWS is when a manager with the default renewBeforeMs begins to replace it. Times are in UTC.
-Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 if a certificate can't be read.`,
+  summary: 'List certificates and their expiry dates',
+  details: `Lists the certificates of all CAs, unless --directory or --key-prefix selects one. Prints rows in the order of the store
+while it reads them. --sort prints them at the end, and needs about 300 bytes of memory per row.
+
+CA      host of the CA's directory; empty for keys without prefix (Let's Encrypt production)
+RENEWS  when servers with the default renewBeforeMs begin to renew
+LOCK    "held" while a server places an order or reads renewal information
+STATE   valid, due (for renewal), expired, not yet valid, corrupt, unreadable, encrypted or no certificate;
+        "failing until" is the time of the next attempt
+
+Times are in UTC. Certificates that EncryptedCertCache encrypted are listed by name only. The exit code is 1 if a
+certificate is corrupt or unreadable.`,
   operands: [0, 0],
   flags,
   async run(args, terminal) {
     const sort = stringFlag(args, 'sort')
     const sortKeyOf = sort !== undefined && Object.hasOwn(sortKeys, sort) ? sortKeys[sort] : undefined
     if (sort !== undefined && !sortKeyOf) {
-      throw new UsageError(`--sort takes one of ${Object.keys(sortKeys).join(', ')}`)
+      throw new UsageError(`--sort must be one of ${Object.keys(sortKeys).join(', ')}`)
     }
-    const expiring = stringFlag(args, 'expiring')
-    const latestExpiry = expiring === undefined ? undefined : Date.now() + parseDuration('expiring', expiring)
+    const within = stringFlag(args, 'expiring')
+    const latestExpiry = within === undefined ? undefined : Date.now() + parseDuration('expiring', within)
     const ca = selectOptionalCa(args)
     const connection = await connect(args)
     const output = args.flags.json === true ? jsonOutput(terminal) : tableOutput(terminal)
     const counts = new Map<EntryKind, number>()
     const packedRows: PackedRow[] = []
-    let corrupt = 0
-    let encrypted = 0
-    let unreadable = 0
+    const states: Partial<Record<Row['state'], number>> = {}
+    let readable = 0
+    let expiring = 0
     const rowsByHost = readContainer(connection, terminal, counts, ca)
     // If the listing fails, the rows read so far are still printed.
     for await (const rows of flushBeforeError(rowsByHost, () => output.flush())) {
       for (const row of rows) {
-        if (row.state === 'corrupt') corrupt += 1
-        if (row.state === 'encrypted') encrypted += 1
-        if (row.state === 'unreadable') unreadable += 1
-        else if (latestExpiry !== undefined && !expiresBy(row, latestExpiry)) continue
+        states[row.state] = (states[row.state] ?? 0) + 1
+        if (row.notAfter !== null) readable += 1
+        if (latestExpiry !== undefined && expiresBy(row, latestExpiry)) expiring += 1
+        else if (latestExpiry !== undefined && row.state !== 'unreadable') continue
         if (sortKeyOf) packedRows.push(packRow(row, sortKeyOf))
         else await output.printRow(row)
       }
     }
     for (const { json } of packedRows.sort(compareSortKeys)) await output.printRow(unpackRow(json))
-    await output.end(counts)
-    if (latestExpiry !== undefined && encrypted > 0) {
-      terminal.printNote(
-        `acme-cert-cache: the end of ${formatCount(encrypted, 'certificate')} can’t be read here: encrypted, see manager.status()`,
+    const { 'no certificate': _, ...certificates } = states
+    const all = Object.values(certificates).reduce((sum, count) => sum + count, 0)
+    await output.end(counts, within === undefined ? undefined : { within, expiring, readable, all })
+    const { corrupt = 0, unreadable = 0, encrypted = 0 } = states
+    if (within !== undefined && encrypted > 0) {
+      terminal.printWarning(
+        `cannot read the expiry dates of ${formatCount(encrypted, 'encrypted certificate')}. Call manager.status() in a server that has the key.`,
       )
     }
     if (corrupt > 0) {
-      terminal.printNote(
-        `acme-cert-cache: ${formatCount(corrupt, 'certificate')} can’t be read: see them with show, and remove them with rm, so that new ones are ordered`,
+      terminal.printWarning(
+        `found ${formatCount(corrupt, 'corrupt certificate')}. Inspect with show, then remove with rm: servers place a new order.`,
       )
     }
     if (unreadable > 0) {
-      terminal.printNote(
-        `acme-cert-cache: of ${formatCount(unreadable, 'certificate')} the service does not give out the blobs: set their access tier to hot, or remove them with rm`,
+      terminal.printWarning(
+        `cannot read ${formatCount(unreadable, 'certificate')}: the service does not return the blobs. Set their access tier to hot, or remove them with rm.`,
       )
     }
     return corrupt + unreadable === 0 ? 0 : 1
@@ -97,7 +107,7 @@ Of what EncryptedCertCache encrypted only the name is known. The exit code is 1 
 const expiresBy = ({ notAfter }: Row, time: number): boolean =>
   notAfter !== null && notAfter.getTime() <= time
 
-/** Reads the certificates of all hosts, and counts all blobs by kind in `counts`. */
+/** Yields the rows of each host, and counts all blobs by kind in `counts`. */
 async function* readContainer(
   connection: Connection,
   terminal: Terminal,
@@ -112,7 +122,7 @@ async function* readContainer(
   }))) {
     for (const { content } of group.entries) counts.set(content.kind, (counts.get(content.kind) ?? 0) + 1)
     blobs += group.entries.length
-    terminal.showProgress(() => `${formatCount(blobs, 'blob')} read …`)
+    terminal.showProgress(() => `read ${formatCount(blobs, 'blob')} …`)
     yield rows
   }
 }

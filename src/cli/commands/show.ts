@@ -16,17 +16,21 @@ import {
   type StoredCertificate,
   unusableError,
 } from '../container/stored-certificate.js'
-import { parseTarget, type Target, targetFlags } from '../flags/target.js'
+import { parseTarget, type Target, targetFlags, targetHelp } from '../flags/target.js'
 
 export const show: Command = {
   usage: 'show HOST [flags]',
-  summary: 'a certificate: names, chain, fingerprint, whether the key matches, its failures',
-  details: 'Never prints the private key. Times are in UTC.',
+  summary: 'Show the names, key, chain, fingerprints and failures of a certificate',
+  details: `Never prints the private key. Times are in UTC.
+${targetHelp}`,
   operands: [1, 1],
   flags: {
     ...targetFlags,
-    'with-key': { value: 'FILE', help: 'write key and chain, as stored, to this file, with mode 0600' },
-    json: { help: 'one JSON object' },
+    'with-key': {
+      value: 'FILE',
+      help: 'write the private key and chain, as stored, to this file with mode 0600',
+    },
+    json: { help: 'print one JSON object' },
   },
   async run(args, terminal) {
     const target = parseTarget(args)
@@ -35,20 +39,20 @@ export const show: Command = {
     const { data, certificate } = stored
     if (args.flags.json === true) await terminal.printJson(toJson(target, stored))
     else await print(terminal, target, stored)
-    if (!certificate || !data) throw notFoundError(target, connection)
+    if (!certificate || !data) throw await notFoundError(target, connection)
     const file = stringFlag(args, 'with-key')
     if (certificate.fault === 'encrypted' && file === undefined) return 0
     if (certificate.fault !== undefined) throw unusableError(target, certificate.fault)
     if (file !== undefined) {
       await writePrivateFiles({ file, data: Buffer.from(data).toString('latin1') })
-      terminal.printNote(`${file}: private key and chain`)
+      terminal.printNote(`wrote private key and certificate chain to ${file}`)
     }
     if (!matchesHost(certificate, target.host)) throw unusableError(target, 'another host')
     return 0
   },
 }
 
-/** Returns the certificate's details, also of an invalid bundle if they could be parsed. */
+/** Returns the certificate's details, also from an invalid bundle if they can be parsed. */
 const detailsOf = ({ certificate }: StoredCertificate): CertificateDetails | undefined =>
   certificate?.fault === undefined ? certificate : certificate.certificate
 
@@ -81,7 +85,7 @@ function toJson({ host, id }: Target, stored: StoredCertificate) {
 
 /** Returns a certificate's subject; for the leaf, whose subject may be empty, its first DNS name. */
 const formatSubject = ({ names, chain }: CertificateDetails, index: number): string =>
-  index === 0 ? (names[0] ?? 'no name') : formatDistinguishedName(chain[index]?.subject)
+  index === 0 ? (names[0] ?? 'no DNS name') : formatDistinguishedName(chain[index]?.subject)
 
 async function print(terminal: Terminal, target: Target, stored: StoredCertificate) {
   const { certificate, failure, isFailureEncrypted } = stored
@@ -91,14 +95,14 @@ async function print(terminal: Terminal, target: Target, stored: StoredCertifica
     ['stored as', certificateKey(target.id)],
   ]
   if (certificate?.fault === 'encrypted') {
-    lines.push(['encrypted', 'only servers that have the key can read it'])
+    lines.push(['encrypted', 'yes; only programs with the key of EncryptedCertCache can read it'])
   }
   if (details) lines.push(...certificateLines(details, certificate?.fault === undefined))
   if (isFailureEncrypted) lines.push(['failures', 'encrypted'])
   if (failure) {
     lines.push([
       'failures',
-      `${failure.failures} in a row; not tried before ${formatMinute(new Date(failure.retryAt))}`,
+      `${failure.failures} in a row; next attempt after ${formatMinute(new Date(failure.retryAt))}`,
     ])
     lines.push(['', replaceControlCharacters(failure.message)])
   }
@@ -109,16 +113,20 @@ async function print(terminal: Terminal, target: Target, stored: StoredCertifica
 function certificateLines(details: CertificateDetails, keyMatches: boolean): [string, string][] {
   const { names, keyType, serialNumber, chain } = details
   const [notBefore, notAfter] = [new Date(details.notBefore), new Date(details.notAfter)]
-  const validity = `${formatMinute(notBefore)} to ${formatMinute(notAfter)}, ${timeLeft(notAfter, Date.now())} left`
+  const left = timeLeft(notAfter, Date.now())
+  const validity = `${formatMinute(notBefore)} to ${formatMinute(notAfter)} (${left.startsWith('-') ? `expired ${left.slice(1)} ago` : `${left} left`})`
   return [
     ['names', names.join(', ')],
-    ['key', `${keyType}, ${keyMatches ? 'matches the certificate' : 'stored with another’s private key'}`],
+    [
+      'key',
+      `${keyType}, ${keyMatches ? 'matches the certificate' : 'does not match the stored private key'}`,
+    ],
     ['serial', serialNumber],
     ['valid', validity],
     ...chain.flatMap((link, index): [string, string][] => [
       [
         index === 0 ? 'chain' : '',
-        `${formatSubject(details, index)}, by ${formatDistinguishedName(link.issuer)}, until ${formatMinute(new Date(link.validTo))}`,
+        `${formatSubject(details, index)}, issued by ${formatDistinguishedName(link.issuer)}, expires ${formatMinute(new Date(link.validTo))}`,
       ],
       ['', `SHA-256 ${link.fingerprint256}`],
     ]),

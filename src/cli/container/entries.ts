@@ -20,6 +20,14 @@ export interface EntryGroup {
 }
 
 /**
+ * Returns a CA's name for the user: the host of its directory, such as `acme.example:14000` for the key prefix
+ * `acme.example_14000~`. A custom prefix stays as it is. Empty for keys without prefix, which are those of Let's Encrypt's
+ * production CA unless the servers set `keyPrefix: ''`.
+ */
+export const formatCa = (ca: string): string =>
+  ca.endsWith('~') ? ca.slice(0, -1).replace(/_(\d+)$/, ':$1') : ca
+
+/**
  * Classifies an entry by its key.
  * @param selectedCa the selected CA; needed if its key prefix does not end with `~`
  */

@@ -8,7 +8,19 @@ export interface PackedRow {
 }
 
 const fields = [
-  ...['host', 'key', 'state', 'fault', 'keyType', 'issuer', 'notBefore', 'notAfter', 'renewAt', 'failure'],
+  ...[
+    'host',
+    'ca',
+    'key',
+    'state',
+    'fault',
+    'keyType',
+    'issuer',
+    'notBefore',
+    'notAfter',
+    'renewAt',
+    'failure',
+  ],
   'locked',
 ] as (keyof Row)[]
 

@@ -7,13 +7,15 @@ import { parseFailureRecord, parseRenewalInfoRecord } from '../../issuance/recor
 import { type CertificateDetails, matchesHost, parseCertificate } from '../container/certificate-details.js'
 import type { Connection } from '../container/connection.js'
 import { isEncrypted } from '../container/encryption.js'
-import type { EntryGroup } from '../container/entries.js'
+import { type EntryGroup, formatCa } from '../container/entries.js'
 import { type FailureSummary, summariseFailure } from '../container/failure-summary.js'
-import { unreadableReason } from '../container/unreadable-blob.js'
+import { conflictCode } from '../container/service-code.js'
 
 /** The status of a host's certificate for one key type. `ls --json` prints it as it is, with times in ISO 8601. */
 export interface Row {
   readonly host: string
+  /** The host of the CA's directory; empty for keys without prefix. */
+  readonly ca: string
   /** The certificate's key in the store. */
   readonly key: string
   readonly state:
@@ -38,7 +40,7 @@ export interface Row {
   readonly locked: boolean
 }
 
-/** Reads a host's blobs. Resolves with one row for each key type that has any. */
+/** Reads a host's blobs. Resolves with one row for each key type that the host has blobs for. */
 export async function readRows(group: EntryGroup, connection: Connection): Promise<Row[]> {
   const rows = await Promise.all(
     (['ecdsa-p256', 'rsa-2048'] as const).map((keyType) => readRow(group, keyType, connection)),
@@ -60,11 +62,12 @@ async function readRow(
   const names = new Set(group.entries.map(({ entry }) => entry.name))
   if (![key, entryKey({ kind: 'failure', id }), lockKey(key)].some((name) => names.has(name))) return
   try {
-    return toRow(host, key, await readBlobs(id, names, connection))
+    return toRow(host, id, await readBlobs(id, names, connection))
   } catch (thrown) {
-    const fault = unreadableReason(thrown)
+    const fault = conflictCode(thrown)
     if (fault === undefined) throw thrown
-    return { host, key, ...noDetails, failure: null, locked: false, state: 'unreadable', fault }
+    const ca = formatCa(id.ca)
+    return { host, ca, key, ...noDetails, failure: null, locked: false, state: 'unreadable', fault }
   }
 }
 
@@ -85,7 +88,7 @@ async function readBlobs(id: CertId, listedNames: ReadonlySet<string>, { store, 
 
 function toRow(
   host: string,
-  key: string,
+  id: CertId,
   { data, failureData, renewalData, locked }: Awaited<ReturnType<typeof readBlobs>>,
 ): Row | undefined {
   const failure = failureData && parseFailureRecord(failureData)
@@ -94,7 +97,8 @@ function toRow(
   const certificate = data && parseCertificate(data)
   const common = {
     host,
-    key,
+    ca: formatCa(id.ca),
+    key: certificateKey(id),
     failure: failure ? summariseFailure(failure) : null,
     locked,
   }
