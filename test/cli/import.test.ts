@@ -46,20 +46,20 @@ test('imports certificates and the account key of an autocert folder, byte for b
   const dry = await run('import', '--autocert', folder, '--dry-run')
   expect(dry.stdout.split('\n').filter((line) => line.includes('would write'))).toHaveLength(3)
   expect(await keys()).toEqual([])
-  const done = await run('import', '--autocert', folder)
+  const done = await run('import', '--autocert', folder, '--yes')
   expect(done.code).toBe(0)
-  expect(done.stderr).toMatch(/^3 blobs written to container \S+, 0 kept, 0 refused\n$/)
+  expect(done.stderr).toMatch(/^3 blobs written to container \S+, 0 kept, 0 refused$/m)
   expect(await keys()).toEqual(['a.example', 'a.example+rsa', 'acme_account+key'])
   expect(await text('a.example')).toBe(ecdsa.text)
   expect(await text('a.example+rsa')).toBe(rsa.text)
   expect(await text('acme_account+key')).toBe(account)
   await write('acme_account+key', exportKey(makeKey()))
-  const repeated = await run('import', '--autocert', folder)
+  const repeated = await run('import', '--autocert', folder, '--yes')
   expect(repeated.stderr).toContain('0 blobs written')
   expect(await text('acme_account+key')).toBe(account)
 })
 
-test('imports certbot’s live folder under the key prefix of another CA', async () => {
+test('imports the live folder of certbot under the key prefix of another CA', async () => {
   const { run, keys, text } = await openOperator()
   const made = await bundle({ host: 'a.example' })
   await write('README', 'This directory contains your keys and certificates.')
@@ -78,8 +78,8 @@ test('stores a certificate under each of its names, except wildcards', async () 
   await write('key.pem', made.privateKey)
   await write('chain.pem', made.certificate)
   const from = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
-  const done = await run('import', ...from)
-  expect(done).toMatchObject({ code: 0, stderr: expect.stringMatching(/^2 blobs written /) })
+  const done = await run('import', ...from, '--yes')
+  expect(done).toMatchObject({ code: 0, stderr: expect.stringMatching(/^2 blobs written /m) })
   expect(await keys()).toEqual(['a.example', 'b.example'])
 })
 
@@ -89,7 +89,7 @@ test('imports an autocert folder in the order of its file names, and skips folde
     await write(host, (await bundle({ host })).data)
   }
   await mkdir(join(folder, 'd.example'))
-  const { code, stdout } = await run('import', '--autocert', folder)
+  const { code, stdout } = await run('import', '--autocert', folder, '--yes')
   const sources = stdout.match(/^[^:\n]+/gm)
   expect({ code, sources }).toEqual({ code: 0, sources: ['a.example', 'b.example', 'c.example'] })
 })
@@ -105,17 +105,17 @@ test('imports a key with its chain, and overwrites nothing newer', async () => {
   const source = async (made: typeof former) => {
     await write('key.pem', made.pkcs8)
     await write('chain.pem', made.chain)
-    return run('import', '--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem'))
+    return run('import', '--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem'), '--yes')
   }
   await store.put('a.example', Buffer.from('rubbish'))
   for (const [made, verdict, stored] of [
     [former, ': written a.example (', former],
-    [former, ': kept a.example (it is there', former],
+    [former, ': kept a.example (already stored', former],
     [later, ': written a.example (', later],
-    [former, ': kept a.example (what is there is not older', later],
+    [former, ': kept a.example (the stored certificate is as new or newer', later],
     // Issued at the same time: the one that is valid for longer is newer.
     [longer, ': written a.example (', longer],
-    [later, ': kept a.example (what is there is not older', longer],
+    [later, ': kept a.example (the stored certificate is as new or newer', longer],
   ] as const) {
     const { code, stdout } = await source(made)
     expect(code).toBe(0)
@@ -135,7 +135,7 @@ test('does not report a certificate as written if the store rejects it', async (
   await write('key.pem', made.pkcs8)
   await write('chain.pem', made.chain)
   const source = ['--key', join(folder, 'key.pem'), '--chain', join(folder, 'chain.pem')]
-  const { code, stdout } = await operator.runWith({ endpoint: tap.endpoint }, 'import', ...source)
+  const { code, stdout } = await operator.runWith({ endpoint: tap.endpoint }, 'import', ...source, '--yes')
   expect(code).toBe(1)
   expect(stdout).not.toContain('written')
   expect(await operator.keys()).toEqual([])
@@ -159,18 +159,18 @@ test('refuses certificates that could not be served, and imports the rest', asyn
   await write('wild.example.com', wildcard.data)
   await write('rubbish.example', 'rubbish')
   await write('acme_account+key', 'rubbish')
-  const { code, stdout, stderr } = await run('import', '--autocert', folder)
+  const { code, stdout, stderr } = await run('import', '--autocert', folder, '--yes')
   expect(code).toBe(1)
   for (const refused of [
-    'mismatch.example: refused (key mismatch)',
-    'old.example: refused old.example (expired)',
-    'wild.example.com: refused (no name that is served without wildcards: *.example.com)',
-    'rubbish.example: refused (no private key)',
-    'acme_account+key: refused acme_account+key (no private key',
+    'mismatch.example: refused: key mismatch',
+    'old.example: refused old.example: expired',
+    'wild.example.com: refused: no DNS name without a wildcard: *.example.com',
+    'rubbish.example: refused: no private key',
+    'acme_account+key: refused acme_account+key: not a private key in PEM',
   ]) {
     expect(stdout).toContain(refused)
   }
-  expect(stderr).toMatch(/^1 blob written to container \S+, 0 kept, 5 refused\n$/)
+  expect(stderr).toMatch(/^1 blob written to container \S+, 0 kept, 5 refused$/m)
   expect(await keys()).toEqual(['good.example'])
 })
 
@@ -182,12 +182,10 @@ test('imports the other certbot lineages if one is incomplete', async () => {
     if (host !== 'a.example') await write(`${host}/privkey.pem`, made.pkcs8)
     await write(`${host}/fullchain.pem`, made.chain)
   }
-  const { code, stdout, stderr } = await run('import', '--certbot', folder)
+  const { code, stdout, stderr } = await run('import', '--certbot', folder, '--yes')
   expect(code).toBe(1)
-  expect(stdout).toMatch(
-    /^a\.example: refused \([^\n]*privkey\.pem could not be read: no such file or folder\)$/m,
-  )
-  expect(stderr).toMatch(/^2 blobs written to container \S+, 0 kept, 1 refused\n$/)
+  expect(stdout).toMatch(/^a\.example: refused: cannot read "[^\n]*privkey\.pem": no such file or folder$/m)
+  expect(stderr).toMatch(/^2 blobs written to container \S+, 0 kept, 1 refused$/m)
   expect(await keys()).toEqual(['b.example', 'c.example'])
 })
 
@@ -197,22 +195,23 @@ test('reports how to fix each refused pair', async () => {
   const from = async (key: string | Uint8Array, chain: string | Uint8Array = made.chain) => {
     await write('key', key)
     await write('chain', chain)
-    return (await run('import', '--key', join(folder, 'key'), '--chain', join(folder, 'chain'))).stdout
+    return (await run('import', '--key', join(folder, 'key'), '--chain', join(folder, 'chain'), '--yes'))
+      .stdout
   }
   const pkcs8 = { format: 'pem', type: 'pkcs8' } as const
   const ed25519 = generateKeyPairSync('ed25519').privateKey.export(pkcs8)
   const secret = { cipher: 'aes-256-cbc', passphrase: 'secret' }
   for (const [key, chain, message] of [
-    [made.key.export({ ...pkcs8, ...secret }), made.chain, 'encrypted: decrypt it with openssl pkey'],
-    [made.key.export({ format: 'pem', type: 'sec1', ...secret }), made.chain, 'encrypted: decrypt it'],
+    [made.key.export({ ...pkcs8, ...secret }), made.chain, 'encrypted. Decrypt it with openssl pkey.'],
+    [made.key.export({ format: 'pem', type: 'sec1', ...secret }), made.chain, 'encrypted. Decrypt it'],
     [
       made.key.export({ format: 'der', type: 'pkcs8' }),
       made.chain,
-      'not in PEM: convert it with openssl pkey',
+      'not in PEM. Convert it with openssl pkey.',
     ],
-    [made.key.export({ format: 'der', type: 'sec1' }), made.chain, 'not in PEM: convert it'],
-    [ed25519, made.chain, 'a key of type ed25519'],
-    [made.pkcs8, other.chain + made.chain, 'not the first of the chain: put it first'],
+    [made.key.export({ format: 'der', type: 'sec1' }), made.chain, 'not in PEM. Convert it'],
+    [ed25519, made.chain, 'the key type ed25519 is not supported'],
+    [made.pkcs8, other.chain + made.chain, 'not the first in the chain. Put it first.'],
     [made.pkcs8, other.chain, 'key mismatch'],
     [made.pkcs8, 'rubbish', 'no certificate in PEM'],
   ] as const) {
@@ -226,12 +225,12 @@ test('reports how to fix each refused pair', async () => {
 test('reports a missing or empty source in one line', async () => {
   const { run } = await openOperator()
   for (const [args, code, message] of [
-    [['--autocert', join(folder, 'none')], 1, /could not be read: no such file or folder/],
-    [['--autocert', folder], 1, /nothing to import was found there/],
-    [['--key', folder, '--chain', folder], 1, /could not be read: it is a folder/],
+    [['--autocert', join(folder, 'none')], 1, /cannot read ".*none": no such file or folder/],
+    [['--autocert', folder], 1, /nothing to import in ".*"/],
+    [['--key', folder, '--chain', folder], 1, /cannot read ".*": it is a folder/],
     [['--key', folder], 2, /--key FILE with --chain FILE/],
-    [[], 2, /give one of/],
-    [['--autocert', folder, '--certbot', folder], 2, /give one of/],
+    [[], 2, /pass exactly one source/],
+    [['--autocert', folder, '--certbot', folder], 2, /pass exactly one source/],
   ] as const) {
     const result = await run('import', ...args)
     expect({ args, ...result }).toMatchObject({ args, code, stdout: '' })

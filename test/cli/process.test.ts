@@ -27,10 +27,12 @@ test('the built command imports, lists, shows, exports, cleans up and removes ce
   const { data, serialNumber } = await makeBundle({ host: 'a.example' })
   keepSecret(Buffer.from(data).toString().split('-----BEGIN CERT')[0] as string)
   await writeFile(join(folder, 'a.example'), data)
-  expect(await run('import', '--autocert', folder)).toEqual({
+  expect(await run('import', '--autocert', folder, '--yes')).toEqual({
     code: 0,
     stdout: expect.stringMatching(/^a\.example: written a\.example \([^\n]*\n$/),
-    stderr: expect.stringMatching(/^1 blob written to container [^\n]*, 0 kept, 0 refused\n$/),
+    stderr: expect.stringMatching(
+      /^[^\n]*test CA[^\n]*\n1 blob written to container [^\n]*, 0 kept, 0 refused\n$/,
+    ),
   })
   const expired = { host: 'old.example', notBefore: new Date(0), notAfter: new Date(Date.now() - day) }
   await store.put('old.example', (await makeBundle(expired)).data)
@@ -48,7 +50,7 @@ test('the built command imports, lists, shows, exports, cleans up and removes ce
   expect(await run('export', 'a.example', '--key', key, '--chain', chain)).toEqual({
     code: 0,
     stdout: '',
-    stderr: `${key}: private key\n${chain}: chain\n`,
+    stderr: `wrote private key to ${key}\nwrote certificate chain to ${chain}\n`,
   })
   expect((await readdir(folder)).sort()).toEqual(['a.example', 'chain.pem', 'key.pem'])
   for (const file of [key, chain]) expect((await stat(file)).mode & 0o777).toBe(0o600)
@@ -60,7 +62,7 @@ test('the built command imports, lists, shows, exports, cleans up and removes ce
   expect(await run('rm', 'a.example', '--yes')).toEqual({
     code: 0,
     stdout: 'a.example\n',
-    stderr: 'removed\n',
+    stderr: 'removed 1 blob\n',
   })
   expect(await keys()).toEqual([])
 })

@@ -6,58 +6,89 @@ import { isStoreEncrypted } from '../container/encryption.js'
 import { caFlags, selectCa } from '../flags/ca.js'
 import { connectionFlags } from '../flags/connection.js'
 import { readAutocertFolder, readCertbotFolder, readKeyAndChainFiles } from '../import/sources.js'
-import { importAccountKey, importCertificate, refuse } from '../import/write.js'
+import { createTestCaCheck } from '../import/test-ca.js'
+import {
+  type Destination,
+  importAccountKey,
+  importCertificate,
+  type Outcome,
+  refuse,
+} from '../import/write.js'
 
 export const importCertificates: Command = {
   usage: 'import (--autocert FOLDER | --certbot FOLDER | --key FILE --chain FILE) [flags]',
-  summary: 'certificates from Go’s autocert, from certbot, or from any key and chain',
-  details: `A certificate is stored under each of its names that is no wildcard, an RSA one as HOST+rsa. What is in the
-container stays if it is as new, or newer. Refused, and exit code 1: a key that is another certificate’s, what has expired.`,
+  summary: 'Import certificates from autocert, certbot or PEM files',
+  details: `Stores a certificate under each of its DNS names except wildcards; an RSA certificate under HOST+rsa. Keeps a stored
+certificate that is as new or newer. Refuses an expired certificate, and a private key that does not match.
+Writes under the lock that servers hold while they renew. If a server holds the lock, the exit code is 1: run import again.
+If an issuer looks like a test CA and neither --directory nor --key-prefix selects its keys, asks for confirmation;
+without a terminal, refuses the certificate unless you pass --yes.`,
   operands: [0, 0],
   flags: {
     ...connectionFlags,
     ...caFlags,
-    autocert: { value: 'FOLDER', help: 'an autocert.DirCache; its account key comes along if there is none' },
-    certbot: { value: 'FOLDER', help: 'certbot’s live folder, /etc/letsencrypt/live' },
-    key: { value: 'FILE', help: 'a private key, PEM (acme.sh, lego, Caddy, …)' },
-    chain: { value: 'FILE', help: 'its certificate and intermediates, PEM, leaf first' },
-    'dry-run': { help: 'show what would be written' },
+    autocert: { value: 'FOLDER', help: 'folder of autocert.DirCache, with its account key if there is none' },
+    certbot: { value: 'FOLDER', help: "certbot's live folder, /etc/letsencrypt/live" },
+    key: { value: 'FILE', help: 'private key in PEM (acme.sh, lego, Caddy, …)' },
+    chain: { value: 'FILE', help: 'certificate and intermediates in PEM, leaf first' },
+    yes: { help: 'import certificates of test CAs without a confirmation prompt' },
+    'dry-run': { help: 'show what would be written, and write nothing' },
   },
   async run(args, terminal) {
     const items = readSource(args)
-    const { store, containerName } = await connect(args)
     const ca = selectCa(args)
+    const { store, containerName } = await connect(args)
     if (await isStoreEncrypted(store, ca)) {
       throw new CommandError(
-        `what is in container ${containerName} is encrypted, and servers refuse what is not: put it there through an EncryptedCertCache, in a program that has the key`,
+        `container "${containerName}" is encrypted, and servers reject plaintext. Import through an EncryptedCertCache, in a program that has the key.`,
       )
     }
     const isDryRun = args.flags['dry-run'] === true
-    const write = async (key: string, value: Uint8Array) => {
-      if (!isDryRun) await store.put(key, value)
+    const isProduction = ca === '' && stringFlag(args, 'key-prefix') === undefined
+    const checkTestCa = createTestCaCheck(terminal, isDryRun || args.flags.yes === true)
+    const destination: Destination = {
+      ca,
+      store,
+      isDryRun,
+      objection: async (certificate) => (isProduction ? checkTestCa(certificate) : undefined),
     }
-    const counts = { written: 0, kept: 0, refused: 0 }
+    const counts = { written: 0, kept: 0, refused: 0, locked: 0 }
     for await (const item of items) {
       const outcomes =
         'readError' in item
           ? [refuse(item.readError)]
           : 'accountKey' in item
-            ? [await importAccountKey(item.accountKey, ca, store, write)]
-            : await importCertificate(item.pem, ca, store, write)
-      for (const { verdict, text } of outcomes) {
-        counts[verdict] += 1
-        const label = isDryRun && verdict === 'written' ? 'would write' : verdict
-        await terminal.printLine(`${item.source}: ${label} ${text}`)
+            ? [await importAccountKey(item.accountKey, destination)]
+            : await importCertificate(item.pem, destination)
+      for (const outcome of outcomes) {
+        counts[outcome.verdict] += 1
+        await terminal.printLine(`${item.source}: ${formatOutcome(outcome, isDryRun)}`)
       }
     }
-    const { written, kept, refused } = counts
-    if (written + kept + refused === 0) throw new CommandError('nothing to import was found there')
+    const { written, kept, refused, locked } = counts
+    if (written + kept + refused + locked === 0) {
+      throw new CommandError(
+        `nothing to import in "${stringFlag(args, 'autocert') ?? stringFlag(args, 'certbot')}"`,
+      )
+    }
     const verb = isDryRun ? 'would be written' : 'written'
     terminal.printNote(
-      `${formatCount(written, 'blob')} ${verb} to container ${containerName}, ${kept} kept, ${refused} refused`,
+      `${formatCount(written, 'blob')} ${verb} to container "${containerName}", ${kept} kept, ${refused + locked} refused`,
     )
+    if (locked > 0) {
+      throw new CommandError(
+        `cannot write ${formatCount(locked, 'blob')}: another machine holds the lock. Run import again.`,
+      )
+    }
     return refused === 0 ? 0 : 1
   },
+}
+
+function formatOutcome({ verdict, key, note }: Outcome, isDryRun: boolean): string {
+  if (verdict === 'refused' || verdict === 'locked') {
+    return key === undefined ? `refused: ${note}` : `refused ${key}: ${note}`
+  }
+  return `${isDryRun && verdict === 'written' ? 'would write' : verdict} ${key} (${note})`
 }
 
 /** @throws {UsageError} unless the flags name exactly one source */
@@ -67,7 +98,9 @@ function readSource(args: ParsedArguments) {
   )
   const sources = [autocert, certbot, key ?? chain].filter((source) => source !== undefined)
   if (sources.length !== 1 || (key === undefined) !== (chain === undefined)) {
-    throw new UsageError('give one of --autocert FOLDER, --certbot FOLDER, or --key FILE with --chain FILE')
+    throw new UsageError(
+      'pass exactly one source: --autocert FOLDER, --certbot FOLDER, or --key FILE with --chain FILE',
+    )
   }
   if (autocert !== undefined) return readAutocertFolder(autocert)
   if (certbot !== undefined) return readCertbotFolder(certbot)

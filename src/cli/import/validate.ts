@@ -22,17 +22,18 @@ export function validateCertificate(pem: string): ValidCertificate | { readonly 
   try {
     leafKey = createPrivateKey(bundle.key)
   } catch {
-    return { reason: 'the private key is damaged' }
+    return { reason: 'cannot parse the private key' }
   }
   const type = leafKey.asymmetricKeyType
-  if (type !== 'ec' && type !== 'rsa') return { reason: `a key of type ${type}: servers have EC or RSA ones` }
+  if (type !== 'ec' && type !== 'rsa')
+    return { reason: `the key type ${type} is not supported. Use EC or RSA.` }
   const details = parseCertificate(data)
   if (details.fault === undefined) return { leafKey, chain: bundle.chain, details }
   const leafPublicKey = createPublicKey(leafKey)
   const isMisordered = details.certificate?.chain.some(({ publicKey }) => leafPublicKey.equals(publicKey))
   return {
     reason: isMisordered
-      ? 'the key’s certificate is not the first of the chain: put it first'
+      ? 'the certificate of the key is not the first in the chain. Put it first.'
       : details.fault,
   }
 }
@@ -41,9 +42,9 @@ function explainFault(pem: string, fault: BundleFault): string {
   if (fault === 'no certificate') return 'no certificate in PEM'
   if (fault !== 'no private key') return fault
   if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(pem)) {
-    return 'the private key is encrypted: decrypt it with openssl pkey'
+    return 'the private key is encrypted. Decrypt it with openssl pkey.'
   }
-  return isDer(pem) ? 'the private key is not in PEM: convert it with openssl pkey' : fault
+  return isDer(pem) ? 'the private key is not in PEM. Convert it with openssl pkey.' : fault
 }
 
 /** Returns whether the text starts like a private key in DER: a SEQUENCE whose first element is a one-byte INTEGER. */
