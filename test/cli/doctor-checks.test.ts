@@ -63,7 +63,7 @@ test.each([
   [403, 'AuthenticationFailed', 'ok'],
   [409, 'PublicAccessNotPermitted', 'ok'],
   [503, 'ServerBusy', 'warning'],
-])('rates a response of %i %s to a read without credentials as %s', async (code, name, status) => {
+])('doctor rates a response of %i %s to a read without credentials as %s', async (code, name, status) => {
   const { findings } = await check(undefined, { status: code, code: name })
   expect(findings.private?.status).toBe(status)
 })
@@ -71,7 +71,7 @@ test.each([
 test.each([
   [1_000, 'ok', 'wrote a blob (1000 ms)'],
   [1_001, 'warning', expect.stringMatching(/^wrote a blob \(1001 ms\)\. .* choose a region closer/)],
-])('a write that takes %i ms is reported as %s', async (durationMs, status, text) => {
+])('doctor reports a write that takes %i ms as %s', async (durationMs, status, text) => {
   const stopwatch = vi.spyOn(performance, 'now').mockReturnValue(0)
   class SlowStore extends MemoryCertCache {
     override async put(...args: Parameters<MemoryCertCache['put']>) {
@@ -84,7 +84,7 @@ test.each([
   expect(findings.read?.status).toBe('ok')
 })
 
-test('fails if the store returns other bytes than were written', async () => {
+test('doctor fails if the store returns other bytes than were written', async () => {
   class WrongStore extends MemoryCertCache {
     override async get(...args: Parameters<MemoryCertCache['get']>) {
       return (await super.get(...args)) && Buffer.from('other')
@@ -97,7 +97,7 @@ test('fails if the store returns other bytes than were written', async () => {
   })
 })
 
-test('fails if the store grants a lock twice, and releases the lock', async () => {
+test('doctor fails if the store grants a lock twice, and releases the lock', async () => {
   const store = new MemoryCertCache()
   const released: string[] = []
   vi.spyOn(store, 'tryLock').mockImplementation(async (key) => ({
@@ -112,14 +112,14 @@ test('fails if the store grants a lock twice, and releases the lock', async () =
   expect(released).toHaveLength(1)
 })
 
-test('fails if another machine holds the lock of a new blob', async () => {
+test('doctor fails if another machine holds the lock of a new blob', async () => {
   const store = new MemoryCertCache()
   vi.spyOn(store, 'tryLock').mockResolvedValue(undefined)
   const { findings } = await check(store)
   expect(findings.lock).toMatchObject({ status: 'failed', text: expect.stringContaining('Run doctor again') })
 })
 
-test('reports a blob that cannot be deleted, and tries to delete it only once', async () => {
+test('doctor reports a blob that cannot be deleted, and tries to delete it only once', async () => {
   const store = new MemoryCertCache()
   const remove = vi.spyOn(store, 'delete').mockRejectedValue(new StoreError('ERR_STORE_FAILED', 'no'))
   const { findings, canWrite } = await check(store)
@@ -130,7 +130,7 @@ test('reports a blob that cannot be deleted, and tries to delete it only once', 
 })
 
 test.each(['read', 'lock', 'delete'])(
-  'removes its blob if it is stopped before the %s check',
+  'doctor removes its blob if it is stopped before the %s check',
   async (name) => {
     const store = new MemoryCertCache()
     const stop = (check: string) => {
@@ -141,7 +141,7 @@ test.each(['read', 'lock', 'delete'])(
   },
 )
 
-test('skips the checks that need the container, and removes nothing, if the container cannot be read', async () => {
+test('doctor skips the checks that need the container, and removes nothing, if the container cannot be read', async () => {
   const store = new MemoryCertCache()
   store.cutOff()
   const { findings, canWrite } = await check(store)

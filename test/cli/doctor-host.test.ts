@@ -4,7 +4,7 @@ import { listen } from '../support/tls.js'
 import { directoryOnly, findings, listenForTest, nameServer, testCa } from './doctor-support.js'
 import { openOperator } from './in-process.js'
 
-test('reports the DNS and CAA records that a CA would find', async () => {
+test('doctor reports the DNS and CAA records that a CA would find', async () => {
   const { run } = await openOperator()
   const ca = await directoryOnly({ caaIdentities: ['ca.example'] })
   const dns = await nameServer({
@@ -44,7 +44,7 @@ test('reports the DNS and CAA records that a CA would find', async () => {
   expect(silent['CAA other.example']).toMatchObject({ status: 'warning' })
 })
 
-test('reports the response at port 80: another server, a redirect, connection refused', async () => {
+test('doctor reports the response at port 80: another server, a redirect, connection refused', async () => {
   const { run, keys } = await openOperator()
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'], AAAA: ['::1'] }, example: {} })
@@ -80,7 +80,7 @@ test('reports the response at port 80: another server, a redirect, connection re
   expect(await keys()).toEqual([])
 })
 
-test('stops reading an endless response at the length of a challenge answer', async () => {
+test('doctor stops reading an endless response at the length of a challenge answer', async () => {
   const { run } = await openOperator()
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })
@@ -93,7 +93,7 @@ test('stops reading an endless response at the length of a challenge answer', as
   })
 })
 
-test('reports ok if CAA records restrict only wildcards', async () => {
+test('doctor reports ok if CAA records restrict only wildcards', async () => {
   const { run } = await openOperator()
   const ca = await directoryOnly({ caaIdentities: ['ca.example'] })
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'], issuewild: [';'] }, example: {} })
@@ -104,7 +104,7 @@ test('reports ok if CAA records restrict only wildcards', async () => {
   })
 })
 
-test('fails if the server redirects without a location', async () => {
+test('doctor fails if the server redirects without a location', async () => {
   const { run } = await openOperator()
   const { flags } = await testCa()
   const dns = await nameServer({ 'a.example': { A: ['127.0.0.1'] }, example: {} })

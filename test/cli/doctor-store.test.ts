@@ -36,7 +36,7 @@ const findings = (stdout: string): Findings =>
 const statuses = (found: Findings) =>
   Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
-test('checks each permission, even if others are missing', async () => {
+test('doctor checks each permission, even if others are missing', async () => {
   const { client, keys } = await openOperator()
   expect(statuses(await doctorWith(client, 'acwdl'))).toMatchObject({
     container: 'failed',
@@ -57,7 +57,7 @@ test('checks each permission, even if others are missing', async () => {
   expect(await keys()).toEqual([])
 })
 
-test('detects public read access to a container even without write permission', async () => {
+test('doctor detects public read access to a container even without write permission', async () => {
   const client = serviceClient().getContainerClient(`public-${process.pid}-${Date.now()}`)
   await client.create({ access: 'blob' })
   expect((await doctorWith(client, 'rl')).private).toMatchObject({
@@ -66,7 +66,7 @@ test('detects public read access to a container even without write permission', 
   })
 })
 
-test('sends the requests of all checks through the proxy set in the environment', async () => {
+test('doctor sends the requests of all checks through the proxy set in the environment', async () => {
   const { runWith } = await openOperator()
   const HTTP_PROXY = await openProxy(async () => undefined)
   const throughProxy = { endpoint: 'http://store.invalid/fleet', env: { HTTP_PROXY } }

@@ -14,7 +14,7 @@ import { openOperator, runInProcess } from './in-process.js'
 const statuses = (found: ReturnType<typeof findings>) =>
   Object.fromEntries(Object.entries(found).map(([check, { status }]) => [check, status]))
 
-test('reports ok for every check of a working fleet, and leaves no blob behind', async () => {
+test('doctor reports ok for every check of a working fleet, and leaves no blob behind', async () => {
   const { store, run, keys } = await openOperator()
   const { ca, flags } = await testCa()
   const { directoryUrl, endpointCertificate } = ca
@@ -57,7 +57,7 @@ test('reports ok for every check of a working fleet, and leaves no blob behind',
   expect(shown.stdout.split('\n')).toHaveLength(11)
 })
 
-test('skips the checks that need the container if the container cannot be used', async () => {
+test('doctor skips the checks that need the container if the container cannot be used', async () => {
   const { flags } = await testCa()
   const { AZURE_STORAGE_ACCOUNT } = accessTo('is-not-there').env
   const wrongKey = { AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY: Buffer.from('wrong').toString('base64') }
@@ -65,7 +65,7 @@ test('skips the checks that need the container if the container cannot be used',
   for (const [access, credentials, clock, message] of [
     [accessTo('is-not-there').flags, env, 'ok', /Create the container/],
     [accessTo('is-not-there').flags, wrongKey, 'ok', /account name and key/],
-    [accessTo('certs', 'http://127.0.0.1:1/fleet').flags, env, 'failed', /firewall blocks the way/],
+    [accessTo('certs', 'http://127.0.0.1:1/fleet').flags, env, 'failed', /firewall blocks/],
   ] as const) {
     const { code, stdout, stderr } = checked(
       await runInProcess(['doctor', '--json', ...access, ...flags], { env: credentials }),
@@ -77,7 +77,7 @@ test('skips the checks that need the container if the container cannot be used',
   }
 })
 
-test('names each missing permission', async () => {
+test('doctor names each missing permission', async () => {
   const { client, connect, keys } = await openOperator()
   const { flags } = await testCa()
   const expiresOn = new Date(Date.now() + 600_000)
@@ -109,7 +109,7 @@ test('names each missing permission', async () => {
   for (const key of await keys()) await client.deleteBlob(key).catch(() => undefined)
 })
 
-test('fails for a container with public read access', async () => {
+test('doctor fails for a container with public read access', async () => {
   const { flags } = await testCa()
   const containerName = `public-${process.pid}-${Date.now()}`
   await serviceClient().createContainer(containerName, { access: 'blob' })
@@ -120,7 +120,7 @@ test('fails for a container with public read access', async () => {
   expect(found.private).toMatchObject({ status: 'failed', text: expect.stringContaining('anyone can read') })
 })
 
-test('fails if the clock of this machine is an hour ahead', async () => {
+test('doctor fails if the clock of this machine is an hour ahead', async () => {
   const { runWith } = await openOperator()
   const { flags } = await testCa()
   const { code, stdout } = await runWith({ clock: (now) => now + 3_600_000 }, 'doctor', '--json', ...flags)
@@ -129,7 +129,7 @@ test('fails if the clock of this machine is an hour ahead', async () => {
   expect(code).toBe(1)
 })
 
-test('reports a CA that is unreachable or untrusted, and an account that is missing, unknown or unreadable', async () => {
+test('doctor reports a CA that is unreachable or untrusted, and an account that is missing, unknown or unreadable', async () => {
   const { store, run } = await openOperator()
   const { ca, flags } = await testCa()
   const gone = ['--directory', 'https://127.0.0.1:1/directory']
@@ -158,7 +158,7 @@ test('reports a CA that is unreachable or untrusted, and an account that is miss
   expect(ca.counts.accounts).toBe(0)
 })
 
-test('fails if the account was deactivated', async () => {
+test('doctor fails if the account was deactivated', async () => {
   const { store, run } = await openOperator()
   const { ca, flags } = await testCa()
   const accountKey = exportKey(makeKey())

@@ -98,7 +98,7 @@ test('import writes nothing while another machine holds the lock, and writes whe
   expect(Buffer.from((await store.get('a.example')) as Uint8Array)).toEqual(data)
 })
 
-test('import imports the other certificates while a lock is held', async () => {
+test('import writes the other certificates while a lock is held', async () => {
   const { peer, run, keys } = await openFleet()
   await writeSource()
   await writeFile(join(folder, 'b.example'), (await makeBundle({ host: 'b.example' })).data)

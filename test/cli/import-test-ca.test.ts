@@ -31,7 +31,7 @@ test.each([
   ['C=NO\nO=Buypass AS-983163327\nCN=Buypass Class 2 Test4 CA 5', true],
   ['O=mkcert development CA\nCN=mkcert somebody@somewhere', true],
   ['CN=Caddy Local Authority - ECC Intermediate', true],
-])('whether the issuer %j looks like a test CA: %s', (issuer, expected) => {
+])('the issuer %j looks like a test CA: %s', (issuer, expected) => {
   const details = { chain: [{ subject: 'CN=a.example', issuer }] } as unknown as CertificateDetails
   expect(isFromTestCa(details)).toBe(expected)
 })

@@ -94,7 +94,7 @@ test('imports an autocert folder in the order of its file names, and skips folde
   expect({ code, sources }).toEqual({ code: 0, sources: ['a.example', 'b.example', 'c.example'] })
 })
 
-test('imports a key with its chain, and overwrites nothing newer', async () => {
+test('imports a key with its chain, and keeps a stored certificate that is newer', async () => {
   const { run, text, store } = await openOperator()
   const notBefore = new Date(Date.now() - day)
   const [former, later, longer] = await Promise.all([
@@ -141,7 +141,7 @@ test('does not report a certificate as written if the store rejects it', async (
   expect(await operator.keys()).toEqual([])
 })
 
-test('refuses certificates that could not be served, and imports the rest', async () => {
+test('refuses certificates that servers could not use, and imports the rest', async () => {
   const { run, keys } = await openOperator()
   const [good, other, expired, wildcard] = await Promise.all([
     bundle({ host: 'good.example' }),
@@ -189,7 +189,7 @@ test('imports the other certbot lineages if one is incomplete', async () => {
   expect(await keys()).toEqual(['b.example', 'c.example'])
 })
 
-test('reports how to fix each refused pair', async () => {
+test('says how to fix each refused pair of key and chain', async () => {
   const { run, keys } = await openOperator()
   const [made, other] = await Promise.all([bundle({ host: 'UPPER.example' }), bundle({ host: 'b.example' })])
   const from = async (key: string | Uint8Array, chain: string | Uint8Array = made.chain) => {

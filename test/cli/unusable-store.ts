@@ -64,7 +64,7 @@ export async function unusableStores(): Promise<UnusableStore[]> {
       name: 'unreachable',
       flags: accessTo('certs', 'http://127.0.0.1:1/fleet').flags,
       env,
-      message: /firewall blocks the way/,
+      message: /firewall blocks/,
     },
     {
       name: 'no such name',

@@ -68,7 +68,7 @@ test.each([
   [['show', ...access, 'a/b~b.example'], key, /is not a DNS name/],
   [['show', ...access, 'a.example+failure'], key, /is not a DNS name/],
   [['export', ...access, 'a.example', '--chain', 'x'], key, /missing flag: --key\./],
-  [['import', ...access, '--key', 'x', '--chain', 'y', '--key-prefix', 'a/'], key, /--key-prefix: /],
+  [['import', ...access, '--key', 'x', '--chain', 'y', '--key-prefix', 'a/'], {}, /--key-prefix: /],
   [['help', 'unheard-of'], {}, /unknown command: unheard-of/],
   [['ls', ...access, '--key-prefix', 'a/'], key, /--key-prefix: /],
   [['clean', ...access, '--key-prefix', 'a/'], key, /--key-prefix: /],

@@ -56,7 +56,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
   const run = createRunner<undefined>({
     timeoutMs: requestMs,
     timeoutMessage: (description) =>
-      `Azure Blob Storage took too long to ${description}. ${advice.ERR_STORE_TIMEOUT}`,
+      `cannot ${description} in container "${containerName}": timed out after ${requestMs} ms. ${advice.ERR_STORE_TIMEOUT}`,
     toStoreError(thrown, description) {
       // The response to a HEAD request has no body, and so no error code.
       if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined
@@ -76,7 +76,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     },
     async getBlobState(key) {
       const send = (abortSignal: AbortSignal) => blobClient(key).getProperties({ abortSignal })
-      const properties = await run(`read the properties of ${key}`, undefined, send)
+      const properties = await run(`read the properties of "${key}"`, undefined, send)
       if (!properties) return undefined
       const { etag = '', lastModified = new Date(), leaseState } = properties
       return { etag, modified: lastModified, isLeased: leaseState === 'leased' }
@@ -84,7 +84,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
     async deleteIfUnchanged(key, { etag }) {
       const conditions = { ifMatch: etag }
       const send = (abortSignal: AbortSignal) => blobClient(key).delete({ abortSignal, conditions })
-      await run(`delete ${key}`, undefined, send)
+      await run(`delete "${key}"`, undefined, send)
     },
   }
 }

@@ -55,7 +55,7 @@ export async function importCertificate(pem: string, destination: Destination): 
     const compare = () => compareWithStored(key, details, destination)
     outcomes.push(
       (await compare()) ??
-        (await object(key, details, destination)) ??
+        (await findObjection(key, details, destination)) ??
         (await write(key, data, destination, compare)) ?? {
           verdict: 'written',
           key,
@@ -103,7 +103,7 @@ async function compareWithStored(
   return { verdict: 'kept', key, note: `${reason}, expires ${formatMinute(new Date(stored.notAfter))}` }
 }
 
-async function object(
+async function findObjection(
   key: string,
   certificate: CertificateDetails,
   destination: Destination,

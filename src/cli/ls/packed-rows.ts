@@ -7,22 +7,20 @@ export interface PackedRow {
   readonly json: string
 }
 
-const fields = [
-  ...[
-    'host',
-    'ca',
-    'key',
-    'state',
-    'fault',
-    'keyType',
-    'issuer',
-    'notBefore',
-    'notAfter',
-    'renewAt',
-    'failure',
-  ],
+const fields: readonly (keyof Row)[] = [
+  'host',
+  'ca',
+  'key',
+  'state',
+  'fault',
+  'keyType',
+  'issuer',
+  'notBefore',
+  'notAfter',
+  'renewAt',
+  'failure',
   'locked',
-] as (keyof Row)[]
+]
 
 export function packRow(row: Row, sortKeyOf: (row: Row) => string | number): PackedRow {
   const json = JSON.stringify(fields.map((field) => row[field]))
