@@ -134,10 +134,7 @@ test('reports a missing or unusable certificate in one line', async () => {
   for (const [args, message] of [
     [['show', 'none.example'], /no certificate "none\.example" in container .*\. Run ls/],
     [['show', 'fails.example'], /no certificate "fails\.example" in container/],
-    [
-      ['show', 'rubbish.example'],
-      /servers cannot use "rubbish\.example": no private key\. Remove it with rm/,
-    ],
+    [['show', 'rubbish.example'], /"rubbish\.example" is corrupt: no private key\. .* Remove it with rm/],
     [['show', 'wrong.example'], /another host/],
     [['export', 'none.example', ...key], /no certificate "none\.example"/],
     [['export', 'rubbish.example', ...key], /no private key/],

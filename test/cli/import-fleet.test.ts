@@ -86,7 +86,9 @@ test('import writes nothing while another machine holds the lock, and writes whe
   const env = await beforeLock('nothing', async () => undefined)
   const lock = await peer.tryLock('a.example')
   const refused = await importFolder(env)
-  expect(refused.stdout).toBe('a.example: refused a.example: another machine is ordering or renewing it\n')
+  expect(refused.stdout).toBe(
+    'a.example: refused a.example: another machine holds the lock to order or renew it\n',
+  )
   expect(refused.code).toBe(1)
   expect(refused.stderr).toMatch(
     /^acme-cert-cache: cannot write 1 blob: another machine holds the lock\. Run import again\.$/m,

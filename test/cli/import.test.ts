@@ -226,7 +226,7 @@ test('reports a missing or empty source in one line', async () => {
   const { run } = await openOperator()
   for (const [args, code, message] of [
     [['--autocert', join(folder, 'none')], 1, /cannot read ".*none": no such file or folder/],
-    [['--autocert', folder], 1, /nothing to import in ".*"/],
+    [['--autocert', folder], 1, /found no certificate to import in ".*"/],
     [['--key', folder, '--chain', folder], 1, /cannot read ".*": it is a folder/],
     [['--key', folder], 2, /--key FILE with --chain FILE/],
     [[], 2, /pass exactly one source/],

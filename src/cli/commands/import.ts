@@ -68,7 +68,7 @@ without a terminal, refuses the certificate unless you pass --yes.`,
     const { written, kept, refused, locked } = counts
     if (written + kept + refused + locked === 0) {
       throw new CommandError(
-        `nothing to import in "${stringFlag(args, 'autocert') ?? stringFlag(args, 'certbot')}"`,
+        `found no certificate to import in "${stringFlag(args, 'autocert') ?? stringFlag(args, 'certbot')}"`,
       )
     }
     const verb = isDryRun ? 'would be written' : 'written'

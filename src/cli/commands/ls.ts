@@ -92,7 +92,7 @@ certificate is corrupt or unreadable.`,
     }
     if (corrupt > 0) {
       terminal.printWarning(
-        `found ${formatCount(corrupt, 'corrupt certificate')}. Inspect with show, then remove with rm: servers place a new order.`,
+        `found ${formatCount(corrupt, 'corrupt certificate')}. Servers ignore them. Inspect them with show, or remove them with rm.`,
       )
     }
     if (unreadable > 0) {

@@ -82,6 +82,6 @@ export function unusableError({ id }: Target, fault: string): CommandError {
   return new CommandError(
     fault === 'encrypted'
       ? `"${key}" is encrypted. Read it through an EncryptedCertCache, in a program that has the key.`
-      : `servers cannot use "${key}": ${fault}. Remove it with rm, so that they place a new order.`,
+      : `"${key}" is corrupt: ${fault}. Servers ignore it, and place a new order when they need it. Remove it with rm.`,
   )
 }

@@ -84,7 +84,7 @@ async function resolveAddresses(host: string, resolver: Resolver): Promise<strin
     throw new Error('no address. Add an A or AAAA record that points to the servers.')
   }
   throw new Error(
-    `the DNS query failed (${[...new Set(errorCodes)].join(', ')}). Try another name server: --dns 1.1.1.1`,
+    `the DNS query failed (${[...new Set(errorCodes)].join(', ')}). Try another name server, such as --dns 1.1.1.1.`,
   )
 }
 

@@ -32,7 +32,8 @@ export function createTestCaCheck(terminal: Terminal, isAllowed: boolean) {
     }
     warned.add(issuer)
     isConfirmed ??=
-      (await terminal.confirm('Import certificates of test CAs to the keys of production?')) ?? false
+      (await terminal.confirm("Import certificates of test CAs to the keys of Let's Encrypt production?")) ??
+      false
     if (isConfirmed) return undefined
     return `the issuer "${issuer}" looks like a test CA. Select its keys with --directory, or pass --yes.`
   }

@@ -125,7 +125,7 @@ async function write(
   if (isDryRun) return undefined
   return withCleanup(async () => {
     const lock = await store.tryLock(key)
-    if (!lock) return { verdict: 'locked', key, note: 'another machine is ordering or renewing it' }
+    if (!lock) return { verdict: 'locked', key, note: 'another machine holds the lock to order or renew it' }
     try {
       const outcome = await compare()
       if (outcome) return outcome
