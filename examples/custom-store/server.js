@@ -1,0 +1,22 @@
+// The certificates are in a store of your own: here a WebDAV folder (see store.js).
+import http from 'node:http'
+import https from 'node:https'
+import { CertManager } from 'acme-cert-cache'
+import { WebDavCertCache } from './store.js'
+
+const { HOSTS = 'example.com', HTTP_PORT = '80', HTTPS_PORT = '443' } = process.env
+const { WEBDAV_URL = 'http://localhost:8080/certificates/', ACME_DIRECTORY_URL: directoryUrl } = process.env
+const hostPolicy = HOSTS.split(',')
+
+const cache = new WebDavCertCache(WEBDAV_URL)
+const manager = new CertManager({ cache, hostPolicy, acme: { termsOfServiceAgreed: true, directoryUrl } })
+https.createServer(manager.tlsOptions(), (_req, res) => res.end('Hello\n')).listen(HTTPS_PORT)
+http.createServer(manager.httpHandler()).listen(HTTP_PORT)
+
+manager.on('issued', ({ host }) => console.log(`issued a certificate for ${host}`))
+manager.on('issuanceFailed', ({ error }) => console.error(error.message))
+
+process.once('SIGTERM', async () => {
+  await manager.close()
+  process.exit()
+})
