@@ -28,6 +28,8 @@ export default defineConfig({
       suite('floods', 'flood', { testTimeout: 600_000, disableConsoleIntercept: true }),
       // npm run test:operating: the command on up to 100,000 blobs
       suite('operating', 'operating', { testTimeout: 1_200_000 }),
+      // npm run test:examples: the programs in examples/, which have dependencies of their own
+      suite('examples', 'examples', { testTimeout: 300_000 }),
       // npm run test:s3: needs an S3 server
       suite('s3', 's3', { testTimeout: 300_000 }),
       // npm run test:databases: needs PostgreSQL and MariaDB

@@ -21,11 +21,19 @@ const goInstall = (/** @type {string} */ module) =>
 const nodeDependent = ['e2e', 'server', 'certificates', 'acme', 'cache', 'stores/directory', 'stores/sql']
   .map((folder) => `test/${folder}`)
   .join(' ')
+/** The examples have dependencies of their own, so that the root's install stays quick. */
+const installExamples = 'npm ci --prefix examples --no-audit --no-fund'
 
 /** @type {readonly Check[]} */
 export const checks = [
   { group: 'node', claim: 'tests pass with nothing but Node', run: 'npm test', alone: true },
-  { group: 'node', claim: 'every claim of the demo holds, and the README shows its output', run: 'node test/package/demo.js', alone: true },
+  { group: 'node', claim: 'every claim of the demo holds', run: 'npm run demo -- --once', alone: true },
+  {
+    group: 'node',
+    claim: 'every example runs, and type-checks',
+    run: `${installExamples} && ${vitest('examples', 2)}`,
+    alone: true,
+  },
 
   {
     group: 'static',
@@ -125,7 +133,15 @@ export const checks = [
   {
     group: 'stores',
     after: 's3',
-    claim: 'S3CertCache on a real S3 server',
+    id: 'examples',
+    claim: 'the dependencies of the examples install',
+    run: installExamples,
+    alone: true,
+  },
+  {
+    group: 'stores',
+    after: 'examples',
+    claim: 'S3CertCache and its example on a real S3 server',
     run: `S3_SERVER_BIN=$PWD/.cache/bin/versitygw ${vitest('s3', 3)}`,
   },
 
