@@ -35,7 +35,9 @@ function anchorsOf(path: string): Set<string> {
 
 /** The targets of the links and images on a page. */
 const linksOf = (path: string): string[] => [
-  ...[...prose(read(path)).matchAll(/\]\(<?([^)\s>]+)>?(?: "[^"]*")?\)/g)].map(([, target]) => target as string),
+  ...[...prose(read(path)).matchAll(/\]\(<?([^)\s>]+)>?(?: "[^"]*")?\)/g)].map(
+    ([, target]) => target as string,
+  ),
   ...[...prose(read(path)).matchAll(/^\[[^\]]+\]: (\S+)/gm)].map(([, target]) => target as string),
 ]
 
@@ -103,7 +105,9 @@ test('observability.md lists every event', () => {
 })
 
 test('errors.md lists every error code, with a link to its section in troubleshooting.md', () => {
-  const codes = new Set([...read('src/util/errors.ts').matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string))
+  const codes = new Set(
+    [...read('src/util/errors.ts').matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string),
+  )
   expect(codes.size).toBe(19)
   const links = linksOf('docs/errors.md')
   for (const code of codes) {

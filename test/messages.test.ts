@@ -40,10 +40,10 @@ test('messages.txt holds every text that the library and its command can show', 
 
 test.each([
   [`throw new Error('it failed')`, ['it failed']],
-  ['warn(`cannot read ${JSON.stringify(key)} from ${a ? `folder ${b}` : ""}`)', [
-    'cannot read {JSON.stringify(key)} from {a ? `folder ${b}` : ""}',
-    'folder {b}',
-  ]],
+  [
+    'warn(`cannot read $' + '{show(key)} from $' + '{a ? `folder $' + '{b}` : ""}`)',
+    ['cannot read {show(key)} from {a ? `folder $' + '{b}` : ""}', 'folder {b}'],
+  ],
   [`import x from 'node:fs'; type A = 'two words'; const code = 'ERR_CLOSED' /* not this one */`, []],
 ])('the texts of %s are found', (source, texts) => {
   expect(textsOf('a.ts', source)).toEqual(texts)

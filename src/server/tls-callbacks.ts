@@ -42,8 +42,8 @@ const noClientCertificates =
  * handshake_failure if that has no certificate either.
  *
  * Under TLS 1.3 OpenSSL calls ALPNCallback before SNICallback, so ALPNCallback marks the sockets of tls-alpn-01
- * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, so only challenges
- * of orders in this process can be answered.
+ * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, and SNICallback has
+ * waited for the host's certificate before: only a challenge of a renewal in this process can be answered.
  */
 export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly string[]): TlsCallbacks {
   /** Sockets on which a CA validates a tls-alpn-01 challenge. */

@@ -19,7 +19,8 @@ const output = await text(demo.stdout)
 process.stdout.write(output)
 const [status] = await exited
 
-const [, excerpt] = /^```text\n(shop\.example\.com at .*?)^```/ms.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? []
+const [, excerpt] =
+  /^```text\n(shop\.example\.com at .*?)^```/ms.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? []
 if (!excerpt) throw new Error('README.md shows no output of the demo')
 // In their order, since the README tells a story.
 const printed = output.split('\n').map(normalise)
