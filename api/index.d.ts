@@ -240,7 +240,22 @@ interface CertManagerOptions {
     defaultHost?: string;
     clock?: Clock;
 }
-declare class CertManager extends EventEmitter<CertManagerEvents> {
+interface CertManager {
+    on<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    once<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    off<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    addListener<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    removeListener<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    prependListener<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    prependOnceListener<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this;
+    removeAllListeners(event?: keyof CertManagerEvents): this;
+    listeners<E extends keyof CertManagerEvents>(event: E): ((...args: CertManagerEvents[E]) => void)[];
+    rawListeners<E extends keyof CertManagerEvents>(event: E): ((...args: CertManagerEvents[E]) => void)[];
+    listenerCount<E extends keyof CertManagerEvents>(event: E, listener?: (...args: CertManagerEvents[E]) => void): number;
+    emit<E extends keyof CertManagerEvents>(event: E, ...args: CertManagerEvents[E]): boolean;
+    eventNames(): (keyof CertManagerEvents)[];
+}
+declare class CertManager extends EventEmitter {
     #private;
     constructor(options: CertManagerOptions);
     tlsOptions(options?: {

@@ -17,24 +17,36 @@ import type { CertManagerEvents, Report } from './events.js'
 import { FailureWarnings } from './failure-warnings.js'
 import { type CertManagerOptions, checkManagerOptions, type ManagerSettings } from './options.js'
 
-type Event = keyof CertManagerEvents
-type Listener<E extends Event> = (...args: CertManagerEvents[E]) => void
-
-// EventEmitter's own types accept any event name with most versions of @types/node. These do not.
+// The types of EventEmitter accept any event name, with every version of @types/node. These accept known names only.
 export interface CertManager {
-  on<E extends Event>(event: E, listener: Listener<E>): this
-  once<E extends Event>(event: E, listener: Listener<E>): this
-  off<E extends Event>(event: E, listener: Listener<E>): this
-  addListener<E extends Event>(event: E, listener: Listener<E>): this
-  removeListener<E extends Event>(event: E, listener: Listener<E>): this
-  prependListener<E extends Event>(event: E, listener: Listener<E>): this
-  prependOnceListener<E extends Event>(event: E, listener: Listener<E>): this
-  removeAllListeners(event?: Event): this
-  listeners<E extends Event>(event: E): Listener<E>[]
-  rawListeners<E extends Event>(event: E): Listener<E>[]
-  listenerCount<E extends Event>(event: E, listener?: Listener<E>): number
-  emit<E extends Event>(event: E, ...args: CertManagerEvents[E]): boolean
-  eventNames(): Event[]
+  on<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this
+  once<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this
+  off<E extends keyof CertManagerEvents>(event: E, listener: (...args: CertManagerEvents[E]) => void): this
+  addListener<E extends keyof CertManagerEvents>(
+    event: E,
+    listener: (...args: CertManagerEvents[E]) => void,
+  ): this
+  removeListener<E extends keyof CertManagerEvents>(
+    event: E,
+    listener: (...args: CertManagerEvents[E]) => void,
+  ): this
+  prependListener<E extends keyof CertManagerEvents>(
+    event: E,
+    listener: (...args: CertManagerEvents[E]) => void,
+  ): this
+  prependOnceListener<E extends keyof CertManagerEvents>(
+    event: E,
+    listener: (...args: CertManagerEvents[E]) => void,
+  ): this
+  removeAllListeners(event?: keyof CertManagerEvents): this
+  listeners<E extends keyof CertManagerEvents>(event: E): ((...args: CertManagerEvents[E]) => void)[]
+  rawListeners<E extends keyof CertManagerEvents>(event: E): ((...args: CertManagerEvents[E]) => void)[]
+  listenerCount<E extends keyof CertManagerEvents>(
+    event: E,
+    listener?: (...args: CertManagerEvents[E]) => void,
+  ): number
+  emit<E extends keyof CertManagerEvents>(event: E, ...args: CertManagerEvents[E]): boolean
+  eventNames(): (keyof CertManagerEvents)[]
 }
 
 /**

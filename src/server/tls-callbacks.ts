@@ -34,7 +34,7 @@ type ServerSocket = TLSSocket & { readonly server?: { readonly requestCert?: boo
 // Node verifies client certificates against the CAs of the SNI context, here its default roots, and ignores the
 // server's `ca`: it would authorise the holder of any publicly trusted certificate.
 const noClientCertificates =
-  'acme-cert-cache: tlsOptions() does not support requestCert: Node would verify client certificates against its default CAs'
+  'acme-cert-cache: tlsOptions() does not support requestCert: Node would verify client certificates against its default CAs. Remove requestCert.'
 
 /**
  * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. For a name
