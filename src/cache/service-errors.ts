@@ -6,7 +6,7 @@ import { maxValueBytes } from './cert-cache.js'
 export const entryError = (message: string): StoreError => new StoreError('ERR_STORE_ENTRY', message)
 
 export const tooLargeError = (entry: string): StoreError =>
-  entryError(`${entry} is larger than ${maxValueBytes / 2 ** 20} MiB`)
+  entryError(`${entry} is larger than any certificate`)
 
 /**
  * Checks the size of a response's body before it is read. Destroying the body costs the connection, but reading it
@@ -19,7 +19,7 @@ export function assertBodySize(body: unknown, bytes: number | undefined, entry: 
   throw tooLargeError(entry)
 }
 
-/** Whether another machine has written first. Services return 409 or 412, depending on the case. */
+/** Whether another machine was first: services answer 409 or 412, in different cases. */
 export const isLostRace = (error: unknown): boolean =>
   error instanceof StoreError && (error.statusCode === 409 || error.statusCode === 412)
 
