@@ -44,7 +44,7 @@ function hasValidEncoding(label: string): boolean {
 export function requireHost(name: string): Host {
   const host = normalizeHost(name)
   if (host !== undefined) return host
-  const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name
+  const shown = typeof name === 'string' ? name.slice(0, 80) : typeof name
   throw new HostError('ERR_HOST_NAME', shown, `invalid host name: ${explainHost(name)}`)
 }
 

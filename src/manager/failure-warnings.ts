@@ -76,7 +76,7 @@ export class FailureWarnings {
     // After `close()` handshakes fail by design.
     if (isHandled || isReported || error instanceof ClosedError || this.#warnedAt.has(consequenceOf)) return
     if (this.#warnedAt.size < maxWarnings)
-      this.#warnOnce(subject, `${endSentence(description)} Listen to "${event}" to handle this.`)
+      this.#warnOnce(subject, `${endSentence(description)} Listen to "${event}" to handle this.`, error)
     else this.#warnOnce('overflow', `further failures are not shown: more than ${maxWarnings} in an hour.`)
   }
 
@@ -91,10 +91,11 @@ export class FailureWarnings {
     }
   }
 
-  #warnOnce(subject: string, text: string): void {
+  #warnOnce(subject: string, text: string, error?: Error): void {
     if (this.#warnedAt.has(subject)) return
     this.#warnedAt.set(subject, this.#now())
-    process.emitWarning(`acme-cert-cache: ${text}`, 'CertCacheWarning')
+    const { code } = Object(error) as { code?: string }
+    process.emitWarning(`acme-cert-cache: ${text}`, { type: 'CertCacheWarning', ...(code && { code }) })
   }
 }
 

@@ -60,7 +60,9 @@ test.each([
   ['a value that is not a string', undefined as never],
 ])('%s is refused', (_, name) => {
   expect(normalizeHost(name)).toBeUndefined()
-  expect(() => requireHost(name)).toThrow(expect.objectContaining({ code: 'ERR_HOST_NAME' }))
+  expect(() => requireHost(name)).toThrow(
+    expect.objectContaining({ code: 'ERR_HOST_NAME', host: name?.slice(0, 80) ?? 'undefined' }),
+  )
 })
 
 test('a list allows its names, in any spelling, and no other names', () => {

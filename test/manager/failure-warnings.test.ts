@@ -31,8 +31,8 @@ function openManager(options: Partial<CertManagerOptions> = {}) {
 
 /** Returns the warnings since the last call. */
 function takeWarnings(): string[] {
-  const calls = emitWarning.mock.calls.splice(0) as [string, string][]
-  expect(calls.filter(([, type]) => type !== 'CertCacheWarning')).toEqual([])
+  const calls = emitWarning.mock.calls.splice(0) as [string, { type: string; code?: string }][]
+  expect(calls.filter(([, { type }]) => type !== 'CertCacheWarning')).toEqual([])
   return calls.map(([text]) => text)
 }
 
@@ -49,6 +49,7 @@ describe('a failure event without a listener', () => {
     await shake('a.example')
     // The same failure is also a `handshakeFailed`, now and while the order is postponed.
     await shake('a.example')
+    expect(emitWarning.mock.calls[0]?.[1]).toEqual({ type: 'CertCacheWarning', code: 'ERR_ISSUANCE_FAILED' })
     expect(takeWarnings()).toEqual([
       expect.stringMatching(
         /^acme-cert-cache: cannot issue a certificate for "a\.example": .*localhost:1.*\. Listen to "issuanceFailed" to handle this\.$/,
