@@ -2,7 +2,7 @@ import ts from '@typescript/typescript6'
 import { expect, test } from 'vitest'
 import { sources } from './support/imports.js'
 
-/** SQL statements are texts, but nobody reads them. */
+/** SQL statements are texts, but not messages. */
 const withoutMessages = ['stores/sql/statements.ts']
 
 /** Returns the texts of a file that a person may read: the strings and templates with at least two words. */

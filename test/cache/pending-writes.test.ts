@@ -29,7 +29,7 @@ function setUp<S extends MemoryStore>(store: S) {
 }
 
 const lockOf = async (store: LockingStore, name = key) =>
-  (await store.tryLock(name)) ?? expect.unreachable('nobody else holds the lock')
+  (await store.tryLock(name)) ?? expect.unreachable('another holder has the lock')
 
 test('the pause between two puts doubles from 1 s to 5 minutes and grows no further', async () => {
   const { clock, pauses, put, puts } = setUp(new MemoryStore())

@@ -112,7 +112,7 @@ test('after a failed request with a Retry-After, the next request is due at that
   expect(stored()).toMatchObject({ window: null, askAt: retryAt.getTime() })
 })
 
-test('a CA that suggests no window is asked again after a day', async () => {
+test('if the CA suggests no window, the next request follows after a day', async () => {
   const { clock, live, ca, machine, stored } = setup()
   ca.answer = async () => ({ window: undefined, retryAfter: undefined })
   expect(await machine().renewalWindow(live)).toBeUndefined()

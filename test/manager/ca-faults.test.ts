@@ -46,7 +46,7 @@ describe('a CA that fails', () => {
     expect(Math.round((Number(retryAt) - t.clock.now()) / 60_000)).toBe(1_440)
     const postponed = {
       code: 'ERR_ISSUANCE_POSTPONED',
-      // The message does not suggest that the CA was asked again.
+      // The message does not suggest that another request was sent to the CA.
       message: expect.stringMatching(/^the order for "a\.example" is postponed until 20.*rateLimited/),
     }
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject(postponed)

@@ -127,7 +127,7 @@ test('repeated reads of a value that cannot be decrypted do not affect another h
   await handshake(a.tlsPort, host)
   await handshake(a.tlsPort, 'b.example')
   expect(await names()).toContain('b.example')
-  await (await open({ bytes: randomBytes(32) })).put(host, Buffer.from('by a key that nobody has'))
+  await (await open({ bytes: randomBytes(32) })).put(host, Buffer.from('encrypted with a lost key'))
   const b = await t.machine({ cache: await open() })
   for (let i = 0; i < 8; i++) {
     await expect(b.manager.getCertificate(host)).rejects.toMatchObject({ code: 'ERR_STORE_DECRYPT' })

@@ -57,7 +57,7 @@ describe('losing the lock', () => {
   test.each([
     { when: 'the order is placed', operation: 'put', key: 'acme_account+key', orders: ['valid'] },
     {
-      when: 'the CA is asked to validate',
+      when: 'the order requests the validation',
       operation: 'put',
       key: 'a.example+token',
       orders: ['pending', 'valid'],

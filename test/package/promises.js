@@ -1,4 +1,4 @@
-// Fails if a promise is left floating: a call whose promise nobody awaits, returns or handles. Biome's rule does not know
+// Fails if a promise is left floating: a call whose promise is not awaited, returned or handled. Biome's rule does not know
 // the types of Node's modules and of dependencies; TypeScript does.
 import { join, relative } from 'node:path'
 import ts from '@typescript/typescript6'
