@@ -3,7 +3,7 @@ import { withDeadline } from '../util/deadline.js'
 import { type CertCacheError, StoreError } from '../util/errors.js'
 import { type RetryOptions, retry } from '../util/retry.js'
 
-/** The time-out, retries and errors of a store's operations. `description` completes "could not …" in messages. */
+/** The time-out, retries and errors of a store's operations. `description` completes "cannot …" in messages. */
 interface RunnerOptions<Miss> {
   timeoutMs: number
   /** When to retry within the time-out. A {@link StoreError} is final. Default: never. */

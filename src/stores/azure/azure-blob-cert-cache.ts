@@ -10,12 +10,12 @@ import {
   lockKey,
 } from '../../cache/cert-cache.js'
 import { acquireLock } from '../../cache/leases/lease.js'
-import { assertBodySize, entryError } from '../../cache/service-errors.js'
+import { assertBodySize, failureMessage, tooLongError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
-import { advice, toStoreError } from './errors.js'
+import { nameOf, timeoutMessage, toStoreError } from './errors.js'
 import { acquireLease } from './lease.js'
 import type { AzureBlobCertCacheOptions, AzureConnectOptions } from './options.js'
 import { retryDelay } from './retry.js'
@@ -59,8 +59,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     this.#run = createRunner({
       timeoutMs: ms,
       delayAfter: (thrown, index, elapsedMs) => retryDelay(thrown, index, elapsedMs, ms),
-      timeoutMessage: (description) =>
-        `Azure Blob Storage took longer than ${ms} ms to ${description} in container ${containerName}. ${advice.ERR_STORE_TIMEOUT}`,
+      timeoutMessage: (description) => timeoutMessage(ms, description, containerName),
       toStoreError: (thrown, description) => toStoreError(thrown, description, containerName),
     })
   }
@@ -79,11 +78,9 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     const { prefix = '', timeoutMs = defaultTimeoutMs } = options
     const cache = new AzureBlobCertCache(container, { prefix, timeoutMs })
     if (options.createContainer) {
-      await cache.#run('create the container', undefined, (abortSignal) =>
-        container.createIfNotExists({ abortSignal }),
-      )
+      await cache.#run('create', undefined, (abortSignal) => container.createIfNotExists({ abortSignal }))
     }
-    await cache.#read(impossibleKey)
+    await cache.#read(impossibleKey, 'open')
     if (!options.allowAnonymousRead) {
       await cache.#assertNotPublic((signal) => readAnonymously(container.url, impossibleKey, signal))
     }
@@ -92,13 +89,13 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     assertCacheKey(key)
-    return this.#read(key, options?.signal)
+    return this.#read(key, `read "${key}"`, options?.signal)
   }
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
     const blob = this.#blob(key)
-    await this.#run(`write ${key}`, options?.signal, (abortSignal) =>
+    await this.#run(`write "${key}"`, options?.signal, (abortSignal) =>
       blob.upload(data, data.byteLength, {
         abortSignal,
         blobHTTPHeaders: { blobContentType: 'application/x-pem-file' },
@@ -109,7 +106,7 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     assertCacheKey(key)
     const blob = this.#blob(key)
-    await this.#run(`delete ${key}`, options?.signal, (abortSignal) => blob.delete({ abortSignal }))
+    await this.#run(`delete "${key}"`, options?.signal, (abortSignal) => blob.delete({ abortSignal }))
   }
 
   /**
@@ -130,15 +127,18 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     let continuationToken: string | undefined
     do {
       const pageSettings = { maxPageSize: blobsPerPage, ...(continuationToken && { continuationToken }) }
-      const page = await this.#run('list the blobs', options?.signal, async (abortSignal) => {
+      const page = await this.#run('list', options?.signal, async (abortSignal) => {
         // A new iterator for each page, because each page has its own time-out.
         const blobs = this.#container.listBlobsFlat({ prefix: this.#prefix, abortSignal })
         const { value, done } = await blobs.byPage(pageSettings).next()
         if (done) throw new Error('the SDK returned no page')
         return value as ListedPage
       })
-      if (!page)
-        throw new StoreError('ERR_STORE_FAILED', 'Azure Blob Storage answered a listing with BlobNotFound')
+      if (!page) {
+        const reason = 'unexpected response from Azure Blob Storage (BlobNotFound)'
+        const message = failureMessage('list', this.#place, reason, 'Check the endpoint.')
+        throw new StoreError('ERR_STORE_FAILED', message)
+      }
       for (const { name, properties } of page.segment.blobItems) {
         const key = name.slice(this.#prefix.length)
         if (!isCacheKey(key)) continue
@@ -148,22 +148,26 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
     } while (continuationToken !== undefined)
   }
 
+  get #place(): string {
+    return nameOf(this.#container.containerName)
+  }
+
   #blob(key: string) {
     const name = this.#prefix + key
     if (name.length > maxBlobNameLength) {
-      throw entryError(`the blob name of ${key} is longer than ${maxBlobNameLength} characters`)
+      const reason = `the blob name is longer than ${maxBlobNameLength} characters`
+      throw tooLongError(key, this.#place, reason)
     }
     return this.#container.getBlockBlobClient(name)
   }
 
-  async #read(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  async #read(key: string, description: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const blob = this.#blob(key)
-    return this.#run(`read ${key}`, signal, async (abortSignal) => {
+    return this.#run(description, signal, async (abortSignal) => {
       // downloadToBuffer() would make two requests: it reads the properties first.
       const { readableStreamBody, contentLength } = await blob.download(0, undefined, { abortSignal })
       if (!readableStreamBody) throw new Error('the SDK returned no body')
-      const entry = `${key} in container ${this.#container.containerName}`
-      assertBodySize(readableStreamBody, contentLength, entry)
+      assertBodySize(readableStreamBody, contentLength, key, this.#place)
       return buffer(readableStreamBody)
     })
   }
@@ -172,17 +176,16 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   async #assertNotPublic(readAnonymously: (signal: AbortSignal) => Promise<void>): Promise<void> {
     try {
       // BlobNotFound means that the read was allowed: without access, the service does not tell whether a blob exists.
-      await this.#run('read without credentials', undefined, readAnonymously)
+      await this.#run('check anonymous access', undefined, readAnonymously)
     } catch (thrown) {
       // No access, a hidden container, or public access disabled.
       const isRefused = thrown instanceof StoreError && [401, 403, 404, 409].includes(thrown.statusCode ?? 0)
       if (isRefused) return
       throw thrown
     }
-    throw new StoreError(
-      'ERR_STORE_PUBLIC',
-      `anybody can read container ${this.#container.containerName}, and the private keys in it: disable anonymous access, or pass allowAnonymousRead: true to connect()`,
-    )
+    const reason = 'anyone can read the private keys in it, without credentials'
+    const advice = 'Disable anonymous access to the container, or pass allowAnonymousRead: true to connect().'
+    throw new StoreError('ERR_STORE_PUBLIC', failureMessage('use', this.#place, reason, advice))
   }
 }
 

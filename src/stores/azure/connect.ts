@@ -27,7 +27,7 @@ const pipelineOptions: StoragePipelineOptions = { retryOptions: { maxTries: 1 } 
 export async function connectContainer(options: AzureConnectOptions): Promise<ContainerClient> {
   const checked = checkConnectOptions(options)
   if (options.credential) await fetchFirstToken(options.credential)
-  // The name that messages show. The SDK parses it from the URL, wrongly if the path is not what it expects.
+  // For messages: the SDK parses the name from the URL, and gets it wrong if the path has an unexpected form.
   return Object.defineProperty(createClient(checked), 'containerName', { value: options.containerName })
 }
 
@@ -51,7 +51,10 @@ function createClient(options: CheckedConnectOptions): ContainerClient {
       return service.getContainerClient(containerName)
     } catch {
       // The SDK's message could quote the account key.
-      throw optionError('connectionString', 'must be a connection string as the portal shows it')
+      throw optionError(
+        'connectionString',
+        'must be the connection string of a storage account, as the Azure portal shows it',
+      )
     }
   }
   const clientCredential =
@@ -65,16 +68,16 @@ function createClient(options: CheckedConnectOptions): ContainerClient {
 async function fetchFirstToken(credential: TokenCredential): Promise<void> {
   const run = createRunner({
     timeoutMs: 60_000,
-    timeoutMessage: () => `the credential gave no token within 60 s. ${tokenAdvice}`,
+    timeoutMessage: () => tokenMessage('timed out after 60 s'),
     toStoreError(thrown) {
       const { name, message } = toError(thrown)
-      return new StoreError(
-        'ERR_STORE_CREDENTIALS',
-        `the credential gave no token (${name}: ${firstLine(message)}). ${tokenAdvice}`,
-      )
+      return new StoreError('ERR_STORE_CREDENTIALS', tokenMessage(`${name}: ${firstLine(message)}`))
     },
   })
   await run('get a token', undefined, (abortSignal) =>
     credential.getToken('https://storage.azure.com/.default', { abortSignal }),
   )
 }
+
+const tokenMessage = (reason: string) =>
+  `cannot get a token from the credential: ${reason.replace(/\.$/, '')}. ${tokenAdvice}`

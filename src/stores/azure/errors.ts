@@ -1,4 +1,4 @@
-import { firstLine } from '../../cache/service-errors.js'
+import { failureMessage, firstLine } from '../../cache/service-errors.js'
 import { type ServiceErrorCode, StoreError, toError } from '../../util/errors.js'
 
 /** The fields of the SDK's `RestError` that are used. */
@@ -15,21 +15,31 @@ const credentialCodes =
 // The message of AuthenticationFailed. Azurite sends it with the code AuthorizationFailure.
 const credentialMessage = /^Server failed to authenticate the request/
 
-/** What to do about each error: the last sentence of its message. */
+/** What to do about each error: the last sentences of its message. */
 export const advice: Readonly<Record<ServiceErrorCode, string>> = {
   ERR_STORE_CREDENTIALS:
-    'Check the account name and key, or whether the SAS or token has expired, and that this machine’s clock is right.',
+    'Check the account name and key, whether the SAS or token has expired, and the clock of this machine.',
   ERR_STORE_PERMISSION:
-    'Give the identity the role "Storage Blob Data Contributor" on the container (a new role takes up to 10 minutes), or use a SAS with the permissions read, add, create, write and delete (and list, for listings); check the storage account’s firewall.',
+    'Assign the role "Storage Blob Data Contributor" on the container (this takes up to 10 minutes), or use a SAS with the permissions read, add, create, write and delete (also list, to list). Check the firewall of the storage account.',
   ERR_STORE_CONTAINER: 'Create the container, or pass createContainer: true to connect().',
-  ERR_STORE_UNREACHABLE: 'Check the account name or endpoint, DNS, and whether a firewall blocks the way.',
-  ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here.',
-  ERR_STORE_FAILED: 'See the cause for the service’s own code.',
+  ERR_STORE_UNREACHABLE:
+    'Check the account name or endpoint, DNS, and whether a firewall blocks the connection.',
+  ERR_STORE_TIMEOUT: 'Check the network, and whether the service is overloaded.',
+  ERR_STORE_FAILED: 'See the cause of this error for the message of the service.',
+}
+
+/** Why each error occurred. The service's code and status follow in parentheses. */
+const reasons: Readonly<Record<Exclude<ServiceErrorCode, 'ERR_STORE_FAILED'>, string>> = {
+  ERR_STORE_CREDENTIALS: 'Azure Blob Storage rejected the credentials',
+  ERR_STORE_PERMISSION: 'Azure Blob Storage denied access',
+  ERR_STORE_CONTAINER: 'the container does not exist',
+  ERR_STORE_UNREACHABLE: 'cannot connect to Azure Blob Storage',
+  ERR_STORE_TIMEOUT: 'timed out',
 }
 
 /** What to do if a credential returned no token. */
 export const tokenAdvice =
-  'Check that this machine has an identity, or pass accountKey, connectionString or an endpoint with a SAS.'
+  'Check that this machine has an identity, or pass accountKey, connectionString, or an endpoint with a SAS.'
 
 /**
  * Converts an error of the SDK. Returns `undefined` for BlobNotFound, the only response that means that the key does not
@@ -46,18 +56,42 @@ export function toStoreError(
   const serviceCode = error.details?.errorCode ?? error.code
   if (error.statusCode === 404 && serviceCode === 'BlobNotFound') return undefined
   const code = classify(error, serviceCode)
-  const statusText = error.statusCode === undefined ? '' : `, status ${error.statusCode}`
-  const reason = redactSignatures(`${serviceCode ?? error.name}${statusText}`)
-  const cause = Object.assign(new Error(causeMessage(error)), {
+  const message = causeMessage(error)
+  const cause = Object.assign(new Error(message), {
     name: error.name,
     code: serviceCode && redactSignatures(serviceCode),
     requestId: error.details?.requestId,
   })
-  return new StoreError(
-    code,
-    `Azure Blob Storage could not ${description} in container ${container} (${reason}). ${advice[code]}`,
-    { cause, statusCode: error.statusCode },
-  )
+  const reason = `${reasonFor(code, error.statusCode)} (${redactSignatures(detail(error, serviceCode, message))})`
+  return new StoreError(code, failureMessage(description, nameOf(container), reason, advice[code]), {
+    cause,
+    statusCode: error.statusCode,
+  })
+}
+
+/** Returns the message of an operation that took longer than `ms`. */
+export const timeoutMessage = (ms: number, description: string, container: string): string =>
+  failureMessage(description, nameOf(container), `timed out after ${ms} ms`, advice.ERR_STORE_TIMEOUT)
+
+/** Names a container in messages. */
+export const nameOf = (container: string): string => `container "${container}"`
+
+function reasonFor(code: ServiceErrorCode, status: number | undefined): string {
+  if (code !== 'ERR_STORE_FAILED') return reasons[code]
+  return status === undefined ? 'unexpected error' : 'unexpected response from Azure Blob Storage'
+}
+
+/**
+ * Returns the service's code and status. Without a response, returns the message of the network error, which names the
+ * host.
+ */
+function detail(
+  { statusCode, name }: Error & RestErrorLike,
+  code: string | undefined,
+  message: string,
+): string {
+  if (statusCode !== undefined) return `${code ?? name}, status ${statusCode}`
+  return code === undefined ? name : message || code
 }
 
 function classify(error: Error & RestErrorLike, serviceCode: string | undefined): ServiceErrorCode {
@@ -83,7 +117,7 @@ function causeMessage({ name, code, statusCode = 0, message }: Error & RestError
     name === 'RangeError' ||
     (statusCode >= 200 && statusCode < 300)
   return isForeignResponse
-    ? 'the answer is not one of Azure Blob Storage'
+    ? 'the response is not from Azure Blob Storage'
     : firstLine(redactSignatures(message))
 }
 

@@ -33,24 +33,26 @@ export function acquireLease(
     async acquire() {
       // A release deletes the blob. It exists only while the lock is held, or after its holder died.
       for (let attempt = 0; attempt < 3; attempt++) {
-        const outcome = await tryRun(`lock ${name}`, (abortSignal) =>
+        const outcome = await tryRun(`lock "${name}"`, (abortSignal) =>
           lease.acquireLease(leaseSeconds, { abortSignal }),
         )
         if (outcome !== undefined) return outcome !== 'conflict'
-        await tryRun(`create the lock of ${name}`, (abortSignal) =>
+        await tryRun(`create the lock "${name}"`, (abortSignal) =>
           blob.upload(new Uint8Array(), 0, { abortSignal, conditions: { ifNoneMatch: '*' } }),
         )
       }
       return false
     },
     async renew() {
-      const outcome = await tryRun(`renew the lock of ${name}`, (abortSignal) =>
+      const outcome = await tryRun(`renew the lock "${name}"`, (abortSignal) =>
         lease.renewLease({ abortSignal }),
       )
       return outcome !== undefined && outcome !== 'conflict'
     },
     // Deleting the blob ends the lease. The service requires the lease id.
     remove: () =>
-      tryRun(`unlock ${name}`, (abortSignal) => blob.delete({ abortSignal, conditions: { leaseId } })),
+      tryRun(`release the lock "${name}"`, (abortSignal) =>
+        blob.delete({ abortSignal, conditions: { leaseId } }),
+      ),
   })
 }

@@ -103,15 +103,15 @@ export function checkConnectOptions(options: AzureConnectOptions): CheckedConnec
   const hasSas = endpoint?.searchParams.has('sig') ?? false
   if ([accountKey, connectionString, rawOptions.credential, hasSas].filter(Boolean).length !== 1) {
     throw new TypeError(
-      'AzureBlobCertCache.connect: give exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
+      'AzureBlobCertCache.connect: pass exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
     )
   }
   if (connectionString !== undefined && (endpoint ?? accountName) !== undefined)
-    throw optionError('connectionString', 'says where the account is: leave endpoint and accountName out')
+    throw optionError('connectionString', 'already names the account: remove endpoint and accountName')
   if (accountKey !== undefined && accountName === undefined)
-    throw optionError('accountName', 'is missing: accountKey needs it')
+    throw optionError('accountName', 'is required with accountKey')
   if (rawOptions.credential !== undefined && accountName === undefined && endpoint === undefined)
-    throw optionError('credential', 'needs accountName or endpoint')
+    throw optionError('credential', 'requires accountName or endpoint')
   const serviceUrl =
     endpoint ?? new URL(`https://${accountName ?? 'connection-string'}.blob.core.windows.net`)
   return { ...options, containerUrl: toContainerUrl(serviceUrl, containerName, hasSas) }
@@ -126,7 +126,7 @@ function toContainerUrl(serviceUrl: URL, containerName: string, hasSas: boolean)
   if (path.length > 0 && azureHost.test(serviceUrl.hostname))
     throw optionError(
       'endpoint',
-      'must be the Blob service’s URL, or a SAS URL of the account or of containerName’s container: its path leads elsewhere',
+      'must be the URL of the Blob service, or a SAS URL of the account or of the container: its path names another container',
     )
   const url = new URL(serviceUrl)
   url.pathname = [...path, containerName].join('/')

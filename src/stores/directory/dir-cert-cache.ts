@@ -13,9 +13,10 @@ import {
 } from '../../cache/cert-cache.js'
 import { acquireLock, holdLease } from '../../cache/leases/lease.js'
 import { LeaseWatch } from '../../cache/leases/lease-watch.js'
+import { failureMessage } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { ignoreFailure } from '../../util/safe-call.js'
-import { ifExists, ignoreErrno, toStoreError } from './errors.js'
+import { ifExists, ignoreErrno, nameOf, toStoreError } from './errors.js'
 import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
 import { createLease, removePrepared } from './lock.js'
 
@@ -30,7 +31,7 @@ const leftoverAgeMs = 3_600_000
  * A {@link CertCache} in a folder, local or on NFS: one file per key, named like the key. Compatible with the folder of
  * Go's `autocert.DirCache`, with the same modes: 0700 for the folder, 0600 for the files.
  *
- * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has been seen, a
+ * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has existed, a
  * missing folder is an `ERR_STORE_CONTAINER`: if its file system is unmounted under a running server, no certificates
  * are ordered.
  *
@@ -58,20 +59,25 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
    */
   constructor(path: string) {
     if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-      throw new TypeError('DirCertCache: path must be the path of a folder')
+      throw new TypeError('DirCertCache: path must be a non-empty string without null bytes')
     }
     this.#folder = resolve(path)
     this.#run = createRunner({
       timeoutMs,
       timeoutMessage: (description) =>
-        `it took longer than ${timeoutMs} ms to ${description} in the folder ${this.#folder}. Its file system may hang.`,
+        failureMessage(
+          description,
+          nameOf(this.#folder),
+          `timed out after ${timeoutMs} ms`,
+          'Check whether the file system hangs: its server, mount and disk.',
+        ),
       toStoreError: (thrown, description) => toStoreError(thrown, description, this.#folder),
     })
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     const file = this.#file(key)
-    return this.#run(`read ${key}`, options?.signal, async () => {
+    return this.#run(`read "${key}"`, options?.signal, async () => {
       const value = await readWhole(file)
       if (value === undefined || !this.#folderSeen) await this.#assertFolder()
       return value
@@ -80,7 +86,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
 
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
-    await this.#run(`write ${key}`, options?.signal, async (signal) => {
+    await this.#run(`write "${key}"`, options?.signal, async (signal) => {
       await this.#createFolder()
       const temporary = this.#temporaryPath()
       try {
@@ -100,7 +106,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
-    await this.#run(`delete ${key}`, options?.signal, async () => {
+    await this.#run(`delete "${key}"`, options?.signal, async () => {
       const isAbsent = (await ignoreErrno(['ENOENT'], 'absent', unlink(file))) === 'absent'
       await (isAbsent ? this.#assertFolder() : syncFolder(this.#folder))
     })
@@ -136,8 +142,8 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   /**
    * Acquires the lock: a folder `<name>+lock` that contains a file named after the holder. The holder renames the file
    * every 10 s. A waiting machine takes the lock over if the file has kept its name for 30 s by that machine's own
-   * clock. The lock of a dead holder is therefore taken over 30 s after another machine first asked for it. Clocks of
-   * different machines are never compared.
+   * clock. The lock of a dead holder is therefore taken over 30 s after another machine first tried to acquire it. The
+   * clocks of different machines are never compared.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     return acquireLock(name, options?.signal, this.#run, async () => {
@@ -145,8 +151,8 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       const lease = createLease(this.#file(lockKey(name)), this.#temporaryPath(), this.#watch)
       return holdLease(name, {
         acquire: lease.acquire,
-        renew: () => this.#run(`keep the lock of ${name}`, undefined, lease.renew),
-        remove: () => this.#run(`unlock ${name}`, undefined, lease.remove),
+        renew: () => this.#run(`renew the lock "${name}"`, undefined, lease.renew),
+        remove: () => this.#run(`release the lock "${name}"`, undefined, lease.remove),
       })
     })
   }
@@ -174,21 +180,21 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async #assertFolder(): Promise<void> {
     const stats = await ignoreErrno(this.#folderSeen ? [] : ['ENOENT'], undefined, stat(this.#folder))
     if (!stats) return
-    if (!stats.isDirectory()) throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' })
+    if (!stats.isDirectory()) throw Object.assign(new Error('it is not a folder'), { code: 'ENOTDIR' })
     await assertFolderOwner(this.#folder, stats)
     this.#folderSeen = true
   }
 
   /**
-   * Removes temporary files of processes that died. Tells the file system's time from `newFile`, which was just
-   * written.
+   * Removes temporary files of processes that died. The time of `newFile`, which was just written, is the current time
+   * of the file system.
    */
   async #removeLeftovers(newFile: string): Promise<void> {
     const { mtimeMs: now } = await lstat(newFile)
     for (const name of await readdir(this.#folder)) {
       if (!name.endsWith(temporarySuffix)) continue
       const path = join(this.#folder, name)
-      // Most belong to writes in progress, and may have vanished since.
+      // Most belong to writes in progress, and may have vanished.
       const stats = await ifExists(lstat(path))
       if (!stats || now - stats.mtimeMs <= leftoverAgeMs) continue
       await ifExists(stats.isDirectory() ? removePrepared(path) : unlink(path))

@@ -1,3 +1,4 @@
+import { failureMessage } from '../../cache/service-errors.js'
 import { StoreError, type StoreErrorCode, toError } from '../../util/errors.js'
 
 /** Returns the system's error code, such as `ENOENT`. */
@@ -21,46 +22,68 @@ export async function ignoreErrno<T, U>(
   }
 }
 
-/** For the system's error codes: the code of the {@link StoreError}, and what to do. */
-const rules: readonly [RegExp, StoreErrorCode, string][] = [
+/** For the system's error codes: the code of the {@link StoreError}, the reason, and what to do. */
+const rules: readonly [RegExp, StoreErrorCode, string, string][] = [
   [
     /^(EACCES|EPERM)$/,
     'ERR_STORE_PERMISSION',
-    'Let the user of this process read, write and search the folder, and own the files in it.',
+    'the file system denied access',
+    'Give the user of this process read, write and search permission on the folder, and ownership of the files in it.',
   ],
   // Not ERR_STORE_PERMISSION: with that code a machine orders without a lock, but here it could not store the
   // certificate.
-  [
-    /^EROFS$/,
-    'ERR_STORE_FAILED',
-    'Its file system is mounted read-only: look why, and mount it for writing.',
-  ],
+  [/^EROFS$/, 'ERR_STORE_FAILED', 'the file system is read-only', 'Mount it for writing.'],
   [
     /^(ENOENT|ENOTDIR|EEXIST)$/,
     'ERR_STORE_CONTAINER',
-    'The folder has gone, or a part of its path is no folder: mount it, or make it again.',
+    'the folder is missing, or a part of its path is not a folder',
+    'Mount or create the folder.',
   ],
   [
     /^(EIO|ESTALE|ETIMEDOUT|EHOSTDOWN|ENOTCONN|ENODEV)$/,
     'ERR_STORE_UNREACHABLE',
-    'The file system does not answer as it should: look at its server, its mount and its disk.',
+    'the file system failed',
+    'Check its server, mount and disk.',
   ],
-  [/^(ENOSPC|EDQUOT)$/, 'ERR_STORE_FAILED', 'Make room on its file system.'],
-  [/^(EMFILE|ENFILE)$/, 'ERR_STORE_FAILED', 'Raise the limit of open files.'],
-  [/^ENAMETOOLONG$/, 'ERR_STORE_ENTRY', 'The name is too long for the file system: 255 bytes is usual.'],
-  [/^ELOOP$/, 'ERR_STORE_ENTRY', 'A symbolic link is there in place of a file: it is not followed.'],
-  [/^EISDIR$/, 'ERR_STORE_ENTRY', 'A folder is there in place of a file.'],
-  [/^EFBIG$/, 'ERR_STORE_ENTRY', 'The file is larger than any certificate, or than its file system allows.'],
-  [/^/, 'ERR_STORE_FAILED', 'See the cause.'],
+  [/^(ENOSPC|EDQUOT)$/, 'ERR_STORE_FAILED', 'the file system or the quota is full', 'Free some space.'],
+  [
+    /^(EMFILE|ENFILE)$/,
+    'ERR_STORE_FAILED',
+    'too many files are open',
+    'Raise the limit of open files (ulimit -n).',
+  ],
+  [
+    /^ENAMETOOLONG$/,
+    'ERR_STORE_ENTRY',
+    'the name is too long for the file system, which usually allows 255 bytes',
+    'Use a shorter host name or key prefix.',
+  ],
+  [
+    /^ELOOP$/,
+    'ERR_STORE_ENTRY',
+    'the file is a symbolic link, which this store does not follow',
+    'Replace it with a regular file.',
+  ],
+  [/^EISDIR$/, 'ERR_STORE_ENTRY', 'it is not a regular file', 'Move it out of the folder.'],
+  [
+    /^EFBIG$/,
+    'ERR_STORE_ENTRY',
+    'the file is larger than 16 MiB, or than the file system allows',
+    'Move it out of the folder.',
+  ],
+  [/^/, 'ERR_STORE_FAILED', 'unexpected error', 'See the cause of this error.'],
 ]
 
 /** Converts an error of the file system. Returns a {@link StoreError} unchanged. */
 export function toStoreError(thrown: unknown, description: string, folder: string): StoreError {
   if (thrown instanceof StoreError) return thrown
   const cause = toError(thrown)
-  const reason = errnoOf(thrown) ?? cause.name
-  const [, code, suggestion] = rules.find(([errnos]) => errnos.test(reason)) as (typeof rules)[number]
-  return new StoreError(code, `could not ${description} in the folder ${folder} (${reason}). ${suggestion}`, {
+  const errno = errnoOf(thrown) ?? cause.name
+  const [, code, reason, advice] = rules.find(([errnos]) => errnos.test(errno)) as (typeof rules)[number]
+  return new StoreError(code, failureMessage(description, nameOf(folder), `${reason} (${errno})`, advice), {
     cause,
   })
 }
+
+/** Names a folder in messages. */
+export const nameOf = (folder: string): string => `folder "${folder}"`

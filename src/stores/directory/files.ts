@@ -2,8 +2,9 @@ import { constants, type Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { maxValueBytes } from '../../cache/cert-cache.js'
+import { failureMessage } from '../../cache/service-errors.js'
 import { StoreError } from '../../util/errors.js'
-import { errnoOf, ignoreErrno } from './errors.js'
+import { errnoOf, ignoreErrno, nameOf } from './errors.js'
 
 /** Reads a file. Returns `undefined` if it does not exist; rejects if it is a symbolic link or not a regular file. */
 export async function readWhole(file: string, attempt = 1): Promise<Uint8Array | undefined> {
@@ -13,7 +14,7 @@ export async function readWhole(file: string, attempt = 1): Promise<Uint8Array |
     const handle = await open(file, flags)
     try {
       const stats = await handle.stat()
-      if (!stats.isFile()) throw Object.assign(new Error('it is no file'), { code: 'EISDIR' })
+      if (!stats.isFile()) throw Object.assign(new Error('it is not a regular file'), { code: 'EISDIR' })
       if (stats.size > maxValueBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
       return await handle.readFile()
     } finally {
@@ -62,6 +63,11 @@ export async function assertFolderOwner(folder: string, { uid }: Stats): Promise
   if (!isShared || uid === parent.uid || uid === process.geteuid?.()) return
   throw new StoreError(
     'ERR_STORE_FAILED',
-    `the folder ${folder} belongs to another user (${uid}), who could read and replace the keys in it. Use a folder outside ${dirname(folder)}, where everybody may make one.`,
+    failureMessage(
+      'use',
+      nameOf(folder),
+      `it belongs to user ${uid}, who can read and replace the private keys in it`,
+      `Use a folder outside "${dirname(folder)}", in which every user can create folders.`,
+    ),
   )
 }

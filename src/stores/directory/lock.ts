@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Lease } from '../../cache/leases/lease.js'
 import type { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { StoreError } from '../../util/errors.js'
@@ -16,7 +16,7 @@ import { ifExists, ignoreErrno } from './errors.js'
  * - Acquire: rename a prepared folder to `lockFolder`. A rename replaces an empty folder, but not one with a file in it.
  * - Renew: the holder renames its file to the next number. This fails if another machine has taken the lock over.
  * - Take over: rename the holder's file, whose name was seen unchanged for a whole lease, to one's own name. This fails
- *   if the holder has renewed the lock meanwhile, or another machine was first, however late the rename is carried out.
+ *   if the holder renewed the lock first, or another machine took it over first, however late the rename is done.
  *
  * To release a lock, the holder unlinks its file by name. A delayed operation therefore never affects a later holder.
  * @param temporary an unused path beside `lockFolder`, with a name outside the key alphabet
@@ -39,7 +39,7 @@ export function createLease(lockFolder: string, temporary: string, watch: LeaseW
       const next = ownFile(current + 1)
       const outcome = await ignoreErrno(['ENOENT'], 'not found', rename(ownFile(current), next))
       if (outcome === 'not found' && !(await exists(next))) return false
-      // A renewal that timed out may still be running beside this one.
+      // A renewal that timed out may still be running.
       number = Math.max(number, current + 1)
       // Otherwise an earlier rename, whose answer was lost, succeeded at an unknown time: rename once more.
       if (outcome !== 'not found') return true
@@ -59,11 +59,11 @@ export function createLease(lockFolder: string, temporary: string, watch: LeaseW
   return { acquire, renew, remove }
 }
 
-/** Returns the name of the holder's file, or `undefined` if the lock is free. Removes whatever else is in the way. */
+/** Returns the name of the holder's file, or `undefined` if the lock is free. Removes anything else at that path. */
 async function findHolderFile(lockFolder: string): Promise<string | undefined> {
   const stats = await ifExists(lstat(lockFolder))
   if (!stats?.isDirectory()) {
-    // A link, or a file copied from another kind of store. If it has become a lock meanwhile, unlink() fails.
+    // A link, or a file copied from another kind of store. If another machine replaces it by a lock, unlink() fails.
     if (stats) await ignoreErrno(['ENOENT', 'EISDIR'], undefined, unlink(lockFolder))
     return undefined
   }
@@ -103,7 +103,11 @@ async function removeStray(path: string): Promise<void> {
   if (!stats.isDirectory()) return ifExists(unlink(path))
   const outcome = await ignoreErrno(['ENOTEMPTY', 'EEXIST'], 'not empty', ifExists(rmdir(path)))
   if (outcome !== 'not empty') return
-  throw new StoreError('ERR_STORE_FAILED', `the folder ${path} is in the way of a lock: move it elsewhere.`)
+  const lockName = basename(dirname(path))
+  throw new StoreError(
+    'ERR_STORE_FAILED',
+    `cannot acquire the lock "${lockName}": the folder "${path}" is not empty. Move it elsewhere.`,
+  )
 }
 
 /**

@@ -7,10 +7,10 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { type CertCacheEntry, isCacheKey } from '../../cache/cert-cache.js'
-import { assertBodySize, entryError, isLostRace } from '../../cache/service-errors.js'
+import { assertBodySize, failureMessage, isLostRace, tooLongError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
-import { toStoreError } from './errors.js'
+import { nameOf, timeoutMessage, toStoreError } from './errors.js'
 
 /**
  * The part of the SDK's `S3Client` that this store uses. A structural type, so that you can pass a client of another
@@ -50,8 +50,7 @@ export class S3Objects {
     this.#encryption = serverSideEncryption === 'none' ? {} : { ServerSideEncryption: serverSideEncryption }
     this.run = createRunner({
       timeoutMs,
-      timeoutMessage: (description) =>
-        `S3 took longer than ${timeoutMs} ms to ${description} in bucket ${bucket}`,
+      timeoutMessage: (description) => timeoutMessage(timeoutMs, description, bucket),
       toStoreError: (thrown, description) => toStoreError(thrown, description, bucket),
     })
   }
@@ -59,12 +58,12 @@ export class S3Objects {
   /** Returns the object, or `undefined` if it does not exist. */
   async read(key: string, signal?: AbortSignal): Promise<{ data: Uint8Array; etag: string } | undefined> {
     const location = this.#location(key)
-    return this.run(`read ${key}`, signal, async (abortSignal) => {
+    return this.run(`read "${key}"`, signal, async (abortSignal) => {
       const { Body, ETag, ContentLength } = await this.#client.send(new GetObjectCommand(location), {
         abortSignal,
       })
       if (!Body) throw new Error('the SDK returned no body')
-      assertBodySize(Body, ContentLength, `${key} in bucket ${this.bucket}`)
+      assertBodySize(Body, ContentLength, key, nameOf(this.bucket))
       return { data: await Body.transformToByteArray(), etag: ETag ?? '' }
     })
   }
@@ -88,12 +87,15 @@ export class S3Objects {
       if (isLostRace(error)) return undefined
       throw error
     }
-    throw new StoreError('ERR_STORE_FAILED', `S3 wrote ${key} in bucket ${this.bucket} but named no ETag`)
+    const reason = 'the response has no ETag, on which locks depend'
+    const advice = 'Use a service that returns the ETag of a write, as AWS S3 does.'
+    const message = failureMessage(`write "${key}"`, nameOf(this.bucket), reason, advice)
+    throw new StoreError('ERR_STORE_FAILED', message)
   }
 
   async remove(key: string, signal?: AbortSignal): Promise<void> {
     const command = new DeleteObjectCommand(this.#location(key))
-    await this.run(`delete ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+    await this.run(`delete "${key}"`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
   /** Lists the objects directly under the prefix whose names are valid keys, with one request per page. */
@@ -108,7 +110,7 @@ export class S3Objects {
         Delimiter: '/',
         ContinuationToken: token,
       })
-      const page = await this.run('list the objects', signal, (abortSignal) =>
+      const page = await this.run('list', signal, (abortSignal) =>
         this.#client.send(command, { abortSignal }),
       )
       for (const { Key = '', Size = 0, LastModified = new Date(0) } of page?.Contents ?? []) {
@@ -121,14 +123,14 @@ export class S3Objects {
 
   #put(key: string, input: Partial<PutObjectCommandInput>, signal?: AbortSignal) {
     const command = new PutObjectCommand({ ...this.#location(key), ...this.#encryption, ...input })
-    return this.run(`write ${key}`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
+    return this.run(`write "${key}"`, signal, (abortSignal) => this.#client.send(command, { abortSignal }))
   }
 
   /** @throws {StoreError} `ERR_STORE_ENTRY` if the key is too long for S3 */
   #location(key: string) {
     const name = this.#prefix + key
     if (name.length > maxObjectKeyBytes) {
-      throw entryError(`the object key of ${key} is longer than ${maxObjectKeyBytes} bytes`)
+      throw tooLongError(key, nameOf(this.bucket), `the object key is longer than ${maxObjectKeyBytes} bytes`)
     }
     return { Bucket: this.bucket, Key: name }
   }

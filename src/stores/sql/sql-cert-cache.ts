@@ -8,13 +8,13 @@ import {
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
 import { holdLease } from '../../cache/leases/lease.js'
-import { entryError, tooLargeError } from '../../cache/service-errors.js'
+import { failureMessage, tooLargeError, tooLongError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
 import { milliseconds, plainObject } from '../../util/validate.js'
 import { type SqlDatabase, toConnection } from './database.js'
 import type { Connection, Row, SqlValue } from './drivers/connection.js'
-import { isAlreadyCreated, isConflict, timeoutMessage, toStoreError } from './drivers/errors.js'
+import { isAlreadyCreated, isConflict, nameOf, timeoutMessage, toStoreError } from './drivers/errors.js'
 import { createStatements, maxKeyLength, pageSize, type Statements } from './statements.js'
 
 export interface SqlCertCacheOptions {
@@ -39,7 +39,7 @@ export interface SqlCertCacheOptions {
  *
  * - PostgreSQL: the table is the one of Go's `sqlcertcache`.
  * - SQLite: needs version 3.24 or later, for its upsert. Open `better-sqlite3` with `{ timeout: 0 }`: its own wait for
- *   another writer, 5 s by default, blocks the process. This store retries by itself.
+ *   another writer, 5 s by default, blocks the process. This store retries without blocking.
  *
  * Rejects with a {@link StoreError} whose `code` distinguishes invalid credentials, a missing permission, a missing
  * table, an unreachable server and a time-out.
@@ -67,7 +67,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     this.#run = createRunner({
       timeoutMs: ms,
       delayAfter: (thrown) => (isConflict(thrown) ? 5 + Math.random() * 20 : undefined),
-      timeoutMessage: (description) => timeoutMessage(ms, description, this.#connection.dialect, this.#table),
+      timeoutMessage: (description) => timeoutMessage(ms, description, this.#table),
       toStoreError: (thrown, description) => this.#toStoreError(thrown, description),
     })
   }
@@ -79,11 +79,11 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
    */
   async createTables(options?: CacheOperationOptions): Promise<void> {
     for (const { probe, create } of this.#statements.tables) {
-      await this.#run('create the tables', options?.signal, async (signal) => {
+      await this.#run('create', options?.signal, async (signal) => {
         try {
           await this.#connection.rows(probe, [], signal)
         } catch (error) {
-          if (this.#toStoreError(error, 'find the tables').code !== 'ERR_STORE_CONTAINER') throw error
+          if (this.#toStoreError(error, 'find').code !== 'ERR_STORE_CONTAINER') throw error
           await this.#connection.change(create, [], signal).catch((thrown) => {
             if (!isAlreadyCreated(thrown)) throw thrown
           })
@@ -94,14 +94,15 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     this.#assertKey(key)
-    const [row] = await this.#rows(`read ${key}`, this.#statements.get, key, options?.signal)
+    const [row] = await this.#rows(`read "${key}"`, this.#statements.get, key, options?.signal)
     if (!row) return undefined
-    if (row.data === null) throw tooLargeError(`${key} in table ${this.#table}`)
+    if (row.data === null) throw tooLargeError(key, nameOf(this.#table))
     if (!(row.data instanceof Uint8Array)) {
-      throw new StoreError(
-        'ERR_STORE_FAILED',
-        `the value of ${key} in table ${this.#table} did not arrive as bytes: the column data must have a type of bytes, and the pool’s settings (typeCast of mysql2, types of pg) must leave those alone.`,
-      )
+      const reason = 'the driver did not return the value as bytes'
+      const advice =
+        'Give the column "data" a binary type, and let the settings of the pool (typeCast of mysql2, types of pg) return binary columns unchanged.'
+      const message = failureMessage(`read "${key}"`, nameOf(this.#table), reason, advice)
+      throw new StoreError('ERR_STORE_FAILED', message)
     }
     // A copy: the driver's array may be a view of the whole network buffer.
     return new Uint8Array(row.data)
@@ -110,23 +111,23 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     this.#assertKey(key)
     // A copy: the value is sent later, when a connection is free.
-    await this.#change(`write ${key}`, this.#statements.put, [key, Buffer.from(data)], options?.signal)
+    await this.#change(`write "${key}"`, this.#statements.put, [key, Buffer.from(data)], options?.signal)
   }
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     this.#assertKey(key)
-    await this.#change(`delete ${key}`, this.#statements.delete, [key], options?.signal)
+    await this.#change(`delete "${key}"`, this.#statements.delete, [key], options?.signal)
   }
 
   /**
-   * Lists the keys in alphabetical order. Locks are in a table of their own, and not listed. Go's `sqlcertcache` does
+   * Lists the keys in alphabetical order. Locks are in a separate table, and not listed. Go's `sqlcertcache` does
    * not update the time of a value that it replaces.
    */
   async *list(options?: CacheOperationOptions): AsyncGenerator<CertCacheEntry> {
     let lastKey = ''
     let rows: readonly Row[]
     do {
-      rows = await this.#rows('list the keys', this.#statements.list, lastKey, options?.signal)
+      rows = await this.#rows('list', this.#statements.list, lastKey, options?.signal)
       for (const { name, size, modified } of rows) {
         lastKey = String(name)
         yield { name: lastKey, size: Number(size), modified: new Date(Number(modified)) }
@@ -144,7 +145,7 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { endExpired, lock, renew, unlock } = this.#statements
     return holdLease(name, {
       acquire: async () => {
-        const inserted = await this.#run(`lock ${name}`, options?.signal, async (signal) => {
+        const inserted = await this.#run(`lock "${name}"`, options?.signal, async (signal) => {
           await this.#connection.change(endExpired, [name], signal)
           signal.throwIfAborted()
           return this.#connection.change(lock, [name, owner], signal)
@@ -152,15 +153,15 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
         return inserted > 0
       },
       // The caller's signal ends the acquisition only: it must not end later renewals or the release.
-      renew: async () => (await this.#change(`renew the lock of ${name}`, renew, [name, owner])) > 0,
-      remove: () => this.#change(`unlock ${name}`, unlock, [name, owner]),
+      renew: async () => (await this.#change(`renew the lock "${name}"`, renew, [name, owner])) > 0,
+      remove: () => this.#change(`release the lock "${name}"`, unlock, [name, owner]),
     })
   }
 
   #assertKey(key: string): void {
     assertCacheKey(key)
     if (key.length > maxKeyLength)
-      throw entryError(`the key ${key} is longer than ${maxKeyLength} characters`)
+      throw tooLongError(key, nameOf(this.#table), `it is longer than ${maxKeyLength} characters`)
   }
 
   #rows(description: string, statement: string, key: string, signal?: AbortSignal): Promise<readonly Row[]> {
@@ -187,6 +188,6 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
 function checkTable(table: unknown): string {
   if (typeof table === 'string' && /^[a-z_][a-z0-9_]{0,56}$/.test(table)) return table
   throw new TypeError(
-    'SqlCertCache: table must be at most 57 lower-case letters, digits and _, and not begin with a digit',
+    'SqlCertCache: table must be 1 to 57 lower-case letters, digits and underscores, and must not begin with a digit',
   )
 }

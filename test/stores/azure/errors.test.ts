@@ -28,6 +28,18 @@ test('the cause of an error has the service’s code, the request id and the fir
   expect(error).toMatchObject({ code: 'ERR_STORE_FAILED', statusCode: 500, cause })
 })
 
+test('the message says what failed, why, and what to do', () => {
+  const response = { statusCode: 403, details: { errorCode: 'AuthorizationPermissionMismatch' } }
+  const denied = toStoreError(Object.assign(new Error('denied'), response), 'read "a.example"', 'certs')
+  expect(denied?.message).toMatch(
+    /^cannot read "a\.example" from container "certs": Azure Blob Storage denied access \(AuthorizationPermissionMismatch, status 403\)\. Assign the role .*\.$/,
+  )
+  const network = Object.assign(new Error('getaddrinfo ENOTFOUND a.invalid'), { code: 'ENOTFOUND' })
+  expect(toStoreError(network, 'list', 'certs')?.message).toMatch(
+    /^cannot list container "certs": cannot connect to Azure Blob Storage \(getaddrinfo ENOTFOUND a\.invalid\)\. Check .*\.$/,
+  )
+})
+
 test.each([
   ['ENOTFOUND', 'ERR_STORE_UNREACHABLE'],
   // An error without a code is not one of the network.

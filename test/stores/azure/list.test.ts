@@ -101,7 +101,7 @@ test('list rejects with the same errors as get', async () => {
   const blind = await AzureBlobCertCache.connect({ endpoint, containerName, timeoutMs })
   await expect(all(blind.list())).rejects.toMatchObject({
     code: 'ERR_STORE_PERMISSION',
-    message: expect.stringContaining('list, for listings'),
+    message: expect.stringContaining('also list, to list'),
   })
 })
 

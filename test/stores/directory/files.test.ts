@@ -117,7 +117,7 @@ test('get rejects at once if a folder or a pipe is in place of the file', async 
   for (const name of ['folder.example', 'pipe.example']) {
     await expect(cache.get(name)).rejects.toMatchObject({
       code: 'ERR_STORE_ENTRY',
-      message: expect.stringContaining('in place of a file'),
+      message: expect.stringContaining('it is not a regular file (EISDIR)'),
     })
   }
   expect(await namesOf(cache)).toEqual([key])
@@ -149,7 +149,10 @@ test('missing file permissions cause an error that says what to do', async () =>
   if (process.getuid?.() === 0) expect(await ask({ do: 'user' })).toEqual({})
   else await chmod(path, 0o000)
   const forbidden = {
-    error: { code: 'ERR_STORE_PERMISSION', message: expect.stringMatching(/EACCES.*Let the user/) },
+    error: {
+      code: 'ERR_STORE_PERMISSION',
+      message: expect.stringMatching(/denied access \(EACCES\)\. Give the user/),
+    },
   }
   for (const task of ['get', 'put', 'delete', 'lock']) {
     expect(await ask({ do: task, key })).toEqual(forbidden)
@@ -174,9 +177,10 @@ test.each([
   ['ESOMETHING', 'ERR_STORE_FAILED'],
 ])('the system error %s maps to %s', (errno, code) => {
   const cause = Object.assign(new Error('of the system'), { code: errno })
-  const error = toStoreError(cause, 'read a.example', '/srv/certificates')
+  const error = toStoreError(cause, 'read "a.example"', '/srv/certificates')
   expect(error).toMatchObject({ code, cause })
-  expect(error.message).toContain(`could not read a.example in the folder /srv/certificates (${errno}). `)
+  expect(error.message).toMatch(/^cannot read "a\.example" from folder "\/srv\/certificates": .*\.$/)
+  expect(error.message).toContain(` (${errno}). `)
 })
 
 test('a killed writer leaves a complete value; its temporary files are not listed, and removed once they are old', async () => {

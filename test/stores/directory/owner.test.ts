@@ -32,7 +32,7 @@ async function setUp() {
 test('a folder of another user in a directory like /tmp is an error', async () => {
   const { base, path, cache } = await setUp()
   await chmod(base, 0o1777)
-  const refused = { code: 'ERR_STORE_FAILED', message: expect.stringContaining(`outside ${base}`) }
+  const refused = { code: 'ERR_STORE_FAILED', message: expect.stringContaining(`outside "${base}"`) }
   const operations = [
     () => cache.get(key),
     () => cache.get('b.example'),

@@ -246,7 +246,9 @@ test('all requests of the first tryLock share one time-out', async () => {
   const slow = { send: () => new Promise((resolve) => setTimeout(resolve, 400, { ETag: '"x"' })) }
   const locked = failure(new S3CertCache(slow, 'b', { timeoutMs: 600 }).tryLock('a.example'))
   await vi.advanceTimersByTimeAsync(600)
-  expect((await locked).message).toMatch(/600 ms to lock "a\.example"/)
+  expect((await locked).message).toMatch(
+    /^cannot lock "a\.example" in bucket "b": timed out after 600 ms\. Check the network/,
+  )
 })
 
 test('tryLock releases a lock that is granted after its signal has aborted', async () => {

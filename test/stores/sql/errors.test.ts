@@ -4,17 +4,17 @@ import { isConflict, toStoreError } from '../../../src/stores/sql/drivers/errors
 const errorOf = (code: string, more: object = {}) =>
   toStoreError(
     Object.assign(new Error('of the driver'), { code, ...more }),
-    'lock a.example',
+    'lock "a.example"',
     'MySQL',
     'certificates',
   )
 
 test.each(['25006', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'SQLITE_READONLY_DBMOVED'])(
-  '%s, a read-only database, is not a missing permission, so that nothing runs without a lock',
+  '%s, a read-only database, is ERR_STORE_FAILED and not a missing permission',
   (code) => {
     const error = errorOf(code)
     expect(error.code).toBe('ERR_STORE_FAILED')
-    expect(error.message).toMatch(/read-only: connect to the primary/)
+    expect(error.message).toMatch(/the database is read-only \(.*\)\. Connect to the primary/)
   },
 )
 
@@ -38,10 +38,25 @@ test.each(['57014', '55P03', 'ER_STATEMENT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_LOC
 test('the extended result codes of node:sqlite count as their primary codes', () => {
   // SQLITE_READONLY_DBMOVED and SQLITE_CANTOPEN_ISDIR
   const [readOnly, cannotOpen] = [1_032, 526].map((errcode) => errorOf('ERR_SQLITE_ERROR', { errcode }))
-  expect(readOnly?.message).toMatch(/read-only: connect to the primary/)
+  expect(readOnly?.message).toMatch(/the database is read-only \(.*\)\. Connect to the primary/)
   expect(cannotOpen?.code).toBe('ERR_STORE_UNREACHABLE')
   // SQLITE_BUSY_SNAPSHOT
   expect(isConflict(Object.assign(new Error('busy'), { errcode: 517 }))).toBe(true)
+})
+
+test('the message names the first address of a host with several', () => {
+  const refused = new Error('connect ECONNREFUSED ::1:5432')
+  const error = Object.assign(new AggregateError([refused]), { code: 'ECONNREFUSED' })
+  expect(toStoreError(error, 'list', 'PostgreSQL', 'certificates').message).toMatch(
+    /^cannot list table "certificates": cannot connect to PostgreSQL \(connect ECONNREFUSED ::1:5432\)\. Check the host/,
+  )
+})
+
+test('the message for a SQLite file that cannot be opened names its path and permissions', () => {
+  const error = Object.assign(new Error('unable to open database file'), { code: 'SQLITE_CANTOPEN' })
+  expect(toStoreError(error, 'list', 'SQLite', 'certificates').message).toBe(
+    'cannot list table "certificates": cannot open the database file (unable to open database file). Check its path, and the permissions of the file and its folder.',
+  )
 })
 
 test.each(['database is locked', 'database table is locked: autocert_cache'])(
@@ -59,7 +74,7 @@ test.each(['40001', '40P01', 'ER_LOCK_DEADLOCK', 'ER_CHECKREAD', 'SQLITE_BUSY', 
 )
 
 test.each(['23505', 'SQLITE_FULL', 'SQLITE_READONLY', 'ER_LOCK_WAIT_TIMEOUT'])(
-  '%s is no conflict',
+  '%s is not a conflict',
   (code) => {
     expect(isConflict(Object.assign(new Error('of the driver'), { code }))).toBe(false)
   },

@@ -151,7 +151,7 @@ test('an operation that timed out on a single connection is not sent later', asy
   expect(Buffer.from((await other.get('a.example')) ?? []).toString()).toBe('newer')
 })
 
-test('without autocommit, which would store nothing, every operation rejects with an error that says so', async () => {
+test('every operation rejects if autocommit is off, because no write would be stored', async () => {
   const plain = new SqlCertCache(connect(), { table: 'uncommitted_cache' })
   await plain.createTables()
   const pool = connect({ connectionLimit: 1 })
@@ -192,6 +192,6 @@ test('get rejects if the pool’s settings turn a value into something other tha
   await cache.put('a.example', Buffer.from('value'))
   await expect(cache.get('a.example')).rejects.toMatchObject({
     code: 'ERR_STORE_FAILED',
-    message: expect.stringMatching(/did not arrive as bytes.*typeCast/),
+    message: expect.stringMatching(/did not return the value as bytes.*typeCast/),
   })
 })

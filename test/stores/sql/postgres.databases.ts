@@ -135,7 +135,7 @@ test('get rejects if the pool’s settings turn a value into something other tha
   await cache.put('a.example', Buffer.from('value'))
   await expect(cache.get('a.example')).rejects.toMatchObject({
     code: 'ERR_STORE_FAILED',
-    message: expect.stringMatching(/did not arrive as bytes.*types of pg/),
+    message: expect.stringMatching(/did not return the value as bytes.*types of pg/),
   })
 })
 

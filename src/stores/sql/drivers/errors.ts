@@ -1,3 +1,4 @@
+import { failureMessage, firstLine } from '../../../cache/service-errors.js'
 import { type ServiceErrorCode, StoreError, toError } from '../../../util/errors.js'
 import type { Dialect } from './connection.js'
 
@@ -38,21 +39,44 @@ const readOnly =
 /** Conflicts with concurrent transactions. The statement can be retried. */
 const conflict = /^(40001|40P01|ER_LOCK_DEADLOCK|ER_CHECKREAD|SQLITE_[56])$/
 
-/** What to do about each error: the last sentence of its message. */
-const advice: Record<ServiceErrorCode, string> = {
-  ERR_STORE_CREDENTIALS: 'Check the user and password that the pool connects with.',
-  ERR_STORE_PERMISSION:
+type Failure = readonly [reason: (dialect: Dialect) => string, advice: string]
+
+/** For each error: why it occurred, and what to do. The driver's code follows the reason in parentheses. */
+const failures: Record<ServiceErrorCode, Failure> = {
+  ERR_STORE_CREDENTIALS: [
+    (dialect) => `${dialect} rejected the credentials`,
+    'Check the user and password of the pool.',
+  ],
+  ERR_STORE_PERMISSION: [
+    () => 'the user lacks a privilege',
     'Grant the user select, insert, update and delete on the table and on its _locks table.',
-  ERR_STORE_CONTAINER:
-    'Check which database the pool connects to; call createTables() once to make the tables.',
-  ERR_STORE_UNREACHABLE:
-    'Check host and port, DNS, whether the server runs and whether a firewall blocks the way.',
-  ERR_STORE_TIMEOUT: 'It may be overloaded or unreachable from here, or the pool have too few connections.',
-  ERR_STORE_FAILED: 'See the cause for the database’s own code.',
+  ],
+  ERR_STORE_CONTAINER: [
+    () => 'the table, schema or database does not exist',
+    'Call createTables() at start, and check which database the pool connects to.',
+  ],
+  ERR_STORE_UNREACHABLE: [
+    (dialect) => `cannot connect to ${dialect}`,
+    'Check the host and port of the pool, DNS, whether the server runs, and whether a firewall blocks the connection.',
+  ],
+  ERR_STORE_TIMEOUT: [
+    () => 'timed out',
+    'Check the network, whether the server is overloaded, and whether the pool has enough connections.',
+  ],
+  ERR_STORE_FAILED: [
+    () => 'unexpected error',
+    'See the cause of this error for the message of the database.',
+  ],
 }
 
-const connectToWriter =
-  'It is read-only: connect to the primary, not to a replica, as a user and to a file that may write.'
+const fileUnreachable: Failure = [
+  () => 'cannot open the database file',
+  'Check its path, and the permissions of the file and its folder.',
+]
+const readOnlyDatabase: Failure = [
+  () => 'the database is read-only',
+  'Connect to the primary instead of a replica, as a user that can write. For SQLite, open the file for writing.',
+]
 
 /**
  * Converts an error of a driver. The cause is a copy of the relevant fields: the driver's error may hold the values of
@@ -68,18 +92,29 @@ export function toStoreError(
   const driverCode = codeOf(error)
   const code = rules.find(([, codes]) => codes.test(driverCode))?.[0] ?? classifyMessage(error.message)
   const cause = Object.assign(new Error(error.message), { name: error.name, code: driverCode })
-  const isReadOnly = readOnly.test(driverCode) || /readonly database/.test(error.message)
-  const suggestion = isReadOnly ? connectToWriter : advice[code]
-  return new StoreError(
-    code,
-    `${dialect} could not ${description} in table ${table} (${driverCode}). ${suggestion}`,
-    { cause },
-  )
+  const [reason, advice] = failureOf(code, error, driverCode, dialect)
+  const detail = code === 'ERR_STORE_UNREACHABLE' ? networkMessage(error, driverCode) : driverCode
+  const message = failureMessage(description, nameOf(table), `${reason(dialect)} (${detail})`, advice)
+  return new StoreError(code, message, { cause })
 }
 
 /** Returns the message of an operation that took longer than `ms`. */
-export const timeoutMessage = (ms: number, description: string, dialect: Dialect, table: string): string =>
-  `${dialect} took longer than ${ms} ms to ${description} in table ${table}. ${advice.ERR_STORE_TIMEOUT}`
+export const timeoutMessage = (ms: number, description: string, table: string): string =>
+  failureMessage(description, nameOf(table), `timed out after ${ms} ms`, failures.ERR_STORE_TIMEOUT[1])
+
+/** Names a table in messages. */
+export const nameOf = (table: string): string => `table "${table}"`
+
+function failureOf(code: ServiceErrorCode, error: Error, driverCode: string, dialect: Dialect): Failure {
+  if (readOnly.test(driverCode) || /readonly database/.test(error.message)) return readOnlyDatabase
+  return code === 'ERR_STORE_UNREACHABLE' && dialect === 'SQLite' ? fileUnreachable : failures[code]
+}
+
+/** Returns the message of a network error, which names the host and port. */
+function networkMessage(error: Error & { errors?: readonly Error[] }, driverCode: string): string {
+  // A host with several addresses: Node's AggregateError has an error for each, and no message of its own.
+  return firstLine(error.message || (error.errors?.[0]?.message ?? driverCode))
+}
 
 /** Returns whether the statement conflicted with a concurrent transaction and can be retried. */
 export const isConflict = (thrown: unknown): boolean => {

@@ -21,7 +21,9 @@ export interface MysqlPool extends MysqlConnection {
  */
 export function mysql(database: MysqlPool | MysqlConnection): Connection {
   if (typeof (database as { promise?: unknown }).promise === 'function') {
-    throw new TypeError('SqlCertCache: pass the pool’s promise(), or import mysql2/promise')
+    throw new TypeError(
+      'SqlCertCache: database must have promises: pass pool.promise(), or import mysql2/promise',
+    )
   }
   const runExclusively = createMutex()
   const run = async (sql: string, values: readonly SqlValue[], signal: AbortSignal) => {
@@ -65,7 +67,7 @@ async function assertAutocommit(connection: MysqlConnection & { connection?: obj
   if (Number(row?.autocommit) !== 1) {
     throw new StoreError(
       'ERR_STORE_FAILED',
-      'autocommit is off on the connections to MySQL, so nothing would be stored: set it to 1 for this pool, or where the server or the pool’s hooks set it to 0',
+      'cannot use the connections to MySQL: autocommit is off, so no write would be stored. Set autocommit to 1 for this pool, or remove the server setting or hook that turns it off.',
     )
   }
   checkedConnections.add(underlying)
