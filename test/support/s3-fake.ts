@@ -9,10 +9,10 @@ export type Header = 'if-none-match' | 'if-match'
 const bucket = 'certificates'
 
 /**
- * Starts an S3 server in memory with one bucket and the operations that a store needs. Unlike a real server it can
- * ignore or refuse conditional writes.
+ * Starts an S3 server in memory with one bucket and the operations that a store needs. It can ignore conditional
+ * writes, and answer 501 to writes with a certain header.
  */
-export async function openFakeS3(options: { ignores?: readonly Header[]; refuses?: Header } = {}) {
+export async function openFakeS3(options: { ignores?: readonly Header[]; refuses?: string } = {}) {
   const objects = new Map<string, { data: Buffer; etag: string; modified: Date }>()
   /** The raw URL and the headers of each request. */
   const requests: { method: string; url: string; headers: IncomingMessage['headers'] }[] = []

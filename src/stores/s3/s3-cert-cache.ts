@@ -103,10 +103,10 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
   /**
    * Acquires a lease of 30 s by a conditional write to the object `<name>+lock`, and renews it every 10 s. Makes two
    * requests if the lock is free, and one if it is not. The first call makes four more, to test whether the service
-   * honours conditional writes. The object remains after the lock is released.
+   * supports conditional writes. The object remains after the lock is released.
    *
    * A dead holder's lock is taken over by a second call on the same store at least 30 s after the first.
-   * @throws {StoreError} also if the service ignores the conditions of conditional writes
+   * @throws {StoreError} also if the service does not support conditional writes
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
     return acquireLock(name, options?.signal, this.#objects.run, async () => {
