@@ -10,7 +10,7 @@ import { brokenValues } from './broken-values.js'
 describe('the contract detects a store that', () =>
   testDetection([...brokenValues, ...brokenResults, ...brokenLocks]))
 
-test('the contract skips the parts in `without`, and fails when a store lacks another part', async () => {
+test('the contract skips the parts in without, and fails for a store that lacks another part', async () => {
   class MinimalStore implements CertCache {
     readonly #inner = new MemoryCertCache()
     get = (key: string, options?: Options) => this.#inner.get(key, options)
@@ -46,19 +46,21 @@ test('a case reports the error of the store and closes its place', async () => {
       }
     },
   })
-  await expect(firstCase?.run()).rejects.toThrow(/never written.*failed with TypeError: not connected/)
+  await expect(firstCase?.run()).rejects.toThrow(
+    /does not exist: the store failed with TypeError: not connected/,
+  )
   expect(closeCount).toBe(1)
 })
 
-test('a case says that it takes 60 s, or 180 s if it waits for a lock to expire', () => {
+test('the time-out of a case is 60 s, or 180 s if the case waits for a lock to expire', () => {
   const open = () => Promise.reject(new Error('not opened'))
   const timeouts = new Map(certCacheContract({ open }).map(({ name, timeoutMs }) => [name, timeoutMs]))
   const slow = [...timeouts].filter(([, timeoutMs]) => timeoutMs === 180_000).map(([name]) => name)
   expect(new Set(timeouts.values())).toEqual(new Set([60_000, 180_000]))
   expect(slow).toEqual([
-    expect.stringContaining('a tryLock that was aborted'),
+    expect.stringContaining('an aborted tryLock'),
     expect.stringContaining('for more than a minute'),
-    expect.stringContaining('a holder that has gone'),
+    expect.stringContaining('another machine acquires the lock'),
   ])
 })
 
@@ -91,7 +93,7 @@ test('a case rejects and closes its place when the store does not respond within
   timeouts[0]?.()
   expect(await outcome).toMatchObject({
     name: 'AssertionError',
-    message: expect.stringMatching(/never written.*not within 60 s/),
+    message: expect.stringMatching(/does not exist: timed out after 60 s/),
   })
   expect(closeCount).toBe(1)
 })
@@ -108,4 +110,52 @@ test('a case rejects with an AssertionError, whose cause is the error of the sto
   const error = await firstCase?.run().catch((error: unknown) => error)
   expect(error).toBeInstanceOf(AssertionError)
   expect(error).toMatchObject({ cause })
+})
+
+const open = () => Promise.reject(new Error('not opened'))
+
+test.each([
+  [
+    'a second argument',
+    [{ open }, { without: ['locks'] }],
+    /second argument.*in the backend: \{ open, without/,
+  ],
+  ['an unknown option', [{ open, withot: ['locks'] }], /unknown option "withot"\. Did you mean "without"\?/],
+  ['a backend without open', [{ without: ['locks'] }], /open must be a function/],
+  ['no backend', [undefined], /backend must be an object/],
+  [
+    'a part that is not in an array',
+    [{ open, without: 'locks' }],
+    /without must be an array of locks, list, cutOff/,
+  ],
+  ['an unknown part', [{ open, without: ['lock'] }], /must be one of locks, list, cutOff/],
+])('certCacheContract throws a TypeError for %s', (_, args, message) => {
+  const create = () => Reflect.apply(certCacheContract, undefined, args)
+  expect(create).toThrow(TypeError)
+  expect(create).toThrow(message)
+})
+
+test('certCacheContract can be passed to map', () => {
+  expect([{ open }].map(certCacheContract)).toHaveLength(1)
+})
+
+test('a case rejects with a TypeError that names the missing members of the place, and closes the place', async () => {
+  let closeCount = 0
+  const close = async () => {
+    closeCount += 1
+  }
+  const store = new MemoryCertCache()
+  const runWith = async (place: object | undefined) => {
+    const [firstCase] = certCacheContract({ open: async () => place as never })
+    return firstCase?.run().catch((error: unknown) => error)
+  }
+  expect(await runWith({ store, close })).toMatchObject({
+    name: 'TypeError',
+    message: expect.stringContaining('has no peer(), which opens another handle'),
+  })
+  expect(closeCount).toBe(1)
+  expect(await runWith({ peer: async () => store })).toMatchObject({
+    message: expect.stringMatching(/no store, .*; and no close\(\), /),
+  })
+  expect(await runWith(undefined)).toMatchObject({ message: expect.stringContaining('no store') })
 })

@@ -196,7 +196,13 @@ describe('a fault', () => {
     })
   })
 
-  test('is refused when a value is outside its range', () => {
+  test('with an unknown option is rejected', () => {
+    expect(() => shared.ca.fault({ on: 'order', statuss: 500 } as Fault)).toThrow(
+      new TypeError('TestCa.fault: unknown option "statuss". Did you mean "status"?'),
+    )
+  })
+
+  test('with a value outside its range is rejected', () => {
     const { ca } = shared
     expect(() => ca.fault({ on: 'nowhere' as Endpoint })).toThrow(RangeError)
     expect(() => ca.fault({ on: 'order', times: 0 })).toThrow(RangeError)

@@ -200,7 +200,7 @@ test('two CAs run at the same time and do not share a root or an endpoint certif
   expect(first.rootCertificate).not.toBe(second.rootCertificate)
 })
 
-test('an option outside its range is refused when the CA starts', async () => {
+test('start rejects an option outside its range', async () => {
   for (const options of [
     { lifetimeMs: 999 },
     { badNonceRate: 1.1 },

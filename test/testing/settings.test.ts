@@ -41,12 +41,18 @@ test.each<TestCaOptions>([
   { renewalRetryAfter: -1 },
   { renewalRetryAfter: 1.5 },
   { profiles: 'shortlived' as never },
-])('%o is refused when the CA starts', async (options) => {
+])('start rejects %o', async (options) => {
   const [name] = Object.keys(options)
-  await expect(TestCa.start(options)).rejects.toThrow(new RegExp(`^${name} cannot be`))
+  await expect(TestCa.start(options)).rejects.toThrow(new RegExp(`^TestCa\\.start: ${name} must be .*, not `))
 })
 
-test('the ends of the ranges are accepted', async () => {
+test('start rejects an unknown option, and names the nearest one', async () => {
+  await expect(TestCa.start({ httpport: 8080 } as TestCaOptions)).rejects.toThrow(
+    new TypeError('TestCa.start: unknown option "httpport". Did you mean "httpPort"?'),
+  )
+})
+
+test('start accepts the ends of the ranges', async () => {
   const lowest = {
     httpPort: 1,
     tlsPort: 1,

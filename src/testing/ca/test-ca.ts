@@ -1,3 +1,4 @@
+import { type OptionNames, plainObject } from '../../util/validate.js'
 import type { Authority } from './authority/authority.js'
 import { BackgroundTasks } from './authority/background-tasks.js'
 import { Issuer } from './certificates/issuer.js'
@@ -8,12 +9,24 @@ import { handleRequest } from './http/request-handler.js'
 import { Nonces } from './messages/nonces.js'
 import { type ActiveFault, type Fault, Faults } from './resources/faults.js'
 import { Resources } from './resources/resources.js'
-import { type ChallengeType, resolveSettings, type TestCaSettings } from './resources/settings.js'
+import {
+  type ChallengeType,
+  resolveSettings,
+  settingNames,
+  type TestCaSettings,
+} from './resources/settings.js'
 import { Urls } from './resources/urls.js'
 
-/** Options of a CA. You can change those of {@link TestCaSettings} while it runs. */
+/**
+ * Options of a CA. You can change those of {@link TestCaSettings} while it runs. Unknown options are a TypeError.
+ */
 export interface TestCaOptions extends Partial<TestCaSettings> {
-  /** TCP port on 127.0.0.1 that the CA listens on. Default 0: a free one. */
+  /**
+   * TCP port on 127.0.0.1 that the CA listens on. Default 0: a free one, which differs in each run.
+   *
+   * The port is part of the directory URL, and so of a manager's default `acme.keyPrefix`: `127.0.0.1_14000~`. If your
+   * test reads keys from the store, or reuses a store in several runs, set `port`, or set `keyPrefix` on the manager.
+   */
   readonly port?: number
   /** Returns the time for certificates, orders and validations, in milliseconds since the epoch. Default Date.now. */
   readonly now?: () => number
@@ -22,6 +35,13 @@ export interface TestCaOptions extends Partial<TestCaSettings> {
    * Default: accounts need no external binding. RFC 8555 §7.3.4.
    */
   readonly externalAccounts?: Readonly<Record<string, string>>
+}
+
+const optionNames: OptionNames<TestCaOptions> = {
+  ...settingNames,
+  port: true,
+  now: true,
+  externalAccounts: true,
 }
 
 /** Counts since the CA started. */
@@ -52,6 +72,20 @@ export interface TestCaOrder {
  * (RFC 8737) against real servers, signs real certificates, keeps all state in memory, and fails on request
  * ({@link TestCa.fault}). Validations connect to 127.0.0.1 for every name. Key change, revocation, wildcards and CAA
  * are not supported.
+ *
+ * The CA keeps the process running until you call {@link TestCa.close}, or until the scope of an `await using` ends.
+ * Your own servers do the same, so close them too:
+ *
+ *     const ca = await TestCa.start({ httpPort: 8080, tlsPort: 8443 })
+ *     const { directoryUrl, endpointCertificate } = ca
+ *     const acme = { termsOfServiceAgreed: true, directoryUrl, ca: endpointCertificate }
+ *     const manager = new CertManager({ cache: new MemoryCertCache(), hostPolicy: ['a.example'], acme })
+ *     const server = https.createServer(manager.tlsOptions(), app).listen(8443)
+ *     await manager.ensure(['a.example'])
+ *     // Requests to port 8443 with servername: 'a.example' and ca: ca.rootCertificate.
+ *     server.close()
+ *     await manager.close()
+ *     await ca.close()
  */
 export class TestCa implements TestCaSettings, AsyncDisposable {
   declare httpPort: number
@@ -80,9 +114,11 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
 
   /**
    * Starts a CA.
+   * @throws TypeError for an unknown option
    * @throws RangeError when an option is outside its range
    */
   static async start(options: TestCaOptions = {}): Promise<TestCa> {
+    plainObject<TestCaOptions>('TestCa.start: options', options, optionNames)
     const settings = resolveSettings(options)
     const [endpoint, issuer] = await Promise.all([selfSignedCertificate(), Issuer.create()])
     // The CA needs the port of its server. No request arrives before the assignment.
@@ -162,6 +198,7 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
   /**
    * Sets a fault. It applies to a request after the JWS has been verified, so the nonce is used, and before the request
    * has any effect. When several faults match, the one set first applies.
+   * @throws TypeError for an unknown option
    * @throws RangeError when a value is outside its range
    */
   fault(fault: Fault): ActiveFault {
@@ -177,7 +214,7 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
     this.#authority.windows.set(serialNumber, window)
   }
 
-  /** Ends all connections, validations and issuances. A second call returns the same promise. */
+  /** Stops listening, and ends all connections, validations and issuances. A second call returns the same promise. */
   close(): Promise<void> {
     this.#closed ??= this.#shutDown()
     return this.#closed

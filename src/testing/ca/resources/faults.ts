@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type OptionNames, plainObject } from '../../../util/validate.js'
 import { type ProblemDocument, problemStatus, problemUri } from '../messages/problem.js'
 import { type Endpoint, endpoints } from './urls.js'
 
@@ -60,7 +61,10 @@ export interface FaultReply {
 export class Faults {
   readonly #active: { fault: Fault; remaining: number; hits: number }[] = []
 
-  /** @throws RangeError when a value is outside its range */
+  /**
+   * @throws TypeError for an unknown option
+   * @throws RangeError when a value is outside its range
+   */
   add(fault: Fault): ActiveFault {
     validateFault(fault)
     const active = this.#active
@@ -129,21 +133,40 @@ function rejectOnAbort(signal: AbortSignal): Promise<never> {
 
 const breakOffs: readonly unknown[] = ['stall', 'end', 'reset'] satisfies Fault['breakOff'][]
 
-function validateFault({
-  on,
-  times = 1,
-  status = 200,
-  delayMs = 0,
-  retryAfter = 0,
-  breakOff = 'end',
-  invalid,
-}: Fault): void {
-  if (!endpoints.includes(on)) throw new RangeError(`There is no endpoint ${on}: ${endpoints.join(', ')}`)
-  if (!(times >= 1)) throw new RangeError(`times cannot be ${times}`)
-  if (!(status >= 200 && status <= 599)) throw new RangeError(`status cannot be ${status}`)
-  if (!(delayMs >= 0 && delayMs <= 2 ** 31 - 1)) throw new RangeError(`delayMs cannot be ${delayMs}`)
-  if (typeof retryAfter === 'number' && !(retryAfter >= 0))
-    throw new RangeError(`retryAfter cannot be ${retryAfter}`)
-  if (!breakOffs.includes(breakOff)) throw new RangeError(`breakOff cannot be ${breakOff}`)
-  if (invalid && on !== 'challenge') throw new RangeError('invalid is for challenges only')
+const faultNames: OptionNames<Fault> = {
+  on: true,
+  times: true,
+  host: true,
+  status: true,
+  type: true,
+  detail: true,
+  retryAfter: true,
+  delayMs: true,
+  body: true,
+  contentType: true,
+  hang: true,
+  breakOff: true,
+  invalid: true,
+}
+
+function validateFault(fault: Fault): void {
+  plainObject<Fault>('TestCa.fault: options', fault, faultNames)
+  const { on, times = 1, status = 200, delayMs = 0, retryAfter = 0, breakOff = 'end', invalid } = fault
+  const check = (isValid: boolean, expected: string) => {
+    if (!isValid) throw new RangeError(`TestCa.fault: ${expected}`)
+  }
+  const maxDelayMs = 2 ** 31 - 1
+  check(endpoints.includes(on), `on must be one of ${endpoints.join(', ')}, not ${on}`)
+  check(times >= 1, `times must be a number, at least 1, not ${times}`)
+  check(status >= 200 && status <= 599, `status must be a number from 200 to 599, not ${status}`)
+  check(
+    delayMs >= 0 && delayMs <= maxDelayMs,
+    `delayMs must be a number from 0 to ${maxDelayMs}, not ${delayMs}`,
+  )
+  check(
+    typeof retryAfter !== 'number' || retryAfter >= 0,
+    `retryAfter must be a number, at least 0, or an HTTP date, not ${retryAfter}`,
+  )
+  check(breakOffs.includes(breakOff), `breakOff must be one of ${breakOffs.join(', ')}, not ${breakOff}`)
+  check(!invalid || on === 'challenge', `invalid requires on to be challenge, not ${on}`)
 }

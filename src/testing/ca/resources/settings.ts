@@ -1,3 +1,5 @@
+import type { OptionNames } from '../../../util/validate.js'
+
 /** A challenge type that the CA can validate. RFC 8555 §8.3, RFC 8737 §3. */
 export type ChallengeType = 'http-01' | 'tls-alpn-01'
 
@@ -44,7 +46,6 @@ export interface TestCaSettings {
   profiles: Readonly<Record<string, string>> | undefined
 }
 
-/** The default settings. */
 const defaultSettings: Readonly<TestCaSettings> = {
   httpPort: 80,
   tlsPort: 443,
@@ -60,32 +61,52 @@ const defaultSettings: Readonly<TestCaSettings> = {
   profiles: undefined,
 }
 
-const isValid: { readonly [K in keyof TestCaSettings]: (value: TestCaSettings[K]) => boolean } = {
-  httpPort: isPort,
-  tlsPort: isPort,
-  challengeTypes: (types) =>
-    Array.isArray(types) &&
-    types.length > 0 &&
-    types.every((type) => defaultSettings.challengeTypes.includes(type)),
-  lifetimeMs: (ms) => ms >= 1000 && Number.isFinite(ms),
-  badNonceRate: (rate) => rate >= 0 && rate <= 1,
-  validationDelayMs: isDelay,
-  validationTimeoutMs: (ms) => isDelay(ms) && ms >= 1,
-  issuanceDelayMs: isDelay,
-  retryAfter: (seconds) => seconds === undefined || (Number.isInteger(seconds) && seconds >= 0),
-  renewalInfo: (enabled) => typeof enabled === 'boolean',
-  renewalRetryAfter: (seconds) => Number.isInteger(seconds) && seconds >= 0,
-  profiles: (profiles) => profiles === undefined || (typeof profiles === 'object' && profiles !== null),
+type Rule<T> = readonly [isValid: (value: T) => boolean, expected: string]
+
+const maxDelayMs = 2 ** 31 - 1
+const port: Rule<number> = [
+  (value) => Number.isInteger(value) && value >= 1 && value <= 65_535,
+  'an integer from 1 to 65535',
+]
+const delay: Rule<number> = [(ms) => ms >= 0 && ms <= maxDelayMs, `a number from 0 to ${maxDelayMs}`]
+const isSeconds = (value: number) => Number.isInteger(value) && value >= 0
+
+const rules: { readonly [K in keyof TestCaSettings]: Rule<TestCaSettings[K]> } = {
+  httpPort: port,
+  tlsPort: port,
+  challengeTypes: [
+    (types) =>
+      Array.isArray(types) &&
+      types.length > 0 &&
+      types.every((type) => defaultSettings.challengeTypes.includes(type)),
+    'a non-empty array of http-01, tls-alpn-01',
+  ],
+  lifetimeMs: [(ms) => ms >= 1000 && Number.isFinite(ms), 'a finite number, at least 1000'],
+  badNonceRate: [(rate) => rate >= 0 && rate <= 1, 'a number from 0 to 1'],
+  validationDelayMs: delay,
+  validationTimeoutMs: [(ms) => ms >= 1 && ms <= maxDelayMs, `a number from 1 to ${maxDelayMs}`],
+  issuanceDelayMs: delay,
+  retryAfter: [(value) => value === undefined || isSeconds(value), 'an integer, at least 0'],
+  renewalInfo: [(enabled) => typeof enabled === 'boolean', 'true or false'],
+  renewalRetryAfter: [isSeconds, 'an integer, at least 0'],
+  profiles: [
+    (profiles) => profiles === undefined || (typeof profiles === 'object' && profiles !== null),
+    'an object',
+  ],
 }
 
+/** The names of all settings. */
+export const settingNames: OptionNames<TestCaSettings> = Object.fromEntries(
+  Object.keys(defaultSettings).map((name) => [name, true]),
+) as OptionNames<TestCaSettings>
+
 /**
- * Applies the defaults.
+ * Applies the defaults. Ignores other options.
  * @throws RangeError when a value is outside its range
  */
 export function resolveSettings(options: Partial<TestCaSettings>): TestCaSettings {
   const settings = { ...defaultSettings }
-  for (const key of Object.keys(isValid) as (keyof TestCaSettings)[])
-    applySetting(settings, key, options[key])
+  for (const key of Object.keys(rules) as (keyof TestCaSettings)[]) applySetting(settings, key, options[key])
   return settings
 }
 
@@ -95,14 +116,7 @@ function applySetting<K extends keyof TestCaSettings>(
   value: TestCaSettings[K] | undefined,
 ): void {
   if (value === undefined) return
-  if (!isValid[key](value)) throw new RangeError(`${key} cannot be ${String(value)}`)
+  const [isValid, expected] = rules[key]
+  if (!isValid(value)) throw new RangeError(`TestCa.start: ${key} must be ${expected}, not ${String(value)}`)
   settings[key] = value
-}
-
-function isPort(port: number): boolean {
-  return Number.isInteger(port) && port >= 1 && port <= 65_535
-}
-
-function isDelay(ms: number): boolean {
-  return ms >= 0 && ms <= 2 ** 31 - 1
 }
