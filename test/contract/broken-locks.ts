@@ -63,16 +63,16 @@ class UnconditionalStore extends ForwardingStore {
 export const brokenLocks: readonly BrokenStore[] = [
   [
     'grants one lock to every machine',
-    /exclusive|one gets the lock|one after the other/,
+    /exclusive|exactly one of many|never overlaps/,
     class extends ForwardingStore {
       override tryLock = async () => ({ signal: new AbortController().signal, release: async () => {} })
     },
   ],
-  ['checks for a lock and then writes it', /of many tries at once/, UnconditionalStore],
-  ['lets any machine release a lock', /its owner only/, UnconditionalStore],
+  ['checks for a lock and then writes it', /exactly one of many/, UnconditionalStore],
+  ['lets any machine release a lock', /only the holder can release/, UnconditionalStore],
   [
     'stores a lock in the value of its name',
-    /disturbs nothing/,
+    /with the same name do not affect/,
     class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
         await this.inner.put(name, new Uint8Array(), options)
@@ -82,14 +82,14 @@ export const brokenLocks: readonly BrokenStore[] = [
   ],
   [
     'uses one lock for all names',
-    /every key can be the name of a lock/,
+    /every key is a valid name of a lock/,
     class extends ForwardingStore {
       override tryLock = (_: string, options: Options) => this.inner.tryLock('lock', options)
     },
   ],
   [
     'never reports that a lock is lost',
-    /holder that has gone/,
+    /only after the signal of the holder aborts/,
     class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
         const lock = await this.inner.tryLock(name, options)
@@ -99,7 +99,7 @@ export const brokenLocks: readonly BrokenStore[] = [
   ],
   [
     'reports that a lock is lost only to callers that read its signal again',
-    /holder that has gone/,
+    /only after the signal of the holder aborts/,
     class extends ForwardingStore {
       override async tryLock(name: string, options: Options) {
         const lock = await this.inner.tryLock(name, options)
@@ -119,14 +119,14 @@ export const brokenLocks: readonly BrokenStore[] = [
 export const brokenLeases: readonly BrokenStore[] = [
   [
     'releases the lock of another holder, once',
-    /holder that has gone/,
+    /only after the signal of the holder aborts/,
     class extends LeasingStore {
       override mayRelease = async () => true
     },
   ],
   [
     'renews a lock that it has lost',
-    /holder that has gone/,
+    /only after the signal of the holder aborts/,
     class extends LeasingStore {
       override renewsLostLocks = true
     },

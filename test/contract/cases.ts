@@ -5,15 +5,14 @@ import type { ContractCase } from '../../src/testing/index.js'
 export const isSlow = ({ timeoutMs }: ContractCase): boolean => timeoutMs > 60_000
 
 /** Whether a case waits for the time-out of a store whose requests hang. */
-export const waitsForTimeout = ({ name }: ContractCase): boolean =>
-  name.startsWith('a failure is never a miss')
+export const waitsForTimeout = ({ name }: ContractCase): boolean => name.endsWith('a failure is never a miss')
 
 /**
  * Whether a case makes hundreds of requests. On a store that answers over HTTP such cases take many seconds; they run
  * in the project `long` there, and in `quick` on a store in memory and on a folder.
  */
 export const hasManyRequests = ({ name }: ContractCase): boolean =>
-  name.startsWith('every allowed character') || name.startsWith('list yields every key of many')
+  name.startsWith('every allowed character') || name.startsWith('list yields all of')
 
 /** Defines one test for each case. */
 export function testCases(cases: readonly ContractCase[]): void {

@@ -10,7 +10,7 @@ import type { ContractPlace } from './types.js'
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text)
 
-/** Asserts that `get` resolves with these bytes, or with `undefined` for a miss. */
+/** Asserts that `get` returns these bytes, or `undefined` for a miss. */
 export async function assertStored(
   store: CertCache,
   key: string,
@@ -20,17 +20,14 @@ export async function assertStored(
   const actual = await store.get(key)
   const quotedKey = JSON.stringify(key)
   if (expected === undefined) {
-    assert.equal(actual, undefined, `get(${quotedKey}) ${when} must resolve with undefined`)
+    assert.equal(actual, undefined, `get(${quotedKey}) ${when} must return undefined`)
     return
   }
-  assert.ok(
-    actual !== undefined,
-    `get(${quotedKey}) ${when} must resolve with the value, and did with undefined`,
-  )
-  assert.ok(actual instanceof Uint8Array, `get(${quotedKey}) must resolve with a Uint8Array`)
+  assert.ok(actual !== undefined, `get(${quotedKey}) ${when} must return the value, but returned undefined`)
+  assert.ok(actual instanceof Uint8Array, `get(${quotedKey}) must return a Uint8Array`)
   const isEqual = Buffer.compare(actual, expected) === 0
-  const lengths = `${expected.byteLength} bytes were written, ${actual.byteLength} came back`
-  assert.ok(isEqual, `get(${quotedKey}) ${when} must resolve with exactly what was put: ${lengths}`)
+  const lengths = `put wrote ${expected.byteLength} bytes, get returned ${actual.byteLength}`
+  assert.ok(isEqual, `get(${quotedKey}) ${when} must return exactly the bytes that put wrote: ${lengths}`)
 }
 
 export type Outcome<T> = { readonly value: T } | { readonly error: unknown }
@@ -54,18 +51,27 @@ export async function forAll<T>(items: readonly T[], operation: (item: T) => Pro
 }
 
 export function asLocking(store: CertCache): LockingCertCache {
-  assert.ok(isLocking(store), "the store has no tryLock: leave its cases out by without: ['locks']")
+  assert.ok(
+    isLocking(store),
+    "the store has no tryLock method. Pass without: ['locks'] to skip the cases of locks",
+  )
   return store
 }
 
 export function asListable(store: CertCache): ListableCertCache {
-  assert.ok(isListable(store), "the store has no list: leave its cases out by without: ['list']")
+  assert.ok(
+    isListable(store),
+    "the store has no list method. Pass without: ['list'] to skip the cases of list",
+  )
   return store
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 export async function cutOff(place: ContractPlace): Promise<void> {
-  assert.ok(place.cutOff, "open() gave no cutOff: leave its cases out by without: ['cutOff']")
+  assert.ok(
+    place.cutOff,
+    "the object that open() returns has no cutOff method. Pass without: ['cutOff'] to skip the cases of cutOff",
+  )
   await place.cutOff()
 }

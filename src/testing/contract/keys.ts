@@ -95,20 +95,20 @@ async function assertDistinct(keys: readonly string[], store: CertCache, peer: C
   const distinct = [...new Set(keys)]
   await forAll(distinct, (key) => store.put(key, bytes(`the value of ${key}`)))
   await forAll(distinct, (key) =>
-    assertStored(peer, key, bytes(`the value of ${key}`), 'after the put of this key and of others'),
+    assertStored(peer, key, bytes(`the value of ${key}`), 'after put of this key and of others'),
   )
   const deleted = distinct.filter((_, index) => index % 2 === 1)
   const kept = distinct.filter((_, index) => index % 2 === 0)
   await forAll(deleted, (key) => peer.delete(key))
-  await forAll(deleted, (key) => assertStored(store, key, undefined, 'after its deletion'))
+  await forAll(deleted, (key) => assertStored(store, key, undefined, 'after delete'))
   await forAll(kept, (key) =>
-    assertStored(store, key, bytes(`the value of ${key}`), 'after the deletion of other keys'),
+    assertStored(store, key, bytes(`the value of ${key}`), 'after delete of other keys'),
   )
 }
 
 export const keyChecks = (withLocks: boolean): readonly Check[] => [
   {
-    name: 'every allowed character is good at every place of a key, and no key stands for another',
+    name: 'every allowed character works at every position of a key, and all keys stay distinct',
     async run({ store, peer }) {
       const keys = allowedCharacters.flatMap((character) => [
         ...(character === '.' ? [] : [character]),
@@ -118,13 +118,13 @@ export const keyChecks = (withLocks: boolean): readonly Check[] => [
     },
   },
   {
-    name: 'a key that means something to a file system, a URL or SQL is a key like others',
+    name: 'keys with a special meaning in file systems, URLs or SQL work like any other key',
     async run({ store, peer }) {
       await assertDistinct(specialKeys, store, await peer())
     },
   },
   {
-    name: 'upper and lower case make different keys',
+    name: 'keys that differ only in case are distinct',
     async run({ store, peer }) {
       await assertDistinct(
         ['a.example', 'A.example', 'A.EXAMPLE', 'a.Example', 'Q_-z', 'q_-Z'],
@@ -134,14 +134,14 @@ export const keyChecks = (withLocks: boolean): readonly Check[] => [
     },
   },
   {
-    name: 'a key may be as long as a host name: 253 characters',
+    name: 'keys can be as long as a host name: 253 characters',
     async run({ store, peer }) {
       const long = `${`${'a'.repeat(62)}.`.repeat(4)}b`
       await assertDistinct([long, `${long.slice(0, -1)}c`, long.slice(0, -2)], store, await peer())
     },
   },
   {
-    name: 'a key outside the alphabet is refused with a CacheKeyError, by every operation',
+    name: 'every operation rejects a key outside the alphabet with a CacheKeyError',
     async run({ store }) {
       for (const key of [...invalidKeys, undefined, null, 1, {}] as string[]) {
         const quotedKey = JSON.stringify(key) ?? String(key)
@@ -157,7 +157,7 @@ export const keyChecks = (withLocks: boolean): readonly Check[] => [
           assert.equal(
             code,
             'ERR_CACHE_KEY',
-            `${name}(${quotedKey}) must reject with a CacheKeyError (assertCacheKey)`,
+            `${name}(${quotedKey}) must reject with a CacheKeyError: call assertCacheKey first`,
           )
         }
       }

@@ -15,7 +15,7 @@ const dayMs = 24 * 3_600_000
 
 export const listChecks: readonly Check[] = [
   {
-    name: 'list says each key once, its size in bytes and when it was written',
+    name: 'list yields each key once, with its size in bytes and the time of its last write',
     async run({ store, peer }) {
       const other = asListable(await peer())
       assert.deepEqual(await entriesOf(other), [], 'list of an empty store must yield nothing')
@@ -35,15 +35,18 @@ export const listChecks: readonly Check[] = [
         'list must yield every key once',
       )
       for (const { name, size, modified } of entries) {
-        assert.equal(size, sizes.get(name), `list must say the size of ${JSON.stringify(name)}`)
-        assert.ok(modified instanceof Date, 'list must say when it was written, as a Date')
+        assert.equal(size, sizes.get(name), `list must yield the size of ${JSON.stringify(name)} in bytes`)
+        assert.ok(modified instanceof Date, 'list must yield the time of the last write as a Date')
         // The store's clock may differ; a wrong unit differs by more than a day.
-        assert.ok(Math.abs(modified.getTime() - Date.now()) < dayMs, 'list must say when it was written')
+        assert.ok(
+          Math.abs(modified.getTime() - Date.now()) < dayMs,
+          'list must yield the time of the last write',
+        )
       }
     },
   },
   {
-    name: 'list yields every key of many, each once',
+    name: 'list yields all of 1,050 keys, each once',
     async run({ store }) {
       const keys = Array.from(
         { length: 1_050 },
@@ -55,7 +58,7 @@ export const listChecks: readonly Check[] = [
       assert.deepEqual(
         await namesOf(asListable(store)),
         keys,
-        'a listing that was broken off must disturb nothing',
+        'list must yield every key once after an earlier listing was ended early',
       )
     },
   },

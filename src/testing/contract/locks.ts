@@ -9,18 +9,14 @@ const maxExpiryMs = 60_000
 
 async function acquire(store: LockingCertCache, when: string): Promise<CertCacheLock> {
   const lock = await store.tryLock(name)
-  assert.ok(lock !== undefined, `tryLock must give a lock that nobody holds: ${when}`)
-  assert.equal(lock.signal.aborted, false, 'the signal of a lock that was just given must not be aborted')
+  assert.ok(lock !== undefined, `tryLock must acquire a free lock: ${when}`)
+  assert.equal(lock.signal.aborted, false, 'the signal of a new lock must not be aborted')
   return lock
 }
 
 async function assertHeld(store: LockingCertCache, when: string): Promise<void> {
   const lock = await store.tryLock(name)
-  assert.equal(
-    lock,
-    undefined,
-    `tryLock must resolve with undefined while somebody else holds the lock: ${when}`,
-  )
+  assert.equal(lock, undefined, `tryLock must return undefined while another holder has the lock: ${when}`)
 }
 
 /** Tries until the lock is free, as other machines do. */
@@ -34,36 +30,40 @@ async function acquireWhenFree(store: LockingCertCache, intervalMs: number): Pro
 
 export const lockChecks: readonly Check[] = [
   {
-    name: 'a lock is exclusive, between two handles and on one, until it is released',
+    name: 'a lock is exclusive until it is released, on the same handle and on others',
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
       const lock = await acquire(store, 'the store is empty')
       await assertHeld(other, 'on another handle')
       await assertHeld(store, 'on the same handle')
       const another = await other.tryLock('b.example')
-      assert.ok(another, 'the lock of another name must not be held')
+      assert.ok(another, 'a lock with another name must be free')
       await another.release()
-      await assertHeld(other, 'the lock of another name was released')
+      await assertHeld(other, 'a lock with another name was released')
       await lock.release()
       const next = await acquire(other, 'it was released')
-      await assertHeld(store, 'its former holder asks')
+      await assertHeld(store, 'on the handle of its former holder')
       await next.release()
     },
   },
   {
-    name: 'of many tries at once one gets the lock',
+    name: 'exactly one of many concurrent tryLock calls acquires the lock',
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
       for (let round = 1; round <= 5; round++) {
         const tries = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).tryLock(name))
         const locks = (await Promise.all(tries)).filter((lock) => lock !== undefined)
-        assert.equal(locks.length, 1, `of 20 tries at once one must get the lock, in round ${round}`)
+        assert.equal(
+          locks.length,
+          1,
+          `exactly one of 20 concurrent tryLock calls must acquire the lock, in round ${round}`,
+        )
         await locks[0]?.release()
       }
     },
   },
   {
-    name: 'what is done under the lock is done by one after the other',
+    name: 'work under the lock never overlaps',
     async run(place) {
       const { store } = place
       const handles = [asLocking(store), asLocking(await place.peer()), asLocking(await place.peer())]
@@ -83,7 +83,7 @@ export const lockChecks: readonly Check[] = [
     },
   },
   {
-    name: 'a lock is released by its owner only; releasing it again is harmless',
+    name: 'only the holder can release a lock, and a second release has no effect',
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
       const former = await acquire(store, 'the store is empty')
@@ -91,34 +91,38 @@ export const lockChecks: readonly Check[] = [
       await former.release()
       const holder = await acquire(other, 'it was released')
       await former.release()
-      await assertHeld(store, 'a former holder released once more')
-      assert.equal(holder.signal.aborted, false, 'a former holder’s release must not disturb the next holder')
+      await assertHeld(store, 'a former holder released its lock again')
+      assert.equal(
+        holder.signal.aborted,
+        false,
+        'the release of a former holder must not abort the signal of the next holder',
+      )
       await holder.release()
       const next = await acquire(store, 'it was released')
       await Promise.all([next.release(), next.release()])
-      await (await acquire(other, 'it was released twice at once')).release()
+      await (await acquire(other, 'it was released twice concurrently')).release()
     },
   },
   {
-    name: 'the lock of a key disturbs nothing that is stored under that key, nor the other way round',
+    name: 'a lock and a value with the same name do not affect each other',
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
       const lock = await acquire(store, 'the store is empty')
-      await assertStored(other, name, undefined, 'while the lock of that name is held')
+      await assertStored(other, name, undefined, 'while the lock with that name is held')
       await other.put(name, bytes('value'))
-      await assertStored(store, name, bytes('value'), 'while the lock of that name is held')
-      await assertHeld(other, 'the value of that name was written')
+      await assertStored(store, name, bytes('value'), 'while the lock with that name is held')
+      await assertHeld(other, 'the value with that name was written')
       await lock.release()
-      await assertStored(store, name, bytes('value'), 'after the lock of that name was released')
-      const next = await acquire(store, 'the value of that name is there')
+      await assertStored(store, name, bytes('value'), 'after release of the lock with that name')
+      const next = await acquire(store, 'the value with that name exists')
       await other.delete(name)
-      await assertHeld(other, 'the value of that name was deleted')
+      await assertHeld(other, 'the value with that name was deleted')
       await next.release()
-      await assertStored(other, name, undefined, 'after the release of the lock of that name')
+      await assertStored(other, name, undefined, 'after release of the lock with that name')
     },
   },
   {
-    name: 'every key can be the name of a lock',
+    name: 'every key is a valid name of a lock',
     async run(place) {
       const store = asLocking(place.store)
       const names = [
@@ -138,12 +142,12 @@ export const lockChecks: readonly Check[] = [
       const locks: (CertCacheLock | undefined)[] = []
       for (const key of names) locks.push(await store.tryLock(key))
       const acquired = names.filter((_, index) => locks[index])
-      assert.deepEqual(acquired, names, 'locks of different names must not exclude each other')
+      assert.deepEqual(acquired, names, 'locks with different names must not exclude each other')
       for (const lock of locks) await lock?.release()
     },
   },
   {
-    name: 'a tryLock that was aborted keeps nobody out for good',
+    name: 'an aborted tryLock blocks the lock for less than a minute',
     slow: true,
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
@@ -156,23 +160,19 @@ export const lockChecks: readonly Check[] = [
         const outcome = await pending
         if ('value' in outcome) await outcome.value?.release()
         else
-          assert.equal(
-            outcome.error,
-            reason,
-            'a tryLock that is aborted must reject with the signal’s reason',
-          )
+          assert.equal(outcome.error, reason, 'an aborted tryLock must reject with the reason of its signal')
       }
       const start = performance.now()
       const lock = await acquireWhenFree(other, 250)
       assert.ok(
         performance.now() - start < maxExpiryMs,
-        'a lock that nobody was given must be free within a minute',
+        'a lock that no caller received must be free within a minute',
       )
       await lock.release()
     },
   },
   {
-    name: 'a lock is held for as long as its holder lives: for more than a minute, nobody else gets it',
+    name: 'a lock stays held for more than a minute while its holder is alive',
     slow: true,
     async run(place) {
       const [store, other] = [asLocking(place.store), asLocking(await place.peer())]
@@ -180,14 +180,14 @@ export const lockChecks: readonly Check[] = [
       const { signal } = lock
       const end = performance.now() + maxExpiryMs + 10_000
       while (performance.now() < end) {
-        await assertHeld(other, 'its holder lives')
+        await assertHeld(other, 'its holder is alive')
         assert.equal(lock.signal.aborted, false, 'the signal must not abort while the lock is held')
         await pause(1_000)
       }
       assert.equal(
         signal.aborted,
         false,
-        'a signal that was read before must not abort while the lock is held',
+        'a signal that was read earlier must not abort while the lock is held',
       )
       await lock.release()
       await (await acquire(other, 'it was released')).release()
@@ -198,10 +198,10 @@ export const lockChecks: readonly Check[] = [
 /** Longer than the renewal interval of a lock that expires after 30 s. */
 const watchMs = 12_000
 
-/** The cases that need a holder that was cut off. */
+/** The cases that cut off the holder of a lock. */
 export const lostLockChecks: readonly Check[] = [
   {
-    name: 'a holder that has gone loses the lock within a minute, and its signal aborts before another gets it',
+    name: 'after cutOff, another machine acquires the lock within a minute, and only after the signal of the holder aborts',
     slow: true,
     async run(place) {
       const [store, other, third] = [
@@ -219,17 +219,20 @@ export const lostLockChecks: readonly Check[] = [
       const wasNotified = signal.aborted && lost.signal.aborted
       assert.ok(
         performance.now() - start < maxExpiryMs,
-        'a holder that has gone must lose the lock within a minute',
+        'a lock must be free within a minute after its holder was cut off',
       )
-      assert.ok(wasNotified, 'the former holder’s signal must abort before somebody else gets the lock')
-      assert.ok(signal.reason instanceof Error, 'the signal’s reason must be an Error')
+      assert.ok(
+        wasNotified,
+        'the signal of the former holder must abort before another holder acquires the lock',
+      )
+      assert.ok(signal.reason instanceof Error, 'the reason of the signal must be an Error')
       const assertUndisturbed = async (when: string) => {
         await assertHeld(third, when)
-        assert.equal(holder.signal.aborted, false, `the new holder’s signal must not abort: ${when}`)
+        assert.equal(holder.signal.aborted, false, `the signal of the new holder must not abort: ${when}`)
       }
       // A release without connection may reject, but must not hang.
       await outcomeOf(async () => otherLock?.release())
-      await assertUndisturbed('it was taken over from a holder that has gone')
+      await assertUndisturbed('it was taken over from a holder that was cut off')
       if (place.mend) {
         await place.mend()
         // A former holder that still renews would take the lock back.

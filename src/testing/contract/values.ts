@@ -8,36 +8,41 @@ const key = 'a.example'
 
 export const valueChecks: readonly Check[] = [
   {
-    name: 'a key that was never written is a miss: get resolves with undefined',
+    name: 'get returns undefined for a key that does not exist',
     async run({ store }) {
       await assertStored(store, key, undefined, 'before any put')
       await store.put('b.example', bytes('another'))
-      await assertStored(store, key, undefined, 'after the put of another key')
+      await assertStored(store, key, undefined, 'after put of another key')
     },
   },
   {
-    name: 'what was put is what get resolves with, on every handle',
+    name: 'get returns the last value that put wrote, on every handle',
     async run({ store, peer }) {
       const other = await peer()
       await assertStored(other, key, undefined, 'before any put')
       await store.put(key, bytes('one'))
       await assertStored(store, key, bytes('one'), 'after put')
-      await assertStored(other, key, bytes('one'), 'on another handle that has seen the miss, after put')
+      await assertStored(other, key, bytes('one'), 'on another handle that has read the miss, after put')
       await other.put(key, bytes('two'))
       await assertStored(
         store,
         key,
         bytes('two'),
-        'on another handle that has seen a former value, after put',
+        'on another handle that has read an earlier value, after put',
       )
       await other.delete(key)
-      await assertStored(store, key, undefined, 'on another handle that has seen the value, after delete')
+      await assertStored(store, key, undefined, 'on another handle that has read the value, after delete')
       await store.put(key, bytes('three'))
-      await assertStored(other, key, bytes('three'), 'on the handle that has deleted it, after another’s put')
+      await assertStored(
+        other,
+        key,
+        bytes('three'),
+        'on the handle that deleted it, after put on another handle',
+      )
     },
   },
   {
-    name: 'a put replaces the whole value, by a shorter one and by a longer one',
+    name: 'put replaces the whole value, by a shorter one and by a longer one',
     async run({ store, peer }) {
       const other = await peer()
       for (const size of [5_000, 10, 0, 70_000, 69_999]) {
@@ -48,7 +53,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'a deleted key is a miss; deleting what is absent resolves too',
+    name: 'delete removes a key, and resolves for a key that does not exist',
     async run({ store, peer }) {
       const other = await peer()
       await store.delete(key)
@@ -57,13 +62,13 @@ export const valueChecks: readonly Check[] = [
       await other.delete(key)
       await assertStored(store, key, undefined, 'after delete')
       await store.delete(key)
-      await assertStored(store, 'b.example', bytes('two'), 'after the deletion of another key')
+      await assertStored(store, 'b.example', bytes('two'), 'after delete of another key')
       await store.put(key, bytes('again'))
-      await assertStored(other, key, bytes('again'), 'after delete and another put')
+      await assertStored(other, key, bytes('again'), 'after delete and put')
     },
   },
   {
-    name: 'values are opaque bytes: 0 bytes to 1 MB come back as they were',
+    name: 'get returns values of 0 bytes to 1 MiB byte for byte',
     async run({ store, peer }) {
       const other = await peer()
       const everyByte = Uint8Array.from({ length: 256 }, (_, index) => index)
@@ -71,32 +76,37 @@ export const valueChecks: readonly Check[] = [
       const sizes = [0, 1, 4_096, 65_535, 65_536, 1 << 20].map((size) => randomBytes(size))
       for (const value of [everyByte, ...texts, ...sizes]) {
         await store.put(key, value)
-        await assertStored(other, key, value, `after the put of ${value.byteLength} bytes`)
+        await assertStored(other, key, value, `after put of ${value.byteLength} bytes`)
       }
     },
   },
   {
-    name: 'put writes the view it is given, not the buffer behind it',
+    name: 'put writes a view of a buffer, not the whole buffer',
     async run({ store }) {
       const view = new Uint8Array(bytes('before the value after')).subarray(7, 16)
       await store.put(key, view)
-      await assertStored(store, key, bytes('the value'), 'after the put of a part of a buffer')
+      await assertStored(store, key, bytes('the value'), 'after put of a part of a buffer')
     },
   },
   {
-    name: 'bytes are the caller’s own: changing them afterwards changes nothing in the store',
+    name: 'put and get copy bytes: a caller that changes them does not change the stored value',
     async run({ store }) {
       const written = new Uint8Array(bytes('value'))
       await store.put(key, written)
       written.fill(0)
-      await assertStored(store, key, bytes('value'), 'after the caller overwrote what it had given to put')
+      await assertStored(
+        store,
+        key,
+        bytes('value'),
+        'after the caller overwrote the bytes that it passed to put',
+      )
       const read = await store.get(key)
       read?.fill(0)
-      await assertStored(store, key, bytes('value'), 'after the caller overwrote what get had returned')
+      await assertStored(store, key, bytes('value'), 'after the caller overwrote the bytes that get returned')
     },
   },
   {
-    name: 'writers at once never tear a value: every read is one whole value',
+    name: 'concurrent writes never mix: each read returns one complete value',
     async run({ store, peer }) {
       const other = await peer()
       // Each value has its own length and repeats its own index, so a mixture of two is visible.
@@ -109,10 +119,10 @@ export const valueChecks: readonly Check[] = [
           const data = await handle.get(key)
           assert.ok(data !== undefined, 'a key that is being overwritten must never be a miss')
           const index = data[0] as number
-          assert.ok(data.byteLength > 0, 'a read beside writes saw an empty value')
+          assert.ok(data.byteLength > 0, 'a read during writes returned an empty value')
           assert.ok(
             index < lengths.length && Buffer.compare(data, value(index)) === 0,
-            'a read beside writes saw a mixture of two values, or a part of one',
+            'a read during writes returned a mixture of two values, or a part of one',
           )
         } while (writing)
       }
@@ -129,14 +139,14 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'operations on different keys at once do not disturb each other',
+    name: 'concurrent operations on different keys do not affect each other',
     async run({ store, peer }) {
       const other = await peer()
       const keys = Array.from({ length: 60 }, (_, index) => `host-${index}.example`)
       await forAll(keys, (name) => store.put(name, bytes(name)))
       await forAll(keys, async (name) => {
         if (name.includes('0')) await other.delete(name)
-        else await assertStored(other, name, bytes(name), 'beside other operations')
+        else await assertStored(other, name, bytes(name), 'during other operations')
       })
       await forAll(keys, (name) =>
         assertStored(store, name, name.includes('0') ? undefined : bytes(name), 'after other operations'),
@@ -144,7 +154,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'an aborted signal rejects an operation with its reason',
+    name: 'every operation with an aborted signal rejects with its reason',
     async run(place) {
       const reason = new Error('the caller has gone')
       const options = { signal: AbortSignal.abort(reason) }
@@ -161,7 +171,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'an operation that is aborted on its way does what it was asked, or rejects with the reason',
+    name: 'an operation that is aborted while it runs either completes, or rejects with the reason',
     async run({ store }) {
       await store.put(key, bytes('value'))
       const abortAfter = async <T>(start: (signal: AbortSignal) => Promise<T>, turns: number) => {
@@ -171,7 +181,12 @@ export const valueChecks: readonly Check[] = [
         for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
         controller.abort(reason)
         const outcome = await pending
-        if ('error' in outcome) assert.equal(outcome.error, reason, 'it must reject with the signal’s reason')
+        if ('error' in outcome)
+          assert.equal(
+            outcome.error,
+            reason,
+            'an aborted operation must reject with the reason of its signal',
+          )
         return outcome
       }
       for (const turns of [0, 1, 2, 4, 8]) {
@@ -180,7 +195,7 @@ export const valueChecks: readonly Check[] = [
           assert.equal(
             String(read.value && Buffer.from(read.value)),
             'value',
-            'a get that is aborted is no miss',
+            'an aborted get must not return a miss',
           )
         await abortAfter((signal) => store.put(key, bytes('value'), { signal }), turns)
         await abortAfter((signal) => store.delete('b.example', { signal }), turns)
@@ -204,7 +219,7 @@ async function settle(pending: ReadonlySet<string>, ms: number): Promise<void> {
 /** The cases of a store that cannot reach its place. */
 export const cutOffChecks: readonly Check[] = [
   {
-    name: 'an operation of a store that is cut off ends with its signal: within 2 s, with the reason',
+    name: 'after cutOff, an aborted operation rejects within 2 s, with the reason of its signal',
     async run(place) {
       await place.store.put(key, bytes('value'))
       await cutOff(place)
@@ -217,28 +232,29 @@ export const cutOffChecks: readonly Check[] = [
       controller.abort(reason)
       await settle(pending, maxAbortMs)
       const late = [...pending].join(', ')
-      assert.equal(late, '', `these must end when their signal aborts, within ${maxAbortMs / 1_000} s`)
+      assert.equal(
+        late,
+        '',
+        `these operations must reject within ${maxAbortMs / 1_000} s after their signal aborts`,
+      )
       for (const [name, outcome] of await outcomes) {
-        assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
+        assert.ok('error' in outcome, `${name} after cutOff must reject, but resolved`)
         if (aborted.has(name))
-          assert.equal(outcome.error, reason, `${name} that is aborted must reject with the signal’s reason`)
+          assert.equal(outcome.error, reason, `an aborted ${name} must reject with the reason of its signal`)
       }
     },
   },
   {
-    name: 'a failure is never a miss: a store that is cut off rejects every operation, within 30 s',
+    name: 'after cutOff, every operation rejects within 30 s: a failure is never a miss',
     async run(place) {
       await place.store.put(key, bytes('value'))
       await cutOff(place)
       const start = performance.now()
       for (const [name, outcome] of await everyOperation(place)) {
-        assert.ok('error' in outcome, `${name} of a store that is cut off must reject, and resolved`)
-        assert.ok(
-          outcome.error instanceof Error,
-          `${name} of a store that is cut off must reject with an Error`,
-        )
+        assert.ok('error' in outcome, `${name} after cutOff must reject, but resolved`)
+        assert.ok(outcome.error instanceof Error, `${name} after cutOff must reject with an Error`)
       }
-      assert.ok(performance.now() - start < 30_000, 'a store that is cut off must say so within 30 s')
+      assert.ok(performance.now() - start < 30_000, 'every operation after cutOff must reject within 30 s')
       const other = await place.peer()
       await assertStored(other, key, bytes('value'), 'on a handle that is not cut off')
     },

@@ -5,7 +5,7 @@ import { openPlace, type SqlBackend } from './place.js'
 /** Time-out of an operation whose connection is cut. */
 const cutOffMs = 10_000
 /** Matches the case that waits for this time-out if a connection can be cut. */
-const waitsForTimeout = /^a failure is never a miss/
+const waitsForTimeout = /a failure is never a miss$/
 
 /** Registers the contract's quick cases, or the slow ones, which wait for a time-out or for a lock to expire. */
 export function sqlContract(backend: SqlBackend, part: 'quick' | 'slow') {
