@@ -35,7 +35,7 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
     this.#isCutOff = true
     for (const [controller, name] of this.#ownLocks) {
       this.#removeLock(name, controller)
-      controller.abort(new LockLostError(`the lock of ${name} is lost: the store was cut off`))
+      controller.abort(new LockLostError(`lost the lock "${name}": cutOff() was called on this store`))
     }
   }
 
@@ -93,6 +93,10 @@ export class MemoryCertCache implements LockingCertCache, ListableCertCache {
     // A real store never responds in the same turn of the event loop.
     await new Promise(setImmediate)
     options?.signal?.throwIfAborted()
-    if (this.#isCutOff) throw new StoreError('ERR_STORE_UNREACHABLE', 'the store in memory was cut off')
+    if (this.#isCutOff) {
+      const message =
+        'cannot reach the values in memory: cutOff() was called on this store. Call mend() to end this.'
+      throw new StoreError('ERR_STORE_UNREACHABLE', message)
+    }
   }
 }

@@ -63,7 +63,7 @@ describe('an account', () => {
     const { client } = await userOf(ca)
     for (const [url, detail] of [
       ['tel:+123456', 'not a mailto URL'],
-      ['mailto:nobody', 'not one plain mail address'],
+      ['mailto:nobody', 'not a single mail address'],
     ] as const) {
       const creation = client.createAccount({ termsOfServiceAgreed: true, contact: [url] })
       await expect(creation).rejects.toThrow(detail)
@@ -105,7 +105,7 @@ describe('an account', () => {
     expect(found.headers.location).toBe(created.headers.location)
   })
 
-  test('that lacks the agreement gets a link to the terms of service', async () => {
+  test('without the agreement gets a link to the terms of service', async () => {
     const { http } = await userOf(shared.ca)
     const terms = new URL('/terms', shared.ca.directoryUrl).href
     expect(await http.signedRequest(await http.getResourceUrl('newAccount'), {})).toMatchObject({

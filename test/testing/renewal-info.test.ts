@@ -42,12 +42,12 @@ test('accepts one replacement of a certificate, from its account and for one of 
   const replace = ({ client }: AcmeUser, value = 'example.test', replaces = id) =>
     client.createOrder(Object.assign({ identifiers: [{ type: 'dns', value }] }, { replaces }))
   await expect(replace(other)).rejects.toMatchObject(problem('another account'))
-  await expect(replace(owner, 'other.test')).rejects.toMatchObject(problem('none of these names'))
+  await expect(replace(owner, 'other.test')).rejects.toMatchObject(problem('none of the names'))
   await expect(replace(owner, 'example.test', 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE')).rejects.toMatchObject(
-    problem('no certificate of this CA'),
+    problem('not a certificate of this CA'),
   )
   expect(await replace(owner)).toMatchObject({ status: 'pending', replaces: id })
-  await expect(replace(owner)).rejects.toMatchObject(problem('replaces that certificate'))
+  await expect(replace(owner)).rejects.toMatchObject(problem('already replaces this certificate'))
   expect(ca.orders.at(-1)).toEqual({
     hosts: ['example.test'],
     status: 'pending',

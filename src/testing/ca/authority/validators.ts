@@ -66,7 +66,7 @@ async function fetchKeyAuthorization({
     }
     return { status: response.statusCode, body }
   } catch (error) {
-    throw new Problem('connection', `${host} gave no answer over HTTP: ${failureReason(error, signal)}`)
+    throw new Problem('connection', `${host} did not answer over HTTP: ${failureReason(error, signal)}`)
   }
 }
 

@@ -15,7 +15,7 @@ export async function checkCsr(
   hosts: readonly string[],
   accountKey: KeyObject,
 ): Promise<x509.PublicKey> {
-  if (typeof csr !== 'string') throw new Problem('malformed', 'finalize needs a csr')
+  if (typeof csr !== 'string') throw new Problem('malformed', 'finalize requires a csr')
   const request = parse(fromBase64url(csr))
   if (!(await hasValidSignature(request)))
     throw new Problem('badCSR', 'The signature of the CSR does not verify')
@@ -56,7 +56,8 @@ function requestedNames(request: x509.Pkcs10CertificateRequest): Set<string> {
   )
   const names = san?.names.items ?? []
   const unsupported = names.find(({ type }) => type !== 'dns')
-  if (unsupported) throw new Problem('badCSR', `The CSR asks for a name of type ${unsupported.type}`)
+  if (unsupported)
+    throw new Problem('badCSR', `The CSR has a name of the unsupported type ${unsupported.type}`)
   const values = [...names.map(({ value }) => value), ...request.subjectName.getField('CN')]
   return new Set(values.map((value) => value.toLowerCase()))
 }

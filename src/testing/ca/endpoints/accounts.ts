@@ -18,7 +18,7 @@ export function newAccount(ca: Authority, { key, url, payload = {} }: SignedRequ
     throw new Problem('accountDoesNotExist', 'There is no account with this key')
   }
   if (payload.termsOfServiceAgreed !== true) {
-    throw new Problem('userActionRequired', 'The terms of service have to be agreed to', {
+    throw new Problem('userActionRequired', 'The account must agree to the terms of service', {
       members: { instance: ca.urls.of('terms') },
       headers: { link: `<${ca.urls.of('terms')}>;rel="terms-of-service"` },
     })
@@ -40,7 +40,7 @@ export function updateAccount(ca: Authority, request: SignedRequest): Reply {
   const account = request.account!
   const { payload = {} } = request
   if (request.payload && payload.contact === undefined && payload.status === undefined) {
-    throw new Problem('malformed', 'There is nothing to update; POST-as-GET reads an account')
+    throw new Problem('malformed', 'There is nothing to update. To read an account, send a POST-as-GET')
   }
   if (payload.contact !== undefined) account.contact = parseContact(payload)
   if (payload.status === 'deactivated') account.status = 'deactivated'
@@ -61,7 +61,7 @@ function parseContact({ contact = [] }: Json): string[] {
       throw new Problem('unsupportedContact', `${url} is not a mailto URL`)
     }
     if (!/^mailto:[^\s@,?]+@[^\s@,?]+$/.test(url)) {
-      throw new Problem('invalidContact', `${url} is not one plain mail address`)
+      throw new Problem('invalidContact', `${url} is not a single mail address`)
     }
   }
   return contact

@@ -8,7 +8,8 @@ type IssuedOrder = Order & Required<Pick<Order, 'leaf'>>
 
 /** Replies to a GET of `renewalInfo/<certificate identifier>`. RFC 9773 §4.1. */
 export function renewalInfo(ca: Authority, certificateId: string): Reply {
-  if (!ca.settings.renewalInfo) throw new Problem('malformed', 'There is no renewalInfo', { status: 404 })
+  if (!ca.settings.renewalInfo)
+    throw new Problem('malformed', 'This CA does not offer renewalInfo', { status: 404 })
   ca.renewalInfos += 1
   const { leaf } = findIssuedOrder(ca, certificateId)
   const lifetime = leaf.notAfter - leaf.notBefore
@@ -31,13 +32,13 @@ export function checkReplaces(
   if (replaces === undefined) return
   const replacedOrder = findIssuedOrder(ca, replaces)
   if (replacedOrder.account !== account)
-    throw new Problem('unauthorized', 'That is the certificate of another account')
+    throw new Problem('unauthorized', 'The replaced certificate belongs to another account')
   if (!replacedOrder.hosts.some((host) => hosts.includes(host))) {
-    throw new Problem('malformed', 'That certificate has none of these names')
+    throw new Problem('malformed', 'The replaced certificate has none of the names of the order')
   }
   const orders = [...ca.resources.orders.values()]
   if (orders.some((order) => order.replaces === replaces && order.status !== 'invalid')) {
-    throw new Problem('alreadyReplaced', 'Another order replaces that certificate')
+    throw new Problem('alreadyReplaced', 'Another order already replaces this certificate')
   }
 }
 
@@ -47,7 +48,7 @@ function findIssuedOrder(ca: Authority, certificateId: string): IssuedOrder {
   const isFromThisCa = rest.length === 0 && hex(keyIdentifier) === ca.issuer.keyIdentifier
   const order = [...ca.resources.orders.values()].find(({ leaf }) => leaf?.serialNumber === hex(serialNumber))
   if (!isFromThisCa || !order?.leaf) {
-    throw new Problem('malformed', `${certificateId} is no certificate of this CA`, { status: 404 })
+    throw new Problem('malformed', `${certificateId} is not a certificate of this CA`, { status: 404 })
   }
   return order as IssuedOrder
 }

@@ -40,10 +40,10 @@ export function ok(body: object, headers: Reply['headers'] = {}, status = 200): 
 
 /** @throws Problem unauthorized when the resource belongs to another account */
 export function requireOwner(accountId: string, { account }: SignedRequest): void {
-  if (account?.id !== accountId) throw new Problem('unauthorized', 'This belongs to another account')
+  if (account?.id !== accountId) throw new Problem('unauthorized', 'The resource belongs to another account')
 }
 
 /** @throws Problem malformed when the request is not POST-as-GET */
 export function requireRead({ payload }: SignedRequest): void {
-  if (payload) throw new Problem('malformed', 'This can only be read, with an empty payload')
+  if (payload) throw new Problem('malformed', 'The resource is read-only: send an empty payload')
 }

@@ -61,7 +61,7 @@ function route(path: string): { endpoint: Endpoint; id: string } {
   const [, name, id = '', ...rest] = path.split('/')
   const endpoint = endpoints.find((candidate) => candidate === name)
   if (endpoint === undefined || rest.length > 0) {
-    throw new Problem('malformed', `There is nothing at ${path}`, { status: 404 })
+    throw new Problem('malformed', `There is no resource at ${path}`, { status: 404 })
   }
   return { endpoint, id }
 }
@@ -108,7 +108,7 @@ function authenticate(
   ca.nonces.redeem(jws.header.nonce, ca.settings.badNonceRate)
   const url = ca.urls.origin + request.path
   if (jws.header.url !== url) {
-    throw new Problem('unauthorized', 'The JWS was made for another URL', { status: 401 })
+    throw new Problem('unauthorized', 'The JWS was signed for another URL', { status: 401 })
   }
   if (account && account.status !== 'valid') {
     throw new Problem('unauthorized', `The account is ${account.status}`, { status: 401 })
@@ -126,7 +126,7 @@ function resolveKey(
     throw new Problem('malformed', 'The JWS must have either jwk or kid')
   }
   if ((endpoint === 'newAccount') !== 'jwk' in header) {
-    throw new Problem('malformed', 'newAccount takes a jwk, and all others take a kid')
+    throw new Problem('malformed', 'newAccount requires a jwk, every other endpoint a kid')
   }
   if ('jwk' in header) return { key: parseJwk(header.jwk), account: undefined }
   const account = [...ca.resources.accounts.values()].find(

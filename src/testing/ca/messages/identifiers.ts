@@ -17,10 +17,10 @@ export function parseIdentifiers({ identifiers }: Json): string[] {
 function parseIdentifier(identifier: unknown): string {
   const { type, value } = Object(identifier)
   if (typeof type !== 'string' || typeof value !== 'string') {
-    throw new Problem('malformed', 'An identifier has the strings type and value')
+    throw new Problem('malformed', 'An identifier must have the strings type and value')
   }
   if (type !== 'dns')
-    throw new Problem('unsupportedIdentifier', `Identifiers of type ${type} are not offered`)
+    throw new Problem('unsupportedIdentifier', `Identifiers of type ${type} are not supported`)
   const name = value.toLowerCase()
   const labels = name.split('.')
   const isDnsName =

@@ -47,7 +47,7 @@ export function parseJws(value: unknown): Jws {
   if (!isJson(value)) throw new Problem('malformed', 'The JWS must be a JSON object')
   const { protected: protectedHeader, payload, signature } = value
   if (typeof protectedHeader !== 'string' || typeof payload !== 'string' || typeof signature !== 'string') {
-    throw new Problem('malformed', 'A flattened JWS has the strings protected, payload and signature')
+    throw new Problem('malformed', 'A flattened JWS must have the strings protected, payload and signature')
   }
   if ('header' in value || 'signatures' in value) {
     throw new Problem('malformed', 'The JWS must have no unprotected header and one signature only')
@@ -78,7 +78,7 @@ export function parseJwk(jwk: unknown): AccountKey {
     throw new Problem('badPublicKey', `The account key cannot be read: ${messageOf(error)}`)
   }
   if ((key.asymmetricKeyDetails?.modulusLength ?? 2048) < 2048) {
-    throw new Problem('badPublicKey', 'An RSA account key needs at least 2048 bits')
+    throw new Problem('badPublicKey', 'An RSA account key must have at least 2048 bits')
   }
   const thumbprint = createHash('sha256').update(JSON.stringify(canonical)).digest('base64url')
   return { key, kty: jwk.kty, crv: jwk.crv as string | undefined, thumbprint }
@@ -121,7 +121,7 @@ export function verifyBinding(
   if (alg !== 'HS256' || 'nonce' in jws.header || jws.header.url !== url) {
     throw new Problem(
       'malformed',
-      'A binding is signed with HS256, for the URL of the request, without nonce',
+      'A binding must be signed with HS256, for the URL of the request, without a nonce',
     )
   }
   const boundKey = parseJwk(parseJson(jws.payload, 'The payload of the binding'))
@@ -160,7 +160,7 @@ export function parseJson(text: string, subject: string): Json {
  */
 export function fromBase64url(text: string): Buffer {
   // Buffer.from would skip invalid characters.
-  if (!/^[\w-]*$/.test(text)) throw new Problem('malformed', 'Padded or broken base64url')
+  if (!/^[\w-]*$/.test(text)) throw new Problem('malformed', 'Invalid or padded base64url')
   return Buffer.from(text, 'base64url')
 }
 

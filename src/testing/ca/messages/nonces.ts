@@ -32,7 +32,7 @@ export class Nonces {
     // In floating point, ten times 0.1 is slightly less than 1.
     if (this.#refusalsDue > 1 - 1e-9) {
       this.#refusalsDue -= 1
-      throw new Problem('badNonce', 'This nonce is refused on purpose, as badNonceRate asks')
+      throw new Problem('badNonce', 'This valid nonce is refused on purpose, because of badNonceRate')
     }
   }
 }
