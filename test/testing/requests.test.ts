@@ -28,7 +28,7 @@ async function signed(members: object = {}) {
 }
 
 describe('a reply', () => {
-  test('to a wrong method says which methods are allowed', async () => {
+  test('to a wrong method names the allowed methods', async () => {
     expect(await send('/directory', { method: 'POST' })).toMatchObject({
       status: 405,
       headers: { allow: 'GET, HEAD', 'replay-nonce': expect.any(String) },

@@ -83,7 +83,7 @@ test('retryAfter is sent with a pending authorization and a processing challenge
   expect(await retryAfter(authzs[0]!.url, { status: 'deactivated' })).toBeUndefined()
 })
 
-test('a challenge says when it was validated, by the injected clock in whole seconds', async () => {
+test('a validated challenge has the time of its validation, by the injected clock in whole seconds', async () => {
   const { ca, user } = await start({ now: () => Date.UTC(2031, 4, 6, 7, 8, 9, 999) })
   const order = await readyOrder(ca, user, ['a.test'])
   const { data } = await post(user, order.authorizations[0]!)

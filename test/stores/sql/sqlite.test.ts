@@ -23,7 +23,7 @@ test('a read-only database fails tryLock and put with ERR_STORE_FAILED, not as a
   await expect(cache.put('a.example', Buffer.from('value'))).rejects.toMatchObject(readOnly)
 })
 
-test('get rejects a value larger than 16 MiB, which never leaves the database', async () => {
+test('get rejects a value larger than 16 MiB without transferring it', async () => {
   const { cache, database } = await openCache()
   const put = (bytes: string) =>
     database.exec(
