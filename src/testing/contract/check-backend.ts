@@ -23,7 +23,7 @@ export function checkBackend(backend: ContractBackend, second: unknown): Contrac
   return backend
 }
 
-/** What each required member of a place is for. */
+/** Describes each required member of a place. */
 const members: Readonly<Record<'store' | 'peer' | 'close', string>> = {
   store: 'store, the store under test',
   peer: 'peer(), which opens another handle on the same place, as on another machine',
