@@ -10,6 +10,7 @@ import {
 import { MemoryTier } from './memory-tier.js'
 import type { PutFailedListener } from './pending-writes.js'
 
+/** Options of `LruCertCache`. */
 export interface LruCertCacheOptions {
   /**
    * Maximum number of values in memory: a whole number from 1 to 1,000,000. Default: 1,000.

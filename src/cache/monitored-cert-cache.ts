@@ -9,6 +9,7 @@ import { createRunner } from './store-operation.js'
 /** The time-out of an operation, for stores without one of their own. The stores of this package time out earlier. */
 const timeoutMs = 30_000
 
+/** A store operation, as the event `storeFailed` names it. */
 export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
 type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void

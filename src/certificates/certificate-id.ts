@@ -1,5 +1,6 @@
 import type { Host } from './hostname.js'
 
+/** The type of the keys that certificates are ordered for. */
 export type KeyType = 'ecdsa-p256' | 'rsa-2048'
 
 /** The name that a certificate is issued for, such as `a.example`. */

@@ -31,6 +31,7 @@ export interface EncryptionKeys {
   readonly previous?: readonly EncryptionKey[]
 }
 
+/** Options of `EncryptedCertCache`. */
 export interface EncryptedCertCacheOptions {
   readonly keys: EncryptionKeys
   /**

@@ -1,5 +1,6 @@
 import { boolean, nonEmptyString, type OptionNames, optional, plainObject } from '../../util/validate.js'
 
+/** Options of the constructor of `AzureBlobCertCache`. */
 export interface AzureBlobCertCacheOptions {
   /**
    * Prefix of every blob name, for a container that also holds other data: for example `tls/`. Printable ASCII without

@@ -19,6 +19,7 @@ const encryptions = ['AES256', 'aws:kms', 'none'] as const
 /** The header `x-amz-server-side-encryption`. With `none` it is not sent, and the bucket's default applies. */
 export type ServerSideEncryption = (typeof encryptions)[number]
 
+/** Options of `S3CertCache`. */
 export interface S3CertCacheOptions {
   /**
    * Prefix of every object key, for a bucket that also holds other data: for example `tls/`. Printable ASCII without

@@ -17,6 +17,7 @@ import type { Connection, Row, SqlValue } from './drivers/connection.js'
 import { isAlreadyCreated, isConflict, nameOf, timeoutMessage, toStoreError } from './drivers/errors.js'
 import { createStatements, maxKeyLength, pageSize, type Statements } from './statements.js'
 
+/** Options of `SqlCertCache`. */
 export interface SqlCertCacheOptions {
   /**
    * The table of the values. The table of the locks has the same name with `_locks` appended. At most 57 lower-case
