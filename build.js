@@ -1,8 +1,8 @@
 // Builds dist: the code with rolldown; the types with tsc and rollup-plugin-dts.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 import { rollup } from 'rollup'
 import { dts } from 'rollup-plugin-dts'
@@ -29,7 +29,7 @@ const code = await rolldown({
   external,
   platform: 'node',
 })
-await code.write({ dir: folder, chunkFileNames: 'shared/[name].js' })
+const { output: modules } = await code.write({ dir: folder, chunkFileNames: 'shared/[name].js' })
 // npx runs the command in a clone, where no installation sets the mode.
 chmodSync(join(folder, 'cli/main.js'), 0o755)
 
@@ -45,13 +45,21 @@ const input = Object.fromEntries(
   ]),
 )
 const types = await rollup({ input, external, plugins: [dts()] })
-await types.write({
+const { output: declared } = await types.write({
   dir: folder,
   entryFileNames: '[name].d.ts',
   chunkFileNames: ({ name }) => `shared/${name.replace(/\.d$/, '')}.d.ts`,
   minifyInternalExports: false,
 })
 rmSync(declarations, { recursive: true })
+
+// Node's require() loads ES modules, but TypeScript and some tools only accept a CommonJS file from CommonJS. The types
+// are those of the ES module, so that a program may use both.
+for (const entry of Object.keys(entries)) {
+  const file = `./${basename(entry)}.js`
+  writeFileSync(join(folder, `${entry}.cjs`), `module.exports = require('${file}')\n`)
+  writeFileSync(join(folder, `${entry}.d.cts`), commonJsTypes(entry, file))
+}
 
 // File by file, each at once: other processes, such as the tests of a second `npm test`, may be using dist.
 const files = filesIn(folder)
@@ -61,6 +69,26 @@ for (const file of files) {
 }
 for (const file of filesIn('dist')) if (!files.includes(file)) rmSync(join('dist', file))
 rmSync(folder, { recursive: true })
+
+/** @typedef {readonly { fileName: string, exports?: string[], code?: string }[]} Output */
+
+/** @returns declarations of everything that an entry exports, for CommonJS */
+function commonJsTypes(/** @type {string} */ entry, /** @type {string} */ file) {
+  const exportsOf = (/** @type {Output} */ output, /** @type {string} */ fileName) =>
+    output.find((chunk) => chunk.fileName === fileName)?.exports ?? []
+  const values = exportsOf(modules, `${entry}.js`)
+  const types = exportsOf(declared, `${entry}.d.ts`).filter((name) => !values.includes(name))
+  const isClass = (/** @type {string} */ name) =>
+    declared.some((chunk) => 'code' in chunk && new RegExp(`\\bclass ${name}\\b`).test(chunk.code))
+  const from = `'${file}' with { 'resolution-mode': 'import' }`
+  return [
+    `import type * as esm from ${from}`,
+    ...values.map((name) => `export declare const ${name}: typeof esm.${name}`),
+    ...values.filter(isClass).map((name) => `export type ${name} = esm.${name}`),
+    `export type { ${types.join(', ')} } from ${from}`,
+    '',
+  ].join('\n')
+}
 
 /** @returns the paths of the files in a folder and below it, relative to the folder */
 function filesIn(/** @type {string} */ path) {
