@@ -34,6 +34,7 @@ const importers: Record<string, string[]> = {
     'testing/ca/certificates/self-signed.ts',
   ],
   'acme-client': ['acme/account.ts'],
+  'acme-client/src/logger.js': ['acme/check-dependency.ts'],
 }
 
 /** Loaded when they are needed, not by the import of the package: see bench/imports.js. */

@@ -1,4 +1,5 @@
 import type { ChallengeType } from '../acme/challenges.js'
+import { checkAcmeClient } from '../acme/check-dependency.js'
 import type { Issuer } from '../acme/issuer.js'
 import { monitorCertCache } from '../cache/monitored-cert-cache.js'
 import { certName } from '../certificates/certificate-id.js'
@@ -41,6 +42,7 @@ export function composeManager(
   { closing, report, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
   createIssuer: typeof createAccount = createAccount,
 ): ManagerParts {
+  checkAcmeClient()
   const { clock, ca, keyType, max } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
   const caStore = new CaStore(store, ca, clock)

@@ -1,3 +1,5 @@
+import { toError } from './errors.js'
+
 /** Returns a shared promise. The first call starts to load the value. */
 export interface Lazy<T> {
   (): Promise<T>
@@ -24,4 +26,17 @@ export function lazy<T>(load: () => Promise<T>): Lazy<T> {
     },
   })
   return get
+}
+
+/**
+ * Imports a dependency on demand.
+ * @throws {Error} that says how to bundle it, if the import fails
+ */
+export async function importDependency<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (thrown) {
+    const advice = `If this program is a bundle, mark "${name}" as external and install it next to the bundle`
+    throw new Error(`cannot load "${name}": ${toError(thrown).message}. ${advice}.`, { cause: thrown })
+  }
 }

@@ -13,6 +13,7 @@ import { acquireLock } from '../../cache/leases/lease.js'
 import { assertBodySize, failureMessage, tooLongError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
+import { importDependency } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { nameOf, timeoutMessage, toStoreError } from './errors.js'
@@ -73,7 +74,10 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    */
   static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
     // Loaded on demand: the SDK takes 130 ms and 24 MB.
-    const { connectContainer, readAnonymously } = await import('./connect.js')
+    const { connectContainer, readAnonymously } = await importDependency(
+      '@azure/storage-blob',
+      () => import('./connect.js'),
+    )
     const container = await connectContainer(options)
     const { prefix = '', timeoutMs = defaultTimeoutMs } = options
     const cache = new AzureBlobCertCache(container, { prefix, timeoutMs })
