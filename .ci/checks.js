@@ -42,7 +42,7 @@ export const checks = [
 
   {
     group: 'static',
-    claim: 'the packed tarball can be imported, required and type-checked',
+    claim: 'the packed tarball can be imported, required, type-checked and bundled',
     run: 'npm run --silent test:package',
     alone: true,
   },

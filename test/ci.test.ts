@@ -19,9 +19,9 @@ const workflow = parse(read('.github/workflows/ci.yml')) as { on: object; jobs: 
 const { nightly: nightlyJob, ...jobs } = workflow.jobs
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
-const allFiles = readdirSync(fileURLToPath(new URL('test', root)), { recursive: true, encoding: 'utf8' }).map(
-  (name) => `test/${name.replaceAll('\\', '/')}`,
-)
+const allFiles = readdirSync(fileURLToPath(new URL('test', root)), { recursive: true, encoding: 'utf8' })
+  .map((name) => `test/${name.replaceAll('\\', '/')}`)
+  .filter((name) => !name.includes('node_modules'))
 const files = allFiles.filter((name) => /\.[\w-]+\.ts$/.test(name) && !name.endsWith('.d.ts'))
 
 /** The suites of vitest.config.ts: the name of each with the suffix of its files. */

@@ -1,11 +1,16 @@
 // Checks the package as users get it: packs it, runs publint and arethetypeswrong, installs it into an empty project,
-// imports and requires it, runs its command, and type-checks its users' code.
+// imports and requires it, runs its command, type-checks its users' code, and bundles it.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { checkBundles } from './bundles.js'
+import { installOnce } from './install.js'
+import { checkTypes } from './types.js'
 
 const root = new URL('../..', import.meta.url).pathname
+const tools = join(root, 'test/package/tools')
 const folder = mkdtempSync(join(tmpdir(), 'acme-cert-cache-package-'))
 const bin = (/** @type {string} */ name) => join(root, 'node_modules', '.bin', name)
 
@@ -30,7 +35,9 @@ try {
   const tarball = join(folder, filename)
   const stray = files.filter(
     (/** @type {{ path: string }} */ { path }) =>
-      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|[A-Z]+(\.md)?|package\.json)$/.test(path),
+      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|dist\/((s3|sql|testing)\/)?index\.(cjs|d\.cts)|[A-Z]+(\.md)?|package\.json)$/.test(
+        path,
+      ),
   )
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   // One for each entry, and one for the types that entries share.
@@ -43,7 +50,7 @@ try {
     throw new Error(`unexpected declaration files: ${JSON.stringify(packedDeclarations)}`)
   }
   run(bin('publint'), ['--strict', tarball])
-  run(bin('attw'), ['--profile', 'esm-only', tarball])
+  run(bin('attw'), ['--profile', 'strict', tarball])
 
   writeFileSync(join(folder, 'package.json'), '{ "private": true }')
   run('npm', ['install', '--no-audit', '--no-fund', tarball])
@@ -81,46 +88,15 @@ try {
     if (!help.startsWith('Usage: acme-cert-cache ')) throw new Error(`the command says ${help}`)
   }
 
-  writeFileSync(
-    join(folder, 'types.mts'),
-    `import { type CertCache, CertManager, EncryptedCertCache, type LockingCertCache } from 'acme-cert-cache'
-import { S3CertCache } from 'acme-cert-cache/s3'
-import { SqlCertCache } from 'acme-cert-cache/sql'
-import { certCacheContract, MemoryCertCache } from 'acme-cert-cache/testing'
-declare const cache: CertCache
-const manager = new CertManager({ cache, hostPolicy: ['a.example'], acme: { termsOfServiceAgreed: true } })
-manager.on('issued', ({ host }) => host.toUpperCase())
-const stores = (sql: SqlCertCache, s3: S3CertCache): CertCache[] => [sql, s3]
-const locking = (sql: SqlCertCache, s3: S3CertCache): LockingCertCache[] => [sql, s3, new MemoryCertCache()]
-const encrypted = (s3: S3CertCache) => new EncryptedCertCache(s3, { keys: { current: { id: 'a', key: Buffer.alloc(32) } } })
-const contract = certCacheContract({
-  async open() {
-    const store = new MemoryCertCache()
-    return { store, peer: async () => store.peer(), close: async () => undefined }
-  },
-  without: ['cutOff'],
-})
-for (const { name, run, timeoutMs } of contract) setTimeout(() => run().catch(() => name), timeoutMs)
-// @ts-expect-error: the policy is mandatory
-new CertManager({ cache, acme: { termsOfServiceAgreed: true } })
-`,
-  )
   run('npm', ['install', '--no-audit', '--no-fund', '@types/node@20'])
-  for (const [module, resolution] of [
-    ['node16', 'node16'],
-    ['nodenext', 'nodenext'],
-    ['esnext', 'bundler'],
-  ]) {
-    const settings = [
-      '--module',
-      String(module),
-      '--moduleResolution',
-      String(resolution),
-      '--target',
-      'es2022',
-    ]
-    run(bin('tsc'), ['--noEmit', '--strict', '--types', 'node', ...settings, 'types.mts'])
-  }
+  installOnce(tools)
+  const typescript = 'node_modules/typescript/bin/tsc'
+  checkTypes(folder, {
+    old: join(tools, typescript),
+    current: join(root, typescript),
+    typeRoots: join(tools, 'node_modules/@types'),
+  })
+  await checkBundles(folder, createRequire(join(tools, 'package.json')))
   console.log('The package is sound.')
 } finally {
   rmSync(folder, { recursive: true })
