@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { lazy } from '../../src/util/lazy.js'
+import { importDependency, lazy } from '../../src/util/lazy.js'
 
 test('loads once, at the first call, and returns the shared promise', async () => {
   const load = vi.fn(async () => 'value')
@@ -34,4 +34,14 @@ test('loads again after forget, and a late rejection does not end the new load',
   rejectLoads[0]?.(new Error('late'))
   await expect(first).rejects.toThrow('late')
   expect(get.current).toBe(second)
+})
+
+test('says how to bundle a dependency that cannot be imported', async () => {
+  const cause = new Error('Dynamic require of "tty" is not supported')
+  const error = await importDependency('some-package', () => Promise.reject(cause)).catch((thrown) => thrown)
+  expect(error).toBeInstanceOf(Error)
+  expect(error.message).toBe(
+    'cannot load "some-package": Dynamic require of "tty" is not supported. If this program is a bundle, mark "some-package" as external and install it next to the bundle.',
+  )
+  expect(error.cause).toBe(cause)
 })
