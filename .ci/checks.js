@@ -73,6 +73,11 @@ export const checks = [
   { group: 'static', claim: 'no promise is left floating', run: 'node test/package/promises.js' },
   { group: 'static', claim: 'the public API is the one in api/', run: 'node test/package/api.js' },
   { group: 'static', claim: 'docs/api is what TypeDoc writes', run: 'npm run --silent check:docs' },
+  {
+    group: 'static',
+    claim: 'every snippet in the documentation type-checks',
+    run: 'node test/package/snippets.js',
+  },
   { group: 'static', claim: 'no dead code, no unused dependency', run: 'npm run --silent check:unused' },
   { group: 'static', claim: 'the import loads no heavy dependency', run: 'node test/package/imports.js' },
   {
