@@ -16,7 +16,7 @@ export function failureMessage(operation: string, place: string, reason: string,
 const prepositions: Readonly<Record<string, string>> = { read: 'from', delete: 'from', write: 'to' }
 
 /** Creates the error of an entry that this package cannot store or return. */
-export const entryError = (message: string): StoreError => new StoreError('ERR_STORE_ENTRY', message)
+const entryError = (message: string): StoreError => new StoreError('ERR_STORE_ENTRY', message)
 
 /** Creates the error of a value in the store that is too large for a certificate. */
 export const tooLargeError = (key: string, place: string): StoreError => {
