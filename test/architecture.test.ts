@@ -33,8 +33,7 @@ const importers: Record<string, string[]> = {
     'testing/ca/certificates/issuer.ts',
     'testing/ca/certificates/self-signed.ts',
   ],
-  'acme-client': ['acme/account.ts'],
-  'acme-client/src/logger.js': ['acme/check-dependency.ts'],
+  'acme-client': ['acme/account.ts', 'acme/check-dependency.ts'],
 }
 
 /** Loaded when they are needed, not by the import of the package: see bench/imports.js. */

@@ -25,6 +25,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, shutDown)
 async function shutDown() {
   // The supervisor must wait longer before it kills: set TimeoutStopSec or terminationGracePeriodSeconds to 45.
   setTimeout(() => process.exit(1), Number(SHUTDOWN_MS)).unref()
+  // Clients can keep connections open without a request, or a session of HTTP/2: those end after 10 s.
+  setTimeout(endConnections, 10_000).unref()
   // Requests in progress are finished. Orders in progress are cancelled; another server places them.
   await Promise.all([manager.close(), ...servers.map((server) => once(server.close(), 'close'))])
+}
+
+function endConnections() {
+  for (const server of servers) server.closeAllConnections()
 }

@@ -9,6 +9,7 @@ import type { CertificateRequest, Issuer, Run, Solver } from './issuer.js'
 import type { AcmeSettings } from './options.js'
 import { certificateId, fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
 import { retryTransient } from './retry-transient.js'
+import { withAdvice } from './transport.js'
 
 /** Time limit for registering the account, and for renewal information: each takes a few requests. */
 const timeoutMs = 60_000
@@ -249,7 +250,27 @@ const invalidResponse = (host: string, reason: string) =>
 function refusal(host: string, error: unknown, reason: string): IssuanceError {
   const problem = toProblem(error)
   const details = problem ? `: ${problem.type}: ${problem.detail ?? 'no detail'}` : ''
-  return new IssuanceError('ERR_ISSUANCE_FAILED', `the CA refused "${host}": ${reason}${details}`, {
-    problem,
-  })
+  const advice = problem ? adviceForProblem(problem.type, host) : ''
+  const message = withAdvice(`the CA refused "${host}": ${reason}${details}`, advice)
+  return new IssuanceError('ERR_ISSUANCE_FAILED', message, { problem })
 }
+
+/** What to do about a CA's problem, by the end of its type: RFC 8555 section 6.7. */
+const problemAdvice: Readonly<Record<string, (host: string) => string>> = {
+  caa: (host) => `Allow the CA in the CAA records of "${host}".`,
+  connection: (host) => `The CA must be able to connect to "${host}" on port 80 or port 443.`,
+  dns: (host) => `Check the DNS records of "${host}".`,
+  externalAccountRequired: () => 'Set acme.externalAccountBinding to the values that the CA gave you.',
+  incorrectResponse: anotherServer,
+  rejectedIdentifier: (host) => `This CA does not issue certificates for "${host}".`,
+  tls: (host) => `Servers with manager.tlsOptions() must answer on port 443 of "${host}".`,
+  unauthorized: anotherServer,
+}
+
+function anotherServer(host: string): string {
+  return `Check that all A and AAAA records of "${host}" lead to servers that share this store, and that no proxy answers instead.`
+}
+
+/** Returns what to do about a problem, or an empty text. */
+const adviceForProblem = (type: string, host: string): string =>
+  problemAdvice[type.slice(type.lastIndexOf(':') + 1)]?.(host) ?? ''

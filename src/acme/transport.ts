@@ -42,7 +42,8 @@ export async function send(
   } catch (thrown) {
     signal.throwIfAborted()
     const { code, message } = toError(thrown) as NodeJS.ErrnoException
-    throw new IssuanceError('ERR_ISSUANCE_FAILED', `the request to ${url} failed: ${code ?? message}`)
+    const text = `the request to ${url} failed: ${code ?? message}`
+    throw new IssuanceError('ERR_ISSUANCE_FAILED', withAdvice(text, adviceForConnection(code)))
   }
 }
 
@@ -101,3 +102,20 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
   }
   return Buffer.concat(chunks).toString()
 }
+
+/** https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+const untrustedCodes = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]
+
+/** Returns what to do about a failed connection to the CA, or an empty text. */
+const adviceForConnection = (code: string | undefined): string =>
+  untrustedCodes.includes(code ?? '') ? 'For a private CA, set acme.ca to its root certificate.' : ''
+
+/** Adds the advice to a message, as a sentence of its own. */
+export const withAdvice = (message: string, advice: string): string =>
+  advice === '' ? message : `${message.replace(/\.?\s*$/, '')}. ${advice}`

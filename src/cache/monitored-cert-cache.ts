@@ -1,6 +1,7 @@
 import { isUint8Array } from 'node:util/types'
 import type { Clock } from '../util/clock.js'
 import { CertCacheError, StoreError, toError } from '../util/errors.js'
+import { warn } from '../util/safe-call.js'
 import { type CacheOperationOptions, type CertCache, isLocking, type LockingCertCache } from './cert-cache.js'
 import { CircuitBreaker } from './circuit-breaker.js'
 import { isPermissionError } from './service-errors.js'
@@ -77,8 +78,8 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
     )
     if (lock instanceof StoreError) {
       // Missing locks would go unnoticed: certificates are still ordered, once per machine.
-      const text = `acme-cert-cache: locks are not permitted, so each machine orders its own certificates: ${lock.message}`
-      if (!hasWarned) process.emitWarning(text, 'CertCacheWarning')
+      const text = `locks are not permitted, so each machine orders its own certificates: ${lock.message}`
+      if (!hasWarned) warn(text, lock)
       hasWarned = true
       throw lock
     }

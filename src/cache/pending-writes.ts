@@ -1,7 +1,7 @@
 import type { Clock } from '../util/clock.js'
 import { sharedController, withDeadline } from '../util/deadline.js'
-import { toError } from '../util/errors.js'
-import { callSafely } from '../util/safe-call.js'
+import { joinMessages, toError } from '../util/errors.js'
+import { callSafely, warn } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
 import { releaseQuietly, runOncePerFleet } from './once-per-fleet.js'
 
@@ -28,9 +28,9 @@ interface PendingWriteOptions<T> {
 export type PutFailedListener = (failure: { key: string; error: Error; retryInMs: number }) => void
 
 const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
-  process.emitWarning(
-    `acme-cert-cache: cannot store "${key}", which is served from memory (next attempt in ${retryInMs / 1_000} s): ${error.message}`,
-    'CertCacheWarning',
+  warn(
+    `cannot store "${key}", which is served from memory (next attempt in ${retryInMs / 1_000} s): ${error.message}`,
+    error,
   )
 
 /**
@@ -92,11 +92,7 @@ export class PendingWrites<T> {
     })
     const errors = (await Promise.all(lastAttempts)).filter((error) => error !== undefined)
     const values = errors.length === 1 ? '1 value' : `${errors.length} values`
-    if (errors.length > 0)
-      throw new AggregateError(
-        errors,
-        `cannot store ${values}: ${errors.map(({ message }) => message).join('; ')}`,
-      )
+    if (errors.length > 0) throw new AggregateError(errors, `cannot store ${values}: ${joinMessages(errors)}`)
   }
 
   /** Returns the error if the put failed; never rejects. */

@@ -10,10 +10,17 @@ import { maxValueBytes } from './cert-cache.js'
 export function failureMessage(operation: string, place: string, reason: string, advice: string): string {
   const [verb = '', ...object] = operation.split(' ')
   const preposition = object.length === 0 ? '' : `${prepositions[verb] ?? 'in'} `
-  return `cannot ${operation} ${preposition}${place}: ${reason}. ${advice}`
+  // A network error or a driver may have sent a part of the reason.
+  const line = reason.replace(/\p{Cc}+/gu, ' ')
+  return `cannot ${operation} ${preposition}${place}: ${line}. ${advice}`
 }
 
-const prepositions: Readonly<Record<string, string>> = { read: 'from', delete: 'from', write: 'to' }
+const prepositions: Readonly<Record<string, string>> = {
+  read: 'from',
+  delete: 'from',
+  write: 'to',
+  check: 'to',
+}
 
 /** Creates the error of an entry that this package cannot store or return. */
 const entryError = (message: string): StoreError => new StoreError('ERR_STORE_ENTRY', message)

@@ -1,17 +1,23 @@
 import { type Clock, monotonic } from '../util/clock.js'
 import { ClosedError } from '../util/errors.js'
+import { warn } from '../util/safe-call.js'
 import type { CertManagerEvents } from './events.js'
 
 /** The interval in which a host or key causes at most one warning. */
 const intervalMs = 3_600_000
-/** Maximum number of warnings per interval: clients can cause failures of many hosts, and memory must stay bounded. */
-const maxWarnings = 1_000
+/**
+ * Maximum number of warnings of a kind per interval: clients can cause failures of many hosts, and memory must stay
+ * bounded. Each kind has its own, so that failed handshakes hide no failure of the store.
+ */
+const maxWarnings = 250
+
+/** What failed. An order that fails is reported once, however many handshakes waited for it. */
+type Kind = 'order' | 'handshake' | 'store' | 'value'
 
 interface Failure {
-  /** At most one warning per interval. */
+  readonly kind: Kind
+  /** The host, or the key in the store. */
   readonly subject: string
-  /** A subject whose warning also explains this failure. */
-  readonly consequenceOf?: string
   readonly description: string
   readonly error?: Error
 }
@@ -23,36 +29,44 @@ type FailureEvents = Pick<
 
 const failures: { readonly [E in keyof FailureEvents]: (details: FailureEvents[E][0]) => Failure } = {
   issuanceFailed: ({ host, error }) => ({
-    subject: `order ${host}`,
+    kind: 'order',
+    subject: host,
     description: `cannot issue a certificate for "${host}": ${error.message}`,
     error,
   }),
   renewalFailed: ({ host, error }) => ({
-    subject: `order ${host}`,
+    kind: 'order',
+    subject: host,
     description: `cannot renew the certificate for "${host}": ${error.message}`,
     error,
   }),
   handshakeFailed: ({ host, error }) => ({
-    subject: `handshake ${host}`,
-    consequenceOf: `order ${host}`,
+    kind: 'handshake',
+    subject: host,
     description: `cannot serve "${host}": ${error.message}`,
     error,
   }),
-  storeFailed: ({ key, error }) => ({ subject: `store ${key}`, description: error.message, error }),
+  storeFailed: ({ key, error }) => ({ kind: 'store', subject: key, description: error.message, error }),
   invalid: ({ host, key, reason }) => ({
-    subject: `invalid ${host}`,
+    kind: 'value',
+    subject: host,
     description: `ignored the certificate stored as "${key}" for "${host}": ${reason}`,
   }),
 }
 
 /**
  * Reports failures as process warnings if no listener receives them: one per host and hour, or for `storeFailed` one
- * per key and hour. An error that several events report causes one warning. After 1,000 warnings in an hour, one more
- * says that the others are suppressed.
+ * per key and hour. An error that several events report causes one warning. After 250 warnings of a kind in an hour,
+ * one more says that the others are suppressed.
  */
 export class FailureWarnings {
   /** When each subject last caused a warning, in monotonic milliseconds; the earliest first. */
-  readonly #warnedAt = new Map<string, number>()
+  readonly #warnedAt: Readonly<Record<Kind, Map<string, number>>> = {
+    order: new Map(),
+    handshake: new Map(),
+    store: new Map(),
+    value: new Map(),
+  }
   /** Errors that a listener has received, or that were considered for a warning. */
   readonly #reported = new WeakSet<Error>()
   readonly #now: () => number
@@ -69,15 +83,20 @@ export class FailureWarnings {
   ): void {
     if (!isFailure(event)) return
     const toFailure = failures[event] as (details: CertManagerEvents[E][0]) => Failure
-    const { subject, consequenceOf = subject, description, error } = toFailure(details)
+    const { kind, subject, description, error } = toFailure(details)
     const isReported = error !== undefined && this.#isReported(error)
     if (error) this.#reported.add(error)
     this.#removeOld()
     // After `close()` handshakes fail by design.
-    if (isHandled || isReported || error instanceof ClosedError || this.#warnedAt.has(consequenceOf)) return
-    if (this.#warnedAt.size < maxWarnings)
-      this.#warnOnce(subject, `${endSentence(description)} Listen to "${event}" to handle this.`, error)
-    else this.#warnOnce('overflow', `further failures are not shown: more than ${maxWarnings} in an hour.`)
+    if (isHandled || isReported || error instanceof ClosedError) return
+    if (kind === 'handshake' && this.#warnedAt.order.has(subject)) return
+    const isWithinLimit = this.#warnedAt[kind].size < maxWarnings
+    if (isWithinLimit) {
+      this.#warnOnce(kind, subject, `${endSentence(description)} Listen to "${event}" to handle this.`, error)
+    } else {
+      const text = `further failures like this are not shown: more than ${maxWarnings} in an hour. Listen to "${event}".`
+      if (!this.#warnedAt[kind].has(subject)) this.#warnOnce(kind, overflow, text)
+    }
   }
 
   #isReported(error: Error): boolean {
@@ -85,24 +104,26 @@ export class FailureWarnings {
   }
 
   #removeOld(): void {
-    for (const [subject, warnedAt] of this.#warnedAt) {
-      if (this.#now() - warnedAt < intervalMs) return
-      this.#warnedAt.delete(subject)
+    for (const warnedAt of Object.values(this.#warnedAt)) {
+      for (const [subject, time] of warnedAt) {
+        if (this.#now() - time < intervalMs) break
+        warnedAt.delete(subject)
+      }
     }
   }
 
-  #warnOnce(subject: string, text: string, error?: Error): void {
-    if (this.#warnedAt.has(subject)) return
-    this.#warnedAt.set(subject, this.#now())
-    const { code } = Object(error) as { code?: string }
-    process.emitWarning(`acme-cert-cache: ${text}`, { type: 'CertCacheWarning', ...(code && { code }) })
+  #warnOnce(kind: Kind, subject: string, text: string, error?: Error): void {
+    if (this.#warnedAt[kind].has(subject)) return
+    this.#warnedAt[kind].set(subject, this.#now())
+    warn(text, error)
   }
 }
 
+/** The subject of the last warning of a kind. Neither a host nor a key. */
+const overflow = ''
+
 const isFailure = (event: keyof CertManagerEvents): event is keyof FailureEvents => event in failures
 
-/** Ends a text with a full stop, and replaces control characters: the CA and the store may have sent part of it. */
-function endSentence(text: string): string {
-  const line = text.replace(/\p{Cc}+/gu, ' ').trimEnd()
-  return /[.!?]$/.test(line) ? line : `${line}.`
-}
+/** Ends a text with a full stop. */
+const endSentence = (text: string): string =>
+  /[.!?]$/.test(text.trimEnd()) ? text.trimEnd() : `${text.trimEnd()}.`

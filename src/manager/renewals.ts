@@ -4,7 +4,7 @@ import type { RenewalTimes, RenewalWindow } from '../certificates/renewal-time.j
 import type { Attempts } from '../issuance/attempts.js'
 import type { OrderBudget } from '../issuance/order-budget.js'
 import { sleep } from '../util/deadline.js'
-import { toError } from '../util/errors.js'
+import { joinMessages, toError } from '../util/errors.js'
 import { invalidOption } from '../util/validate.js'
 import type { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
@@ -74,9 +74,8 @@ export class Renewals {
     }
     errors.push(...(await this.keepRenewed(names)))
     if (errors.length === 0) return
-    const messages = errors.map(({ message }) => message).join('; ')
     const subject = errors.length === 1 ? '1 host has' : `${errors.length} hosts have`
-    throw new AggregateError(errors, `${subject} no certificate: ${messages}`)
+    throw new AggregateError(errors, `${subject} no certificate: ${joinMessages(errors)}`)
   }
 
   /**

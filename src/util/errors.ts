@@ -148,3 +148,9 @@ export const toError = (thrown: unknown): Error =>
   thrown instanceof Error
     ? thrown
     : new Error(`a value of type ${typeof thrown} was thrown instead of an Error`)
+
+/** Returns the messages of several errors as one text, without a full stop before each semicolon. */
+export const joinMessages = (errors: readonly Error[]): string =>
+  errors
+    .map(({ message }, index) => (index < errors.length - 1 ? message.replace(/\.$/, '') : message))
+    .join('; ')

@@ -30,13 +30,14 @@ export function lazy<T>(load: () => Promise<T>): Lazy<T> {
 
 /**
  * Imports a dependency on demand.
- * @throws {Error} that says how to bundle it, if the import fails
+ * @throws {Error} that says how to bundle it; an error of the system, such as EMFILE, as it is
  */
 export async function importDependency<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load()
   } catch (thrown) {
-    const advice = `If this program is a bundle, mark "${name}" as external and install it next to the bundle`
-    throw new Error(`cannot load "${name}": ${toError(thrown).message}. ${advice}.`, { cause: thrown })
+    if (Object(thrown).errno !== undefined) throw thrown
+    const advice = `If this program is a bundle, mark "${name}" as external and install it next to the bundle.`
+    throw new Error(`cannot load "${name}": ${toError(thrown).message}. ${advice}`, { cause: thrown })
   }
 }

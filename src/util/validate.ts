@@ -48,7 +48,8 @@ export function plainObject<T extends object>(
   value: unknown,
   known: OptionNames<T>,
 ): { [K in keyof T]?: unknown } {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const isOther = Array.isArray(value) || ArrayBuffer.isView(value) || value instanceof Promise
+  const isObject = typeof value === 'object' && value !== null && !isOther
   const options = check<Record<string, unknown>>(name, value, isObject, 'an object')
   const unknown = Object.keys(options).find((key) => !Object.hasOwn(known, key))
   if (unknown !== undefined) throw unknownOption(name, unknown, Object.keys(known))
@@ -56,9 +57,11 @@ export function plainObject<T extends object>(
 }
 
 function unknownOption(name: string, unknown: string, known: readonly string[]): TypeError {
-  const nearest = nearestName(unknown, known)
+  const nearest = nearestName(unknown.slice(0, 80), known)
   const advice = nearest === undefined ? `Options: ${known.join(', ')}.` : `Did you mean "${nearest}"?`
-  return new TypeError(`${name.replace(/: options$/, '')}: unknown option "${unknown}". ${advice}`)
+  return new TypeError(
+    `${name.replace(/: options$/, '')}: unknown option ${JSON.stringify(unknown.slice(0, 80))}. ${advice}`,
+  )
 }
 
 /** Returns the name that takes the fewest edits to become, ignoring case; `undefined` if none is similar. */

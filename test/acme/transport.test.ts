@@ -16,6 +16,7 @@ let answer: { status?: number; type?: string; body: string }
 let headers: IncomingHttpHeaders
 let requests: ('first' | 'later')[]
 let close: () => void
+let url: string
 let request: () => ReturnType<typeof send>
 let clock: VirtualClock
 let signal: AbortSignal
@@ -35,7 +36,7 @@ beforeEach(async () => {
     else if (onFirst === 'answer')
       res.writeHead(answer.status ?? 200, { 'content-type': answer.type ?? 'text/plain' }).end(answer.body)
   })
-  const url = `https://127.0.0.1:${await listen(server)}/`
+  url = `https://127.0.0.1:${await listen(server)}/`
   const agent = new Agent({ keepAlive: true, ca: certificate })
   clock = new VirtualClock()
   signal = new AbortController().signal
@@ -76,6 +77,14 @@ test('a request leaves neither a timer nor a listener behind', async () => {
   await expect(request()).rejects.toThrow()
   expect(clock.pending).toBe(0)
   expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+test('a CA whose certificate is not trusted asks for acme.ca', async () => {
+  const agent = new Agent()
+  await expect(send(url, 'post', { body: '{}', agent, signal, clock })).rejects.toThrow(
+    /failed: DEPTH_ZERO_SELF_SIGNED_CERT\. For a private CA, set acme\.ca to its root certificate\.$/,
+  )
+  agent.destroy()
 })
 
 test('a request has a user agent, the content type of ACME and its length', async () => {

@@ -229,5 +229,6 @@ test('emits one process warning when locks are not permitted, and keeps trying t
     await expect(monitored.tryLock('a.example')).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
   }
   expect(calls).toBe(20)
-  expect(warn.mock.calls).toEqual([[expect.stringContaining('not allowed'), 'CertCacheWarning']])
+  const options = { type: 'CertCacheWarning', code: 'ERR_STORE_PERMISSION' }
+  expect(warn.mock.calls).toEqual([[expect.stringContaining('not allowed'), options]])
 })

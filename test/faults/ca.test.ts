@@ -37,9 +37,15 @@ test.each([
   expect(Math.round((Number(retryAt) - t.clock.now()) / 3_600_000)).toBe(-24)
 })
 
-test('a validation that fails also fails the attempt', async () => {
-  const { problem } = await fails([{ on: 'challenge', invalid: true, type: 'unauthorized' }])
-  expect(problem?.type).toBe('urn:ietf:params:acme:error:unauthorized')
+test.each([
+  ['unauthorized', /Check that all A and AAAA records of "[\w-]+\.example" lead to servers that share this store/],
+  ['connection', /The CA must be able to connect to "[\w-]+\.example" on port 80 or port 443\.$/],
+  ['caa', /Allow the CA in the CAA records of "[\w-]+\.example"\.$/],
+  ['serverInternal', /the [\w-]+ authorization is invalid: urn:ietf:params:acme:error:serverInternal: .*$/],
+])('a validation that fails with %s also fails the attempt, and says what to do', async (type, text) => {
+  const { problem, message } = await fails([{ on: 'challenge', invalid: true, type }])
+  expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
+  expect(message).toMatch(text)
 })
 
 test.each([{ status: 503 }, html, { breakOff: 'reset' as const }])('no directory: %j', async (answer) => {

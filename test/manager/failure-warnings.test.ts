@@ -126,18 +126,24 @@ describe('a failure event without a listener', () => {
   })
 })
 
-test('at most 1,000 hosts cause a warning in an hour, and one more says so', async () => {
-  const { shake } = openManager({ hostPolicy: failPolicy })
-  for (let index = 0; index < 1_100; index++) await shake(`${index}.example`)
+test('at most 250 hosts cause a warning in an hour, one more says so, and other kinds of failure have their own limit', async () => {
+  let policyFails = true
+  const { shake } = openManager({ hostPolicy: () => !policyFails || failPolicy() })
+  for (let index = 0; index < 300; index++) await shake(`${index}.example`)
   const warnings = takeWarnings()
-  expect(warnings).toHaveLength(1_001)
+  expect(warnings).toHaveLength(251)
   expect(warnings[0]).toMatch(/"0\.example".*no database/)
-  expect(warnings[1_000]).toMatch(/further failures are not shown/)
-  for (let index = 0; index < 1_100; index++) await shake(`${index}.example`)
+  expect(warnings[250]).toMatch(/further failures like this are not shown.*"handshakeFailed"/)
+  for (let index = 0; index < 300; index++) await shake(`${index}.example`)
   expect(takeWarnings()).toEqual([])
+  store.before = failStore
+  policyFails = false
+  await shake('new.example')
+  expect(takeWarnings()).toEqual([expect.stringContaining('Listen to "storeFailed"')])
+  policyFails = true
   clock.advance(hour)
-  await shake('1050.example')
-  expect(takeWarnings()).toEqual([expect.stringContaining('"1050.example"')])
+  await shake('290.example')
+  expect(takeWarnings()).toEqual([expect.stringContaining('"290.example"')])
 })
 
 describe('a listener', () => {

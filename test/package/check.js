@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { checkBundles } from './bundles.js'
 import { installOnce } from './install.js'
 import { checkTypes } from './types.js'
@@ -35,10 +35,13 @@ try {
   const tarball = join(folder, filename)
   const stray = files.filter(
     (/** @type {{ path: string }} */ { path }) =>
-      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|dist\/((s3|sql|testing)\/)?index\.(cjs|d\.cts)|[A-Z]+(\.md)?|package\.json)$/.test(
+      !/^(dist\/((s3|sql|cli|testing|shared)\/)?[\w-]+\.(js|d\.ts)|dist\/((s3|sql|testing)\/)?index\.(cjs|d\.cts)|[A-Z]+(\.md)?|docs\/[\w/-]+\.md|examples\/(README\.md|[\w-]+\/[\w.-]+)|package\.json)$/.test(
         path,
       ),
   )
+  const packedPaths = files.map((/** @type {{ path: string }} */ { path }) => path)
+  const broken = brokenLinks(packedPaths)
+  if (broken.length > 0) throw new Error(`links that lead to nothing in the package: ${broken.join(', ')}`)
   if (stray.length > 0) throw new Error(`not meant to be published: ${JSON.stringify(stray)}`)
   // One for each entry, and one for the types that entries share.
   const declarations = ['index', 's3/index', 'shared/cert-cache', 'sql/index', 'testing/index']
@@ -100,4 +103,21 @@ try {
   console.log('The package is sound.')
 } finally {
   rmSync(folder, { recursive: true })
+}
+
+/** Returns the links of the packed pages whose targets are not packed. */
+function brokenLinks(/** @type {readonly string[]} */ paths) {
+  return paths
+    .filter((path) => path.endsWith('.md') && !path.startsWith('docs/api/'))
+    .flatMap((page) =>
+      [...readFileSync(join(root, page), 'utf8').matchAll(/\]\((?!https:|mailto:|#)([^)#\s]+)/g)].flatMap(
+        ([, link]) => {
+          const target = posix.join(page, '..', String(link))
+          const isPacked = paths.some(
+            (path) => path === target || path.startsWith(`${target.replace(/\/$/, '')}/`),
+          )
+          return isPacked ? [] : [`${page}: ${link}`]
+        },
+      ),
+    )
 }

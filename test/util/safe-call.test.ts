@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { callSafely, ignoreFailure, warnUnhandled } from '../../src/util/safe-call.js'
+import { callSafely, ignoreFailure, warn, warnUnhandled } from '../../src/util/safe-call.js'
 
 afterEach(() => void vi.restoreAllMocks())
 
@@ -14,6 +14,16 @@ test('calls the function and emits no warning when it succeeds', async () => {
   await new Promise(setImmediate)
   expect(fn).toHaveBeenCalledOnce()
   expect(warnings).not.toHaveBeenCalled()
+})
+
+test('warn emits one line of at most 4,000 characters, with the code of the error', () => {
+  const warnings = captureWarnings()
+  warn('two\r\nlines\u001b[31m\u2028', Object.assign(new Error(), { code: 'ERR_STORE_FAILED' }))
+  warn('x'.repeat(3_000_000), Object.assign(new Error(), { code: 5 }))
+  expect(warnings.mock.calls).toEqual([
+    ['acme-cert-cache: two lines [31m ', { type: 'CertCacheWarning', code: 'ERR_STORE_FAILED' }],
+    [`acme-cert-cache: ${'x'.repeat(4_000)}`, { type: 'CertCacheWarning' }],
+  ])
 })
 
 test('turns a thrown error into a process warning with its stack', () => {

@@ -88,6 +88,19 @@ test.each([
   )
 })
 
+test('plainObject shows an unknown name in quotes, and shortens it', () => {
+  const check = (name: string) => () => validate.plainObject('Manager: options', { [name]: 1 }, {})
+  expect(check('a\n\u001b[31m')).toThrow('unknown option "a\\n\\u001b[31m".')
+  expect(check('x'.repeat(300_000))).toThrow(`unknown option "${'x'.repeat(80)}".`)
+})
+
+test('plainObject rejects bytes and promises', () => {
+  expect(() => validate.plainObject('Cache: key', new Uint8Array(32), {})).toThrow(/^Cache: key must be an object/)
+  expect(() => validate.plainObject('Cache: options', Promise.resolve({}), {})).toThrow(
+    'Cache: options must be an object, not a promise: did you forget await?',
+  )
+})
+
 test('optional returns undefined unchecked, and otherwise the result of the check', () => {
   const check = (_name: string, value: unknown) => `checked ${value}`
   expect(validate.optional(name, undefined, check)).toBeUndefined()

@@ -1,4 +1,4 @@
-import { advice, tokenAdvice } from '../../stores/azure/errors.js'
+import { advice, endpointAdvice, tokenAdvice } from '../../stores/azure/errors.js'
 import { StoreError, toError } from '../../util/errors.js'
 import { replaceControlCharacters } from './format.js'
 
@@ -7,9 +7,10 @@ export function formatError(thrown: unknown): string {
   const error = toError(thrown)
   const message = firstLine(error.message)
   if (!(error instanceof StoreError)) return message
-  if (error.code === 'ERR_STORE_FAILED' && message.endsWith(advice.ERR_STORE_FAILED)) {
+  const generalAdvice = [advice.ERR_STORE_FAILED, endpointAdvice].find((text) => message.endsWith(text))
+  if (error.code === 'ERR_STORE_FAILED' && generalAdvice) {
     const { message: serviceMessage = '' } = Object(error.cause) as { message?: string }
-    const summary = message.slice(0, -advice.ERR_STORE_FAILED.length).trim()
+    const summary = message.slice(0, -generalAdvice.length).trim()
     const sentences = [summary, toSentence(serviceMessage), adviceForStatus(error)]
     return sentences.filter((sentence) => sentence !== '').join(' ')
   }
@@ -28,7 +29,7 @@ function adviceForStatus({ statusCode: status = 0 }: StoreError): string {
   if (status >= 500 || status === 429)
     return "Try again. If the error persists, check the storage account's health in the Azure portal."
   if (status === 409 || status === 412) return 'Check the blob in the Azure portal.'
-  return 'Check --endpoint: it must be the URL of a Blob service; for an emulator, with the account name as its path.'
+  return endpointAdvice.replace('the endpoint', '--endpoint')
 }
 
 /** Returns the first line, with a full stop. Returns an empty text unchanged. */

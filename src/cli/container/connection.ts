@@ -1,6 +1,6 @@
 import { createRunner } from '../../cache/store-operation.js'
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
-import { advice, toStoreError } from '../../stores/azure/errors.js'
+import { timeoutMessage, toStoreError } from '../../stores/azure/errors.js'
 import type { AzureConnectOptions } from '../../stores/azure/options.js'
 import { StoreError, toError } from '../../util/errors.js'
 import type { ParsedArguments } from '../console/arguments.js'
@@ -55,8 +55,7 @@ export async function connect(args: ParsedArguments): Promise<Connection> {
   /** Resolves with `undefined` if the blob does not exist. */
   const run = createRunner<undefined>({
     timeoutMs: requestMs,
-    timeoutMessage: (description) =>
-      `cannot ${description} in container "${containerName}": timed out after ${requestMs} ms. ${advice.ERR_STORE_TIMEOUT}`,
+    timeoutMessage: (description) => timeoutMessage(requestMs, description, containerName),
     toStoreError(thrown, description) {
       // The response to a HEAD request has no body, and so no error code.
       if ((thrown as { statusCode?: unknown }).statusCode === 404) return undefined

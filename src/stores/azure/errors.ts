@@ -37,6 +37,10 @@ const reasons: Readonly<Record<Exclude<ServiceErrorCode, 'ERR_STORE_FAILED'>, st
   ERR_STORE_TIMEOUT: 'timed out',
 }
 
+/** What to do if a response is not that of a Blob service for a container, such as the status 404 for an account. */
+export const endpointAdvice =
+  'Check the endpoint: it must be the URL of a Blob service; for an emulator, with the account name as its path.'
+
 /** What to do if a credential returned no token. */
 export const tokenAdvice =
   'Check that this machine has an identity, or pass accountKey, connectionString, or an endpoint with a SAS.'
@@ -63,7 +67,9 @@ export function toStoreError(
     requestId: error.details?.requestId,
   })
   const reason = `${reasonFor(code, error.statusCode)} (${redactSignatures(detail(error, serviceCode, message))})`
-  return new StoreError(code, failureMessage(description, nameOf(container), reason, advice[code]), {
+  const isWrongEndpoint = code === 'ERR_STORE_FAILED' && error.statusCode === 404
+  const whatToDo = isWrongEndpoint ? endpointAdvice : advice[code]
+  return new StoreError(code, failureMessage(description, nameOf(container), reason, whatToDo), {
     cause,
     statusCode: error.statusCode,
   })
@@ -123,4 +129,6 @@ function causeMessage({ name, code, statusCode = 0, message }: Error & RestError
 
 /** Redacts SAS signatures, also URL-encoded or HTML-escaped. The service or a proxy may quote the requested URL. */
 const redactSignatures = (text: string) =>
-  text.replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
+  text
+    .replace(/(sig(?:=|%(?:25)*3d|&#(?:61|x3d);))[^&\s"'<>]+/gi, '$1…')
+    .replace(/((?:AccountKey|SharedAccessSignature)=)[^;\s"'<>]+/gi, '$1…')

@@ -27,18 +27,18 @@ export interface AzureConnectOptions extends AzureBlobCertCacheOptions {
   /** The name of the container. It must exist unless `createContainer` is `true`. */
   containerName: string
   /** The name of the storage account, for `accountKey` or `credential`. */
-  accountName?: string
+  accountName?: string | undefined
   /** One of the account's two access keys, base64. */
-  accountKey?: string
+  accountKey?: string | undefined
   /** The connection string from the Azure portal, or `UseDevelopmentStorage=true` for Azurite on its default port. */
-  connectionString?: string
+  connectionString?: string | undefined
   /** A token credential. Its first token is requested by `connect()`, with a time-out of 60 s. */
   credential?: TokenCredential
   /**
    * The URL of the Blob service. Default: `https://<accountName>.blob.core.windows.net`. Or a SAS URL of the account or of
    * this container, with the permissions read, add, create, write and delete.
    */
-  endpoint?: string
+  endpoint?: string | undefined
   /**
    * Creates the container, without anonymous access, if it does not exist. Needs the permission to create containers.
    * Default: `false`.
@@ -63,6 +63,8 @@ const connectOptionNames: OptionNames<AzureConnectOptions> = {
   prefix: true,
   timeoutMs: true,
 }
+
+const credentialNames = ['accountKey', 'connectionString', 'credential', 'endpoint'] as const
 
 /** The validated options, from which the SDK's client is created. */
 export type CheckedConnectOptions = AzureConnectOptions & { containerUrl: string }
@@ -103,6 +105,9 @@ export function checkConnectOptions(options: AzureConnectOptions): CheckedConnec
     throw optionError('credential', 'must be a TokenCredential, with a method getToken')
   const hasSas = endpoint?.searchParams.has('sig') ?? false
   if ([accountKey, connectionString, rawOptions.credential, hasSas].filter(Boolean).length !== 1) {
+    // A variable of the environment that is not set is the most frequent cause.
+    const unset = credentialNames.find((name) => name in rawOptions && rawOptions[name] === undefined)
+    if (unset) throw optionError(unset, 'is undefined: set the variable or secret that you read it from')
     throw new TypeError(
       'AzureBlobCertCache.connect: pass exactly one of accountKey (with accountName), connectionString, credential, or an endpoint with a SAS',
     )

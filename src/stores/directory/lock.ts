@@ -106,7 +106,7 @@ async function removeStray(path: string): Promise<void> {
   const lockName = basename(dirname(path))
   throw new StoreError(
     'ERR_STORE_FAILED',
-    `cannot acquire the lock "${lockName}": the folder "${path}" is not empty. Move it elsewhere.`,
+    `cannot lock "${lockName}": the folder "${path}" is not empty. Move it elsewhere.`,
   )
 }
 

@@ -152,6 +152,8 @@ test.each([
   [{ containerName: '' }, /containerName/],
   [{ containerName: 'a/../other', accountName: 'account', accountKey: 'a2V5' }, /containerName/],
   [{ containerName: 'certs' }, /exactly one of/],
+  [{ ...shared, accountKey: undefined }, /: accountKey is undefined: set the variable/],
+  [{ containerName: 'certs', connectionString: undefined }, /: connectionString is undefined/],
   [{ containerName: 'certs', accountKey: 'a2V5' }, /accountName/],
   [{ containerName: 'certs', accountName: 5, accountKey: 'a2V5' }, /accountName/],
   [{ containerName: 'certs', accountName: 'evil.example/x', accountKey: 'a2V5' }, /accountName/],
