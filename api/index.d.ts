@@ -340,11 +340,11 @@ interface TokenCredential {
 }
 interface AzureConnectOptions extends AzureBlobCertCacheOptions {
     containerName: string;
-    accountName?: string;
-    accountKey?: string;
-    connectionString?: string;
+    accountName?: string | undefined;
+    accountKey?: string | undefined;
+    connectionString?: string | undefined;
     credential?: TokenCredential;
-    endpoint?: string;
+    endpoint?: string | undefined;
     createContainer?: boolean;
     allowAnonymousRead?: boolean;
 }

@@ -13,4 +13,5 @@ const backend = {
   without: /** @type {const} */ (['locks', 'list', 'cutOff']),
 }
 
-for (const { name, run, timeoutMs } of certCacheContract(backend)) test(name, { timeout: timeoutMs }, run)
+for (const { name, run, timeoutMs } of certCacheContract(backend))
+  test(name, { timeout: timeoutMs + 10_000 }, run)

@@ -1,4 +1,5 @@
 import { createPrivateKey } from 'node:crypto'
+import { isPlaintext } from '../cache/encryption/envelope.js'
 import { exportKey, generateKey } from '../certificates/private-key.js'
 import { entryKey } from '../certificates/storage-layout.js'
 import { StoreError } from '../util/errors.js'
@@ -33,6 +34,11 @@ function parseAccountKey(data: Uint8Array, storedAs: string): string {
   try {
     return exportKey(createPrivateKey(Buffer.from(data)))
   } catch {
+    if (data.byteLength > 0 && !isPlaintext(data))
+      throw new StoreError(
+        'ERR_STORE_DECRYPT',
+        `the ACME account key stored as "${storedAs}" is encrypted. Pass the store to EncryptedCertCache, as on the other machines, and do not delete the key.`,
+      )
     throw new StoreError(
       'ERR_STORE_FAILED',
       `the ACME account key stored as "${storedAs}" is not a private key in PEM. Restore it, or delete it to register a new account.`,

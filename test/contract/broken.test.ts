@@ -31,6 +31,28 @@ test('the contract skips the parts in without, and fails for a store that lacks 
   }
 })
 
+test('a case ends on a store that answers without any I/O while a peer writes over a network', async () => {
+  const place = new Map<string, Uint8Array>()
+  const cached = new Map<string, Uint8Array>()
+  const write = async (key: string, data: Uint8Array) => {
+    await new Promise(setImmediate)
+    place.set(key, data)
+  }
+  const store = {
+    get: async (key: string) => cached.get(key) ?? place.get(key),
+    async put(key: string, data: Uint8Array) {
+      cached.set(key, Buffer.from(data))
+      await write(key, data)
+    },
+    delete: async (key: string) => void place.delete(key),
+  }
+  const peer = { ...store, get: async (key: string) => place.get(key), put: write }
+  const open = async () => ({ store, peer: async () => peer, close: async () => {} })
+  const cases = certCacheContract({ open, without: ['locks', 'list', 'cutOff'] })
+  const concurrent = cases.find(({ name }) => name.startsWith('concurrent writes never mix'))
+  await expect(concurrent?.run()).resolves.toBeUndefined()
+})
+
 test('a case reports the error of the store and closes its place', async () => {
   let closeCount = 0
   const [firstCase] = certCacheContract({

@@ -38,7 +38,10 @@ test.each([
 })
 
 test.each([
-  ['unauthorized', /Check that all A and AAAA records of "[\w-]+\.example" lead to servers that share this store/],
+  [
+    'unauthorized',
+    /Check that all A and AAAA records of "[\w-]+\.example" lead to servers that share this store/,
+  ],
   ['connection', /The CA must be able to connect to "[\w-]+\.example" on port 80 or port 443\.$/],
   ['caa', /Allow the CA in the CAA records of "[\w-]+\.example"\.$/],
   ['serverInternal', /the [\w-]+ authorization is invalid: urn:ietf:params:acme:error:serverInternal: .*$/],

@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { IssuanceError } from '../../src/index.js'
+import { EncryptedCertCache, IssuanceError } from '../../src/index.js'
 import { day, refusal, sniCallback, useManagers } from '../support/managers.js'
 import { handshake } from '../support/tls.js'
 
@@ -123,6 +124,19 @@ describe('a CA that fails', () => {
       /"acme_account\+key" is not a private key in PEM\. Restore it/,
     )
     expect(t.store.values.get('acme_account+key')).toEqual(Buffer.from('rubbish'))
+    expect(t.ca.counts.accounts).toBe(0)
+  })
+
+  test('an encrypted account key is not called invalid: deleting it would lose the account', async () => {
+    const keys = { current: { id: '1', key: randomBytes(32) } }
+    await new EncryptedCertCache(t.store, { keys }).put('acme_account+key', Buffer.from('a key'))
+    const { manager } = await t.machine()
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_STORE_DECRYPT',
+      message: expect.stringMatching(
+        /"acme_account\+key" is encrypted\. Pass the store to EncryptedCertCache/,
+      ),
+    })
     expect(t.ca.counts.accounts).toBe(0)
   })
 })

@@ -95,7 +95,9 @@ test('plainObject shows an unknown name in quotes, and shortens it', () => {
 })
 
 test('plainObject rejects bytes and promises', () => {
-  expect(() => validate.plainObject('Cache: key', new Uint8Array(32), {})).toThrow(/^Cache: key must be an object/)
+  expect(() => validate.plainObject('Cache: key', new Uint8Array(32), {})).toThrow(
+    /^Cache: key must be an object/,
+  )
   expect(() => validate.plainObject('Cache: options', Promise.resolve({}), {})).toThrow(
     'Cache: options must be an object, not a promise: did you forget await?',
   )

@@ -22,7 +22,7 @@ export interface ContractCase {
  * Returns everything that a manager expects of a store, as cases for any test runner:
  *
  *     const backend = { open, without: ['list'] }
- *     for (const { name, run, timeoutMs } of certCacheContract(backend)) test(name, { timeout: timeoutMs }, run)
+ *     for (const { name, run, timeoutMs } of certCacheContract(backend)) test(name, { timeout: timeoutMs + 10_000 }, run)
  *
  * Some of the cases about locks take about a minute. If your test runner has a time limit, set it to `timeoutMs`.
  * @throws {TypeError} if the backend has an unknown or invalid option, or if a second object is passed: `without` is an

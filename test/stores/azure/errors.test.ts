@@ -43,11 +43,15 @@ test('the message says what failed, why, and what to do', () => {
 test('a status 404 that names neither a blob nor a container asks for the URL of a Blob service', () => {
   const response = { statusCode: 404, details: { errorCode: 'ResourceNotFound' } }
   const error = toStoreError(Object.assign(new Error('not found'), response), 'read', 'certs')
-  expect(error).toMatchObject({ code: 'ERR_STORE_FAILED', message: expect.stringContaining('Check the endpoint: ') })
+  expect(error).toMatchObject({
+    code: 'ERR_STORE_FAILED',
+    message: expect.stringContaining('Check the endpoint: '),
+  })
 })
 
 test('a network error adds no line, control character or secret to the message', () => {
-  const text = 'connect a\r\n\u001b[31m DefaultEndpointsProtocol=https;AccountKey=c2VjcmV0==;SharedAccessSignature=sv=1&sig=x'
+  const text =
+    'connect a\r\n\u001b[31m DefaultEndpointsProtocol=https;AccountKey=c2VjcmV0==;SharedAccessSignature=sv=1&sig=x'
   const error = toStoreError(Object.assign(new Error(text), { code: 'ECONNREFUSED' }), 'read', 'certs')
   expect(error?.message).not.toMatch(/\p{Cc}/u)
   expect(inspect(error)).not.toMatch(/c2VjcmV0|sig=x/)
