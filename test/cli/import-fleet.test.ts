@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { exportKey } from '../../src/certificates/private-key.js'
+import { importCertificate } from '../../src/cli/import/write.js'
 import { AzureBlobCertCache, CertManager } from '../../src/index.js'
+import { MemoryCertCache } from '../../src/testing/index.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 import { keepSecret } from '../support/operator.js'
 import { openProxy } from '../support/proxy.js'
@@ -136,4 +138,20 @@ test('import --dry-run acquires no lock', async () => {
   const { code, stdout } = await run('import', '--autocert', folder, '--dry-run')
   expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('would write a.example (') })
   await lock?.release()
+})
+
+test('a certificate whose lock is lost before it is written is refused, like one that is locked', async () => {
+  const memory = new MemoryCertCache()
+  const store = {
+    get: (key: string) => memory.get(key),
+    put: (key: string, data: Uint8Array) => memory.put(key, data),
+    delete: (key: string) => memory.delete(key),
+    tryLock: async () => ({ signal: AbortSignal.abort(new Error('lost')), release: async () => {} }),
+  }
+  const destination = { ca: '', store, isDryRun: false, objection: async () => undefined }
+  const pem = (await writeSource()).toString()
+  expect(await importCertificate(pem, destination)).toEqual([
+    { verdict: 'locked', key: 'a.example', note: expect.stringContaining('another machine holds the lock') },
+  ])
+  expect(await memory.get('a.example')).toBeUndefined()
 })

@@ -124,14 +124,22 @@ async function write(
 ): Promise<Outcome | undefined> {
   if (isDryRun) return undefined
   return withCleanup(async () => {
+    const locked = {
+      verdict: 'locked',
+      key,
+      note: 'another machine holds the lock to order or renew it',
+    } as const
     const lock = await store.tryLock(key)
-    if (!lock) return { verdict: 'locked', key, note: 'another machine holds the lock to order or renew it' }
+    if (!lock) return locked
     try {
       const outcome = await compare()
       if (outcome) return outcome
       lock.signal.throwIfAborted()
       await store.put(key, value, { signal: lock.signal })
       return undefined
+    } catch (thrown) {
+      if (lock.signal.aborted) return locked
+      throw thrown
     } finally {
       await releaseQuietly(lock)
     }
