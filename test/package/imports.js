@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { measureImports } from '../../bench/imports.js'
 
 const root = join(import.meta.dirname, '../..')
-const maxFiles = 20
+const maxFiles = 6
 const maxBytes = 220_000
 const maxHeapMiB = 3
 const allowedPackages = ['lru-cache']
