@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Agent, request } from 'node:https'
 import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
-import { IssuanceError, toError } from '../util/errors.js'
+import { endSentence, IssuanceError, toError } from '../util/errors.js'
 
 /** A response of the CA, in the form that acme-client expects. */
 export interface AcmeResponse {
@@ -118,4 +118,4 @@ const adviceForConnection = (code: string | undefined): string =>
 
 /** Adds the advice to a message, as a sentence of its own. */
 export const withAdvice = (message: string, advice: string): string =>
-  advice === '' ? message : `${message.replace(/\.?\s*$/, '')}. ${advice}`
+  advice === '' ? message : `${endSentence(message)} ${advice}`

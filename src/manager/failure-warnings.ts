@@ -1,5 +1,5 @@
 import { type Clock, monotonic } from '../util/clock.js'
-import { ClosedError } from '../util/errors.js'
+import { ClosedError, endSentence } from '../util/errors.js'
 import { warn } from '../util/safe-call.js'
 import type { CertManagerEvents } from './events.js'
 
@@ -90,12 +90,16 @@ export class FailureWarnings {
     // After `close()` handshakes fail by design.
     if (isHandled || isReported || error instanceof ClosedError) return
     if (kind === 'handshake' && this.#warnedAt.order.has(subject)) return
-    const isWithinLimit = this.#warnedAt[kind].size < maxWarnings
-    if (isWithinLimit) {
-      this.#warnOnce(kind, subject, `${endSentence(description)} Listen to "${event}" to handle this.`, error)
-    } else {
-      const text = `further failures like this are not shown: more than ${maxWarnings} in an hour. Listen to "${event}".`
-      if (!this.#warnedAt[kind].has(subject)) this.#warnOnce(kind, overflow, text)
+    const warnedAt = this.#warnedAt[kind]
+    if (warnedAt.has(subject)) return
+    if (warnedAt.size < maxWarnings) {
+      warnedAt.set(subject, this.#now())
+      warn(`${endSentence(description)} Listen to "${event}" to handle this.`, error)
+    } else if (!warnedAt.has(overflow)) {
+      warnedAt.set(overflow, this.#now())
+      warn(
+        `further failures like this are not shown: more than ${maxWarnings} in an hour. Listen to "${event}".`,
+      )
     }
   }
 
@@ -111,19 +115,9 @@ export class FailureWarnings {
       }
     }
   }
-
-  #warnOnce(kind: Kind, subject: string, text: string, error?: Error): void {
-    if (this.#warnedAt[kind].has(subject)) return
-    this.#warnedAt[kind].set(subject, this.#now())
-    warn(text, error)
-  }
 }
 
 /** The subject of the last warning of a kind. Neither a host nor a key. */
 const overflow = ''
 
 const isFailure = (event: keyof CertManagerEvents): event is keyof FailureEvents => event in failures
-
-/** Ends a text with a full stop. */
-const endSentence = (text: string): string =>
-  /[.!?]$/.test(text.trimEnd()) ? text.trimEnd() : `${text.trimEnd()}.`

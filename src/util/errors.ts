@@ -154,3 +154,6 @@ export const joinMessages = (errors: readonly Error[]): string =>
   errors
     .map(({ message }, index) => (index < errors.length - 1 ? message.replace(/\.$/, '') : message))
     .join('; ')
+
+/** Ends a text with a full stop, unless it is empty or ends a sentence already. */
+export const endSentence = (text: string): string => text.trimEnd().replace(/(?<=[^.!?])$/, '.')

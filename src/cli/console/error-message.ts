@@ -1,5 +1,5 @@
 import { advice, endpointAdvice, tokenAdvice } from '../../stores/azure/errors.js'
-import { StoreError, toError } from '../../util/errors.js'
+import { endSentence, StoreError, toError } from '../../util/errors.js'
 import { replaceControlCharacters } from './format.js'
 
 /** Returns one line that describes any thrown value. Advice about the library's options becomes advice about flags. */
@@ -33,7 +33,7 @@ function adviceForStatus({ statusCode: status = 0 }: StoreError): string {
 }
 
 /** Returns the first line, with a full stop. Returns an empty text unchanged. */
-export const toSentence = (text: string): string => firstLine(text).replace(/(?<=[^.!?])$/, '.')
+export const toSentence = (text: string): string => endSentence(firstLine(text))
 
 const firstLine = (text: string): string =>
   replaceControlCharacters((text.split('\n', 1)[0] as string).trim())

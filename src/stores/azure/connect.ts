@@ -7,7 +7,7 @@ import {
 } from '@azure/storage-blob'
 import { firstLine } from '../../cache/service-errors.js'
 import { createRunner } from '../../cache/store-operation.js'
-import { StoreError, toError } from '../../util/errors.js'
+import { endSentence, StoreError, toError } from '../../util/errors.js'
 import { tokenAdvice } from './errors.js'
 import {
   type AzureConnectOptions,
@@ -80,4 +80,4 @@ async function fetchFirstToken(credential: TokenCredential): Promise<void> {
 }
 
 const tokenMessage = (reason: string) =>
-  `cannot get a token from the credential: ${reason.replace(/\.$/, '')}. ${tokenAdvice}`
+  `${endSentence(`cannot get a token from the credential: ${reason}`)} ${tokenAdvice}`
