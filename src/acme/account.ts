@@ -38,6 +38,14 @@ export class AcmeAccount implements Issuer {
     this.#http = new AcmeHttp(settings.directoryUrl, clock, settings.ca)
   }
 
+  async prepare(signal: AbortSignal): Promise<void> {
+    await this.#http.directory(signal)
+  }
+
+  get clockOffsetMs(): number | undefined {
+    return undefined
+  }
+
   async issue(request: CertificateRequest, run: Run): Promise<string> {
     try {
       return await this.#order(request, run)

@@ -11,6 +11,11 @@ export interface Run {
   readonly isLockHeld: boolean
   /** Called before each step with an effect outside this process. Throws if the work is cancelled. */
   proceed(): void
+  /**
+   * Extends the time limit of the work to this time, in milliseconds since the epoch, within an upper bound. Called if
+   * the CA's `Retry-After` asks for more time (RFC 8555 section 7.4).
+   */
+  extendDeadline(until: number): void
   /** Called before the last step. Throws if the work is cancelled. After this call it can no longer be cancelled. */
   commit(): void
 }
@@ -45,6 +50,17 @@ export interface CertificateRequest {
 
 /** A CA that issues certificates. */
 export interface Issuer {
+  /**
+   * Resolves once the CA has responded to this process within the last seconds. Concurrent calls share the requests.
+   * Call it before the fleet's lock is acquired: a machine that cannot reach the CA must not hold the lock.
+   * @throws {IssuanceError} a `NoResponseError` if the CA does not respond
+   */
+  prepare(signal: AbortSignal): Promise<void>
+  /**
+   * The CA's clock minus this machine's, in milliseconds, from the `Date` header of its last response and the time that
+   * has passed since. `undefined` if it is unknown.
+   */
+  readonly clockOffsetMs: number | undefined
   /**
    * Places an order and resolves with the certificate chain in PEM.
    * @throws {IssuanceError} if the CA does not issue the certificate

@@ -134,7 +134,7 @@ export class LruCertCache implements CertCache {
     { accept = () => true, beforeLock, signal }: GetOrPutOptions = {},
   ): Promise<Uint8Array> {
     assertCacheKey(key)
-    return this.#tier.getOrPut(key, produce, { accept, beforeLock, signal })
+    return this.#tier.getOrPut(key, produce, { accept, beforeLock, whileWaiting: beforeLock, signal })
   }
 
   /**

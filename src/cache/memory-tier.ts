@@ -18,6 +18,11 @@ interface MemoryTierOptions<Id, T> {
   /** Called when the store rejects a value that was produced. Default: emits a process warning. */
   readonly onPutFailed?: PutFailedListener | undefined
   /**
+   * Called when the store has refused several times to replace the value of this key, as with a foreign lease. The
+   * fleet's lock is released afterwards, and the put is retried. Never rejects.
+   */
+  readonly onPutRefused?: (value: T, error: Error) => Promise<void>
+  /**
    * Decodes bytes read from the store, once per read; `undefined` if they cannot be used: a miss. Returns `inMemory` if
    * the bytes are the same.
    */
@@ -33,10 +38,14 @@ type Produce<T> = (lock?: Pick<CertCacheLock, 'signal'>) => Promise<T>
 interface GetOrPutOptions<T> {
   /** Returns whether a value is usable; called for values in memory and in the store. Has no side effects. */
   readonly accept: (value: T) => boolean
-  /** Called on a miss: before the lock is requested, and repeatedly while another machine holds it. */
+  /** Called once on a miss, before the lock is requested. */
   readonly beforeLock?: (() => Promise<unknown>) | undefined
+  /** Called repeatedly while another machine holds the lock. If it rejects, the wait ends. */
+  readonly whileWaiting?: (() => Promise<unknown>) | undefined
   /** Called after a produced value has entered memory, before it is put into the store. */
   readonly onProduced?: (value: T) => void
+  /** Called after the first put of a produced value, under the lock if there is one. Never rejects. */
+  readonly afterPut?: (value: T, lock: Pick<CertCacheLock, 'signal'> | undefined) => Promise<void>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -169,7 +178,7 @@ export class MemoryTier<Id, T extends object> {
   async #produce(
     id: Id,
     produce: Produce<T>,
-    { accept, beforeLock, onProduced }: GetOrPutOptions<T>,
+    { accept, beforeLock, whileWaiting, onProduced, afterPut }: GetOrPutOptions<T>,
   ): Promise<T> {
     await beforeLock?.()
     // Loaded on demand: most processes of a fleet never produce a value.
@@ -186,7 +195,7 @@ export class MemoryTier<Id, T extends object> {
       name: key,
       clock,
       signal: this.#closing.signal,
-      ...(beforeLock && { check: beforeLock }),
+      ...(whileWaiting && { check: whileWaiting }),
       find: async () => {
         // A read that started before the lock was acquired may have missed a peer's write.
         this.#reads.invalidate(key)
@@ -209,6 +218,7 @@ export class MemoryTier<Id, T extends object> {
           onStored: () => this.#reads.invalidate(key),
           onAdopted: (adopted) => this.#keep(key, adopted),
         })
+        await afterPut?.(value, lock)
         return { value, keepsLock: outcome === 'pending' }
       },
     })

@@ -15,11 +15,21 @@ export type StoreOperation = 'get' | 'put' | 'delete' | 'lock' | 'unlock'
 
 type FailureListener = (failure: { operation: StoreOperation; key: string; error: Error }) => void
 
+/** The user's store, wrapped for a manager. */
+export interface MonitoredCertCache extends CertCache {
+  /** Bypasses the circuit breaker. For reads whose rate is limited elsewhere. */
+  readonly direct: Pick<CertCache, 'get'>
+}
+
 /**
  * Wraps the user's store for a manager. Every operation has a time-out, fails fast while the store is down (see
  * {@link CircuitBreaker}), and reports its failure once to `onFailure`. The result has locks if the store has locks.
  */
-export function monitorCertCache(store: CertCache, clock: Clock, onFailure: FailureListener): CertCache {
+export function monitorCertCache(
+  store: CertCache,
+  clock: Clock,
+  onFailure: FailureListener,
+): MonitoredCertCache {
   const breaker = new CircuitBreaker(clock)
   const runner = createRunner<never>({
     timeoutMs,
@@ -48,16 +58,17 @@ export function monitorCertCache(store: CertCache, clock: Clock, onFailure: Fail
   const run: typeof runOnce = (operation, key, options, call) =>
     breaker.run(key, () => runOnce(operation, key, options, call))
 
-  const monitored: CertCache = {
-    get: (key, options) =>
-      run('get', key, options, async (callOptions) => {
-        // Many client libraries return null for a missing key.
-        const data: unknown = (await store.get(key, callOptions)) ?? undefined
-        if (data === undefined || isUint8Array(data)) return data
-        throw new TypeError(
-          `get must resolve with a Uint8Array, or with undefined for a miss, not with a value of type ${typeof data}`,
-        )
-      }),
+  const get = async (key: string, callOptions: { signal: AbortSignal }) => {
+    // Many client libraries return null for a missing key.
+    const data: unknown = (await store.get(key, callOptions)) ?? undefined
+    if (data === undefined || isUint8Array(data)) return data
+    throw new TypeError(
+      `get must resolve with a Uint8Array, or with undefined for a miss, not with a value of type ${typeof data}`,
+    )
+  }
+  const monitored: MonitoredCertCache = {
+    direct: { get: (key, options) => runOnce('get', key, options, (callOptions) => get(key, callOptions)) },
+    get: (key, options) => run('get', key, options, (callOptions) => get(key, callOptions)),
     put: (key, data, options) => run('put', key, options, (callOptions) => store.put(key, data, callOptions)),
     delete: (key, options) => run('delete', key, options, (callOptions) => store.delete(key, callOptions)),
   }

@@ -24,9 +24,12 @@ export class CaStore {
   readonly ca: string
   readonly #store: CertCache
   readonly #clock: Clock
+  readonly #answers: Pick<CertCache, 'get'>
 
-  constructor(store: CertCache, ca: string, clock: Clock) {
+  /** @param answers reads challenge answers, whose rate is limited elsewhere: see `MonitoredCertCache.direct` */
+  constructor(store: CertCache, ca: string, clock: Clock, answers: Pick<CertCache, 'get'> = store) {
     this.#store = store
+    this.#answers = answers
     this.ca = ca
     this.#clock = clock
   }
@@ -52,7 +55,7 @@ export class CaStore {
   }
 
   readAnswer(entry: AnswerEntry): Promise<Uint8Array | undefined> {
-    return this.#store.get(entryKey(entry))
+    return this.#answers.get(entryKey(entry))
   }
 
   writeAnswer(entry: AnswerEntry, value: Uint8Array, options?: CacheOperationOptions): Promise<void> {

@@ -145,6 +145,8 @@ class OrderRun implements Run {
     this.#lock?.signal.throwIfAborted()
   }
 
+  extendDeadline(_until: number): void {}
+
   commit(): void {
     this.proceed()
     this.#unlinkCancellation()

@@ -167,6 +167,9 @@ export class CertificateService {
     await policy.check(host)
     let previousFailure: FailureRecord | undefined
     let order: { readonly startedAt: number; readonly isRenewal: boolean }
+    const check = async () => {
+      previousFailure = await attempts.check(id, closing)
+    }
     const live = await this.#memory.getOrPut(
       id,
       (lock) => {
@@ -176,9 +179,8 @@ export class CertificateService {
       },
       {
         accept: (candidate) => this.#isUsable(candidate, due),
-        beforeLock: async () => {
-          previousFailure = await attempts.check(id, closing)
-        },
+        beforeLock: check,
+        whileWaiting: check,
         onProduced: (issued) => this.#reportIssued(issued, order),
       },
     )

@@ -94,6 +94,8 @@ export interface AcmeProblem {
   readonly type: string
   readonly detail?: string
   readonly status?: number
+  /** The problems of the single identifiers (RFC 8555 section 6.7.1): at most 10. */
+  readonly subproblems?: readonly Omit<AcmeProblem, 'subproblems'>[]
 }
 
 /** The CA did not issue a certificate. */
@@ -121,6 +123,28 @@ export class IssuanceError extends CertCacheError {
 export class WrongClockError extends IssuanceError {
   constructor(message: string) {
     super('ERR_ISSUANCE_FAILED', message)
+    this.name = IssuanceError.name
+  }
+}
+
+/**
+ * The CA did not respond: no connection, a reset, a time-out. The cause may be this machine alone, so the failure is not
+ * recorded for the fleet. Not public: the name is that of {@link IssuanceError}.
+ */
+export class NoResponseError extends IssuanceError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_ISSUANCE_FAILED', message, options)
+    this.name = IssuanceError.name
+  }
+}
+
+/**
+ * The CA refuses the account that this process uses, and so every order of it. Says nothing about the host. Not public:
+ * the name is that of {@link IssuanceError}.
+ */
+export class AccountRefusedError extends IssuanceError {
+  constructor(message: string, options?: ErrorOptions & { problem?: AcmeProblem; retryAt?: Date }) {
+    super('ERR_ISSUANCE_FAILED', message, options)
     this.name = IssuanceError.name
   }
 }

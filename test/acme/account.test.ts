@@ -62,6 +62,7 @@ const request = (): CertificateRequest => ({
 const run = (): Run => ({
   signal: new AbortController().signal,
   isLockHeld: true,
+  extendDeadline: () => {},
   proceed: () => {},
   commit: () => {},
 })

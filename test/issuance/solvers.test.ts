@@ -24,7 +24,13 @@ function setup(type: ChallengeType) {
   const store = new MemoryStore()
   const clock = new VirtualClock()
   const answers = new ChallengeAnswers(new CaStore(store, 'ca.example~', clock), clock, () => {})
-  const run = { signal: new AbortController().signal, isLockHeld: true, proceed() {}, commit() {} }
+  const run = {
+    signal: new AbortController().signal,
+    isLockHeld: true,
+    extendDeadline() {},
+    proceed() {},
+    commit() {},
+  }
   const solver = createSolver(type, answers, clock)
   const pending = () =>
     type === 'http-01' ? answers.pendingHttp01('token', host) : answers.pendingTlsAlpn01(host)

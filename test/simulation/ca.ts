@@ -42,6 +42,8 @@ export class SimulatedCa {
 
   for(machine: Machine): Issuer {
     return {
+      prepare: async () => {},
+      clockOffsetMs: undefined,
       issue: (request, run) => this.#order(machine, request, run),
       renewalInfo: (data) => this.#renewalInfo(machine, data),
       close: () => {},
