@@ -3,7 +3,7 @@ import { isPlaintext } from '../cache/encryption/envelope.js'
 import { exportKey, generateKey } from '../certificates/private-key.js'
 import { entryKey } from '../certificates/storage-layout.js'
 import { StoreError } from '../util/errors.js'
-import type { AccountKeyEntry, CaStore } from './ca-store.js'
+import type { AccountKeyEntry, CaStore } from './store/ca-store.js'
 
 /** Resolves with the private key of the fleet's ACME account, in PEM. If the store has none, creates and stores one. */
 export async function readOrCreateAccountKey(store: CaStore, signal: AbortSignal): Promise<string> {

@@ -8,8 +8,8 @@ import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
 import { IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
-import type { CaStore } from './ca-store.js'
-import { type FailureRecord, maxRetryAt } from './records.js'
+import type { CaStore } from './store/ca-store.js'
+import { type FailureRecord, maxRetryAt } from './store/records.js'
 
 /** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
 const holdMs = 5_000

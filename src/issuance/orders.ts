@@ -9,9 +9,9 @@ import { linkAbort, settleAll, sharedController, withDeadline } from '../util/de
 import { CertCacheError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { Attempts } from './attempts.js'
-import type { ChallengeAnswers } from './challenge-answers.js'
-import type { FailureRecord } from './records.js'
-import { createSolver } from './solvers.js'
+import type { ChallengeAnswers } from './challenges/challenge-answers.js'
+import { createSolver } from './challenges/solvers.js'
+import type { FailureRecord } from './store/records.js'
 
 /** Time limit of an order, from its start to the validated chain. */
 const orderTimeoutMs = 5 * 60_000

@@ -4,8 +4,8 @@ import type { RenewalWindow } from '../certificates/renewal-time.js'
 import type { Clock } from '../util/clock.js'
 import { ClosedError, toError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
-import type { CaStore } from './ca-store.js'
-import type { RenewalInfoRecord } from './records.js'
+import type { CaStore } from './store/ca-store.js'
+import type { RenewalInfoRecord } from './store/records.js'
 
 const hourMs = 3_600_000
 /** Polling interval without a `Retry-After`, and after an error (RFC 9773 section 4.3.3). */

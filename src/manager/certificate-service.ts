@@ -9,7 +9,7 @@ import type { RenewAtSource, RenewalTimes } from '../certificates/renewal-time.j
 import { certificateKey } from '../certificates/storage-layout.js'
 import type { Attempts } from '../issuance/attempts.js'
 import type { Orders } from '../issuance/orders.js'
-import type { FailureRecord } from '../issuance/records.js'
+import type { FailureRecord } from '../issuance/store/records.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import type { CertificateEvent, ManagerContext } from './events.js'
 import type { PolicyGate } from './host-policy.js'

@@ -1,6 +1,6 @@
 import type { StoreOperation } from '../cache/monitored-cert-cache.js'
 import type { CertificateSource } from '../certificates/live-certificate.js'
-import type { AnsweredChallenge } from '../issuance/challenge-answers.js'
+import type { AnsweredChallenge } from '../issuance/challenges/challenge-answers.js'
 import type { Clock } from '../util/clock.js'
 
 /** The certificate that an event is about. */

@@ -1,7 +1,7 @@
 import type { SecureContext } from 'node:tls'
 import type { Host } from '../certificates/hostname.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
-import type { ChallengeAnswers } from '../issuance/challenge-answers.js'
+import type { ChallengeAnswers } from '../issuance/challenges/challenge-answers.js'
 import type { AnswerSource } from '../server/http-handler.js'
 import type { ContextSource } from '../server/tls-callbacks.js'
 import { withDeadline } from '../util/deadline.js'

@@ -3,7 +3,7 @@ import type { LiveCertificate } from '../../src/certificates/live-certificate.js
 import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
 import { HostError, IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { Attempts } from '../../src/issuance/attempts.js'
-import { CaStore } from '../../src/issuance/ca-store.js'
+import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { systemClock } from '../../src/util/clock.js'
 import { certId } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'

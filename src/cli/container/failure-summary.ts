@@ -1,4 +1,4 @@
-import type { FailureRecord } from '../../issuance/records.js'
+import type { FailureRecord } from '../../issuance/store/records.js'
 import { replaceControlCharacters } from '../console/format.js'
 
 /** A failure record as `--json` shows it. */

@@ -1,6 +1,6 @@
 import { type CertificateBundle, decodeBundle } from '../../certificates/certificate-bundle.js'
 import { certificateKey, entryKey, parseKey } from '../../certificates/storage-layout.js'
-import { type FailureRecord, parseFailureRecord } from '../../issuance/records.js'
+import { type FailureRecord, parseFailureRecord } from '../../issuance/store/records.js'
 import { CommandError } from '../console/errors.js'
 import type { Target } from '../flags/target.js'
 import { type CertificateDetails, type InvalidBundle, parseCertificate } from './certificate-details.js'

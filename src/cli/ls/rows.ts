@@ -3,7 +3,7 @@ import { type CertId, certName, type KeyType } from '../../certificates/certific
 import { normalizeHost } from '../../certificates/hostname.js'
 import { renewalTime } from '../../certificates/renewal-time.js'
 import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
-import { parseFailureRecord, parseRenewalInfoRecord } from '../../issuance/records.js'
+import { parseFailureRecord, parseRenewalInfoRecord } from '../../issuance/store/records.js'
 import { type CertificateDetails, matchesHost, parseCertificate } from '../container/certificate-details.js'
 import type { Connection } from '../container/connection.js'
 import { isEncrypted } from '../container/encryption.js'

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { ChallengeRateLimit } from '../../src/issuance/challenge-rate-limit.js'
-import { ChallengeRateLimitError } from '../../src/util/errors.js'
-import { MemoryStore } from '../support/memory-store.js'
-import { VirtualClock } from '../support/virtual-clock.js'
+import { ChallengeRateLimit } from '../../../src/issuance/challenges/challenge-rate-limit.js'
+import { ChallengeRateLimitError } from '../../../src/util/errors.js'
+import { MemoryStore } from '../../support/memory-store.js'
+import { VirtualClock } from '../../support/virtual-clock.js'
 
 function setup() {
   const store = new MemoryStore()

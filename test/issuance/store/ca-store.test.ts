@@ -1,9 +1,9 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { KeyType } from '../../src/certificates/certificate-id.js'
-import { CaStore } from '../../src/issuance/ca-store.js'
-import { certId } from '../support/cert-id.js'
-import { LockingStore } from '../support/locking-store.js'
-import { VirtualClock } from '../support/virtual-clock.js'
+import type { KeyType } from '../../../src/certificates/certificate-id.js'
+import { CaStore } from '../../../src/issuance/store/ca-store.js'
+import { certId } from '../../support/cert-id.js'
+import { LockingStore } from '../../support/locking-store.js'
+import { VirtualClock } from '../../support/virtual-clock.js'
 
 const failure = { failures: 2, retryAt: 3, at: 1, message: 'no' }
 const renewalInfo = { serialNumber: '0A', window: { start: 1, end: 2 }, askAt: 3 }

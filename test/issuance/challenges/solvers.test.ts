@@ -1,14 +1,14 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { ChallengeType } from '../../src/acme/challenges.js'
-import { decodeBundle } from '../../src/certificates/certificate-bundle.js'
-import type { CacheOperationOptions } from '../../src/index.js'
-import { CaStore } from '../../src/issuance/ca-store.js'
-import { ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
-import { createSolver } from '../../src/issuance/solvers.js'
-import { certId, host as requireHost } from '../support/cert-id.js'
-import { MemoryStore } from '../support/memory-store.js'
-import { VirtualClock } from '../support/virtual-clock.js'
+import type { ChallengeType } from '../../../src/acme/challenges.js'
+import { decodeBundle } from '../../../src/certificates/certificate-bundle.js'
+import type { CacheOperationOptions } from '../../../src/index.js'
+import { ChallengeAnswers } from '../../../src/issuance/challenges/challenge-answers.js'
+import { createSolver } from '../../../src/issuance/challenges/solvers.js'
+import { CaStore } from '../../../src/issuance/store/ca-store.js'
+import { certId, host as requireHost } from '../../support/cert-id.js'
+import { MemoryStore } from '../../support/memory-store.js'
+import { VirtualClock } from '../../support/virtual-clock.js'
 
 const host = requireHost('a.example')
 const { name } = certId('a.example')

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../util/clock.js'
-import { ChallengeRateLimitError } from '../util/errors.js'
-import { RateLimiter } from '../util/rate-limiter.js'
-import { SingleFlight } from '../util/single-flight.js'
+import type { Clock } from '../../util/clock.js'
+import { ChallengeRateLimitError } from '../../util/errors.js'
+import { RateLimiter } from '../../util/rate-limiter.js'
+import { SingleFlight } from '../../util/single-flight.js'
 
 interface ClientLimits {
   readonly all: RateLimiter

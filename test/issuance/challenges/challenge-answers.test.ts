@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest'
-import type { CacheOperationOptions } from '../../src/index.js'
-import { CaStore } from '../../src/issuance/ca-store.js'
-import { type AnsweredChallenge, ChallengeAnswers } from '../../src/issuance/challenge-answers.js'
-import { certId, host as requireHost } from '../support/cert-id.js'
-import { makeBundle } from '../support/certificates.js'
-import { MemoryStore } from '../support/memory-store.js'
-import { VirtualClock } from '../support/virtual-clock.js'
+import type { CacheOperationOptions } from '../../../src/index.js'
+import {
+  type AnsweredChallenge,
+  ChallengeAnswers,
+} from '../../../src/issuance/challenges/challenge-answers.js'
+import { CaStore } from '../../../src/issuance/store/ca-store.js'
+import { certId, host as requireHost } from '../../support/cert-id.js'
+import { makeBundle } from '../../support/certificates.js'
+import { MemoryStore } from '../../support/memory-store.js'
+import { VirtualClock } from '../../support/virtual-clock.js'
 
 const host = requireHost('a.example')
 const { name } = certId('a.example')

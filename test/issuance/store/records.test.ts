@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseFailureRecord, parseRenewalInfoRecord } from '../../src/issuance/records.js'
+import { parseFailureRecord, parseRenewalInfoRecord } from '../../../src/issuance/store/records.js'
 
 const parseFailure = (json: string) => parseFailureRecord(Buffer.from(json))
 const parseRenewalInfo = (json: string) => parseRenewalInfoRecord(Buffer.from(json))

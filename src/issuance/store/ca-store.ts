@@ -1,8 +1,8 @@
-import type { CacheOperationOptions, CertCache } from '../cache/cert-cache.js'
-import type { FleetWork } from '../cache/once-per-fleet.js'
-import type { CertId } from '../certificates/certificate-id.js'
-import { entryKey, type StoreEntry } from '../certificates/storage-layout.js'
-import type { Clock } from '../util/clock.js'
+import type { CacheOperationOptions, CertCache } from '../../cache/cert-cache.js'
+import type { FleetWork } from '../../cache/once-per-fleet.js'
+import type { CertId } from '../../certificates/certificate-id.js'
+import { entryKey, type StoreEntry } from '../../certificates/storage-layout.js'
+import type { Clock } from '../../util/clock.js'
 import {
   type FailureRecord,
   parseFailureRecord,
@@ -77,7 +77,7 @@ export class CaStore {
   /** Does work on an entry once for the whole fleet: see `runOncePerFleet`. */
   async runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
     // Loaded on demand: most processes of a fleet only read.
-    const { runOncePerFleet } = await import('../cache/once-per-fleet.js')
+    const { runOncePerFleet } = await import('../../cache/once-per-fleet.js')
     return runOncePerFleet({ store: this.#store, clock: this.#clock, name: entryKey(entry), ...work })
   }
 

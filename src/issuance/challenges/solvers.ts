@@ -1,7 +1,7 @@
-import type { ChallengeType } from '../acme/challenges.js'
-import type { Solver } from '../acme/issuer.js'
-import { createTlsAlpnCertificate } from '../acme/tls-alpn-certificate.js'
-import type { Clock } from '../util/clock.js'
+import type { ChallengeType } from '../../acme/challenges.js'
+import type { Solver } from '../../acme/issuer.js'
+import { createTlsAlpnCertificate } from '../../acme/tls-alpn-certificate.js'
+import type { Clock } from '../../util/clock.js'
 import type { ChallengeAnswers } from './challenge-answers.js'
 
 /** Returns the solver for http-01 or tls-alpn-01. Every machine of the fleet can give its answer, from the store. */

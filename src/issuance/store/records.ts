@@ -1,4 +1,4 @@
-import type { RenewalWindow } from '../certificates/renewal-time.js'
+import type { RenewalWindow } from '../../certificates/renewal-time.js'
 
 /** Latest `retryAt` of a valid record, in ms since the epoch: later than any CA's `Retry-After`. */
 export const maxRetryAt: number = Date.parse('9999-01-01')
