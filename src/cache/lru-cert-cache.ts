@@ -138,11 +138,11 @@ export class LruCertCache implements CertCache {
   }
 
   /**
-   * Stops waiting for other machines, waits up to 15 s for values that are being produced, and retries each failed put
-   * once more.
+   * Stops waiting for other machines, waits for values that are being produced, and retries each failed put once more:
+   * 10 s in all.
    * @throws {AggregateError} with the errors of the puts that failed again
    */
   close(): Promise<void> {
-    return this.#tier.close()
+    return this.#tier.close(10_000)
   }
 }

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { abortable, settleAll, sharedController } from '../util/deadline.js'
 import { ClosedError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import type { CacheOperationOptions, CertCache, CertCacheLock } from './cert-cache.js'
-import type { PendingWrites, PutFailedListener } from './pending-writes.js'
+import { runOncePerFleet } from './once-per-fleet.js'
+import { PendingWrites, type PutFailedListener } from './pending-writes.js'
 import { SharedReads } from './shared-reads.js'
 
 /** How the values in memory relate to the bytes in the store. */
@@ -44,7 +45,7 @@ interface GetOrPutOptions<T> {
   readonly whileWaiting?: (() => Promise<unknown>) | undefined
   /** Called after a produced value has entered memory, before it is put into the store. */
   readonly onProduced?: (value: T) => void
-  /** Called after the first put of a produced value, under the lock if there is one. Never rejects. */
+  /** Called once the store has taken a produced value at the first put, under the lock if there is one. Never rejects. */
   readonly afterPut?: (value: T, lock: Pick<CertCacheLock, 'signal'> | undefined) => Promise<void>
   readonly signal?: AbortSignal | undefined
 }
@@ -119,12 +120,15 @@ export class MemoryTier<Id, T extends object> {
     return this.#join(key, production, options)
   }
 
-  async close(): Promise<void> {
+  /** @param withinMs how long to wait for values in production and for pending puts, in ms */
+  async close(withinMs: number): Promise<void> {
     this.#closing.abort(new ClosedError('the LruCertCache was closed'))
     const running = [...this.#productions.values()].map(({ result }) => result)
     const { clock } = this.#options
-    await settleAll(running, { ms: 15_000, clock, text: 'values were still being produced' })
-    await this.#pendingWrites?.close()
+    const now = monotonic(clock)
+    const giveUpAt = now() + withinMs
+    await settleAll(running, { ms: withinMs, clock, text: 'values were still being produced' })
+    await this.#pendingWrites?.close(Math.max(giveUpAt - now(), 0))
   }
 
   /** Reads the store, and keeps the value in memory if it is accepted. */
@@ -181,11 +185,6 @@ export class MemoryTier<Id, T extends object> {
     { accept, beforeLock, whileWaiting, onProduced, afterPut }: GetOrPutOptions<T>,
   ): Promise<T> {
     await beforeLock?.()
-    // Loaded on demand: most processes of a fleet never produce a value.
-    const [{ runOncePerFleet }, { PendingWrites }] = await Promise.all([
-      import('./once-per-fleet.js'),
-      import('./pending-writes.js'),
-    ])
     const { store, keyOf, clock, onPutFailed, decode, encode } = this.#options
     const key = keyOf(id)
     this.#pendingWrites ??= new PendingWrites(store, clock, onPutFailed)
@@ -218,7 +217,7 @@ export class MemoryTier<Id, T extends object> {
           onStored: () => this.#reads.invalidate(key),
           onAdopted: (adopted) => this.#keep(key, adopted),
         })
-        await afterPut?.(value, lock)
+        if (outcome === 'stored') await afterPut?.(value, lock)
         return { value, keepsLock: outcome === 'pending' }
       },
     })

@@ -8,8 +8,8 @@ import { isPermissionError } from './service-errors.js'
 const pollMs = 1_000
 /** Number of lost locks after which the work is abandoned: each attempt may have repeated a costly step. */
 const maxLostLocks = 3
-/** Longer than any holder needs: it works for at most 5 minutes, and its lock expires within 1 minute after that. */
-const maxWaitMs = 7 * 60_000
+/** Longer than any holder needs: it works for at most 15 minutes, and its lock expires within 1 minute after that. */
+const maxWaitMs = 17 * 60_000
 
 /** Work that one machine does for the whole fleet. */
 export interface FleetWork<T> {
@@ -34,7 +34,7 @@ export interface FleetWork<T> {
 /**
  * Does the work under the fleet's lock, unless the result is in the store after the lock was acquired. A machine that
  * does not get the lock polls until the result is in the store or the lock is free.
- * @throws {DeadlineError} after 7 minutes
+ * @throws {DeadlineError} after 17 minutes
  */
 export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   const { store, name, clock, signal, find, work, check } = fleetWork

@@ -77,14 +77,14 @@ export class PendingWrites<T> {
   }
 
   /**
-   * Tries each pending put once more, for at most 10 s, and releases the locks.
+   * Tries each pending put once more, for at most `withinMs`, and releases the locks.
    * @throws {AggregateError} with the errors of the puts that failed
    */
-  async close(): Promise<void> {
+  async close(withinMs: number): Promise<void> {
     this.#closing.abort()
     const lastAttempts = [...this.#writes].map(async ([key, write]) => {
       write.cancelRetry()
-      const deadline = { ms: 10_000, clock: this.#clock, error: `"${key}" was not stored` }
+      const deadline = { ms: withinMs, clock: this.#clock, error: `"${key}" was not stored` }
       const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
       const error = await withDeadline(attempt, deadline).catch(toError)
       if (write.lock) await releaseQuietly(write.lock)

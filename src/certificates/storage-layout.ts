@@ -18,6 +18,8 @@ export type StoreEntry =
   | { readonly kind: 'http-01'; readonly ca: string; readonly token: string }
   /** The private key of the account. Old versions of autocert stored it under the legacy key. */
   | { readonly kind: 'account key' | 'legacy account key'; readonly ca: string }
+  /** What each machine writes before an order, to prove that the store takes a write. */
+  | { readonly kind: 'write probe'; readonly ca: string }
 
 /** What a key in the store stands for. */
 export type ParsedKey = StoreEntry | { readonly kind: 'lock' | 'unknown'; readonly ca: string }
@@ -32,6 +34,7 @@ export function entryKey(entry: StoreEntry): string {
   if ('id' in entry) return `${certificateKey(entry.id)}+${entry.kind}`
   if (entry.kind === 'tls-alpn-01') return `${entry.ca}${entry.name}+token`
   if (entry.kind === 'http-01') return `${entry.ca}${entry.token}+http-01`
+  if (entry.kind === 'write probe') return `${entry.ca}acme_probe`
   return entry.ca + (entry.kind === 'account key' ? 'acme_account+key' : 'acme_account.key')
 }
 
@@ -46,6 +49,7 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
   if (suffixes.includes('')) return { kind: 'unknown', ca }
   const rest = suffixes.join('+')
   if (name === 'acme_account' && rest === 'key') return { kind: 'account key', ca }
+  if (name === 'acme_probe' && rest === '') return { kind: 'write probe', ca }
   if (name === 'acme_account.key' && rest === '') return { kind: 'legacy account key', ca }
   if (rest === 'http-01' && isToken(name)) return { kind: 'http-01', ca, token: name }
   const host = normalizeHost(name)

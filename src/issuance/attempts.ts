@@ -2,19 +2,21 @@ import { LRUCache } from 'lru-cache'
 import type { Validity } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
-import { renewalPause, retryTime } from '../certificates/retry-time.js'
+import { earlyPause, localRetryDelay, maxRetryAfterMs, retryTime } from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
-import { IssuanceError, toError } from '../util/errors.js'
+import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
+import { ProcessHold } from './process-hold.js'
+import { RenewalPauses } from './renewal-pauses.js'
 import type { CaStore } from './store/ca-store.js'
 import { type FailureRecord, maxRetryAt } from './store/records.js'
 
-/** Interval between store reads for a host whose order is postponed: another machine may store a certificate first. */
+/** How long a failed request of a host is shared by later ones: a host costs one attempt in this time. */
 const holdMs = 5_000
-/** Delay after the first local failure of a host, which may be over in a moment. */
-const firstLocalDelayMs = 10_000
+/** Longest time for which this process relies on a record without reading it again. */
+const maxRecordAgeMs = 3_600_000
 /** Maximum number of certificates with a record in this process only; the least recently used are dropped. */
 const maxLocalRecords = 1_000
 /** In characters. Every machine reads the message at every attempt. */
@@ -28,16 +30,8 @@ interface LastFailure {
 
 /** The error with which further requests fail, without a store read. */
 interface Hold {
-  readonly error: IssuanceError
+  readonly error: Error
   /** Monotonic milliseconds. */
-  readonly until: number
-}
-
-/** A pause ends at the earlier of two times: the monotonic clock stops while the machine is suspended. */
-interface RenewalPause {
-  readonly serialNumber: string
-  readonly attempts: number
-  readonly untilMonotonic: number
   readonly until: number
 }
 
@@ -58,117 +52,161 @@ interface AttemptsParts {
   readonly clock: Clock
   /** Maximum number of certificates whose last failure is known. */
   readonly max: number
-  /** Called for each failure caused by the CA, by a wrong clock of this machine, or by an invalid option. */
+  /** Called for each failed order, except if the store or a lost lock caused the failure. */
   readonly onFailed: (failure: { host: string; error: Error }) => void
 }
 
 /**
- * Decides when a certificate may be ordered again after a failure.
+ * Decides when a certificate may be ordered again after a failure. How far a failure reaches depends on who caused it
+ * (see `verdictOf`):
  *
- * - A failed order is recorded in the store for the whole fleet. It is recorded in this process only if the store
- *   rejects the record, or if the failure concerns this machine only. Without a record, each handshake would place an
- *   order.
- * - For 5 s after a failed request, further requests fail with the same error, so that not every handshake reads the
- *   store.
- * - Renewal attempts of this process are paused after each attempt.
+ * - The CA's answers, about itself or about the host, are recorded in the store: they postpone the host's orders on all
+ *   machines. The record stays in this process if the store rejects it.
+ * - What never reached the CA, a wrong clock, and a refused account postpone all orders of this process: see
+ *   {@link ProcessHold}. Nothing is stored.
+ * - A failure of the store after an order, or a lost lock, postpones the host's orders in this process.
+ * - After any failed request, further requests for the host fail with the same error for 5 s, so that not every
+ *   handshake reads the store.
  */
 export class Attempts {
   readonly #parts: AttemptsParts
   readonly #monotonicNow: () => number
+  readonly #processHold: ProcessHold
+  readonly #renewalPauses: RenewalPauses
   readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
   readonly #lastFailures: LRUCache<string, LastFailure>
   readonly #holds: LRUCache<string, Hold>
-  /** The pause of each renewal, by certificate. */
-  readonly #renewals: LRUCache<string, RenewalPause>
 
   constructor(parts: AttemptsParts) {
+    const { clock, max } = parts
     this.#parts = parts
-    this.#monotonicNow = monotonic(parts.clock)
+    this.#monotonicNow = monotonic(clock)
+    this.#processHold = new ProcessHold(clock)
+    this.#renewalPauses = new RenewalPauses(clock, max)
     // Unlike `max`, `maxSize` does not allocate all slots in advance.
-    const bound = { maxSize: parts.max, sizeCalculation: () => 1 }
+    const bound = { maxSize: max, sizeCalculation: () => 1 }
     this.#lastFailures = new LRUCache(bound)
     this.#holds = new LRUCache(bound)
-    this.#renewals = new LRUCache(bound)
   }
 
-  /** @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` less than 5 s after a request that failed with a retry time */
+  /** @throws the error of a request for the certificate that failed less than 5 s ago, or one that says when to retry */
   assertNotHeld(id: CertId): void {
     const cause = this.#heldError(id)
     if (!cause) return
+    if (!(cause instanceof IssuanceError) || !cause.retryAt) throw cause
     const { code, problem, retryAt } = cause
-    const prefix = `the order for "${id.name}" is postponed until ${retryAt?.toISOString()}`
+    const prefix = `the order for "${id.name}" is postponed until ${retryAt.toISOString()}`
     const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
     throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
   }
 
   /**
    * Resolves with the failure record of a certificate that may be ordered now; `undefined` if it has no valid record.
-   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` before the record's `retryAt`
+   * @param isRenewal whether a certificate is still served
+   * @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` before the record's `retryAt`, or while this process places no order
    * @throws {StoreError} if the record cannot be read
    */
-  async check(id: CertId, signal: AbortSignal): Promise<FailureRecord | undefined> {
-    const stored = this.#ignoreFuture(await this.#parts.store.readFailure(id, { signal }))
-    const local = this.#ignoreFuture(this.#localRecords.peek(certificateKey(id)))
+  async check(id: CertId, signal: AbortSignal, isRenewal = false): Promise<FailureRecord | undefined> {
+    this.#processHold.assertNotHeld(id.name)
+    return this.checkRecords(id, signal, isRenewal)
+  }
+
+  /** As {@link check}, also while this process places no order. For the wait for another machine's order. */
+  async checkRecords(id: CertId, signal: AbortSignal, isRenewal = false): Promise<FailureRecord | undefined> {
+    const stored = this.#validate(await this.#parts.store.readFailure(id, { signal }))
+    const local = this.#validate(this.#localRecords.peek(certificateKey(id)))
     const record = local && local.retryAt > (stored?.retryAt ?? 0) ? local : stored
-    if (!record || this.#parts.clock.now() >= record.retryAt) return record
+    if (!record || (record.early && !isRenewal) || this.#parts.clock.now() >= record.retryAt) return record
+    const { failures, message, problem } = record
     const retryAt = new Date(record.retryAt)
-    const attempts = record.failures === 1 ? '1 failed attempt' : `${record.failures} failed attempts`
+    const attempts = failures === 1 ? '1 failed attempt' : `${failures} failed attempts`
+    const reason = record.early ? '' : ` after ${attempts}`
     throw new IssuanceError(
       'ERR_ISSUANCE_POSTPONED',
-      `the order for "${id.name}" is postponed until ${retryAt.toISOString()} after ${attempts}: ${record.message}`,
-      { retryAt },
+      `the order for "${id.name}" is postponed until ${retryAt.toISOString()}${reason}: ${message}`,
+      { problem, retryAt },
     )
   }
 
-  /**
-   * Records a failed order: for the whole fleet if the CA or the host's configuration caused the failure; for this
-   * process if its clock caused it, or the store after the CA had an order. Resolves with the error to throw.
-   */
+  /** Records a failed order, as far as its cause reaches. Resolves with the error to throw. */
   async orderFailed(order: FailedOrder): Promise<Error> {
     const { id, error, previous, hasOrdered } = order
-    const { blame } = verdictOf(error)
-    const onFailed = (failure: Error) => this.#parts.onFailed({ host: id.name, error: failure })
-    if (blame === 'clock' || (blame === 'store' && hasOrdered)) this.#recordLocally(id, previous, error)
+    const { blame, scope } = verdictOf(error)
+    if (blame === 'store' && hasOrdered) this.#recordLocally(id, previous, error)
+    if (!(error instanceof IssuanceError)) return error
+    const report = (retryAt: Date | undefined) => {
+      const { code, message, problem } = error
+      const reported = retryAt ? new IssuanceError(code, message, { cause: error, problem, retryAt }) : error
+      this.#parts.onFailed({ host: id.name, error: reported })
+      return reported
+    }
+    // The CA's clock is compared before each order: only a certificate that was ordered in vain counts.
+    if (blame === 'process' || (blame === 'clock' && hasOrdered))
+      return report(scope === 'account' ? this.#processHold.failed(error) : undefined)
     // An invalid option is not recorded: nothing was ordered, and it may be corrected at any time.
-    if (blame === 'clock' || (blame === 'caller' && error instanceof IssuanceError)) onFailed(error)
-    if (!(error instanceof IssuanceError) || (blame !== 'ca' && blame !== 'host')) return error
-    const retryAt = await this.#recordForFleet({ ...order, error })
-    const options = { cause: error, problem: error.problem, retryAt }
-    const recorded = new IssuanceError(error.code, error.message, options)
-    onFailed(recorded)
-    return recorded
+    if (blame !== 'ca' && blame !== 'host') return report(undefined)
+    return report(await this.#recordForFleet({ ...order, error }))
   }
 
-  /** Removes the records of a certificate that was ordered. @param previous what `check` returned */
-  orderSucceeded(id: CertId, previous: FailureRecord | undefined): void {
-    if (!previous) return
+  /**
+   * Removes the records of a certificate that was ordered. If it is due already, as with wrong clocks, postpones the next
+   * order of the fleet by a quarter of its lifetime. Never rejects.
+   * @param previous what `check` returned
+   * @param signal aborts when the fleet's lock is lost: another machine may have written a newer record
+   */
+  async orderSucceeded(
+    live: LiveCertificate,
+    previous: FailureRecord | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { store, clock } = this.#parts
+    const { id } = live
     this.#localRecords.delete(certificateKey(id))
-    // Not awaited: storing the certificate comes first.
-    void ignoreFailure(this.#parts.store.removeFailure(id), 'the store has reported it')
+    if (signal?.aborted) return
+    const now = clock.now()
+    const isEarly = live.schedule.renewAt <= now
+    if (!isEarly && !previous) return
+    const message =
+      'the certificate was due for renewal when it was issued. Check the clocks of all machines.'
+    const retryAt = Math.ceil(now + earlyPause(live))
+    const record = { failures: 1, retryAt, at: now, renewal: true, early: true, message }
+    const update = isEarly ? store.writeFailure(id, record, { signal }) : store.removeFailure(id, { signal })
+    await ignoreFailure(update, 'the store has reported it')
+  }
+
+  /**
+   * Records that the store refuses to replace the certificate, so that the other machines order none meanwhile. Never
+   * rejects.
+   */
+  async putRefused({ id }: LiveCertificate, { message }: Error): Promise<void> {
+    const error = new IssuanceError('ERR_ISSUANCE_FAILED', `the new certificate cannot be stored: ${message}`)
+    const previous = await this.#parts.store.readFailure(id).catch(() => undefined) // the store has reported it
+    await this.#recordForFleet({ id, error, previous, served: undefined })
   }
 
   /** Records that a request for a certificate failed, and returns the error. */
   requestFailed(id: CertId, thrown: unknown): Error {
     const error = toError(thrown)
     const { blame, isInterrupted, refusal, notBefore } = verdictOf(error)
-    if (refusal || blame === 'policy') return error
+    if (refusal || blame === 'policy' || error instanceof ClosedError) return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
     if (isInterrupted) this.#recordLocally(id, undefined, error)
     this.#lastFailures.set(certificateKey(id), { id, error })
-    if (error instanceof IssuanceError && notBefore !== undefined && !this.#heldError(id)) {
-      const ms = Math.min(notBefore - this.#parts.clock.now(), holdMs)
+    if (!this.#heldError(id)) {
+      const ms = Math.min((notBefore ?? Number.POSITIVE_INFINITY) - this.#parts.clock.now(), holdMs)
       this.#holds.set(certificateKey(id), { error, until: this.#monotonicNow() + ms })
     }
     return error
   }
 
-  /** Returns the milliseconds until a kept host is looked up again: 6 hours after a refusal, else at least 1 minute. */
+  /** Returns the milliseconds until a kept host is looked up again: 6 hours after a refusal, else 1 minute to 1 hour. */
   delayAfter(error: Error): number {
     const { refusal, notBefore = 0 } = verdictOf(error)
-    return refusal ? 6 * 3_600_000 : Math.max(notBefore - this.#parts.clock.now(), 60_000)
+    if (refusal) return 6 * 3_600_000
+    return Math.min(Math.max(notBefore - this.#parts.clock.now(), 60_000), maxRecordAgeMs)
   }
 
-  /** Removes this process's record, because a request for the certificate succeeded. */
+  /** Removes this process's records, because a request for the certificate succeeded. */
   requestSucceeded(id: CertId): void {
     this.#localRecords.delete(certificateKey(id))
   }
@@ -180,8 +218,9 @@ export class Attempts {
   certificateChanged(live: LiveCertificate): void {
     this.#lastFailures.delete(certificateKey(live.id))
     this.#holds.delete(certificateKey(live.id))
-    if (live.source === 'acme' && live.schedule.renewAt <= this.#parts.clock.now())
-      this.#pauseRenewal(live, Math.ceil((live.notAfter - live.notBefore) / 4))
+    if (live.source !== 'acme') return
+    this.#processHold.end()
+    if (live.schedule.renewAt <= this.#parts.clock.now()) this.#renewalPauses.extend(live, earlyPause(live))
   }
 
   /** Returns the last failed requests, the oldest first; none for a certificate that has changed since. */
@@ -191,61 +230,60 @@ export class Attempts {
 
   /** Returns the earliest time of the next renewal attempt, in milliseconds since the epoch; 0 if it is not limited. */
   renewalNotBefore(live: LiveCertificate): number {
-    const pause = this.#pauseOf(live)
-    if (!pause) return 0
-    return Math.min(pause.until, this.#parts.clock.now() + pause.untilMonotonic - this.#monotonicNow())
+    return this.#renewalPauses.endOf(live)
   }
 
   /** Pauses renewal attempts before one begins: for 1 minute, doubled with each attempt, up to `checkEveryMs`. */
   renewalStarted(live: LiveCertificate): void {
-    const attempts = this.#pauseOf(live)?.attempts ?? 0
-    this.#pauseRenewal(live, renewalPause(live, attempts, live.schedule.checkEveryMs), attempts + 1)
+    this.#renewalPauses.startAttempt(live)
   }
 
-  /** Extends the pause as the error demands. */
+  /** Extends the pause as the error demands, up to `checkEveryMs`: then the record is read again. */
   renewalFailed(live: LiveCertificate, error: Error): void {
     const { blame, notBefore } = verdictOf(error)
+    const { checkEveryMs } = live.schedule
     this.#lastFailures.set(certificateKey(live.id), { id: live.id, error })
     // A host that is no longer allowed is retried no more often than it is checked.
-    if (blame === 'policy') this.#pauseRenewal(live, live.schedule.checkEveryMs)
-    if (notBefore !== undefined) this.#pauseRenewal(live, notBefore - this.#parts.clock.now())
+    if (blame === 'policy') this.#renewalPauses.extend(live, checkEveryMs)
+    if (notBefore !== undefined)
+      this.#renewalPauses.extend(live, Math.min(notBefore - this.#parts.clock.now(), checkEveryMs))
   }
 
-  /** Never shortens a pause. */
-  #pauseRenewal(live: LiveCertificate, ms: number, attempts?: number): void {
-    const current = this.#pauseOf(live)
-    this.#renewals.set(certificateKey(live.id), {
-      serialNumber: live.serialNumber,
-      attempts: attempts ?? current?.attempts ?? 0,
-      untilMonotonic: Math.max(current?.untilMonotonic ?? 0, this.#monotonicNow() + ms),
-      until: Math.max(current?.until ?? 0, this.#parts.clock.now() + ms),
-    })
-  }
-
-  #pauseOf({ id, serialNumber }: LiveCertificate): RenewalPause | undefined {
-    const pause = this.#renewals.get(certificateKey(id))
-    return pause?.serialNumber === serialNumber ? pause : undefined
-  }
-
-  #heldError(id: CertId): IssuanceError | undefined {
+  #heldError(id: CertId): Error | undefined {
     const hold = this.#holds.peek(certificateKey(id))
     return hold && this.#monotonicNow() < hold.until ? hold.error : undefined
   }
 
-  /** A record from the future was written by a wrong clock, so its `retryAt` is wrong as well. */
-  #ignoreFuture(record: FailureRecord | undefined): FailureRecord | undefined {
-    return (record?.at ?? 0) > this.#parts.clock.now() + clockSkewMs ? undefined : record
+  /**
+   * Returns a record whose `retryAt` is at most 7 days and a tenth after its time, which is longer than any that this
+   * version writes. A record from the future was written by a wrong clock: its `retryAt` is wrong as well.
+   */
+  #validate(record: FailureRecord | undefined): FailureRecord | undefined {
+    const now = this.#parts.clock.now()
+    if (!record || record.early) return (record?.at ?? 0) > now + clockSkewMs ? undefined : record
+    const { at, retryAt } = record
+    const maxDelayMs = maxRetryAfterMs * 1.1
+    if (at === undefined) return retryAt > now + maxDelayMs ? undefined : record
+    return at > now + clockSkewMs ? undefined : { ...record, retryAt: Math.min(retryAt, at + maxDelayMs) }
   }
 
   /** Resolves with the time of the next attempt. If the store rejects the record, it stays in this process. */
-  async #recordForFleet({ id, error, previous, served }: FailedOrder): Promise<Date> {
+  async #recordForFleet(order: Omit<FailedOrder, 'hasOrdered'> & { error: IssuanceError }): Promise<Date> {
+    const { id, error, previous, served } = order
     // Once the certificate has expired, its failed renewals do not count: they were many, at short intervals.
     const failures = nextCount(previous?.renewal && !served ? undefined : previous)
     const now = this.#parts.clock.now()
     const retryAfter = verdictOf(error).notBefore
     const retryAt = Math.min(retryTime(failures, now, Math.random(), { retryAfter, served }), maxRetryAt)
-    const message = error.message.slice(0, maxMessageLength)
-    const record: FailureRecord = { failures, retryAt, at: now, ...(served && { renewal: true }), message }
+    const { problem } = error
+    const record: FailureRecord = {
+      failures,
+      retryAt,
+      at: now,
+      ...(served && { renewal: true }),
+      ...(problem && { problem }),
+      message: error.message.slice(0, maxMessageLength),
+    }
     const key = certificateKey(id)
     this.#localRecords.set(key, record)
     const stored = this.#parts.store.writeFailure(id, record).then(() => this.#localRecords.delete(key))
@@ -255,12 +293,11 @@ export class Attempts {
 
   #recordLocally(id: CertId, previous: FailureRecord | undefined, { message }: Error): void {
     const key = certificateKey(id)
-    const failures = nextCount(previous ?? this.#localRecords.peek(key))
+    const failures = nextCount(this.#localRecords.peek(key) ?? previous)
     const now = this.#parts.clock.now()
-    const retryAt = failures === 1 ? now + firstLocalDelayMs : retryTime(failures, now, Math.random())
-    this.#localRecords.set(key, { failures, retryAt, at: now, message })
+    this.#localRecords.set(key, { failures, retryAt: now + localRetryDelay(failures), at: now, message })
   }
 }
 
 const nextCount = (previous: FailureRecord | undefined) =>
-  Math.min((previous?.failures ?? 0) + 1, Number.MAX_SAFE_INTEGER)
+  Math.min((previous?.early ? 0 : (previous?.failures ?? 0)) + 1, Number.MAX_SAFE_INTEGER)

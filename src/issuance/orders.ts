@@ -1,24 +1,33 @@
 import type { ChallengeType } from '../acme/challenges.js'
-import type { Issuer, Run, Solver } from '../acme/issuer.js'
-import type { CertCacheLock } from '../cache/cert-cache.js'
+import type { Issuer } from '../acme/issuer.js'
 import { checkBundle, encodeBundle, type Validity } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import { generateKey } from '../certificates/private-key.js'
 import type { Clock } from '../util/clock.js'
-import { linkAbort, settleAll, sharedController, withDeadline } from '../util/deadline.js'
-import { CertCacheError, IssuanceError, toError, WrongClockError } from '../util/errors.js'
+import { settleAll } from '../util/deadline.js'
+import {
+  CertCacheError,
+  ClosedError,
+  DeadlineError,
+  IssuanceError,
+  ProcessFailureError,
+  toError,
+  WrongClockError,
+} from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { Attempts } from './attempts.js'
 import type { ChallengeAnswers } from './challenges/challenge-answers.js'
 import { createSolver } from './challenges/solvers.js'
+import { ClockCheck } from './clock-check.js'
+import { type Lock, OrderRun } from './order-run.js'
+import type { CaStore } from './store/ca-store.js'
 import type { FailureRecord } from './store/records.js'
 
-/** Time limit of an order, from its start to the validated chain. */
-const orderTimeoutMs = 5 * 60_000
-
-type Lock = Pick<CertCacheLock, 'signal'>
+/** How long `close()` waits for the certificates of orders that are already finalized. */
+const closeTimeoutMs = 8_000
 
 interface OrdersParts {
+  readonly store: CaStore
   readonly answers: ChallengeAnswers
   readonly attempts: Attempts
   readonly clock: Clock
@@ -32,67 +41,103 @@ export interface OrderRequest {
   readonly id: CertId
   /** The failure record as it was before the lock was acquired. */
   readonly previousFailure: FailureRecord | undefined
-  /** The certificate to be replaced, as stored, if it is still served. */
-  readonly served: (Validity & { readonly data: Uint8Array }) | undefined
+  /** The certificate to be replaced, as stored, if it is still served; and when it is due. */
+  readonly served: (Validity & { readonly data: Uint8Array; readonly renewAt: number }) | undefined
 }
 
-/** Orders certificates from an issuer, and records failed orders for the whole fleet. */
+/** An issued certificate. */
+export interface PlacedOrder {
+  /** Key and chain in the form in which they are stored. */
+  readonly data: Uint8Array
+  /** The failure record that the order has made obsolete. */
+  readonly previousFailure: FailureRecord | undefined
+}
+
+/** Orders certificates from an issuer, and records failed orders as far as their cause reaches. */
 export class Orders {
   /** Orders in progress, including their clean-up. */
-  readonly #running = new Set<Promise<unknown>>()
+  readonly #running = new Map<OrderRun, Promise<unknown>>()
+  readonly #clockCheck: ClockCheck
   readonly #parts: OrdersParts
-  readonly #issuer: Pick<Issuer, 'issue'>
+  readonly #issuer: Pick<Issuer, 'issue' | 'prepare' | 'clockOffsetMs'>
 
-  constructor(parts: OrdersParts, issuer: Pick<Issuer, 'issue'>) {
+  constructor(parts: OrdersParts, issuer: Pick<Issuer, 'issue' | 'prepare' | 'clockOffsetMs'>) {
     this.#parts = parts
     this.#issuer = issuer
+    this.#clockCheck = new ClockCheck(parts.clock)
   }
 
   /**
-   * Orders a certificate with a new key. Resolves with both in the form in which they are stored.
-   * @param lock the fleet's lock for the certificate. With a lock the failure record is read again.
-   * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
-   * @throws {StoreError} if the store fails before the challenge answer is published; no certificate is issued then
-   * @throws {LockLostError} if the lock is lost before the order is finalized
+   * Checks that this process can reach the CA. Call it before the fleet's lock is requested: a machine that cannot order
+   * must not keep the others from it.
+   * @throws {IssuanceError} if it cannot, or the CA does not work
    */
-  async place(request: OrderRequest, lock?: Lock): Promise<Uint8Array> {
-    const { id, served } = request
-    const { clock, closing, attempts } = this.#parts
-    const previous = lock ? await attempts.check(id, closing) : request.previousFailure
-    const run = new OrderRun(closing, lock)
-    const order = (deadline: AbortSignal) =>
-      this.#order({ ...request, previousFailure: previous }, run.until(deadline)).finally(() => run.end())
-    const limit = { ms: orderTimeoutMs, clock, error: `the CA did not issue a certificate for "${id.name}"` }
+  async prepare({ id, previousFailure: previous, served }: OrderRequest): Promise<void> {
+    const { attempts, closing } = this.#parts
     try {
-      const bundle = await withDeadline((deadline) => this.#track(order(deadline)), limit)
-      attempts.orderSucceeded(id, previous)
-      return bundle
+      await this.#issuer.prepare(closing)
     } catch (thrown) {
-      if (closing.aborted || lock?.signal.aborted) throw thrown
-      const { hasOrdered } = run
-      throw await attempts.orderFailed({ id, error: toOrderError(id, thrown), previous, served, hasOrdered })
+      if (closing.aborted) throw thrown
+      throw await attempts.orderFailed({
+        id,
+        error: toOrderError(id, thrown, false),
+        previous,
+        served,
+        hasOrdered: false,
+      })
     }
   }
 
   /**
-   * Waits up to 10 s until the orders that `closing` has cancelled are cleaned up and those already finalized are
-   * complete.
+   * Orders a certificate with a new key.
+   * @param lock the fleet's lock for the certificate. With a lock the failure record is read again.
+   * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
+   * @throws {StoreError} if the store does not take a write; nothing is ordered then
+   * @throws {LockLostError} if the lock is lost before the order is finalized
+   */
+  async place(request: OrderRequest, lock?: Lock): Promise<PlacedOrder> {
+    const { id, served } = request
+    const { clock, closing, attempts } = this.#parts
+    const isRenewal = served !== undefined
+    const previous = lock ? await attempts.check(id, closing, isRenewal) : request.previousFailure
+    const run = new OrderRun(id.name, { clock, closing, lock })
+    try {
+      const order = this.#track(run, this.#order({ ...request, previousFailure: previous }, run))
+      return { data: await run.until(order), previousFailure: previous }
+    } catch (thrown) {
+      if (closing.aborted || lock?.signal.aborted) throw thrown
+      const { hasOrdered } = run
+      const error = toOrderError(id, thrown, hasOrdered)
+      throw await attempts.orderFailed({ id, error, previous, served, hasOrdered })
+    }
+  }
+
+  /**
+   * Waits up to 8 s until the orders that `closing` has cancelled are cleaned up and those already finalized are
+   * complete, then ends them.
    */
   async close(): Promise<void> {
     const { clock } = this.#parts
-    await settleAll([...this.#running], { ms: 10_000, clock, text: 'orders were still in progress' })
+    const limit = { ms: closeTimeoutMs, clock, text: 'orders were still in progress' }
+    await settleAll([...this.#running.values()], limit)
+    for (const run of this.#running.keys()) run.end(new ClosedError('the CertManager was closed'))
   }
 
-  #track<T>(order: Promise<T>): Promise<T> {
-    this.#running.add(order)
-    const onSettled = () => this.#running.delete(order)
+  #track<T>(run: OrderRun, order: Promise<T>): Promise<T> {
+    this.#running.set(run, order)
+    const onSettled = () => {
+      this.#running.delete(run)
+      run.unlink()
+    }
     order.then(onSettled, onSettled)
     return order
   }
 
   async #order({ id, previousFailure, served }: OrderRequest, run: OrderRun): Promise<Uint8Array> {
-    const { answers, clock, challengeTypes } = this.#parts
+    const { store, answers, clock, challengeTypes } = this.#parts
     const { name } = id
+    this.#clockCheck.assertMayOrder(name, this.#issuer.clockOffsetMs, served?.renewAt)
+    await store.proveWritable({ signal: run.signal })
     const key = await generateKey(id.keyType)
     const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
     const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))
@@ -111,72 +156,26 @@ export class Orders {
   }
 }
 
-/** The run of one order: cancelled by its time limit, by a close, and by the loss of its lock. */
-class OrderRun implements Run {
-  /** Whether the CA has an order, which has offered a challenge. */
-  hasOrdered = false
-  readonly #controller = sharedController()
-  readonly #lock: Lock | undefined
-  readonly #unlinkCancellation: () => void
-  #unlinkDeadline = () => {}
-
-  constructor(closing: AbortSignal, lock: Lock | undefined) {
-    this.#lock = lock
-    // Linked until the order is committed: an issued certificate is fetched even after a close or a lost lock.
-    this.#unlinkCancellation = linkAbort(this.#controller, [closing, lock?.signal])
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  get isLockHeld(): boolean {
-    return !this.#lock?.signal.aborted
-  }
-
-  /** Follows the time limit of the order. */
-  until(deadline: AbortSignal): this {
-    this.#unlinkDeadline = linkAbort(this.#controller, [deadline])
-    return this
-  }
-
-  proceed(): void {
-    this.signal.throwIfAborted()
-    this.#lock?.signal.throwIfAborted()
-  }
-
-  extendDeadline(_until: number): void {}
-
-  commit(): void {
-    this.proceed()
-    this.#unlinkCancellation()
-  }
-
-  /** Wraps a solver so that its use sets `hasOrdered`. */
-  watch({ type, present }: Solver): Solver {
-    return {
-      type,
-      present: (challenge, run) => {
-        this.hasOrdered = true
-        return present(challenge, run)
-      },
-    }
-  }
-
-  end(): void {
-    this.#unlinkDeadline()
-    this.#unlinkCancellation()
-  }
-}
-
-/** Treats acme-client's plain Errors, and the time limit of an order, as failures of the CA. */
-function toOrderError({ name }: CertId, thrown: unknown): Error {
+/**
+ * Returns an error of this package. The CA is to blame for its invalid responses, on which acme-client throws plain Errors
+ * and TypeErrors, and for an order that it has not completed in time. This process is to blame for everything else, such
+ * as a lack of descriptors or memory.
+ */
+function toOrderError({ name }: CertId, thrown: unknown, hasOrdered: boolean): Error {
   const error = toError(thrown)
   if (!verdictOf(error).isUnclassified) return error
+  const isOfCa = error instanceof DeadlineError ? hasOrdered : !isLocal(error)
   const message =
     error instanceof CertCacheError ? error.message : `the order for "${name}" failed: ${error.message}`
-  return new IssuanceError('ERR_ISSUANCE_FAILED', message, { cause: error })
+  const options = { cause: error }
+  return isOfCa
+    ? new IssuanceError('ERR_ISSUANCE_FAILED', message, options)
+    : new ProcessFailureError(message, options)
 }
+
+/** Whether Node or the system raised an error: system calls, allocations, modules that do not load. */
+const isLocal = (error: Error): boolean =>
+  error instanceof RangeError || 'errno' in error || 'code' in error || error.cause !== undefined
 
 /** Rotates the challenge types after a failure: port 80 may be blocked, or TLS terminated by a proxy. */
 const rotate = <T>(list: readonly T[], by: number): T[] =>

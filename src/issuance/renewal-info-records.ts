@@ -19,7 +19,7 @@ interface RenewalInfoRecordsParts {
   readonly clock: Clock
   /** Aborts when the manager is closed. */
   readonly closing: AbortSignal
-  readonly issuer: () => Promise<Pick<Issuer, 'renewalInfo'>>
+  readonly issuer: Pick<Issuer, 'renewalInfo'>
 }
 
 /** Reads the CA's suggested renewal windows (RFC 9773). One machine asks the CA and stores the answer for all. */
@@ -65,7 +65,7 @@ export class RenewalInfoRecords {
       return Math.min(Math.max(retryAfter ?? now + intervalMs, now + minIntervalMs), now + maxIntervalMs)
     }
     try {
-      const { window, retryAfter } = await (await issuer()).renewalInfo(live.data)
+      const { window, retryAfter } = await issuer.renewalInfo(live.data)
       const askAt = nextAskAt(retryAfter, window ? defaultIntervalMs : maxIntervalMs)
       return { serialNumber, window: window ?? null, askAt }
     } catch (thrown) {

@@ -40,7 +40,7 @@ interface CertificateServiceParts extends ManagerContext {
   readonly naming: Naming
   readonly policy: PolicyGate
   readonly attempts: Attempts
-  readonly placeOrder: Orders['place']
+  readonly orders: Pick<Orders, 'prepare' | 'place'>
   readonly renewalTimes: RenewalTimes
   /** Maximum number of certificates in memory. */
   readonly max: number
@@ -69,6 +69,7 @@ export class CertificateService {
       decode: (id, data, inMemory) => this.#decode(id, data, inMemory),
       encode: ({ data }) => data,
       onChanged: (live, former) => this.#onChanged(live, former),
+      onPutRefused: (live, error) => parts.attempts.putRefused(live, error),
     })
   }
 
@@ -156,32 +157,42 @@ export class CertificateService {
     return [...withCertificate, ...[...errors].map(([host, lastError]) => ({ host, lastError }))]
   }
 
-  close(): Promise<void> {
-    return this.#memory.close()
+  /** @param withinMs how long to wait for orders in progress and for the store, in ms */
+  close(withinMs: number): Promise<void> {
+    return this.#memory.close(withinMs)
   }
 
   /** @param due the certificate to replace, if there is one */
   async #obtain(host: string, id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
-    const { closing, policy, attempts } = this.#parts
+    const { closing, policy, attempts, orders } = this.#parts
     closing.throwIfAborted()
     await policy.check(host)
     let previousFailure: FailureRecord | undefined
     let order: { readonly startedAt: number; readonly isRenewal: boolean }
-    const check = async () => {
-      previousFailure = await attempts.check(id, closing)
-    }
+    const served = () => this.#ifCurrent(due) ?? this.#peek(id)
+    const toRequest = (live: LiveCertificate | undefined) => ({
+      id,
+      previousFailure,
+      served: live && { ...live, renewAt: live.schedule.renewAt },
+    })
     const live = await this.#memory.getOrPut(
       id,
-      (lock) => {
-        const served = this.#ifCurrent(due) ?? this.#peek(id)
-        order = { startedAt: performance.now(), isRenewal: served !== undefined }
-        return this.#order({ id, previousFailure, served }, lock)
+      async (lock) => {
+        const current = served()
+        order = { startedAt: performance.now(), isRenewal: current !== undefined }
+        const placed = await orders.place(toRequest(current), lock)
+        previousFailure = placed.previousFailure
+        return this.#loadIssued(id, placed.data)
       },
       {
         accept: (candidate) => this.#isUsable(candidate, due),
-        beforeLock: check,
-        whileWaiting: check,
+        beforeLock: async () => {
+          previousFailure = await attempts.check(id, closing, served() !== undefined)
+          await orders.prepare(toRequest(served()))
+        },
+        whileWaiting: () => attempts.checkRecords(id, closing, served() !== undefined),
         onProduced: (issued) => this.#reportIssued(issued, order),
+        afterPut: (issued, lock) => attempts.orderSucceeded(issued, previousFailure, lock?.signal),
       },
     )
     if (!this.#ifCurrent(live)) throw expiredError(id)
@@ -189,10 +200,9 @@ export class CertificateService {
     return live
   }
 
-  async #order(...[request, lock]: Parameters<Orders['place']>): Promise<LiveCertificate> {
-    const data = await this.#parts.placeOrder(request, lock)
-    const issued = loadCertificate(data, request.id, 'acme', this.#parts)
-    if (typeof issued === 'string') throw expiredError(request.id)
+  #loadIssued(id: CertId, data: Uint8Array): LiveCertificate {
+    const issued = loadCertificate(data, id, 'acme', this.#parts)
+    if (typeof issued === 'string') throw expiredError(id)
     return issued
   }
 

@@ -1,3 +1,4 @@
+import { AcmeAccount } from '../acme/account.js'
 import type { ChallengeType } from '../acme/challenges.js'
 import { checkAcmeClient } from '../acme/check-dependency.js'
 import type { Issuer } from '../acme/issuer.js'
@@ -5,13 +6,13 @@ import { monitorCertCache } from '../cache/monitored-cert-cache.js'
 import { certName } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
 import { RenewalTimes } from '../certificates/renewal-time.js'
+import { readOrCreateAccountKey } from '../issuance/account-key.js'
 import { Attempts } from '../issuance/attempts.js'
 import { ChallengeAnswers } from '../issuance/challenges/challenge-answers.js'
 import { OrderBudget } from '../issuance/order-budget.js'
-import type { Orders } from '../issuance/orders.js'
+import { Orders } from '../issuance/orders.js'
+import { RenewalInfoRecords } from '../issuance/renewal-info-records.js'
 import { CaStore } from '../issuance/store/ca-store.js'
-import { type Lazy, lazy } from '../util/lazy.js'
-import { ignoreFailure } from '../util/safe-call.js'
 import { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
 import { Handshakes } from './handshakes.js'
@@ -36,7 +37,7 @@ interface Hooks extends Omit<ManagerContext, 'clock'> {
   readonly onNewCertificate: (live: LiveCertificate) => void
 }
 
-/** Creates and connects the parts of a manager. Loads on demand what most processes of a fleet never need. */
+/** Creates and connects the parts of a manager. */
 export function composeManager(
   settings: ManagerSettings,
   { closing, report, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
@@ -51,21 +52,15 @@ export function composeManager(
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)
   const attempts = new Attempts({ store: caStore, clock, max, onFailed })
   const renewalTimes = new RenewalTimes(settings.renewBeforeMs)
-  const issuer = lazy(() => createIssuer(settings, caStore))
-  const orders = lazy(async () => {
-    const { Orders } = await import('../issuance/orders.js')
-    return new Orders({ answers, attempts, clock, closing, challengeTypes }, await issuer())
-  })
-  const renewalInfo = lazy(async () => {
-    const { RenewalInfoRecords } = await import('../issuance/renewal-info-records.js')
-    return new RenewalInfoRecords({ store: caStore, issuer, clock, closing })
-  })
+  const issuer = createIssuer(settings, caStore)
+  const orders = new Orders({ store: caStore, answers, attempts, clock, closing, challengeTypes }, issuer)
+  const renewalInfo = new RenewalInfoRecords({ store: caStore, issuer, clock, closing })
   const certificates = new CertificateService({
     store,
     naming: (host) => ({ ca, name: certName(host), keyType }),
     policy,
     attempts,
-    placeOrder: async (...args) => (await orders()).place(...args),
+    orders,
     renewalTimes,
     max,
     clock,
@@ -82,7 +77,7 @@ export function composeManager(
     attempts,
     budget: new OrderBudget(clock),
     renewalTimes,
-    renewalWindow: async (live) => (await renewalInfo()).renewalWindow(live),
+    renewalWindow: (live) => renewalInfo.renewalWindow(live),
     clock,
     closing,
   })
@@ -91,18 +86,14 @@ export function composeManager(
     certificates,
     renewals,
     async close() {
-      const close = async (part: Lazy<Orders | Issuer>) => (await part.current)?.close()
-      for (const part of [orders, issuer])
-        await ignoreFailure(close(part), 'a part that failed to load has nothing to close')
-      await certificates.close()
+      const ordersClosed = orders.close().finally(() => issuer.close())
+      await Promise.all([ordersClosed, certificates.close(closeTimeoutMs)])
     },
   }
 }
 
-async function createAccount({ acme, clock }: ManagerSettings, store: CaStore): Promise<Issuer> {
-  const [{ AcmeAccount }, { readOrCreateAccountKey }] = await Promise.all([
-    import('../acme/account.js'),
-    import('../issuance/account-key.js'),
-  ])
-  return new AcmeAccount(acme, (signal) => readOrCreateAccountKey(store, signal), clock)
-}
+/** Time limit of `close()`. */
+const closeTimeoutMs = 10_000
+
+const createAccount = ({ acme, clock }: ManagerSettings, store: CaStore): Issuer =>
+  new AcmeAccount(acme, (signal) => readOrCreateAccountKey(store, signal), clock)

@@ -121,22 +121,26 @@ export class IssuanceError extends CertCacheError {
 
 /** The CA's certificate is outside its validity period by this machine's clock. Does not affect other machines. */
 export class WrongClockError extends IssuanceError {
-  constructor(message: string) {
-    super('ERR_ISSUANCE_FAILED', message)
+  constructor(message: string, options?: { retryAt?: Date | undefined }) {
+    super('ERR_ISSUANCE_FAILED', message, options)
     this.name = IssuanceError.name
   }
 }
 
 /**
- * The CA did not respond: no connection, a reset, a time-out. The cause may be this machine alone, so the failure is not
- * recorded for the fleet. Not public: the name is that of {@link IssuanceError}.
+ * This process could not place or complete an order, for a reason that says nothing about the CA, the store or the host:
+ * too few descriptors, a module that does not load. Not recorded for the fleet. Not public: the name is that of
+ * {@link IssuanceError}.
  */
-export class NoResponseError extends IssuanceError {
+export class ProcessFailureError extends IssuanceError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_ISSUANCE_FAILED', message, options)
     this.name = IssuanceError.name
   }
 }
+
+/** The CA did not respond: no connection, a reset, a time-out. The cause may be this machine alone. */
+export class NoResponseError extends ProcessFailureError {}
 
 /**
  * The CA refuses the account that this process uses, and so every order of it. Says nothing about the host. Not public:

@@ -1,7 +1,9 @@
 import {
+  AccountRefusedError,
   CertCacheError,
   ChallengeRateLimitError,
   IssuanceError,
+  ProcessFailureError,
   StoreError,
   WrongClockError,
 } from './errors.js'
@@ -10,10 +12,12 @@ import {
 export interface Verdict {
   /**
    * What must change before an attempt can succeed: the CA; the store; the host's own configuration, such as its DNS
-   * records; this process or its clock; the host policy; the caller, for example an option.
+   * records; this process, its account or its clock; the host policy; the caller, for example an option.
+   *
+   * Only what the CA has answered, about itself or about the host, concerns the other machines of the fleet.
    */
   readonly blame: 'ca' | 'store' | 'host' | 'process' | 'clock' | 'policy' | 'caller'
-  /** What the failure affects: the host, every order of the account, or every store operation. */
+  /** What the failure affects: the host, every order of this process, or every store operation. */
   readonly scope: 'host' | 'account' | 'store'
   /** No new attempt is allowed before this time. Milliseconds since the epoch. */
   readonly notBefore?: number | undefined
@@ -44,15 +48,20 @@ const verdictsByCode: Partial<Record<string, Verdict>> = {
 /** Problem types about a host's own configuration (RFC 8555 section 6.7). */
 const hostProblems =
   /:(caa|connection|dns|incorrectResponse|rejectedIdentifier|tls|unauthorized|unsupportedIdentifier)$/
-/** Problem types about the account. */
+/** Problem types about the account that this process uses. */
 const accountProblems =
-  /:(accountDoesNotExist|externalAccountRequired|(invalid|unsupported)Contact|rateLimited|userActionRequired)$/
+  /:(accountDoesNotExist|externalAccountRequired|(invalid|unsupported)Contact|userActionRequired)$/
 
 /** Returns what an error means. The only place that decides this. */
 export function verdictOf(error: Error): Verdict {
   const verdict = error instanceof CertCacheError ? verdictsByCode[error.code] : undefined
   if (error instanceof IssuanceError)
-    return { ...(verdict ?? verdictOfIssuance(error)), notBefore: error.retryAt?.getTime() }
+    return {
+      ...(verdict ?? verdictOfIssuance(error)),
+      notBefore: error.retryAt?.getTime(),
+      // Let's Encrypt uses this type for limits of the account and of single hosts.
+      ...(error.problem?.type.endsWith(':rateLimited') && { isRateLimited: true }),
+    }
   if (error instanceof StoreError)
     return verdict ?? { blame: 'store', scope: isOutage(error) ? 'store' : 'host' }
   if (error instanceof ChallengeRateLimitError) return { blame: 'caller', scope: 'host', refusal: 'rate' }
@@ -60,15 +69,14 @@ export function verdictOf(error: Error): Verdict {
 }
 
 function verdictOfIssuance(error: IssuanceError): Verdict {
-  if (error instanceof WrongClockError) return { blame: 'clock', scope: 'host' }
-  // Without a problem document there was no response, or a proxy sent it.
+  if (error instanceof WrongClockError) return { blame: 'clock', scope: 'account' }
+  if (error instanceof ProcessFailureError) return { blame: 'process', scope: 'account', isTransient: true }
+  // Without a problem document, a proxy of the CA may have sent the response.
   const { type = '', status = 503 } = error.problem ?? {}
-  return {
-    blame: hostProblems.test(type) ? 'host' : 'ca',
-    scope: accountProblems.test(type) ? 'account' : 'host',
-    isTransient: status >= 500 || status === 429,
-    ...(type.endsWith(':rateLimited') && { isRateLimited: true }),
-  }
+  const isTransient = status >= 500 || status === 429
+  if (error instanceof AccountRefusedError || accountProblems.test(type))
+    return { blame: 'process', scope: 'account', isTransient }
+  return { blame: hostProblems.test(type) ? 'host' : 'ca', scope: 'host', isTransient }
 }
 
 /** Returns false for the responses of a working store, such as a conflict. */

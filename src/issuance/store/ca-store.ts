@@ -1,5 +1,5 @@
 import type { CacheOperationOptions, CertCache } from '../../cache/cert-cache.js'
-import type { FleetWork } from '../../cache/once-per-fleet.js'
+import { type FleetWork, runOncePerFleet } from '../../cache/once-per-fleet.js'
 import type { CertId } from '../../certificates/certificate-id.js'
 import { entryKey, type StoreEntry } from '../../certificates/storage-layout.js'
 import type { Clock } from '../../util/clock.js'
@@ -38,12 +38,12 @@ export class CaStore {
     return this.#read({ kind: 'failure', id }, parseFailureRecord, options)
   }
 
-  writeFailure(id: CertId, record: FailureRecord): Promise<void> {
-    return this.#write({ kind: 'failure', id }, JSON.stringify(record))
+  writeFailure(id: CertId, record: FailureRecord, options?: CacheOperationOptions): Promise<void> {
+    return this.#write({ kind: 'failure', id }, JSON.stringify(record), options)
   }
 
-  removeFailure(id: CertId): Promise<void> {
-    return this.#store.delete(entryKey({ kind: 'failure', id }))
+  removeFailure(id: CertId, options?: CacheOperationOptions): Promise<void> {
+    return this.#store.delete(entryKey({ kind: 'failure', id }), options)
   }
 
   readRenewalInfo(id: CertId, options?: CacheOperationOptions): Promise<RenewalInfoRecord | undefined> {
@@ -52,6 +52,18 @@ export class CaStore {
 
   writeRenewalInfo(id: CertId, record: RenewalInfoRecord, options?: CacheOperationOptions): Promise<void> {
     return this.#write({ kind: 'renewal', id }, JSON.stringify(record), options)
+  }
+
+  /**
+   * Writes a constant text, and so proves that the store takes a write: a certificate that cannot be stored must not be
+   * ordered.
+   */
+  proveWritable(options?: CacheOperationOptions): Promise<void> {
+    return this.#write(
+      { kind: 'write probe', ca: this.ca },
+      'the last order found this store writable\n',
+      options,
+    )
   }
 
   readAnswer(entry: AnswerEntry): Promise<Uint8Array | undefined> {
@@ -75,9 +87,7 @@ export class CaStore {
   }
 
   /** Does work on an entry once for the whole fleet: see `runOncePerFleet`. */
-  async runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
-    // Loaded on demand: most processes of a fleet only read.
-    const { runOncePerFleet } = await import('../../cache/once-per-fleet.js')
+  runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
     return runOncePerFleet({ store: this.#store, clock: this.#clock, name: entryKey(entry), ...work })
   }
 

@@ -1,9 +1,13 @@
 import type { RenewalWindow } from '../../certificates/renewal-time.js'
+import type { AcmeProblem } from '../../util/errors.js'
 
 /** Latest `retryAt` of a valid record, in ms since the epoch: later than any CA's `Retry-After`. */
 export const maxRetryAt: number = Date.parse('9999-01-01')
 
-/** The failed orders of a certificate. Stored as JSON under `<host>+failure`. */
+/**
+ * The failed orders of a certificate: what the CA has answered, about itself or about the host. Stored as JSON under
+ * `<host>+failure`, for the whole fleet.
+ */
 export interface FailureRecord {
   /** How many in a row. */
   readonly failures: number
@@ -13,13 +17,20 @@ export interface FailureRecord {
   readonly at?: number
   /** Whether the order was to renew a certificate that is still served. */
   readonly renewal?: boolean
+  /**
+   * Whether the order succeeded, but the certificate was due for renewal when it was issued, as with wrong clocks. Such a
+   * record postpones only renewals.
+   */
+  readonly early?: boolean
+  /** The CA's problem, if it sent one. */
+  readonly problem?: AcmeProblem
   /** The error message, for operators who read the store. */
   readonly message: string
 }
 
 /** Returns `undefined` for an invalid record: a half-written one must not block a host. */
 export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined {
-  const { failures, retryAt, message, at, renewal } = parseJson<FailureRecord>(data)
+  const { failures, retryAt, message, at, renewal, early, problem } = parseJson<FailureRecord>(data)
   if (!Number.isSafeInteger(failures) || (failures as number) < 1) return undefined
   if (!Number.isSafeInteger(retryAt) || typeof message !== 'string') return undefined
   if ((retryAt as number) < 0 || (retryAt as number) > maxRetryAt) return undefined
@@ -28,7 +39,21 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
     retryAt: retryAt as number,
     ...(Number.isSafeInteger(at) && { at: at as number }),
     ...(renewal === true && { renewal }),
+    ...(early === true && { early }),
+    ...parseProblem(problem),
     message,
+  }
+}
+
+function parseProblem(value: unknown): { problem?: AcmeProblem } {
+  const { type, detail, status } = Object(value) as Record<string, unknown>
+  if (typeof type !== 'string') return {}
+  return {
+    problem: {
+      type,
+      ...(typeof detail === 'string' && { detail }),
+      ...(typeof status === 'number' && { status }),
+    },
   }
 }
 

@@ -1,0 +1,56 @@
+import { localRetryDelay } from '../certificates/retry-time.js'
+import { type Clock, monotonic } from '../util/clock.js'
+import { IssuanceError } from '../util/errors.js'
+
+/**
+ * Postpones all orders of this process after a failure that concerns this process alone: it cannot reach the CA, its
+ * account is refused, or its clock is wrong. Other machines order as before.
+ *
+ * One hold for all hosts, so that an outage costs one attempt at a time. Delays: 10 s, doubled up to 5 minutes.
+ */
+export class ProcessHold {
+  #cause: IssuanceError | undefined
+  #failures = 0
+  /** Monotonic milliseconds: the failure may be that of the system clock. */
+  #until = 0
+  readonly #clock: Clock
+  readonly #now: () => number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#now = monotonic(clock)
+  }
+
+  /** @throws {IssuanceError} `ERR_ISSUANCE_POSTPONED` while orders are postponed */
+  assertNotHeld(name: string): void {
+    const cause = this.#cause
+    if (!cause || this.#now() >= this.#until) return
+    const retryAt = this.#retryAt()
+    const text = `the order for "${name}" is postponed until ${retryAt.toISOString()}, on this machine only: ${cause.message}`
+    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', text, { cause, problem: cause.problem, retryAt })
+  }
+
+  /**
+   * Records a failure, and returns the time of the next attempt. Failures of orders that were in progress when the hold
+   * began do not extend it.
+   */
+  failed(error: IssuanceError): Date {
+    if (this.#now() >= this.#until) {
+      this.#cause = error
+      this.#failures += 1
+      this.#until = this.#now() + localRetryDelay(this.#failures)
+    }
+    return this.#retryAt()
+  }
+
+  /** Ends the hold: the CA has issued a certificate to this process. */
+  end(): void {
+    this.#cause = undefined
+    this.#failures = 0
+    this.#until = 0
+  }
+
+  #retryAt(): Date {
+    return new Date(Math.ceil(this.#clock.now() + this.#until - this.#now()))
+  }
+}
