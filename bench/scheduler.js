@@ -65,7 +65,7 @@ const issuer = {
   renewalInfo: async () => ({}),
   close() {},
 }
-const { renewals } = composeManager(settings, hooks, async () => /** @type {any} */ (issuer))
+const { renewals } = composeManager(settings, hooks, () => /** @type {any} */ (issuer))
 await renewals.keepRenewed(hosts.map(requireHost))
 
 reads = 0

@@ -104,7 +104,7 @@ test('close stores the value and releases its lock', async () => {
   const { store, clock, accept, pending, put } = setUp(new LockingStore())
   await put('value', await lockOf(store))
   accept()
-  await pending.close()
+  await pending.close(10_000)
   expect(text(store.values.get(key))).toBe('value')
   expect(store.held(key)).toBe(false)
   expect(clock.pending).toBe(0)
@@ -113,7 +113,7 @@ test('close stores the value and releases its lock', async () => {
 test('close releases the lock of a value that the store rejects once more, and schedules no retry', async () => {
   const { store, clock, pauses, pending, put } = setUp(new LockingStore())
   await put('value', await lockOf(store))
-  await expect(pending.close()).rejects.toMatchObject({
+  await expect(pending.close(10_000)).rejects.toMatchObject({
     message: 'cannot store 1 value: full',
     errors: [{ message: 'full' }],
   })
@@ -127,7 +127,7 @@ test('close waits at most 10 s for each put, and then releases its lock', async 
   await put('one', await lockOf(store))
   await put('two', await lockOf(store, 'b.example'), 'b.example')
   store.before = (operation) => (operation === 'put' ? new Promise(() => {}) : undefined)
-  const closed = pending.close()
+  const closed = pending.close(10_000)
   closed.catch(() => undefined)
   clock.advance(9_999)
   await new Promise(setImmediate)
@@ -147,7 +147,7 @@ test('close resolves even if a lock cannot be released', async () => {
   await put('value', await lockOf(store))
   accept()
   store.before = (operation) => operation === 'unlock' && fail('down')
-  await pending.close()
+  await pending.close(10_000)
   expect(text(store.values.get(key))).toBe('value')
   expect(store.operations.at(-1)).toBe(`unlock ${key}`)
 })

@@ -55,6 +55,7 @@ function setup() {
   const attempts = new Attempts({ store: caStore, clock, max: 1_000, onFailed })
   const orders = new Orders(
     {
+      store: caStore,
       answers: new ChallengeAnswers(caStore, clock, () => {}),
       attempts,
       clock,
@@ -62,6 +63,8 @@ function setup() {
       challengeTypes: () => ['http-01', 'tls-alpn-01'],
     },
     {
+      prepare: async () => {},
+      clockOffsetMs: undefined,
       issue(request, run) {
         const order = { ...request, run }
         placed.push(order)
@@ -73,8 +76,8 @@ function setup() {
     const record = { failures: 1, retryAt, at: clock.now(), message: 'no' }
     store.values.set(recordKey, Buffer.from(JSON.stringify(record)))
   }
-  const place = (lock?: { signal: AbortSignal }) =>
-    orders.place({ id, previousFailure: undefined, served: undefined }, lock)
+  const place = async (lock?: { signal: AbortSignal }) =>
+    (await orders.place({ id, previousFailure: undefined, served: undefined }, lock)).data
   const check = () => attempts.check(id, new AbortController().signal)
   return { store, clock, closing, placed, failed, ca, orders, storeFailure, place, check }
 }
@@ -227,7 +230,7 @@ test('a failed renewal is recorded as one, and postpones the next by an eighth o
   ca.answer = () => Promise.reject(new IssuanceError('ERR_ISSUANCE_FAILED', 'no'))
   const previousFailure = { failures: 9, retryAt: 0, message: 'no' }
   const [notBefore, notAfter] = [clock.now() - 88 * 1_440 * minute, clock.now() + 4 * 1_440 * minute]
-  const served = { notBefore, notAfter, data: Buffer.from('served') }
+  const served = { notBefore, notAfter, renewAt: clock.now(), data: Buffer.from('served') }
   const error: unknown = await orders.place({ id, previousFailure, served }).catch((reason) => reason)
   expect(placed[0]?.predecessor).toBe(served.data)
   const waitMs = Number((error as IssuanceError).retryAt) - clock.now()

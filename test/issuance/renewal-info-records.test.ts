@@ -40,7 +40,7 @@ function setup() {
       store: caStore,
       clock,
       closing,
-      issuer: async () => ({ renewalInfo: fetchInfo }),
+      issuer: { renewalInfo: fetchInfo },
     })
   const stored = () => parseRenewalInfoRecord(store.values.get(key) as Uint8Array)
   return { clock, store, live, window, ca, closing, machine, stored }

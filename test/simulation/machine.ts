@@ -84,7 +84,7 @@ export class Machine {
         challengeTypes: () => ['http-01'],
         onNewCertificate: ({ id }) => this.#servedHosts.add(id.name),
       },
-      async () => ca.for(this),
+      () => ca.for(this),
     )
     const { renewals } = this.#parts
     const keptHosts = hosts.filter(({ isKept }) => isKept)

@@ -35,9 +35,12 @@ export function openService<S extends CertCache = MemoryStore>(
     naming: (name) => certId(name),
     policy: new PolicyGate(() => world.isAllowed, clock, closing.signal),
     attempts,
-    placeOrder(request) {
-      world.orders += 1
-      return world.placeOrder(request)
+    orders: {
+      prepare: async () => {},
+      async place(request) {
+        world.orders += 1
+        return { data: await world.placeOrder(request), previousFailure: request.previousFailure }
+      },
     },
     renewalTimes,
     max,
