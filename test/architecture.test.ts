@@ -25,15 +25,14 @@ const importers: Record<string, string[]> = {
   '@azure/identity': ['cli/flags/connection.ts'],
   '@azure/storage-blob': ['stores/azure/connect.ts'],
   '@peculiar/x509': [
-    'acme/renewal-info.ts',
-    'acme/tls-alpn-certificate.ts',
+    'acme/dependencies.ts',
     'testing/ca/authority/operations.ts',
     'testing/ca/authority/validators.ts',
     'testing/ca/certificates/csr.ts',
     'testing/ca/certificates/issuer.ts',
     'testing/ca/certificates/self-signed.ts',
   ],
-  'acme-client': ['acme/account.ts', 'acme/check-dependency.ts'],
+  'acme-client': ['acme/dependencies.ts'],
 }
 
 /** Loaded when they are needed, not by the import of the package: see bench/imports.js. */

@@ -1,3 +1,4 @@
+import { Agent } from 'node:http'
 import { isCacheKey } from '../cache/cert-cache.js'
 import { letsEncryptProduction } from '../certificates/storage-layout.js'
 import { nonEmptyString, type OptionNames, optional, plainObject } from '../util/validate.js'
@@ -19,8 +20,18 @@ export interface AcmeOptions {
   preferredChain?: string
   /** One of the directory's `meta.profiles`, for example `tlsserver`. Default: the CA's default. */
   profile?: string
-  /** For a private CA: certificates in PEM to trust for the CA's own endpoint. Default: Node's root certificates. */
+  /**
+   * For a private CA: certificates in PEM to trust for the CA's own endpoint, directly or through a proxy. Default: those
+   * of `agent`, or Node's root certificates.
+   */
   ca?: string | Buffer
+  /**
+   * The agent for requests to the CA: an `https.Agent`, for example one that connects through a proxy, as the npm package
+   * https-proxy-agent has. `ca` applies to it as well. `close()` does not destroy it. Default: an agent of the manager.
+   * From Node 24.5, this agent honours `HTTPS_PROXY` and `NO_PROXY` if `NODE_USE_ENV_PROXY=1` or `--use-env-proxy` is
+   * set; earlier versions ignore them.
+   */
+  agent?: Agent
   /**
    * Prefix of the keys in the store, so that certificates of different CAs are never mixed up. Default: none for Let's
    * Encrypt's production, else the directory's host and port followed by `~`. Set it if one host has several
@@ -37,6 +48,7 @@ const optionNames: OptionNames<AcmeOptions> = {
   preferredChain: true,
   profile: true,
   ca: true,
+  agent: true,
   keyPrefix: true,
 }
 
@@ -46,7 +58,7 @@ export type AcmeSettings = Omit<AcmeOptions, 'directoryUrl' | 'keyPrefix'> & { d
 /** @throws {TypeError} naming the invalid option */
 export function checkAcmeOptions(options: unknown): AcmeSettings & { keyPrefix?: string } {
   const rawOptions = plainObject('CertManager: acme', options, optionNames)
-  const { termsOfServiceAgreed, email, ca, keyPrefix } = rawOptions
+  const { termsOfServiceAgreed, email, ca, agent, keyPrefix } = rawOptions
   const directoryUrl = rawOptions.directoryUrl ?? letsEncryptProduction
   if (termsOfServiceAgreed !== true)
     throw optionError('termsOfServiceAgreed', 'must be true. Read the CA’s terms of service first.')
@@ -56,6 +68,8 @@ export function checkAcmeOptions(options: unknown): AcmeSettings & { keyPrefix?:
   const caText = Buffer.isBuffer(ca) ? ca.toString() : ca
   if (ca !== undefined && !matches(caText, /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/))
     throw optionError('ca', 'must be a string or Buffer with certificates in PEM')
+  if (agent !== undefined && !isHttpsAgent(agent))
+    throw optionError('agent', 'must be an https.Agent, or an agent for HTTPS through a proxy')
   const isKeyPrefix = keyPrefix === '' || (typeof keyPrefix === 'string' && isCacheKey(keyPrefix))
   if (keyPrefix !== undefined && !isKeyPrefix) {
     const rule = 'must be empty, or printable ASCII without \\ / : * ? " < > |, and not "." or ".."'
@@ -81,6 +95,9 @@ const optionError = (option: string, problem: string) =>
   new TypeError(`CertManager: acme.${option} ${problem}`)
 
 const matches = (value: unknown, pattern: RegExp) => typeof value === 'string' && pattern.test(value)
+
+/** Proxy agents extend `http.Agent`; a plain one cannot send requests to an https URL. */
+const isHttpsAgent = (value: unknown) => value instanceof Agent && value.constructor !== Agent
 
 const isHttpsUrl = (value: unknown): value is string =>
   typeof value === 'string' && URL.canParse(value) && value.startsWith('https://')

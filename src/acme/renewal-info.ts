@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { decodeBundle } from '../certificates/certificate-bundle.js'
 import type { RenewalWindow } from '../certificates/renewal-time.js'
-import { type AcmeHttp, parseRetryAfter } from './http.js'
+import { loadX509 } from './dependencies.js'
+import type { AcmeHttp } from './http/acme-http.js'
+import { parseRetryAfter } from './http/problem.js'
 
 /** A CA's renewal information for a certificate (RFC 9773 section 4.2). */
 export interface RenewalInfo {
@@ -43,7 +45,7 @@ export function parseWindow(data: unknown): RenewalWindow | undefined {
  * @param certificate PEM, leaf first
  */
 export async function certificateId(certificate: Uint8Array): Promise<string | undefined> {
-  const x509 = await import('@peculiar/x509')
+  const x509 = await loadX509()
   const bundle = decodeBundle(certificate)
   if ('fault' in bundle) return undefined
   const { raw, serialNumber } = new X509Certificate(bundle.chain)

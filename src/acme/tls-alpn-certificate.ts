@@ -1,5 +1,6 @@
 import { createHash, KeyObject, webcrypto } from 'node:crypto'
 import { encodeBundle } from '../certificates/certificate-bundle.js'
+import { loadX509 } from './dependencies.js'
 
 /** The object identifier of id-pe-acmeIdentifier (RFC 8737 section 6.1). */
 const acmeIdentifier = '1.3.6.1.5.5.7.1.31'
@@ -16,7 +17,7 @@ export async function createTlsAlpnCertificate(
   keyAuthorization: string,
   now: number,
 ): Promise<Uint8Array> {
-  const x509 = await import('@peculiar/x509')
+  const x509 = await loadX509()
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const digest = createHash('sha256').update(keyAuthorization).digest()

@@ -1,6 +1,6 @@
 import { AcmeAccount } from '../acme/account.js'
 import type { ChallengeType } from '../acme/challenges.js'
-import { checkAcmeClient } from '../acme/check-dependency.js'
+import { loadDependencies } from '../acme/dependencies.js'
 import type { Issuer } from '../acme/issuer.js'
 import { monitorCertCache } from '../cache/monitored-cert-cache.js'
 import { certName } from '../certificates/certificate-id.js'
@@ -43,7 +43,7 @@ export function composeManager(
   { closing, report, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
   createIssuer: typeof createAccount = createAccount,
 ): ManagerParts {
-  checkAcmeClient()
+  loadDependencies()
   const { clock, ca, keyType, max } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
   const caStore = new CaStore(store, ca, clock, store.direct)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { parseRetryAfter, toProblem } from '../../src/acme/http.js'
+import { parseRetryAfter, toProblem } from '../../src/acme/http/problem.js'
 import { parseWindow } from '../../src/acme/renewal-info.js'
 import { renewalTime } from '../../src/certificates/renewal-time.js'
 import { IssuanceError } from '../../src/index.js'

@@ -1,5 +1,5 @@
 import { AcmeAccount } from '../../acme/account.js'
-import { AcmeHttp } from '../../acme/http.js'
+import { AcmeHttp } from '../../acme/http/acme-http.js'
 import type { CertCache } from '../../cache/cert-cache.js'
 import { entryKey } from '../../certificates/storage-layout.js'
 import { systemClock } from '../../util/clock.js'
@@ -44,7 +44,7 @@ const withTimeout = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
   })
 
 async function readCaaIdentities({ url, trustedCertificates }: CaSettings): Promise<readonly string[]> {
-  const http = new AcmeHttp(url, systemClock, trustedCertificates)
+  const http = new AcmeHttp({ directoryUrl: url, clock: systemClock, ca: trustedCertificates })
   try {
     const { data } = await withTimeout((signal) => http.get(url, signal))
     const { meta } = data as { meta?: { caaIdentities?: unknown } }

@@ -1,40 +1,17 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { AcmeHttp, parseRetryAfter, toProblem } from '../../src/acme/http.js'
-import { TestCa } from '../../src/testing/index.js'
-import { ShiftingClock } from '../support/shifting-clock.js'
-import { StillClock } from '../support/still-clock.js'
-
-const now = Date.parse('2026-11-24T00:00:00Z')
-
-test.each([
-  ['0', now],
-  ['120', now + 120_000],
-  ['86400', now + 86_400_000],
-  ['Tue, 24 Nov 2026 01:00:00 GMT', now + 3_600_000],
-  ['Mon, 23 Nov 2026 23:00:00 GMT', now - 3_600_000],
-  [undefined, undefined],
-  ['', undefined],
-  ['-5', undefined],
-  ['1.5', undefined],
-  ['soon', undefined],
-  ['2026', now + 2_026_000],
-  ['99999999999999999999', undefined],
-  ['Tue, 99 Nov 2026 01:00:00 GMT', undefined],
-])('parses the Retry-After %j', (header, expected) => {
-  expect(parseRetryAfter(header, now)).toBe(expected)
-})
-
-test('a problem document holds 200 characters of its type and 1,000 of its detail', () => {
-  const problem = toProblem({ type: 't'.repeat(201), detail: 'd'.repeat(1_001) }, 400)
-  expect(problem).toEqual({ type: 't'.repeat(200), detail: 'd'.repeat(1_000), status: 400 })
-})
+import { AcmeHttp, type AcmeHttpOptions } from '../../../src/acme/http/acme-http.js'
+import { TestCa } from '../../../src/testing/index.js'
+import { ShiftingClock } from '../../support/shifting-clock.js'
+import { StillClock } from '../../support/still-clock.js'
 
 const clock = new ShiftingClock()
 let ca: TestCa
 let http: AcmeHttp
+const open = (options: Partial<AcmeHttpOptions> = {}) =>
+  new AcmeHttp({ directoryUrl: ca.directoryUrl, clock, ca: ca.endpointCertificate, ...options })
 beforeEach(async () => {
   ca = await TestCa.start()
-  http = new AcmeHttp(ca.directoryUrl, clock, ca.endpointCertificate)
+  http = open()
 })
 afterEach(async () => {
   http.close()
@@ -46,7 +23,7 @@ async function takenOver(signal = new AbortController().signal) {
   const { Client, crypto } = await import('acme-client')
   const accountKey = await crypto.createPrivateEcdsaKey()
   const client = new Client({ directoryUrl: ca.directoryUrl, accountKey })
-  return { client, hint: http.install(client, signal) }
+  return { client, state: http.install(client, signal) }
 }
 
 test('the directory and nonces are requested only when none is available', async () => {
@@ -63,7 +40,7 @@ test('the directory and nonces are requested only when none is available', async
 test('the directory is requested again after an hour, also if the clock was set back by an hour', async () => {
   const still = new StillClock()
   http.close()
-  http = new AcmeHttp(ca.directoryUrl, still, ca.endpointCertificate)
+  http = open({ clock: still })
   const requestsAfter = async (ms: number) => {
     still.advance(ms)
     await http.directory(new AbortController().signal)
@@ -160,7 +137,7 @@ test('the error for an unreachable CA contains its URL and the reason', async ()
 })
 
 test('the error for a CA whose certificate is not trusted contains the reason', async () => {
-  http = new AcmeHttp(ca.directoryUrl, clock, undefined)
+  http = open({ ca: undefined })
   const { client } = await takenOver()
   await expect(client.createAccount({ termsOfServiceAgreed: true })).rejects.toThrow(
     /: DEPTH_ZERO_SELF_SIGNED_CERT/,
