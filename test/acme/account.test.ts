@@ -1,16 +1,16 @@
 import { createServer } from 'node:http'
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { AcmeAccount } from '../../src/acme/account.js'
 import type { CertificateRequest, Run, Solver } from '../../src/acme/issuer.js'
 import { exportKey } from '../../src/certificates/private-key.js'
 import { TestCa } from '../../src/testing/index.js'
 import type { Clock } from '../../src/util/clock.js'
-import { certId } from '../support/cert-id.js'
+import { AccountRefusedError } from '../../src/util/errors.js'
 import { makeKey } from '../support/certificates.js'
 import { StillClock } from '../support/still-clock.js'
 import { listen } from '../support/tls.js'
+import { FakeCa, type FakeReply, keyReader, problem, request, run } from './fake-ca.js'
 
-const { name } = certId('a.example')
 const start = Date.now()
 let ca: TestCa
 let account: AcmeAccount
@@ -53,21 +53,8 @@ const http01: Solver = {
     return async () => {}
   },
 }
-const request = (): CertificateRequest => ({
-  name,
-  key: makeKey(),
-  predecessor: undefined,
-  solvers: [http01],
-})
-const run = (): Run => ({
-  signal: new AbortController().signal,
-  isLockHeld: true,
-  extendDeadline: () => {},
-  proceed: () => {},
-  commit: () => {},
-})
 const order = (changes: Partial<CertificateRequest> = {}, runChanges: Partial<Run> = {}) =>
-  account.issue({ ...request(), ...changes }, { ...run(), ...runChanges })
+  account.issue(request({ solvers: [http01], ...changes }), run(runChanges))
 
 test('an authorization and an order are polled at the interval that Retry-After sets', async () => {
   ca.retryAfter = 7
@@ -134,7 +121,7 @@ test('a CA that requires an external account receives its key identifier and MAC
     const ended = new Error('the order was placed')
     const solver: Solver = { type: 'http-01', present: () => Promise.reject(ended) }
     return client
-      .issue({ ...request(), solvers: [solver] }, run())
+      .issue(request({ solvers: [solver] }), run())
       .catch((reason: unknown) => reason)
       .finally(() => client.close())
   }
@@ -154,7 +141,7 @@ test('the registration of the account, including the read of its key, fails afte
   const slow = new AcmeAccount(settings, readKey, clock)
   onTestFinished(() => slow.close())
   const failed = vi.fn()
-  const first = slow.issue(request(), run()).catch(failed)
+  const first = slow.issue(request({ solvers: [http01] }), run()).catch(failed)
   clock.advance(59_999)
   for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect(failed).not.toHaveBeenCalled()
@@ -162,7 +149,7 @@ test('the registration of the account, including the read of its key, fails afte
   await first
   expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'ERR_ISSUANCE_FAILED' }))
   readKey.mockResolvedValue(exportKey(makeKey()))
-  expect(await slow.issue(request(), run())).toMatch(/^-----BEGIN CERTIFICATE-----/)
+  expect(await slow.issue(request({ solvers: [http01] }), run())).toMatch(/^-----BEGIN CERTIFICATE-----/)
   expect(readKey).toHaveBeenCalledTimes(2)
 })
 
@@ -182,6 +169,56 @@ test('the certificate is requested with the preferred chain', async () => {
   }
   const preferring = new AcmeAccount({ ...settings, preferredChain: 'ISRG Root X1' }, async () => key, clock)
   onTestFinished(() => preferring.close())
-  await preferring.issue(request(), run())
+  await preferring.issue(request({ solvers: [http01] }), run())
   expect(getCertificate.mock.calls.map(([, chain]) => chain)).toEqual(['ISRG Root X1'])
+})
+
+describe('an account that the CA refuses', () => {
+  const refuse = async (resource: 'newAccount' | 'newOrder', reply: FakeReply) => {
+    const fake = await FakeCa.start()
+    const readKey = vi.fn(keyReader())
+    const refused = fake.account({}, new StillClock(), readKey)
+    fake.always[resource] = reply
+    const error: unknown = await refused.issue(request(), run()).catch((thrown: unknown) => thrown)
+    return { fake, readKey, refused, error }
+  }
+
+  test.each([
+    ['newAccount', 'unauthorized', 403, /If the account was deactivated, delete its key from the store/],
+    ['newAccount', 'externalAccountRequired', 403, /Set acme\.externalAccountBinding to the values/],
+    ['newAccount', 'invalidContact', 400, /Correct acme\.email\.$/],
+    ['newAccount', 'unsupportedContact', 400, /Correct acme\.email\.$/],
+    ['newOrder', 'userActionRequired', 403, /the CA says userActionRequired$/],
+    ['newOrder', 'accountDoesNotExist', 400, /the CA says accountDoesNotExist$/],
+    ['newOrder', 'unauthorized', 401, /delete its key from the store/],
+  ] as const)(
+    'by answering %s with %s: the error says so, and the next order reads the key again',
+    async (resource, type, status, message) => {
+      const reply = { ...problem(type, status), headers: { 'retry-after': '60' } }
+      const { fake, readKey, refused, error } = await refuse(resource, reply)
+      expect(error).toBeInstanceOf(AccountRefusedError)
+      expect(error).toMatchObject({
+        name: 'IssuanceError',
+        message: expect.stringMatching(message),
+        problem: { type: `urn:ietf:params:acme:error:${type}`, status },
+        retryAt: expect.any(Date),
+      })
+      delete fake.always[resource]
+      expect(await refused.issue(request(), run())).toBe(fake.certificate)
+      expect(readKey).toHaveBeenCalledTimes(2)
+      expect(fake.count('newAccount')).toBe(2)
+    },
+  )
+
+  test.each([
+    ['rateLimited', 429],
+    ['rejectedIdentifier', 400],
+    ['serverInternal', 500],
+  ] as const)('is not one whose order is refused with %s', async (type, status) => {
+    const { fake, refused, error } = await refuse('newOrder', problem(type, status))
+    expect(error).not.toBeInstanceOf(AccountRefusedError)
+    delete fake.always.newOrder
+    await refused.issue(request(), run())
+    expect(fake.count('newAccount')).toBe(1)
+  })
 })

@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AcmeHttp, type AcmeHttpOptions } from '../../../src/acme/http/acme-http.js'
 import { TestCa } from '../../../src/testing/index.js'
+import { ClosedError, NoResponseError } from '../../../src/util/errors.js'
 import { ShiftingClock } from '../../support/shifting-clock.js'
 import { StillClock } from '../../support/still-clock.js'
 
@@ -163,4 +164,99 @@ test('an aborted signal ends a request that hangs, with its reason', async () =>
   await expect.poll(() => fault.hits).toBe(1)
   controller.abort(new Error('enough'))
   await ended
+})
+
+describe('prepare', () => {
+  const { signal } = new AbortController()
+
+  test('makes one request for concurrent callers, and none for 10 s', async () => {
+    const still = new StillClock()
+    http.close()
+    http = open({ clock: still })
+    await Promise.all([http.prepare(signal), http.prepare(signal), http.prepare(signal)])
+    expect(ca.counts.requests).toBe(1)
+    still.advance(9_999)
+    await http.prepare(signal)
+    expect(ca.counts.requests).toBe(1)
+    still.advance(1)
+    await Promise.all([http.prepare(signal), http.prepare(signal)])
+    expect(ca.counts.requests).toBe(2)
+  })
+
+  test('loads the directory, then a nonce that the next request uses', async () => {
+    const still = new StillClock()
+    http.close()
+    http = open({ clock: still })
+    await http.prepare(signal)
+    still.advance(10_000)
+    await http.prepare(signal)
+    const { client } = await takenOver()
+    await client.createAccount({ termsOfServiceAgreed: true })
+    expect(ca.counts.requests).toBe(3)
+  })
+
+  test('rejects with a NoResponseError while the CA cannot be reached, and tries again at each call', async () => {
+    const fault = ca.fault({ on: 'directory', breakOff: 'reset', times: 2 })
+    await expect(http.prepare(signal)).rejects.toBeInstanceOf(NoResponseError)
+    await expect(http.prepare(signal)).rejects.toBeInstanceOf(NoResponseError)
+    await http.prepare(signal)
+    expect(fault.hits).toBe(2)
+  })
+
+  test('resolves if the CA responds with an error', async () => {
+    ca.fault({ on: 'directory', status: 503 })
+    await http.prepare(signal)
+    expect(ca.counts.requests).toBe(1)
+  })
+
+  test('ends with the signal of its caller, and goes on for others', async () => {
+    const controller = new AbortController()
+    const cancelled = expect(http.prepare(controller.signal)).rejects.toThrow('enough')
+    const other = http.prepare(signal)
+    controller.abort(new Error('enough'))
+    await cancelled
+    await other
+    expect(ca.counts.requests).toBe(1)
+  })
+
+  test('ends with a ClosedError when it is closed', async () => {
+    ca.fault({ on: 'directory', hang: true })
+    const ended = expect(http.prepare(signal)).rejects.toBeInstanceOf(ClosedError)
+    await expect.poll(() => ca.counts.requests).toBe(1)
+    http.close()
+    await ended
+  })
+})
+
+test('a nonce of a HEAD response is used once', async () => {
+  const { client } = await takenOver()
+  await client.createAccount({ termsOfServiceAgreed: true })
+  const { client: another } = await takenOver()
+  // The cached nonce of the first account, then a new one: neither is used twice, so none is rejected.
+  const before = ca.counts.requests
+  await Promise.all([
+    another.createAccount({ termsOfServiceAgreed: true }),
+    client.createOrder({ identifiers: [{ type: 'dns', value: 'a.example' }] }),
+  ])
+  await client.createOrder({ identifiers: [{ type: 'dns', value: 'b.example' }] })
+  await client.createOrder({ identifiers: [{ type: 'dns', value: 'c.example' }] })
+  expect(ca.counts.requests - before).toBe(5)
+})
+
+describe('clockOffsetMs', () => {
+  const { signal } = new AbortController()
+
+  test('is the Date of the last response minus the time of this machine', async () => {
+    const still = new StillClock()
+    http.close()
+    http = open({ clock: still })
+    expect(http.clockOffsetMs).toBeUndefined()
+    still.advance(3_600_000)
+    await http.directory(signal)
+    // Date has whole seconds.
+    expect(Math.abs((http.clockOffsetMs ?? 0) + 3_600_000)).toBeLessThan(120_000)
+    const offset = http.clockOffsetMs
+    still.advance(60_000)
+    expect(http.clockOffsetMs).toBe(offset)
+  })
 })
