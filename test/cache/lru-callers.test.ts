@@ -133,7 +133,7 @@ test('a store whose get resolves with null for a miss takes the value of a lost 
   expect(text(cache.peek(key))).toBe('value')
 })
 
-test('close waits at most 15 s for a value that is being produced, and warns', async () => {
+test('close waits at most 10 s for a value that is being produced, and warns', async () => {
   const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
   onTestFinished(() => warn.mockRestore())
   const clock = new VirtualClock()
@@ -143,7 +143,7 @@ test('close waits at most 15 s for a value that is being produced, and warns', a
   await expect.poll(() => produce.mock.calls).toHaveLength(1)
   const isClosed = vi.fn()
   const closed = cache.close().then(isClosed)
-  clock.advance(14_999)
+  clock.advance(9_999)
   for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect(isClosed).not.toHaveBeenCalled()
   clock.advance(1)

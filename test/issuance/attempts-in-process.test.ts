@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
 import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
-import { HostError, IssuanceError, LockLostError, StoreError } from '../../src/index.js'
+import { ClosedError, HostError, IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { Attempts } from '../../src/issuance/attempts.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { systemClock } from '../../src/util/clock.js'
@@ -87,10 +87,10 @@ test('a new pause never shortens the current one', () => {
 test('setting the clock back neither lengthens nor shortens a pause', () => {
   const { clock, attempts, pauseMs } = setup()
   const live = certificate()
-  attempts.renewalFailed(live, failure(now + 10 * hour))
+  attempts.renewalFailed(live, failure(now + hour))
   clock.advance(-2 * hour)
-  expect(attempts.renewalNotBefore(live)).toBe(now + 8 * hour)
-  clock.advance(10 * hour - 1)
+  expect(attempts.renewalNotBefore(live)).toBe(now - hour)
+  clock.advance(hour - 1)
   expect(pauseMs(live)).toBe(1)
   clock.advance(-30 * day)
   expect(pauseMs(live)).toBe(1)
@@ -112,11 +112,11 @@ test('a system clock that was behind and is set right does not prolong a pause b
     onFailed: () => {},
   })
   const live = certificate()
-  attempts.renewalFailed(live, failure(now + day))
-  time.mockReturnValue(now + day - 1)
-  expect(attempts.renewalNotBefore(live)).toBe(now + day)
-  time.mockReturnValue(now + 2 * day)
-  expect(attempts.renewalNotBefore(live)).toBe(now + day)
+  attempts.renewalFailed(live, failure(now + hour))
+  time.mockReturnValue(now + hour - 1)
+  expect(attempts.renewalNotBefore(live)).toBe(now + hour)
+  time.mockReturnValue(now + 2 * hour)
+  expect(attempts.renewalNotBefore(live)).toBe(now + hour)
 })
 
 test('a pause that is looked up is not the first to be forgotten', () => {
@@ -140,6 +140,13 @@ test('a pause of a certificate does not apply to its successor, nor to other cer
   expect(attempts.renewalNotBefore(rsa)).toBe(0)
   attempts.renewalStarted(certificate({ serialNumber: '0B' }))
   expect(attempts.renewalNotBefore(certificate({ serialNumber: '0B' }))).toBe(now + minute)
+})
+
+test('a pause lasts at most as long as the interval between checks: then the record is read again', () => {
+  const { attempts } = setup()
+  const live = certificate()
+  attempts.renewalFailed(live, failure(now + 30 * day))
+  expect(attempts.renewalNotBefore(live)).toBe(now + hour)
 })
 
 test('a renewal that the policy does not allow is attempted again at the interval between checks', () => {
@@ -191,7 +198,7 @@ test('failures of held requests do not prolong the 5 s', () => {
 })
 
 test('failures of other certificates end no hold', () => {
-  const { attempts } = setup(1)
+  const { attempts } = setup(2)
   attempts.requestFailed(id, failure(now + day))
   attempts.requestFailed(certId('b.example'), new StoreError('ERR_STORE_UNREACHABLE', 'down'))
   expect(() => attempts.assertNotHeld(id)).toThrow('the order for "a.example" is postponed until')
@@ -206,12 +213,25 @@ test('a clock that is set back does not prolong the 5 s', () => {
   attempts.assertNotHeld(id)
 })
 
-test('an error without a retry time is remembered and not held', () => {
-  const { attempts, lastError } = setup()
-  const error = new StoreError('ERR_STORE_UNREACHABLE', 'down')
-  attempts.requestFailed(id, error)
-  attempts.assertNotHeld(id)
+test.each([
+  ['the store', new StoreError('ERR_STORE_UNREACHABLE', 'down')],
+  ['an unknown cause', new Error('EMFILE')],
+  ['an option', new IssuanceError('ERR_ACME_PROFILE', 'no such profile')],
+])('a failure of %s is shared for 5 s, and then forgotten', (_, error) => {
+  const { clock, attempts, lastError } = setup()
+  expect(attempts.requestFailed(id, error)).toBe(error)
   expect(lastError()).toBe(error)
+  clock.advance(4_999)
+  expect(() => attempts.assertNotHeld(id)).toThrow(error)
+  clock.advance(1)
+  attempts.assertNotHeld(id)
+})
+
+test('a close is not remembered', () => {
+  const { attempts, lastError } = setup()
+  attempts.requestFailed(id, new ClosedError('closed'))
+  attempts.assertNotHeld(id)
+  expect(lastError()).toBeUndefined()
 })
 
 test('a host that the policy does not allow is not remembered', () => {

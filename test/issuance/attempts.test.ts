@@ -1,11 +1,14 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Validity } from '../../src/certificates/certificate-bundle.js'
 import type { CertId } from '../../src/certificates/certificate-id.js'
+import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
+import { RenewalSchedule } from '../../src/certificates/renewal-schedule.js'
 import { IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { Attempts } from '../../src/issuance/attempts.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { type FailureRecord, parseFailureRecord } from '../../src/issuance/store/records.js'
-import { WrongClockError } from '../../src/util/errors.js'
+import { AccountRefusedError, NoResponseError, WrongClockError } from '../../src/util/errors.js'
+import { verdictOf } from '../../src/util/verdict.js'
 import { certId } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
@@ -17,6 +20,14 @@ const now = Date.UTC(2027, 0, 1)
 const ca = 'ca.example~'
 const id = certId('a.example', { ca })
 const recordKey = 'ca.example~a.example+failure'
+
+/** A certificate of 90 days that was just issued. */
+function issued({ dueIn = 60 * day, of = id } = {}) {
+  const schedule = new RenewalSchedule(90 * day, { at: now + dueIn, source: 'lifetime' }, now, true)
+  const facts = { id: of, serialNumber: '0A', notBefore: now, notAfter: now + 90 * day, source: 'acme' }
+  return { ...facts, schedule } as unknown as LiveCertificate
+}
+const previous: FailureRecord = { failures: 1, retryAt: now, message: 'no' }
 
 /** The attempts of one machine, and the store behind them. */
 function setup(start = now) {
@@ -100,15 +111,37 @@ test('a success removes the local record even if the stored record cannot be del
   store.before = (operation) => {
     if (operation === 'delete') throw new Error('down')
   }
-  attempts.orderSucceeded(id, { failures: 1, retryAt: now, message: 'no' })
+  await attempts.orderSucceeded(issued(), previous, undefined)
   expect(store.take()).toEqual([`delete ${recordKey}`])
   expect(await check()).toBeUndefined()
 })
 
-test('a success without a previous record makes no request to the store', () => {
+test('a success without a previous record makes no request to the store', async () => {
   const { store, attempts } = setup()
-  attempts.orderSucceeded(id, undefined)
+  await attempts.orderSucceeded(issued(), undefined, undefined)
   expect(store.take()).toEqual([])
+})
+
+test('a success whose lock is lost does not remove the record, which may be newer', async () => {
+  const { store, attempts } = setup()
+  await attempts.orderSucceeded(issued(), previous, AbortSignal.abort(new LockLostError('lost')))
+  expect(store.take()).toEqual([])
+})
+
+test('a certificate that is due when it is issued is not renewed by any machine for a quarter of its lifetime', async () => {
+  const { clock, store, attempts, check } = setup()
+  await attempts.orderSucceeded(issued({ dueIn: 0 }), previous, undefined)
+  const other = new Attempts({ store: new CaStore(store, ca, clock), clock, max: 1, onFailed: () => {} })
+  const renew = () => other.check(id, new AbortController().signal, true)
+  clock.advance(22.5 * day - 1)
+  await expect(renew()).rejects.toMatchObject({
+    ...postponed,
+    message: expect.stringContaining('Check the clocks of all machines'),
+  })
+  // A host whose certificate is gone is not postponed, nor does the record count as a failure.
+  expect(await check()).toMatchObject({ early: true })
+  clock.advance(1)
+  await renew()
 })
 
 test('a successful request removes the local record of that certificate alone', async () => {
@@ -148,11 +181,9 @@ test('a record holds 2,000 characters of the message', async () => {
   expect(parseFailureRecord(data)?.message).toHaveLength(2_000)
 })
 
-test('local failures of a host are counted: 10 s after the first, then as scheduled', async () => {
+test('local failures of a host are counted: 10 s after the first, then twice as long up to 5 minutes', async () => {
   const { clock, failLocally, check } = setup()
-  const random = vi.spyOn(Math, 'random').mockReturnValue(0)
-  onTestFinished(() => random.mockRestore())
-  for (const wait of [10_000, 10 * minute, 100 * minute]) {
+  for (const wait of [10_000, 20_000, 40_000, 80_000, 160_000, 5 * minute, 5 * minute]) {
     await failLocally()
     clock.advance(wait - 1)
     await expect(check()).rejects.toMatchObject(postponed)
@@ -199,14 +230,12 @@ test('a failure of the CA is reported and thrown with the time of the next attem
 
 test.each([
   ['an invalid profile is reported and postpones nothing', 'ERR_ACME_PROFILE', true, 0],
-  ['a wrong clock is reported and postpones orders of this machine alone', 'clock', true, 10_000],
   ['a store failure is not reported and postpones orders of this machine alone', 'store', false, 10_000],
   ['a lost lock is neither reported nor recorded', 'lock', false, 0],
 ])('%s', async (_, cause, isReported, ms) => {
   const { clock, store, failed, failLocally, check } = setup()
   const errors: Record<string, Error> = {
     ERR_ACME_PROFILE: new IssuanceError('ERR_ACME_PROFILE', 'no such profile'),
-    clock: new WrongClockError('set the clock right'),
     store: new StoreError('ERR_STORE_FAILED', 'down'),
     lock: new LockLostError('lost'),
   }
@@ -217,4 +246,93 @@ test.each([
   if (ms > 0) await expect(check()).rejects.toMatchObject({ ...postponed, retryAt: new Date(now + ms) })
   clock.advance(ms)
   await check()
+})
+
+test.each([
+  ['a wrong clock', new WrongClockError('set the clock right')],
+  ['a CA that does not respond', new NoResponseError('no answer')],
+  ['a refused account', new AccountRefusedError('deactivated')],
+])(
+  '%s postpones all orders of this process alone: 10 s, then twice as long up to 5 minutes',
+  async (_, error) => {
+    const { clock, store, failed, failLocally, check } = setup()
+    for (const ms of [10_000, 20_000, 40_000, 80_000, 160_000, 5 * minute, 5 * minute]) {
+      expect(await failLocally(id, error)).toMatchObject({ message: error.message, cause: error })
+      // An order that was in progress does not extend the delay.
+      clock.advance(1_000)
+      await failLocally(certId('b.example', { ca }), error)
+      clock.advance(ms - 1_001)
+      await expect(check('c.example')).rejects.toMatchObject({
+        ...postponed,
+        retryAt: new Date(clock.now() + 1),
+      })
+      expect(store.take()).toEqual([])
+      clock.advance(1)
+      await check('c.example')
+      store.take()
+    }
+    expect(failed).toHaveLength(14)
+  },
+)
+
+test('a certificate that the CA issues ends the delay of this process', async () => {
+  const { clock, attempts, failLocally, check } = setup()
+  await failLocally(id, new NoResponseError('no answer'))
+  attempts.certificateChanged({ ...issued(), source: 'store' })
+  await expect(check()).rejects.toMatchObject(postponed)
+  attempts.certificateChanged(issued())
+  await check()
+  await failLocally(id, new NoResponseError('no answer'))
+  clock.advance(10_000)
+  await check()
+})
+
+test('a wrong clock that was noticed before an order delays nothing', async () => {
+  const { attempts, check } = setup()
+  const error = new WrongClockError('set the clock right')
+  const order = { id, error, previous: undefined, served: undefined, hasOrdered: false }
+  expect(await attempts.orderFailed(order)).toBe(error)
+  await check()
+})
+
+test('a Retry-After is obeyed for 7 days, and while a certificate is served for half of its remaining time', async () => {
+  const { failOrder } = setup()
+  const year3000 = Date.UTC(3000, 0)
+  expect(Number(await failOrder(failure(year3000)))).toBe(now + 7 * day)
+  const served = { notBefore: now - 80 * day, notAfter: now + 10 * day }
+  expect(Number(await failOrder(failure(year3000), undefined, served))).toBe(now + 5 * day)
+})
+
+test.each([
+  ['of an older version', { at: now }, 7.7 * day],
+  ['without a time', {}, 0],
+])('a record %s that postpones an order for years is obeyed for days', async (_, time, ms) => {
+  const { clock, store, check } = setup()
+  const record = { failures: 1, retryAt: Date.UTC(2058, 0), ...time, message: 'no' }
+  store.values.set(recordKey, Buffer.from(JSON.stringify(record)))
+  if (ms > 0) {
+    clock.advance(ms - 1)
+    await expect(check()).rejects.toMatchObject(postponed)
+    clock.advance(1)
+  }
+  await check()
+})
+
+test('every machine sees the problem that the CA sent to one', async () => {
+  const { check, failOrder } = setup()
+  const problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many orders', status: 429 }
+  await failOrder(new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { problem }))
+  const error = await check().catch((reason: unknown) => reason as Error)
+  expect(error).toMatchObject({ ...postponed, problem })
+  expect(verdictOf(error as Error).isRateLimited).toBe(true)
+})
+
+test('a put that the store refuses is recorded for the fleet, and counted', async () => {
+  const { clock, attempts, check } = setup()
+  for (const failures of [1, 2, 3]) {
+    await attempts.putRefused(issued(), new StoreError('ERR_STORE_FAILED', 'a client holds a lease on it'))
+    await expect(check()).rejects.toThrow('cannot be stored: a client holds a lease on it')
+    clock.advance(day)
+    expect(await check()).toMatchObject({ failures })
+  }
 })

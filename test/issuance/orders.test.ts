@@ -101,7 +101,7 @@ test('under a lock, the failure record in the store at that time determines the 
 test('without a lock the failure record is not read again', async () => {
   const { store, place } = setup()
   await place()
-  expect(store.take()).toEqual([])
+  expect(store.take()).toEqual(['put acme_probe'])
 })
 
 test('an order leaves neither timers nor listeners behind, whether it succeeds or fails', async () => {
@@ -137,13 +137,15 @@ test('before commit a lost lock ends the order, and nothing is recorded', async 
   }
   await expect(place(lock)).rejects.toThrow('lost')
   expect(failed).toEqual([])
-  expect(store.values.size).toBe(0)
+  expect([...store.values.keys()]).toEqual(['acme_probe'])
 })
 
 test('an order ends after 5 minutes, and counts as a failure', async () => {
   const { clock, placed, ca, failed, place, store } = setup()
-  ca.answer = ({ run: { signal } }) =>
-    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  ca.answer = async ({ solvers, run }) => {
+    await solvers[0]?.present(challenge, run)
+    return new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason)))
+  }
   const ended = place().catch((reason: unknown) => reason)
   await expect.poll(() => placed).toHaveLength(1)
   clock.advance(5 * minute - 1)
@@ -154,19 +156,76 @@ test('an order ends after 5 minutes, and counts as a failure', async () => {
   expect(store.values.has(recordKey)).toBe(true)
 })
 
-test('a success removes the failure record; a failed delete does not fail the order', async () => {
-  const { store, clock, storeFailure, place } = setup()
-  storeFailure(clock.now())
-  store.before = (operation) => {
-    if (operation === 'delete') throw new Error('down')
-  }
-  expect(await place({ signal: new AbortController().signal })).toBeInstanceOf(Uint8Array)
-  expect(store.values.has(recordKey)).toBe(true)
-  storeFailure(clock.now())
-  store.before = () => {}
-  await place({ signal: new AbortController().signal })
-  await expect.poll(() => store.values.has(recordKey)).toBe(false)
+test('an order that the CA has not begun after 5 minutes says nothing about the CA', async () => {
+  const { clock, placed, ca, place, store } = setup()
+  ca.answer = () => new Promise(() => {})
+  const ended = place().catch((reason: unknown) => reason)
+  await expect.poll(() => placed).toHaveLength(1)
+  clock.advance(5 * minute)
+  expect(await ended).toMatchObject({
+    code: 'ERR_ISSUANCE_FAILED',
+    message: expect.stringContaining('5 minutes'),
+  })
+  expect(store.values.has(recordKey)).toBe(false)
 })
+
+test('the CA can ask for more time, up to 15 minutes', async () => {
+  const { clock, placed, ca, place } = setup()
+  ca.answer = () => new Promise(() => {})
+  let hasEnded = false
+  const ended = place().catch(() => {
+    hasEnded = true
+  })
+  await expect.poll(() => placed).toHaveLength(1)
+  const run = placed[0]?.run as Run
+  run.extendDeadline(clock.now() + minute)
+  clock.advance(4 * minute)
+  run.extendDeadline(clock.now() + 600 * minute)
+  clock.advance(11 * minute - 1)
+  await new Promise(setImmediate)
+  expect(hasEnded).toBe(false)
+  clock.advance(1)
+  await ended
+  expect(clock.pending).toBe(0)
+})
+
+test('an order returns the failure record that it has made obsolete', async () => {
+  const { clock, storeFailure, orders } = setup()
+  storeFailure(clock.now())
+  const request = { id, previousFailure: undefined, served: undefined }
+  const placed = await orders.place(request, { signal: new AbortController().signal })
+  expect(placed.previousFailure).toMatchObject({ failures: 1 })
+})
+
+test('nothing is ordered if the store does not take a write', async () => {
+  const { store, placed, failed, place } = setup()
+  store.before = (operation) => {
+    if (operation === 'put') throw new StoreError('ERR_STORE_PERMISSION', 'read-only')
+  }
+  await expect(place()).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
+  expect(placed).toEqual([])
+  expect(failed).toEqual([])
+})
+
+test.each([
+  ['a lack of descriptors', Object.assign(new Error('open EMFILE'), { errno: -24, code: 'EMFILE' }), false],
+  ['a failed allocation', new RangeError('Array buffer allocation failed'), false],
+  ['a module that does not load', new Error('cannot load', { cause: new Error('EMFILE') }), false],
+  ['an invalid response of the CA', new TypeError('Cannot read properties of undefined'), true],
+])(
+  '%s is an IssuanceError; only what the CA is to blame for is recorded for the fleet',
+  async (_, cause, isOfCa) => {
+    const { store, ca, failed, place } = setup()
+    ca.answer = () => Promise.reject(cause)
+    const error = (await place().catch((reason: unknown) => reason)) as IssuanceError
+    expect(error).toMatchObject({
+      code: 'ERR_ISSUANCE_FAILED',
+      message: expect.stringContaining(cause.message),
+    })
+    expect(failed).toEqual([error])
+    expect(store.values.has(recordKey)).toBe(isOfCa)
+  },
+)
 
 test('a challenge answer that cannot be deleted does not fail the order', async () => {
   const { store, ca, place } = setup()
@@ -211,7 +270,7 @@ test.each([
   ca.answer = () => Promise.reject(error)
   await expect(place()).rejects.toBe(error)
   expect(failed).toEqual([])
-  expect(store.values.size).toBe(0)
+  expect([...store.values.keys()]).toEqual(['acme_probe'])
 })
 
 test('a certificate of the CA for another key is rejected, and recorded as a failure', async () => {
@@ -275,20 +334,21 @@ test('a lock that is lost unnoticed, while the process is suspended, ends the or
   await expect(place(lock)).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
 })
 
-test('close() waits at most 10 s for an order to end', async () => {
+test('close() waits at most 8 s for an order, then ends it', async () => {
   const { clock, placed, ca, orders, place } = setup()
   ca.answer = () => new Promise(() => {})
-  place().catch(() => undefined)
+  const ended = place().catch((reason: unknown) => reason)
   await expect.poll(() => placed).toHaveLength(1)
   let isClosed = false
   const closed = orders.close().then(() => {
     isClosed = true
   })
-  clock.advance(9_999)
+  clock.advance(7_999)
   for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect(isClosed).toBe(false)
   clock.advance(1)
   await closed
+  expect(await ended).toMatchObject({ code: 'ERR_CLOSED' })
 })
 
 test('each order uses a new key', async () => {

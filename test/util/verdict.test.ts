@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  AccountRefusedError,
   CacheKeyError,
   ChallengeRateLimitError,
   ClosedError,
@@ -9,6 +10,8 @@ import {
   IssuanceError,
   type IssuanceErrorCode,
   LockLostError,
+  NoResponseError,
+  ProcessFailureError,
   StoreError,
   type StoreErrorCode,
   WrongClockError,
@@ -36,7 +39,7 @@ const refused = (name: string, { status, retryAt }: { status?: number | undefine
 
 // All of RFC 8555 section 6.7.
 const problems: Record<string, Row> = {
-  accountDoesNotExist: ['ca', 'account', false],
+  accountDoesNotExist: ['process', 'account', false],
   alreadyRevoked: ['ca', 'host', false],
   badCSR: ['ca', 'host', false],
   badNonce: ['ca', 'host', false],
@@ -47,19 +50,19 @@ const problems: Record<string, Row> = {
   compound: ['ca', 'host', false],
   connection: ['host', 'host', false],
   dns: ['host', 'host', false],
-  externalAccountRequired: ['ca', 'account', false],
+  externalAccountRequired: ['process', 'account', false],
   incorrectResponse: ['host', 'host', false],
-  invalidContact: ['ca', 'account', false],
+  invalidContact: ['process', 'account', false],
   malformed: ['ca', 'host', false],
   orderNotReady: ['ca', 'host', false],
-  rateLimited: ['ca', 'account', false],
+  rateLimited: ['ca', 'host', false],
   rejectedIdentifier: ['host', 'host', false],
   serverInternal: ['ca', 'host', false],
   tls: ['host', 'host', false],
   unauthorized: ['host', 'host', false],
-  unsupportedContact: ['ca', 'account', false],
+  unsupportedContact: ['process', 'account', false],
   unsupportedIdentifier: ['host', 'host', false],
-  userActionRequired: ['ca', 'account', false],
+  userActionRequired: ['process', 'account', false],
 }
 
 test.each(Object.entries(problems))('the problem %s with status 400: %j', (name, row) => {
@@ -103,8 +106,12 @@ test.each(Object.entries(issuanceCodes))('%s without a problem: %j', (code, row)
   expect(judge(new IssuanceError(code as IssuanceErrorCode, 'no'))).toEqual(expected(row))
 })
 
-test('a wrong clock concerns this process, and not the CA', () => {
-  expect(judge(new WrongClockError('set the clock right'))).toEqual(expected(['clock', 'host', false]))
+test('what never reached the CA, and a refused account, concern this process alone', () => {
+  expect(judge(new WrongClockError('set the clock right'))).toEqual(expected(['clock', 'account', false]))
+  expect(judge(new NoResponseError('no answer'))).toEqual(expected(['process', 'account', true]))
+  expect(judge(new ProcessFailureError('EMFILE'))).toEqual(expected(['process', 'account', true]))
+  const problem = { type: 'urn:ietf:params:acme:error:unauthorized', status: 403 }
+  expect(judge(new AccountRefusedError('no', { problem }))).toEqual(expected(['process', 'account', false]))
 })
 
 test('the time of the next attempt comes from the issuance error’s retryAt', () => {

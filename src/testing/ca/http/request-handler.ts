@@ -27,7 +27,9 @@ export async function handleRequest(ca: Authority, request: AcmeRequest): Promis
   const reply = await dispatch(ca, request)
   const index = `<${ca.urls.of('directory')}>;rel="index"`
   const link = reply.headers?.link ? `${index}, ${reply.headers.link}` : index
-  const headers: Record<string, string> = { 'cache-control': 'no-store', ...reply.headers, link }
+  // Clients may compare their clock with the CA's (RFC 9110 §6.6.1).
+  const date = new Date(ca.now()).toUTCString()
+  const headers: Record<string, string> = { date, 'cache-control': 'no-store', ...reply.headers, link }
   // Every POST gets a nonce (RFC 8555 §6.5); newNonce only when it succeeds.
   const isNewNonce = request.path === '/newNonce' && reply.status < 400
   if (request.method === 'POST' || isNewNonce) headers['replay-nonce'] = ca.nonces.issue()
