@@ -189,6 +189,7 @@ export class Attempts {
     const error = toError(thrown)
     const { blame, isInterrupted, refusal, notBefore } = verdictOf(error)
     if (refusal || blame === 'policy' || error instanceof ClosedError) return error
+    if (error === this.#heldError(id)) return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
     if (isInterrupted) this.#recordLocally(id, undefined, error)
     this.#lastFailures.set(certificateKey(id), { id, error })

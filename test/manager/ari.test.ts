@@ -189,7 +189,7 @@ describe('a CA that refuses an order with `replaces`', () => {
     },
   )
 
-  test.each(['rateLimited', 'serverInternal'])('%s: the order is not placed again', async (type) => {
+  test.each(['rateLimited', 'accountDoesNotExist'])('%s: the order is not placed again', async (type) => {
     const { manager } = await served()
     const fault = t.ca.fault({ on: 'newOrder', type, times: 2 })
     const failed = once(manager, 'renewalFailed')

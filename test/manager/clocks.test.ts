@@ -40,7 +40,7 @@ describe('a machine whose clock is wrong', () => {
 
   test('does not postpone other machines until the time of its own clock', async () => {
     const bad = await t.machine({ clock: wrongClock(365 * day) })
-    const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+    const fault = t.ca.fault({ on: 'newOrder', type: 'malformed' })
     await expect(bad.manager.getCertificate('a.example')).rejects.toThrow()
     expect(fault.hits).toBe(1)
     expect(t.store.values.has('a.example+failure')).toBe(true)
@@ -84,16 +84,19 @@ describe('a machine whose clock was ahead and has been corrected', () => {
     const clock = wrongClock(365 * day)
     const { manager } = await t.machine({ clock })
     await expect(manager.getCertificate('a.example')).rejects.toThrow(/Correct the clock/)
-    t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
-    await expect(manager.getCertificate('b.example')).rejects.toThrow(/serverInternal/)
-    clock.set(-365 * day)
-    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
-    // A failed host is held for 5 s of monotonic time.
+    // A certificate that was ordered in vain postpones all orders of this machine.
     await expect(manager.getCertificate('b.example')).rejects.toMatchObject({
       code: 'ERR_ISSUANCE_POSTPONED',
+      message: expect.stringContaining('on this machine only'),
     })
-    clock.jump(5_000)
-    expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
+    clock.set(-365 * day)
+    const certificateOf = async (host: string) => {
+      // Monotonic time, of which an injected clock shows the library only a part.
+      clock.jump(10_000)
+      return manager.getCertificate(host).catch((reason: unknown) => reason)
+    }
+    for (const host of ['a.example', 'b.example'])
+      await expect.poll(() => certificateOf(host)).toMatchObject({ host })
   })
 
   /** Starts a machine whose renewal failed while its clock was 85 days ahead. The clock is right again. */
@@ -102,7 +105,6 @@ describe('a machine whose clock was ahead and has been corrected', () => {
     const machine = await t.machine({ clock })
     await machine.manager.getCertificate('a.example')
     clock.set(85 * day)
-    t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
     await handshake(machine.tlsPort, 'a.example')
     await expect.poll(() => machine.events.renewalFailed).toHaveLength(1)
     clock.set(-85 * day)
@@ -154,8 +156,12 @@ describe('a machine whose clock was ahead and has been corrected', () => {
     await expect(manager.ensure(['a.example'])).rejects.toThrow(/RequestTimeTooSkewed/)
     t.store.before = () => {}
     clock.set(-8 * hour)
-    clock.jump(10 * minute)
-    await expect.poll(() => events.issued).toHaveLength(1)
+    const issued = () => {
+      // Monotonic time, of which an injected clock shows the library only a part.
+      clock.jump(minute)
+      return events.issued
+    }
+    await expect.poll(issued).toHaveLength(1)
   })
 
   test('serves the default certificate again', async () => {

@@ -6,12 +6,13 @@ import { handshake } from '../support/tls.js'
 const t = useManagers()
 
 describe('store operations', () => {
-  test('a first issuance reads host, failure record and key, puts and deletes an answer, and puts the certificate', async () => {
+  test('a first issuance reads host, failure record and key, proves that the store takes a write, puts and deletes an answer, and puts the certificate', async () => {
     const { tlsPort } = await t.machine()
     await handshake(tlsPort, 'a.example')
     expect(t.store.take()).toEqual([
       'get a.example',
       'get a.example+failure',
+      'put acme_probe',
       'get acme_account+key',
       'get acme_account.key',
       'put acme_account+key',
@@ -23,6 +24,7 @@ describe('store operations', () => {
     expect(t.store.take()).toEqual([
       'get b.example',
       'get b.example+failure',
+      'put acme_probe',
       'put b.example+token',
       'delete b.example+token',
       'put b.example',

@@ -57,7 +57,7 @@ describe('a client without SNI', () => {
     const { manager, tlsServer, tlsPort, events } = await t.machine({ defaultHost: 'a.example' })
     manager.attach(tlsServer)
     await expect.poll(() => t.store.values.has('a.example')).toBe(true)
-    const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
+    const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 60, times: Infinity })
     t.clock.jump(63 * day)
     await expect.poll(() => events.renewalFailed).toHaveLength(1)
     expect(await handshake(tlsPort, undefined)).toMatchObject({ names: 'DNS:a.example' })

@@ -75,7 +75,7 @@ test('a host that failed is tried again at its retry time; an invalid name is no
 test('a host that expired during a CA outage is issued within 2 minutes after the outage, despite 5 failures', async () => {
   const { manager, events } = await t.machine()
   await manager.ensure(['a.example'])
-  const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: Infinity })
+  const fault = t.ca.fault({ on: 'newOrder', type: 'malformed', times: Infinity })
   let failures = 0
   for (const days of [63, 2, 2, 21, 2.5]) {
     t.clock.jump(days * day)
@@ -119,7 +119,7 @@ test('after close, neither handshakes nor a running ensure access the store', as
 
 test('status() drops an error once a peer has stored a certificate', async () => {
   const { manager, events } = await t.machine()
-  t.ca.fault({ on: 'newOrder', type: 'serverInternal' })
+  t.ca.fault({ on: 'newOrder', type: 'malformed' })
   await expect(manager.ensure(['a.example'])).rejects.toThrow(AggregateError)
   expect(manager.status()).toMatchObject([{ lastError: { code: 'ERR_ISSUANCE_FAILED' } }])
   t.store.values.set('a.example', (await makeBundle({ host: 'a.example' })).data)

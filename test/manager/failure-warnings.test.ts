@@ -78,7 +78,7 @@ describe('a failure event without a listener', () => {
     ])
     // After five failures the circuit breaker rejects further operations, with the error that was reported.
     for (const host of ['b', 'c', 'd', 'e', 'f', 'g']) await shake(`${host}.example`)
-    expect(takeWarnings()).toHaveLength(3)
+    expect(takeWarnings()).toHaveLength(4)
   })
 
   test('causes one warning for stored bytes that cannot be served', async () => {

@@ -19,6 +19,9 @@ describe('losing the lock', () => {
     await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
     expect(t.ca.counts.orders).toBeLessThanOrEqual(3)
     const orders = t.ca.counts.orders
+    // For 5 s, requests share the error.
+    await expect(manager.getCertificate('a.example')).rejects.toMatchObject({ code: 'ERR_LOCK_LOST' })
+    clock.advance(5_000)
     for (let i = 0; i < 5; i++) {
       await expect(manager.getCertificate('a.example')).rejects.toMatchObject({
         code: 'ERR_ISSUANCE_POSTPONED',

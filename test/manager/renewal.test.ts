@@ -43,7 +43,7 @@ describe('renewal', () => {
     const { tlsPort, events, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')
     t.clock.set(63 * day)
-    const fault = t.ca.fault({ on: 'newOrder', type: 'serverInternal', times: 100 })
+    const fault = t.ca.fault({ on: 'newOrder', type: 'rateLimited', retryAfter: 60, times: 100 })
     const failed = once(manager, 'renewalFailed')
     expect(await handshake(tlsPort, 'a.example')).toMatchObject({ serialNumber })
     await failed
