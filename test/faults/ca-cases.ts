@@ -54,8 +54,9 @@ export const nonsense: [string, Partial<Fault>][] = [
   ['JSON without the required fields', { status: 200, contentType: 'application/json', body: '{}' }],
 ]
 
-const unusable: [string, Partial<Fault>][] = [
-  ['an error in HTML', { ...html, status: 502 }],
+const errorPage: [string, Partial<Fault>] = ['an error in HTML', { ...html, status: 502 }]
+/** Responses with status 200 that no client can use. */
+const useless: [string, Partial<Fault>][] = [
   ['an empty body', { status: 200, contentType: 'application/json', body: '' }],
   ['2 MB', { status: 200, contentType: 'application/json', body: `{"a":"${'x'.repeat(2_000_000)}"}` }],
 ]
@@ -70,10 +71,21 @@ export const endpoints = [
   'certificate',
 ] as const
 
-/** Returns the responses of an endpoint that no client can use. */
+/** All endpoints of a first order. */
+export const allEndpoints = ['directory', 'newNonce', ...endpoints] as const
+/** The endpoints of resources that the CA has named: a 404 may be the lag of a replica. */
+export const namedResources: readonly string[] = ['authz', 'challenge', 'order', 'finalize', 'certificate']
+
+/** 10 minutes, a day and 30 years. */
+export const retryAfters = [600, 86_400, 946_080_000] as const
+
+/** Returns the responses of an endpoint after which an order fails. */
 export const unusableAnswers = (on: (typeof endpoints)[number]) =>
   // The client ignores the body of a challenge's response; separate tests cover what the order does then.
-  on === 'challenge' ? unusable : [...unusable, ...nonsense]
+  on === 'challenge' ? [errorPage] : [errorPage, ...useless, ...nonsense]
+
+/** The responses to a challenge after which an order waits for the outcome. */
+export const ignoredAnswers = [...useless, ...nonsense]
 
 /** Chains that do not belong to the order: the description, the PEM, and the expected error. */
 export const foreignChains: [string, () => Promise<{ chain: string }>, RegExp][] = [
@@ -129,6 +141,30 @@ export function useSharedCa() {
     return error as IssuanceError
   }
 
+  /** Expects an attempt to survive the fault. */
+  async function survives(passing: Fault) {
+    const { manager, events } = await machine({ clock: impatient(managers.clock) })
+    const active = fault(passing)
+    const orders = managers.ca.counts.orders
+    expect(await manager.getCertificate('a.example')).toMatchObject({ host: 'a.example' })
+    expect(active.hits).toBeGreaterThan(0)
+    expect(managers.ca.counts.orders - orders).toBe(1)
+    expect(events.issuanceFailed).toBeUndefined()
+  }
+
+  /** Expects an attempt to fail with the CA's reason and the time of the next attempt. */
+  async function explains(lasting: Fault, reason: RegExp) {
+    const { manager } = await machine({ clock: impatient(managers.clock) })
+    fault(lasting)
+    const error: unknown = await manager.getCertificate('a.example').catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({
+      code: 'ERR_ISSUANCE_FAILED',
+      message: expect.stringMatching(reason),
+      retryAt: expect.any(Date),
+    })
+    expect(managers.store.values.has('a.example')).toBe(false)
+  }
+
   /** Expects an attempt that hangs to fail after 5 minutes; `hasBegun` returns whether it hangs. */
   async function endsAfter5Minutes(hasBegun: () => boolean) {
     const { manager, events } = await machine()
@@ -152,5 +188,5 @@ export function useSharedCa() {
     await endsAfter5Minutes(hasBegun)
   }
 
-  return { managers, fault, machine, fails, endsAfter5Minutes, neverEnds }
+  return { managers, fault, machine, fails, survives, explains, endsAfter5Minutes, neverEnds }
 }

@@ -1,17 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import {
+  allEndpoints,
   endpoints,
   fewProblemTypes,
   foreignChains,
   html,
-  nonsense,
+  ignoredAnswers,
+  namedResources,
   pem,
   problemTypes,
+  retryAfters,
   unusableAnswers,
   useSharedCa,
 } from './ca-cases.js'
 
-const { fault, fails, endsAfter5Minutes } = useSharedCa()
+const { fault, fails, survives, explains, endsAfter5Minutes } = useSharedCa()
 
 describe.each(endpoints)('%s', (on) => {
   test.each(on === 'newOrder' ? problemTypes : fewProblemTypes)('fails on a response of %s', async (type) => {
@@ -43,6 +46,36 @@ describe('newNonce', () => {
   })
 })
 
+describe.each(allEndpoints)('%s', (on) => {
+  test.each([500, 502])('may fail twice with status %i', async (status) => {
+    await survives({ on, status, times: 2 })
+  })
+
+  test('may fail twice with status 429 and a Retry-After of a second', async () => {
+    await survives({ on, status: 429, retryAfter: 1, times: 2 })
+  })
+
+  test.each(retryAfters)('may send a Retry-After of %i s with its response', async (retryAfter) => {
+    await survives({ on, retryAfter })
+  })
+
+  test.each(retryAfters)(
+    'fails with the reason on a refusal with a Retry-After of %i s',
+    async (retryAfter) => {
+      await explains({ on, type: 'rateLimited', retryAfter }, /status 429/)
+      await explains({ on, status: 503, retryAfter }, /status 503/)
+    },
+  )
+
+  test(
+    namedResources.includes(on) ? 'may respond once with 404' : 'fails with the reason on a 404',
+    async () => {
+      if (namedResources.includes(on)) await survives({ on, status: 404, times: 1 })
+      else await explains({ on, status: 404, times: 1 }, /status 404/)
+    },
+  )
+})
+
 test.each(problemTypes)('a validation that fails with %s fails the attempt', async (type) => {
   const { problem } = await fails([{ on: 'challenge', invalid: true, type }])
   expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
@@ -61,7 +94,7 @@ test.each(foreignChains.slice(3))('does not store a certificate chain: %s', asyn
 })
 
 describe('an attempt fails after 5 minutes if', () => {
-  test.each(nonsense)('the challenge responds with %s', async (_, answer) => {
+  test.each(ignoredAnswers)('the challenge responds with %s', async (_, answer) => {
     const active = fault({ on: 'challenge', ...answer })
     await endsAfter5Minutes(() => active.hits > 0)
   })

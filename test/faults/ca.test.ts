@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { endpoints, foreignChains, html, nonsense, pem, useSharedCa } from './ca-cases.js'
 
-const { managers: t, fault, machine, fails, endsAfter5Minutes, neverEnds } = useSharedCa()
+const { managers: t, fault, machine, fails, survives, explains, endsAfter5Minutes, neverEnds } = useSharedCa()
 const forever = 2 ** 31 - 1
 
 test.each(endpoints)('%s fails on a problem document', async (on) => {
@@ -21,6 +21,20 @@ test.each(nonsense)('newOrder fails on a response of %s', async (_, answer) => {
 test.each(['end', 'reset'] as const)('newOrder fails on a body that breaks off: %s', async (breakOff) => {
   const { message } = await fails([{ on: 'newOrder', breakOff }])
   expect(message).toMatch(/the request to .* failed: ECONNRESET/)
+})
+
+test.each([
+  { on: 'newNonce', status: 502, times: 2 },
+  { on: 'challenge', status: 429, retryAfter: 1, times: 2 },
+  { on: 'authz', status: 404, times: 1 },
+  { on: 'finalize', type: 'orderNotReady', times: 1 },
+  { on: 'authz', retryAfter: 946_080_000 },
+] as const)('an order survives %j', async (passing) => {
+  await survives(passing)
+})
+
+test('a refusal with a Retry-After of 30 years says why, and when the next attempt is', async () => {
+  await explains({ on: 'newOrder', type: 'rateLimited', retryAfter: 946_080_000 }, /rateLimited/)
 })
 
 test('newNonce fails on the status of a problem', async () => {
