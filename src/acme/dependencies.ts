@@ -1,12 +1,16 @@
-import { importDependency, lazy } from '../util/lazy.js'
+import { importDependency, type Lazy, lazy } from '../util/lazy.js'
 
 export type { Authorization, Client, Order } from 'acme-client'
 
 /** Loads acme-client: 125 ms and 26 MB. */
-export const loadAcmeClient = lazy(() => importDependency('acme-client', () => import('acme-client')))
+export const loadAcmeClient: Lazy<typeof import('acme-client')> = lazy(() =>
+  importDependency('acme-client', () => import('acme-client')),
+)
 
 /** Loads the reader and writer of certificates. */
-export const loadX509 = lazy(() => importDependency('@peculiar/x509', () => import('@peculiar/x509')))
+export const loadX509: Lazy<typeof import('@peculiar/x509')> = lazy(() =>
+  importDependency('@peculiar/x509', () => import('@peculiar/x509')),
+)
 
 /**
  * Starts to load the dependencies of an order, and ends the process if one is missing, as in an ES module that esbuild

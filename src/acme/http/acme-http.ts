@@ -105,7 +105,7 @@ export class AcmeHttp {
   }
 
   /** Makes an acme-client `Client` send its requests through this object, under `signal`. */
-  install(client: object, signal: AbortSignal, maxBadNonces = defaultMaxBadNonces): ClientState {
+  install(client: object, signal: AbortSignal, maxBadNonces: number = defaultMaxBadNonces): ClientState {
     const { http } = client as ClientInternals
     const state: ClientState = { isUnanswered: false }
     http.maxBadNonceRetries = maxBadNonces

@@ -36,7 +36,9 @@ const once: RetryPolicy = {
 }
 const repeatable: RetryPolicy = { ...once, noResponseMs: 10_000 }
 
-export const retryPolicies = {
+export const retryPolicies: Readonly<
+  Record<'create' | 'register' | 'respond' | 'read' | 'finalized', RetryPolicy>
+> = {
   /** newOrder. */
   create: once,
   /** The directory, and newAccount, which returns an account that exists. */
@@ -54,7 +56,7 @@ export const retryPolicies = {
     retriesMissing: true,
     noResponseMs: Number.POSITIVE_INFINITY,
   },
-} as const satisfies Record<string, RetryPolicy>
+}
 
 interface RetryContext {
   readonly policy: RetryPolicy
