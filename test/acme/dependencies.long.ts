@@ -6,7 +6,7 @@ import { TestCa } from '../../src/testing/index.js'
 const program = new URL('out-of-descriptors.js', import.meta.url).pathname
 
 test('a manager that could not load its dependencies for lack of descriptors loads them at a later order', async () => {
-  await using ca = await TestCa.start()
+  await using ca = await TestCa.start({ challengeTypes: ['http-01'] })
   // One shell, because a process cannot lower its own limit.
   const child = spawn('sh', ['-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, program], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

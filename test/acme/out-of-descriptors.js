@@ -30,7 +30,7 @@ process.once('message', async (acme) => {
   const order = () =>
     manager.getCertificate('a.example').then(
       () => 'issued',
-      ({ code }) => code,
+      ({ code, message }) => `${code} ${message}`,
     )
   const outcomes = [await order()]
   for (const descriptor of opened) closeSync(descriptor)
