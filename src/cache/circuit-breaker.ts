@@ -7,7 +7,8 @@ const minOpenMs = 1_000
 const maxOpenMs = 15_000
 
 /**
- * Rejects operations immediately while the store is down, so that callers do not wait for a time-out each time.
+ * Rejects operations of one kind immediately while the store fails them, so that callers do not wait for a time-out each
+ * time.
  *
  * After five consecutive failures the breaker opens for 1 s and rejects operations with the last error. Then
  * one operation runs as a probe. If the probe succeeds, the breaker closes; otherwise it opens for 2 s, 4 s … 15 s.
@@ -38,12 +39,12 @@ export class CircuitBreaker {
     if (isProbe) this.#startProbe()
     try {
       const result = await call()
-      this.#close()
+      this.close()
       return result
     } catch (thrown) {
       if (!(thrown instanceof StoreError)) throw thrown // the caller aborted, which says nothing about the store
       if (verdictOf(thrown).scope === 'store') this.#recordFailure(thrown, key, isProbe)
-      else this.#close()
+      else this.close()
       throw thrown
     } finally {
       if (isProbe) this.#isProbing = false
@@ -67,7 +68,8 @@ export class CircuitBreaker {
     this.#isProbing = true
   }
 
-  #close(): void {
+  /** Closes the breaker, because the store has answered an operation of this kind. */
+  close(): void {
     this.#failures = 0
     this.#failedKeys.clear()
     this.#openMs = minOpenMs

@@ -17,20 +17,26 @@ type FailureListener = (failure: { operation: StoreOperation; key: string; error
 
 /** The user's store, wrapped for a manager. */
 export interface MonitoredCertCache extends CertCache {
-  /** Bypasses the circuit breaker. For reads whose rate is limited elsewhere. */
+  /**
+   * Reads even while the circuit breaker of reads is open, and closes it on success. For reads whose rate is limited
+   * elsewhere.
+   */
   readonly direct: Pick<CertCache, 'get'>
 }
 
 /**
- * Wraps the user's store for a manager. Every operation has a time-out, fails fast while the store is down (see
- * {@link CircuitBreaker}), and reports its failure once to `onFailure`. The result has locks if the store has locks.
+ * Wraps the user's store for a manager. Every operation has a time-out, fails fast while the store fails such operations
+ * (see {@link CircuitBreaker}), and reports its failure once to `onFailure`. The result has locks if the store has locks.
  */
 export function monitorCertCache(
   store: CertCache,
   clock: Clock,
   onFailure: FailureListener,
 ): MonitoredCertCache {
-  const breaker = new CircuitBreaker(clock)
+  // A store that is full, or whose credentials only allow reads, still answers reads.
+  const reads = new CircuitBreaker(clock)
+  const writes = new CircuitBreaker(clock)
+  const locks = new CircuitBreaker(clock)
   const runner = createRunner<never>({
     timeoutMs,
     clock,
@@ -38,8 +44,8 @@ export function monitorCertCache(
     toStoreError,
   })
 
-  /** Runs `call` with the time-out and reports its failure. Bypasses the circuit breaker. */
-  async function runOnce<T>(
+  /** Runs `call` with the time-out and reports its failure. */
+  async function run<T>(
     operation: StoreOperation,
     key: string,
     options: CacheOperationOptions | undefined,
@@ -55,10 +61,7 @@ export function monitorCertCache(
     }
   }
 
-  const run: typeof runOnce = (operation, key, options, call) =>
-    breaker.run(key, () => runOnce(operation, key, options, call))
-
-  const get = async (key: string, callOptions: { signal: AbortSignal }) => {
+  const read = async (key: string, callOptions: { signal: AbortSignal }) => {
     // Many client libraries return null for a missing key.
     const data: unknown = (await store.get(key, callOptions)) ?? undefined
     if (data === undefined || isUint8Array(data)) return data
@@ -66,11 +69,21 @@ export function monitorCertCache(
       `get must resolve with a Uint8Array, or with undefined for a miss, not with a value of type ${typeof data}`,
     )
   }
+  const get: CertCache['get'] = (key, options) =>
+    run('get', key, options, (callOptions) => read(key, callOptions))
   const monitored: MonitoredCertCache = {
-    direct: { get: (key, options) => runOnce('get', key, options, (callOptions) => get(key, callOptions)) },
-    get: (key, options) => run('get', key, options, (callOptions) => get(key, callOptions)),
-    put: (key, data, options) => run('put', key, options, (callOptions) => store.put(key, data, callOptions)),
-    delete: (key, options) => run('delete', key, options, (callOptions) => store.delete(key, callOptions)),
+    direct: {
+      async get(key, options) {
+        const data = await get(key, options)
+        reads.close()
+        return data
+      },
+    },
+    get: (key, options) => reads.run(key, () => get(key, options)),
+    put: (key, data, options) =>
+      writes.run(key, () => run('put', key, options, (callOptions) => store.put(key, data, callOptions))),
+    delete: (key, options) =>
+      writes.run(key, () => run('delete', key, options, (callOptions) => store.delete(key, callOptions))),
   }
   if (!isLocking(store)) return monitored
 
@@ -84,9 +97,7 @@ export function monitorCertCache(
       return undefined
     }
     // Not a failure for the circuit breaker: the store works without permission to lock.
-    const lock = await breaker.run(name, () =>
-      runOnce('lock', name, options, acquire).catch(returnPermissionError),
-    )
+    const lock = await locks.run(name, () => run('lock', name, options, acquire).catch(returnPermissionError))
     if (lock instanceof StoreError) {
       // Missing locks would go unnoticed: certificates are still ordered, once per machine.
       const text = `locks are not permitted, so each machine orders its own certificates: ${lock.message}`
@@ -103,7 +114,7 @@ export function monitorCertCache(
       },
       release() {
         lock.signal.removeEventListener('abort', onLost)
-        return runOnce('unlock', name, undefined, () => lock.release())
+        return run('unlock', name, undefined, () => lock.release())
       },
     }
   }

@@ -232,3 +232,48 @@ test('emits one process warning when locks are not permitted, and keeps trying t
   const options = { type: 'CertCacheWarning', code: 'ERR_STORE_PERMISSION' }
   expect(warn.mock.calls).toEqual([[expect.stringContaining('not allowed'), options]])
 })
+
+const call = (cache: CertCache, operation: string) => everyOperation[operation]?.(cache) as Promise<unknown>
+
+test.each([
+  ['get', ['put', 'delete', 'lock']],
+  ['put', ['get', 'lock']],
+  ['delete', ['get', 'lock']],
+  ['lock', ['get', 'put', 'delete']],
+])(
+  'while every %s fails, the store is still called for %j, and their success does not call it again',
+  async (failing, others) => {
+    const { store, monitored } = guard(new LockingStore())
+    store.before = (operation) => operation === failing && Promise.reject(new Error('down'))
+    for (let times = 0; times < 6; times++) {
+      await expect(call(monitored, failing)).rejects.toThrow('down')
+      for (const other of others) await call(monitored, other)
+    }
+    const calls = (operation: string) =>
+      store.operations.filter((entry) => entry.startsWith(`${operation} `)).length
+    expect(others.map(calls)).toEqual(others.map(() => 6))
+    expect(calls(failing)).toBe(5)
+  },
+)
+
+test('puts and deletes share one circuit', async () => {
+  const { store, monitored } = guard(new MemoryStore())
+  store.before = () => Promise.reject(new Error('down'))
+  for (let times = 0; times < 6; times++) {
+    await expect(call(monitored, 'put')).rejects.toThrow('down')
+    await expect(call(monitored, 'delete')).rejects.toThrow('down')
+  }
+  expect(store.operations).toHaveLength(5)
+})
+
+test('a direct read reaches a recovered store at once, and closes the circuit of reads', async () => {
+  const { store, monitored } = guard(new MemoryStore())
+  store.before = () => Promise.reject(new Error('down'))
+  for (const key of ['a.example', 'b.example', 'a.example', 'b.example', 'a.example'])
+    await expect(monitored.get(key)).rejects.toThrow('down')
+  await expect(monitored.direct.get('c.example')).rejects.toThrow('down')
+  store.before = () => {}
+  await expect(monitored.get('a.example')).rejects.toThrow('down')
+  expect(await monitored.direct.get('c.example')).toBeUndefined()
+  expect(await monitored.get('a.example')).toBeUndefined()
+})
