@@ -19,8 +19,8 @@ interface MemoryTierOptions<Id, T> {
   /** Called when the store rejects a value that was produced. Default: emits a process warning. */
   readonly onPutFailed?: PutFailedListener | undefined
   /**
-   * Called when the store has refused several times to replace the value of this key, as with a foreign lease. The
-   * fleet's lock is released afterwards, and the put is retried. Never rejects.
+   * Called when the store has refused three times to replace a value, as with a foreign lease, or has failed to for a
+   * minute. The fleet's lock is released afterwards, and the put is retried. Never rejects.
    */
   readonly onPutRefused?: (value: T, error: Error) => Promise<void>
   /**
@@ -185,7 +185,7 @@ export class MemoryTier<Id, T extends object> {
     { accept, beforeLock, whileWaiting, onProduced, afterPut }: GetOrPutOptions<T>,
   ): Promise<T> {
     await beforeLock?.()
-    const { store, keyOf, clock, onPutFailed, decode, encode } = this.#options
+    const { store, keyOf, clock, onPutFailed, onPutRefused, decode, encode } = this.#options
     const key = keyOf(id)
     this.#pendingWrites ??= new PendingWrites(store, clock, onPutFailed)
     const pendingWrites = this.#pendingWrites
@@ -215,6 +215,7 @@ export class MemoryTier<Id, T extends object> {
             return stored && accept(stored) ? stored : undefined
           },
           onStored: () => this.#reads.invalidate(key),
+          onRefused: onPutRefused && ((error) => onPutRefused(value, error)),
           onAdopted: (adopted) => this.#keep(key, adopted),
         })
         if (outcome === 'stored') await afterPut?.(value, lock)

@@ -1,26 +1,45 @@
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { sharedController, withDeadline } from '../util/deadline.js'
 import { joinMessages, toError } from '../util/errors.js'
 import { callSafely, warn } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
 import { releaseQuietly, runOncePerFleet } from './once-per-fleet.js'
+import { isLostRace } from './service-errors.js'
+
+/** Number of refusals in a row after which the lock is given back: the store answers, and will refuse again. */
+const maxRefusals = 3
+/** How long a put may fail for any reason before the lock is given back: the other machines wait for it. */
+const maxLockedMs = 60_000
 
 /** A value that is not in the store yet. */
-interface PendingWrite<T> extends PendingWriteOptions<T> {
+interface PendingWrite<T> extends Omit<PendingWriteOptions<T>, 'lock'> {
   readonly value: T
+  /** The lock that is held for this value. */
+  lock: CertCacheLock | undefined
+  /** Whether other machines may have stored a value, because the lock was given back. */
+  isUnlocked: boolean
   failures: number
+  /** The number of last failures with status 409 or 412. */
+  refusals: number
+  /** When the first put failed, by the monotonic clock. */
+  failingSince: number
   cancelRetry: () => void
 }
 
 interface PendingWriteOptions<T> {
   /** The bytes to store. */
   readonly data: Uint8Array
-  /** The lock under which the value was produced. While it is held, no other machine can have stored another value. */
+  /**
+   * The lock under which the value was produced. While it is held, no other machine can have stored another value. Held
+   * for about a minute of failed puts at most.
+   */
   readonly lock: CertCacheLock | undefined
-  /** Decodes a peer's value if it is usable instead. Called only if the lock was lost. */
+  /** Decodes a peer's value if it is usable instead. Called only if the lock was lost or given back. */
   readonly usable: (data: Uint8Array) => T | undefined
   /** Called in the tick in which the store has accepted the value. */
   readonly onStored?: () => void
+  /** Called once, before the lock is given back. Never rejects. */
+  readonly onRefused?: ((error: Error) => Promise<void>) | undefined
   /** Called with the peer's value that is used instead. */
   readonly onAdopted: (value: T) => void
 }
@@ -36,17 +55,22 @@ const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
 /**
  * Holds values that were expensive to produce and that the store has not accepted yet. Retries each put after 1 s, 2 s,
  * 4 s … 5 min, until it succeeds or the value is superseded. Holds at most one value per failed put.
+ *
+ * Keeps the fleet's lock for three refusals in a row, such as those of a blob with a foreign lease, and for a minute of
+ * other failures. Then the other machines can continue, and each later put acquires the lock anew.
  */
 export class PendingWrites<T> {
   readonly #writes = new Map<string, PendingWrite<T>>()
   readonly #closing = sharedController()
   readonly #store: CertCache
   readonly #clock: Clock
+  readonly #now: () => number
   readonly #onPutFailed: PutFailedListener
 
   constructor(store: CertCache, clock: Clock, onPutFailed: PutFailedListener = warnPutFailed) {
     this.#store = store
     this.#clock = clock
+    this.#now = monotonic(clock)
     this.#onPutFailed = onPutFailed
   }
 
@@ -56,11 +80,19 @@ export class PendingWrites<T> {
 
   /**
    * Puts a value. Resolves after the first attempt; does not wait for other machines if the lock was lost. Returns
-   * `pending` if the value is not stored yet. The lock is then released here, after the last attempt.
+   * `pending` if the value is not stored yet. The lock is then released here.
    */
   async put(key: string, value: T, options: PendingWriteOptions<T>): Promise<'stored' | 'pending'> {
     this.supersede(key)
-    const write: PendingWrite<T> = { ...options, value, failures: 0, cancelRetry: () => {} }
+    const write: PendingWrite<T> = {
+      ...options,
+      value,
+      isUnlocked: false,
+      failures: 0,
+      refusals: 0,
+      failingSince: 0,
+      cancelRetry: () => {},
+    }
     this.#writes.set(key, write)
     const attempt = this.#attempt(key, write, this.#closing.signal)
     if (options.lock?.signal.aborted) return 'pending'
@@ -101,8 +133,10 @@ export class PendingWrites<T> {
       await this.#write(key, write, signal)
     } catch (thrown) {
       const error = toError(thrown)
-      if (this.#writes.get(key) === write && !this.#closing.signal.aborted)
+      if (this.#writes.get(key) === write && !this.#closing.signal.aborted) {
         this.#retryLater(key, write, error)
+        await this.#giveLockBack(write, error)
+      }
       return error
     }
     write.onStored?.()
@@ -111,11 +145,14 @@ export class PendingWrites<T> {
     return undefined
   }
 
-  /** Puts the value; if its lock was lost, acquires the lock again and adopts a value that a peer has stored since. */
+  /**
+   * Puts the value. If its lock was lost or given back, acquires the lock again, and adopts a value that a peer has
+   * stored since.
+   */
   async #write(key: string, write: PendingWrite<T>, signal: AbortSignal): Promise<void> {
     const { value, data, lock, usable, onAdopted } = write
     const store = this.#store
-    if (!lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
+    if (!write.isUnlocked && !lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
     const stored = await runOncePerFleet({
       store,
       name: key,
@@ -133,10 +170,23 @@ export class PendingWrites<T> {
     if (stored !== value) onAdopted(stored)
   }
 
+  /** Reports a put that will not succeed soon, and releases its lock, for which other machines wait. */
+  async #giveLockBack(write: PendingWrite<T>, error: Error): Promise<void> {
+    if (write.isUnlocked) return
+    if (write.refusals < maxRefusals && this.#now() - write.failingSince < maxLockedMs) return
+    const { lock, onRefused } = write
+    write.isUnlocked = true
+    write.lock = undefined
+    await onRefused?.(error)
+    if (lock) await releaseQuietly(lock)
+  }
+
   #retryLater(key: string, write: PendingWrite<T>, error: Error): void {
     const retryInMs = Math.min(1_000 * 2 ** write.failures, 300_000)
     const retry = () => void this.#attempt(key, write, this.#closing.signal)
+    if (write.failures === 0) write.failingSince = this.#now()
     write.failures += 1
+    write.refusals = isLostRace(error) ? write.refusals + 1 : 0
     write.cancelRetry = this.#clock.after(retryInMs, retry)
     callSafely(() => this.#onPutFailed({ key, error, retryInMs }))
   }
