@@ -1,7 +1,7 @@
 import { LockLostError, StoreError } from '../../util/errors.js'
 import { ignoreFailure } from '../../util/safe-call.js'
 import { assertCacheKey, type CertCacheLock } from '../cert-cache.js'
-import type { RunOperation } from '../store-operation.js'
+import { createRunner, type RunOperation } from '../store-operation.js'
 
 /** How long the store keeps a lease after the request that acquired or renewed it: 30 s. */
 export const leaseMs = 30_000
@@ -32,10 +32,7 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
   const elapsedMs = startStopwatch()
   try {
     if (!(await lease.acquire())) return undefined
-    if (elapsedMs() >= holdMs) {
-      const text = `acquiring the lock of "${name}" took more than ${holdMs / 1_000} s, so the lock may expire before it is used`
-      throw new StoreError('ERR_STORE_TIMEOUT', text)
-    }
+    if (elapsedMs() >= holdMs) throw new StoreError('ERR_STORE_TIMEOUT', tooSlow(`lock "${name}"`))
   } catch (error) {
     // The store may have granted the lease after the time-out. It would then block every machine until it expires.
     void ignoreFailure(lease.remove(), 'the lease expires in the store')
@@ -47,6 +44,7 @@ export async function holdLease(name: string, lease: Lease): Promise<CertCacheLo
 /**
  * Acquires a lock within the time-out of `run`, and releases a lock that is granted later. The caller's `signal` ends
  * the acquisition only: it must not end later renewals or the release.
+ * @param run {@link runAcquisition} if `acquire` makes several requests that the store bounds one by one
  */
 export async function acquireLock(
   name: string,
@@ -67,6 +65,18 @@ export async function acquireLock(
     throw error
   }
 }
+
+const tooSlow = (description: string) =>
+  `cannot ${description} within ${holdMs / 1_000} s: it could expire before it is used. Check the network, and whether the store is overloaded.`
+
+/** Bounds all requests of an acquisition together: a later lock would not be used. */
+export const runAcquisition: RunOperation<undefined> = createRunner({
+  timeoutMs: holdMs,
+  timeoutMessage: tooSlow,
+  toStoreError: (thrown) => {
+    throw thrown
+  },
+})
 
 /**
  * Measures milliseconds by the faster of two clocks. The monotonic clock stops while the machine is suspended; the system

@@ -6,7 +6,7 @@ import {
   type ListableCertCache,
   type LockingCertCache,
 } from '../../cache/cert-cache.js'
-import { acquireLock, holdLease } from '../../cache/leases/lease.js'
+import { acquireLock, holdLease, runAcquisition } from '../../cache/leases/lease.js'
 import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { lazy } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, nonEmptyString, oneOf, plainObject } from '../../util/validate.js'
@@ -34,8 +34,8 @@ export interface S3CertCacheOptions {
    */
   serverSideEncryption?: ServerSideEncryption
   /**
-   * Time-out of one request in ms, including the client's retries and reading the response body. It is also the
-   * time-out of all requests of one `tryLock` together. 1 to 300,000. Default: 5,000.
+   * Time-out of one request in ms, including the client's retries and reading the response body. 1 to 300,000. Default:
+   * 5,000.
    */
   timeoutMs?: number
 }
@@ -103,16 +103,20 @@ export class S3CertCache implements LockingCertCache, ListableCertCache {
 
   /**
    * Acquires a lease of 30 s by a conditional write to the object `<name>+lock`, and renews it every 10 s. Makes two
-   * requests if the lock is free, and one if it is not. The first call makes four more, to test whether the service
-   * supports conditional writes. The object remains after the lock is released.
+   * requests if the lock is free, and one if it is not, each with the time-out, within 25 s in all. Until the service
+   * has proved that it supports conditional writes, a call makes four more. The object remains after the lock is released.
    *
    * A dead holder's lock is taken over by a second call on the same store at least 30 s after the first.
    * @throws {StoreError} also if the service does not support conditional writes
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    return acquireLock(name, options?.signal, this.#objects.run, async () => {
+    return acquireLock(name, options?.signal, runAcquisition, async () => {
       const error = await this.#probe()
-      if (error) throw error
+      if (error) {
+        // The service may be configured or replaced while this process runs.
+        this.#probe.forget()
+        throw error
+      }
       return holdLease(name, createLease(this.#objects, name, this.#watch))
     })
   }

@@ -146,12 +146,9 @@ export class SqlCertCache implements LockingCertCache, ListableCertCache {
     const { endExpired, lock, renew, unlock } = this.#statements
     return holdLease(name, {
       acquire: async () => {
-        const inserted = await this.#run(`lock "${name}"`, options?.signal, async (signal) => {
-          await this.#connection.change(endExpired, [name], signal)
-          signal.throwIfAborted()
-          return this.#connection.change(lock, [name, owner], signal)
-        })
-        return inserted > 0
+        // Two operations: each has its own time-out.
+        await this.#change(`lock "${name}"`, endExpired, [name], options?.signal)
+        return (await this.#change(`lock "${name}"`, lock, [name, owner], options?.signal)) > 0
       },
       // The caller's signal ends the acquisition only: it must not end later renewals or the release.
       renew: async () => (await this.#change(`renew the lock "${name}"`, renew, [name, owner])) > 0,
