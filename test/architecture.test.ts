@@ -36,7 +36,7 @@ const importers: Record<string, string[]> = {
 }
 
 /** Loaded when they are needed, not by the import of the package: see bench/imports.js. */
-const lazy = ['acme-client', '@peculiar/x509', 'stores/azure/connect.ts', 'issuance/orders.ts']
+const lazy = ['acme-client', '@peculiar/x509', '@azure/storage-blob']
 
 const own = imports.filter(({ to }) => sources.has(to))
 const rank = (file: string) => order.findIndex((rooms) => rooms.includes(file.split('/', 1)[0] as string))

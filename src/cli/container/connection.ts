@@ -1,5 +1,6 @@
 import { createRunner } from '../../cache/store-operation.js'
 import { AzureBlobCertCache } from '../../stores/azure/azure-blob-cert-cache.js'
+import { connectContainer, readAnonymously } from '../../stores/azure/connect.js'
 import { timeoutMessage, toStoreError } from '../../stores/azure/errors.js'
 import type { AzureConnectOptions } from '../../stores/azure/options.js'
 import { StoreError, toError } from '../../util/errors.js'
@@ -45,8 +46,6 @@ export interface AnonymousResponse {
 export async function connect(args: ParsedArguments): Promise<Connection> {
   const options = { ...(await connectOptions(args)), timeoutMs: requestMs }
   const { containerName, prefix = '', timeoutMs } = options
-  // Loaded only here because the SDK takes long to load.
-  const { connectContainer, readAnonymously } = await import('../../stores/azure/connect.js')
   const { container, store } = await connectContainer(options)
     .then((container) => ({ container, store: new AzureBlobCertCache(container, { prefix, timeoutMs }) }))
     .catch((thrown: unknown) => {

@@ -9,12 +9,12 @@ import {
   type LockingCertCache,
   lockKey,
 } from '../../cache/cert-cache.js'
-import { acquireLock } from '../../cache/leases/lease.js'
+import { acquireLock, runAcquisition } from '../../cache/leases/lease.js'
 import { assertBodySize, failureMessage, tooLongError } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { StoreError } from '../../util/errors.js'
-import { importDependency } from '../../util/lazy.js'
 import { keyPrefix, milliseconds, plainObject } from '../../util/validate.js'
+import { connectContainer, readAnonymously } from './connect.js'
 import type { BlobContainerClient, ListedPage } from './container-client.js'
 import { nameOf, timeoutMessage, toStoreError } from './errors.js'
 import { acquireLease } from './lease.js'
@@ -73,11 +73,6 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
    * @throws {StoreError} whose message says what to do
    */
   static async connect(options: AzureConnectOptions): Promise<AzureBlobCertCache> {
-    // Loaded on demand: the SDK takes 130 ms and 24 MB.
-    const { connectContainer, readAnonymously } = await importDependency(
-      '@azure/storage-blob',
-      () => import('./connect.js'),
-    )
     const container = await connectContainer(options)
     const { prefix = '', timeoutMs = defaultTimeoutMs } = options
     const cache = new AzureBlobCertCache(container, { prefix, timeoutMs })
@@ -114,11 +109,11 @@ export class AzureBlobCertCache implements LockingCertCache, ListableCertCache {
   }
 
   /**
-   * Acquires a lease of 30 s on the blob `<name>+lock`, and renews it every 10 s. The permissions to write and delete
-   * blobs are sufficient.
+   * Acquires a lease of 30 s on the blob `<name>+lock`, and renews it every 10 s. Makes three requests if the lock is
+   * free, each with the time-out, within 25 s in all. The permissions to write and delete blobs are sufficient.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    return acquireLock(name, options?.signal, this.#run, () =>
+    return acquireLock(name, options?.signal, runAcquisition, () =>
       acquireLease(this.#blob(lockKey(name)), name, this.#run),
     )
   }

@@ -1,13 +1,8 @@
-import {
-  AnonymousCredential,
-  BlobServiceClient,
-  ContainerClient,
-  type StoragePipelineOptions,
-  StorageSharedKeyCredential,
-} from '@azure/storage-blob'
+import type * as AzureSdk from '@azure/storage-blob'
 import { firstLine } from '../../cache/service-errors.js'
 import { createRunner } from '../../cache/store-operation.js'
 import { endSentence, StoreError, toError } from '../../util/errors.js'
+import { importDependency, lazy } from '../../util/lazy.js'
 import { tokenAdvice } from './errors.js'
 import {
   type AzureConnectOptions,
@@ -18,17 +13,22 @@ import {
 } from './options.js'
 
 /** Turns the SDK's retries off: they take 16 s, and a handshake is waiting. See retry.ts. */
-const pipelineOptions: StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
+const pipelineOptions: AzureSdk.StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
+
+/** Loaded on demand: the SDK takes 130 ms and 24 MB. */
+const loadSdk = lazy(() => importDependency('@azure/storage-blob', () => import('@azure/storage-blob')))
 
 /**
  * Creates the SDK's client that `options` describe. Makes no request, except for the first token of a `credential`.
  * This is the only module that imports the SDK.
  */
-export async function connectContainer(options: AzureConnectOptions): Promise<ContainerClient> {
+export async function connectContainer(options: AzureConnectOptions): Promise<AzureSdk.ContainerClient> {
   const checked = checkConnectOptions(options)
   if (options.credential) await fetchFirstToken(options.credential)
   // For messages: the SDK parses the name from the URL, and gets it wrong if the path has an unexpected form.
-  return Object.defineProperty(createClient(checked), 'containerName', { value: options.containerName })
+  return Object.defineProperty(createClient(await loadSdk(), checked), 'containerName', {
+    value: options.containerName,
+  })
 }
 
 /** Downloads a blob of the container without credentials. */
@@ -37,13 +37,15 @@ export async function readAnonymously(
   blob: string,
   abortSignal: AbortSignal,
 ): Promise<void> {
+  const { AnonymousCredential, ContainerClient } = await loadSdk()
   const url = new URL(containerUrl)
   url.search = ''
   const container = new ContainerClient(url.href, new AnonymousCredential(), pipelineOptions)
   await container.getBlobClient(blob).download(0, undefined, { abortSignal })
 }
 
-function createClient(options: CheckedConnectOptions): ContainerClient {
+function createClient(sdk: typeof AzureSdk, options: CheckedConnectOptions): AzureSdk.ContainerClient {
+  const { AnonymousCredential, BlobServiceClient, ContainerClient, StorageSharedKeyCredential } = sdk
   const { containerName, accountName, accountKey, connectionString, containerUrl } = options
   if (connectionString !== undefined) {
     try {
