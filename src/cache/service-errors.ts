@@ -48,7 +48,7 @@ export function assertBodySize(body: unknown, bytes: number | undefined, key: st
 }
 
 /** Whether another machine was first: services answer 409 or 412, in different cases. */
-export const isLostRace = (error: unknown): boolean =>
+export const isLostRace = (error: unknown): error is StoreError =>
   error instanceof StoreError && (error.statusCode === 409 || error.statusCode === 412)
 
 /** Whether the credentials are valid but lack a permission. */
