@@ -37,6 +37,20 @@ const reasons: Readonly<Record<Exclude<ServiceErrorCode, 'ERR_STORE_FAILED'>, st
   ERR_STORE_TIMEOUT: 'timed out',
 }
 
+const immutableAdvice =
+  'Certificates are replaced at each renewal: use a container without an immutability policy, or remove the policy or legal hold.'
+
+/** Why the service does not change a blob, and what to do: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes */
+const refusals: Readonly<Partial<Record<string, readonly [reason: string, advice: string]>>> = {
+  LeaseIdMissing: [
+    'another program holds a lease on the blob',
+    'Break the lease, and find out which program acquired it: this package leases only blobs whose names end with "+lock".',
+  ],
+  BlobImmutableDueToPolicy: ['an immutability policy protects the blob', immutableAdvice],
+  BlobImmutableDueToLegalHold: ['a legal hold protects the blob', immutableAdvice],
+  SnapshotsPresent: ['the blob has snapshots', 'Delete the snapshots.'],
+}
+
 /** What to do if a response is not that of a Blob service for a container, such as the status 404 for an account. */
 export const endpointAdvice =
   'Check the endpoint: it must be the URL of a Blob service; for an emulator, with the account name as its path.'
@@ -66,9 +80,10 @@ export function toStoreError(
     code: serviceCode && redactSignatures(serviceCode),
     requestId: error.details?.requestId,
   })
-  const reason = `${reasonFor(code, error.statusCode)} (${redactSignatures(detail(error, serviceCode, message))})`
+  const [refusal, refusalAdvice] = refusals[serviceCode ?? ''] ?? []
+  const reason = `${refusal ?? reasonFor(code, error.statusCode)} (${redactSignatures(detail(error, serviceCode, message))})`
   const isWrongEndpoint = code === 'ERR_STORE_FAILED' && error.statusCode === 404
-  const whatToDo = isWrongEndpoint ? endpointAdvice : advice[code]
+  const whatToDo = refusalAdvice ?? (isWrongEndpoint ? endpointAdvice : advice[code])
   return new StoreError(code, failureMessage(description, nameOf(container), reason, whatToDo), {
     cause,
     statusCode: error.statusCode,

@@ -3,6 +3,7 @@ import type { CertCacheLock } from '../../cache/cert-cache.js'
 import { holdLease, leaseMs } from '../../cache/leases/lease.js'
 import { isLostRace } from '../../cache/service-errors.js'
 import type { RunOperation } from '../../cache/store-operation.js'
+import type { StoreError } from '../../util/errors.js'
 import type { LeasableBlob } from './container-client.js'
 
 /** Azure allows 15 to 60 s: https://learn.microsoft.com/rest/api/storageservices/lease-blob */
@@ -25,7 +26,7 @@ export function acquireLease(
     try {
       return await run(description, undefined, request)
     } catch (error) {
-      if (isLostRace(error)) return 'conflict'
+      if (isLostRace(error) && !isForbidden(error)) return 'conflict'
       throw error
     }
   }
@@ -56,3 +57,7 @@ export function acquireLease(
       ),
   })
 }
+
+/** Whether a conflict is not about another holder: the container is immutable or disabled, and waiting does not help. */
+const isForbidden = ({ cause }: StoreError) =>
+  /^(BlobImmutable|Container|Account)/.test(String(Object(cause).code ?? ''))
