@@ -22,12 +22,7 @@ function setUp<S extends MemoryStore>(store: S) {
   const accept = () => {
     store.before = before
   }
-  const put = (
-    data: string,
-    lock?: CertCacheLock,
-    name = key,
-    onRefused?: (error: Error) => Promise<void>,
-  ) =>
+  const put = (data: string, lock?: CertCacheLock, name = key, onRefused?: (error: Error) => Promise<void>) =>
     pending.put(name, bytes(data), {
       data: bytes(data),
       lock,
@@ -276,32 +271,35 @@ test('a put that fails without a listener emits a process warning', async () => 
     ])
 })
 
-test.each([409, 412])('gives the lock back after three answers with status %d, and keeps retrying', async (statusCode) => {
-  const { store, clock, pauses, accept, pending, put, puts } = setUp(new LockingStore())
-  store.before = (operation) => {
-    if (operation === 'put') throw new StoreError('ERR_STORE_FAILED', 'leased', { statusCode })
-  }
-  const refused: boolean[] = []
-  const onRefused = async () => void refused.push(store.held(key))
-  await put('value', await lockOf(store), key, onRefused)
-  for (let attempt = 2; attempt <= 3; attempt++) {
-    expect(store.held(key)).toBe(true)
+test.each([409, 412])(
+  'gives the lock back after three answers with status %d, and keeps retrying',
+  async (statusCode) => {
+    const { store, clock, pauses, accept, pending, put, puts } = setUp(new LockingStore())
+    store.before = (operation) => {
+      if (operation === 'put') throw new StoreError('ERR_STORE_FAILED', 'leased', { statusCode })
+    }
+    const refused: boolean[] = []
+    const onRefused = async () => void refused.push(store.held(key))
+    await put('value', await lockOf(store), key, onRefused)
+    for (let attempt = 2; attempt <= 3; attempt++) {
+      expect(store.held(key)).toBe(true)
+      clock.advance(pauses.at(-1) as number)
+      await expect.poll(() => pauses).toHaveLength(attempt)
+    }
+    await expect.poll(() => store.held(key)).toBe(false)
+    // The fleet's record is written under the lock, once.
+    expect(refused).toEqual([true])
+    expect(text(pending.get(key))).toBe('value')
     clock.advance(pauses.at(-1) as number)
-    await expect.poll(() => pauses).toHaveLength(attempt)
-  }
-  await expect.poll(() => store.held(key)).toBe(false)
-  // The fleet's record is written under the lock, once.
-  expect(refused).toEqual([true])
-  expect(text(pending.get(key))).toBe('value')
-  clock.advance(pauses.at(-1) as number)
-  await expect.poll(puts).toBe(4)
-  await expect.poll(() => pauses).toHaveLength(4)
-  expect(refused).toHaveLength(1)
-  accept()
-  clock.advance(pauses.at(-1) as number)
-  await expect.poll(() => text(store.values.get(key))).toBe('value')
-  await expect.poll(() => store.held(key)).toBe(false)
-})
+    await expect.poll(puts).toBe(4)
+    await expect.poll(() => pauses).toHaveLength(4)
+    expect(refused).toHaveLength(1)
+    accept()
+    clock.advance(pauses.at(-1) as number)
+    await expect.poll(() => text(store.values.get(key))).toBe('value')
+    await expect.poll(() => store.held(key)).toBe(false)
+  },
+)
 
 test('gives the lock back after a minute of any failures, and adopts the value of a peer', async () => {
   const { store, clock, pauses, pending, put } = setUp(new LockingStore())

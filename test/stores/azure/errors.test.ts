@@ -65,3 +65,16 @@ test.each([
   const error = Object.assign(new Error('no response'), { code })
   expect(toStoreError(error, 'read', 'certs')).toMatchObject({ code: expected })
 })
+
+test.each([
+  [
+    412,
+    'LeaseIdMissing',
+    /another program holds a lease on the blob \(LeaseIdMissing, status 412\)\. Break the lease/,
+  ],
+  [409, 'BlobImmutableDueToPolicy', /an immutability policy protects the blob .* use a container without/],
+  [409, 'BlobImmutableDueToLegalHold', /a legal hold protects the blob .* use a container without/],
+])('the message of status %i %s says why the blob cannot be changed', (statusCode, errorCode, message) => {
+  const thrown = Object.assign(new Error(errorCode), { statusCode, details: { errorCode } })
+  expect(toStoreError(thrown, 'write "a.example"', 'certs')?.message).toMatch(message)
+})

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { holdLease } from '../../../src/cache/leases/lease.js'
-import { StoreError } from '../../../src/index.js'
+import { AzureBlobCertCache, StoreError } from '../../../src/index.js'
 import { acquireLease } from '../../../src/stores/azure/lease.js'
 
 // These tests use a stub of the service, and virtual time.
@@ -192,3 +192,38 @@ test('a lease that is lost by a renewal or by time leaves no timer', async () =>
   await pass(0)
   expect(vi.getTimerCount()).toBe(0)
 })
+
+test('each request of tryLock has its own time-out: a service that takes 4 s grants the lock', async () => {
+  const requests: string[] = []
+  const answer = async (request: string) => {
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    const exists = requests.includes('create')
+    requests.push(request)
+    if (exists || request === 'create') return {}
+    throw Object.assign(new Error('BlobNotFound'), {
+      statusCode: 404,
+      details: { errorCode: 'BlobNotFound' },
+    })
+  }
+  const blob = {
+    upload: () => answer('create'),
+    getBlobLeaseClient: () => ({ acquireLease: () => answer('acquire'), renewLease: () => answer('renew') }),
+  }
+  const container = { containerName: 'certs', getBlockBlobClient: () => blob }
+  const locked = new AzureBlobCertCache(container as never).tryLock('a.example')
+  await pass(12_000)
+  expect((await locked)?.signal.aborted).toBe(false)
+  expect(requests).toEqual(['acquire', 'create', 'acquire'])
+})
+
+test.each(['BlobImmutableDueToPolicy', 'ContainerDisabled'])(
+  'tryLock rejects on %s, which is not another holder',
+  async (errorCode) => {
+    const refuse = () =>
+      Promise.reject(Object.assign(new Error(errorCode), { statusCode: 409, details: { errorCode } }))
+    const blob = { upload: refuse, delete: refuse, getBlobLeaseClient: () => ({ acquireLease: refuse }) }
+    const container = { containerName: 'certs', getBlockBlobClient: () => blob }
+    const locked = new AzureBlobCertCache(container as never).tryLock('a.example')
+    await expect(locked).rejects.toMatchObject({ code: 'ERR_STORE_FAILED', statusCode: 409 })
+  },
+)

@@ -239,16 +239,47 @@ test('tryLock times out when the service does not answer', async () => {
   expect((await failure(store({ timeoutMs: 300 }).tryLock('a.example'))).code).toBe('ERR_STORE_TIMEOUT')
 })
 
-test('all requests of the first tryLock share one time-out', async () => {
+test('each request of the first tryLock has its own time-out: a service that takes 4 s grants the lock', async () => {
   vi.useFakeTimers()
   onTestFinished(() => void vi.useRealTimers())
-  // Each request alone is in time.
-  const slow = { send: () => new Promise((resolve) => setTimeout(resolve, 400, { ETag: '"x"' })) }
-  const locked = failure(new S3CertCache(slow, 'b', { timeoutMs: 600 }).tryLock('a.example'))
-  await vi.advanceTimersByTimeAsync(600)
-  expect((await locked).message).toMatch(
-    /^cannot lock "a\.example" in bucket "b": timed out after 600 ms\. Check the network/,
-  )
+  const etags = new Map<string, string>()
+  let writes = 0
+  const refuse = (name: string, httpStatusCode: number) => {
+    throw Object.assign(new Error(name), { name, $metadata: { httpStatusCode } })
+  }
+  const slow = {
+    async send({
+      input,
+      constructor: { name },
+    }: {
+      input: Record<string, string>
+      constructor: { name: string }
+    }) {
+      await new Promise((resolve) => setTimeout(resolve, 4_000))
+      const { Key = '', IfNoneMatch, IfMatch } = input
+      const current = etags.get(Key)
+      if (name === 'GetObjectCommand' && !current) refuse('NoSuchKey', 404)
+      if (name !== 'PutObjectCommand') return {}
+      if ((IfNoneMatch && current) || (IfMatch && IfMatch !== current)) refuse('PreconditionFailed', 412)
+      etags.set(Key, `"${++writes}"`)
+      return { ETag: etags.get(Key) }
+    },
+  }
+  const locked = new S3CertCache(slow as never, 'b', { timeoutMs: 5_000 }).tryLock('a.example')
+  await vi.advanceTimersByTimeAsync(20_000)
+  expect((await locked)?.signal.aborted).toBe(false)
+})
+
+test('an acquisition takes at most 25 s, whatever the time-out of a request', async () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const silent = { send: () => new Promise(() => {}) }
+  const locked = failure(new S3CertCache(silent, 'b', { timeoutMs: 300_000 }).tryLock('a.example'))
+  await vi.advanceTimersByTimeAsync(25_000)
+  expect(await locked).toMatchObject({
+    code: 'ERR_STORE_TIMEOUT',
+    message: expect.stringMatching(/^cannot lock "a\.example" within 25 s/),
+  })
 })
 
 test('tryLock releases a lock that is granted after its signal has aborted', async () => {
