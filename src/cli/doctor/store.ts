@@ -47,6 +47,15 @@ export async function checkStore(check: Check, connection: Connection): Promise<
       }),
     )
     const canWrite = writeFinding.status !== 'failed'
+    if (canWrite) {
+      // A renewal replaces a blob, which an immutability policy forbids although it allows new blobs.
+      await check('overwrite', () =>
+        timed(async () => {
+          await store.put(key, value)
+          return 'replaced the blob'
+        }),
+      )
+    }
     if (canWrite && !isReadForbidden) {
       await check('read', () =>
         timed(async () => {
