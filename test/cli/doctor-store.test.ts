@@ -71,7 +71,7 @@ test('doctor sends the requests of all checks through the proxy set in the envir
   const HTTP_PROXY = await openProxy(async () => undefined)
   const throughProxy = { endpoint: 'http://store.invalid/fleet', env: { HTTP_PROXY } }
   const { CA: _, ...store } = findings((await runWith(throughProxy, 'doctor', ...ca)).stdout)
-  expect(Object.values(statuses(store))).toEqual(Array(8).fill('ok'))
+  expect(Object.values(statuses(store))).toEqual(Array(9).fill('ok'))
 })
 
 test('ls does not list a blob that doctor could not delete, and clean removes it', async () => {
