@@ -34,19 +34,18 @@ const once: RetryPolicy = {
   retriesMissing: false,
   noResponseMs: 0,
 }
-const repeatable: RetryPolicy = { ...once, noResponseMs: 10_000 }
 
 export const retryPolicies: Readonly<
   Record<'create' | 'register' | 'respond' | 'read' | 'finalized', RetryPolicy>
 > = {
   /** newOrder. */
   create: once,
-  /** The directory, and newAccount, which returns an account that exists. */
-  register: repeatable,
+  /** The directory and newAccount. Without a response the CA cannot be reached: this order fails fast. */
+  register: once,
   /** A response to a challenge. */
   respond: { ...once, retriesMissing: true },
   /** Reading an authorization or an order. */
-  read: { ...repeatable, retriesMissing: true },
+  read: { ...once, retriesMissing: true, noResponseMs: 10_000 },
   /** From finalize on: the CA may have issued the certificate, and a new order would produce a second one. */
   finalized: {
     delaysMs: patientDelaysMs,

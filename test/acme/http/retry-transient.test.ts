@@ -63,7 +63,7 @@ test.each([
   ['status 403', () => response(403), [[], [], [], [], []]],
   ['status 499', () => response(499), [[], [], [], [], []]],
   ['an invalid response', () => invalid, [[], [], [], [], patient]],
-  ['no response', () => silence, [[], brief, [], brief, patient]],
+  ['no response', () => silence, [[], [], [], brief, patient]],
   ['a lost lock', () => new LockLostError('lost'), [[], [], [], [], []]],
   ['a failed store', () => new StoreError('ERR_STORE_FAILED', 'down'), [[], [], [], [], []]],
 ])('%s is retried as the policy allows, and the last error rejects', async (_, makeError, expected) => {
