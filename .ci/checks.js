@@ -83,7 +83,7 @@ export const checks = [
   {
     group: 'long',
     claim: 'faults of the store and of the CA cost no order',
-    run: vitest('long test/faults'),
+    run: vitest('long test/faults test/acme'),
   },
   {
     group: 'long',
@@ -167,7 +167,10 @@ export const checks = [
   ...[22, 24, 26].map((version) => ({
     group: 'versions',
     claim: `tests pass on Node ${version}`,
-    run: vitest(`quick ${nodeDependent}`).replace('node ', `npx --yes --package node@${version} -- node `),
+    run: vitest(`quick --project isolated ${nodeDependent}`).replace(
+      'node ',
+      `npx --yes --package node@${version} -- node `,
+    ),
   })),
 
   {

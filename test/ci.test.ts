@@ -48,6 +48,11 @@ test('every test file belongs to a suite', () => {
   expect(allFiles.filter((file) => otherwise.test(file) && !files.includes(file))).toEqual([])
 })
 
+test('the files that replace modules, and no others, have a module graph of their own', () => {
+  const replacing = files.filter((file) => /^vi\.(mock|doMock)\(/m.test(read(file)))
+  expect(replacing).toEqual(files.filter((file) => file.endsWith('.isolated.ts')))
+})
+
 test('every folder that a check names has a test file of its suite', () => {
   const empty = checks.flatMap(({ run }) => {
     const suite = suites.find(({ name }) => run.includes(`--project ${name}`))
