@@ -20,7 +20,7 @@ export default defineConfig({
     projects: [
       // npm test. The files of a worker share the modules that it has loaded, which saves a third of the time …
       suite('quick', 'test', { isolate: false }),
-      // … except those that replace modules with vi.mock().
+      // … except those that replace modules, with vi.mock() or as the simulation's platform does.
       suite('isolated', 'isolated', { globalSetup: [], sequence: { groupOrder: 1 } }),
       // npm run test:faults, test:hostile, test:fleet, … : the same project, one folder each
       suite('long', 'long', { testTimeout: 300_000 }),
