@@ -157,25 +157,19 @@ export class Orders {
 }
 
 /**
- * Returns an error of this package. The CA is to blame for its invalid responses, on which acme-client throws plain Errors
- * and TypeErrors, and for an order that it has not completed in time. This process is to blame for everything else, such
- * as a lack of descriptors or memory.
+ * Returns an error of this package. The issuer throws one for whatever the CA does, so this process is to blame for any
+ * other error, such as a lack of descriptors or memory. The CA is to blame for an order that it has not completed in time.
  */
 function toOrderError({ name }: CertId, thrown: unknown, hasOrdered: boolean): Error {
   const error = toError(thrown)
   if (!verdictOf(error).isUnclassified) return error
-  const isOfCa = error instanceof DeadlineError ? hasOrdered : !isLocal(error)
-  const message =
-    error instanceof CertCacheError ? error.message : `the order for "${name}" failed: ${error.message}`
   const options = { cause: error }
-  return isOfCa
-    ? new IssuanceError('ERR_ISSUANCE_FAILED', message, options)
-    : new ProcessFailureError(message, options)
+  if (!(error instanceof CertCacheError))
+    return new ProcessFailureError(`the order for "${name}" failed: ${error.message}`, options)
+  return error instanceof DeadlineError && hasOrdered
+    ? new IssuanceError('ERR_ISSUANCE_FAILED', error.message, options)
+    : new ProcessFailureError(error.message, options)
 }
-
-/** Whether Node or the system raised an error: system calls, allocations, modules that do not load. */
-const isLocal = (error: Error): boolean =>
-  error instanceof RangeError || 'errno' in error || 'code' in error || error.cause !== undefined
 
 /** Rotates the challenge types after a failure: port 80 may be blocked, or TLS terminated by a proxy. */
 const rotate = <T>(list: readonly T[], by: number): T[] =>

@@ -211,7 +211,8 @@ test.each([
   ['a lack of descriptors', Object.assign(new Error('open EMFILE'), { errno: -24, code: 'EMFILE' }), false],
   ['a failed allocation', new RangeError('Array buffer allocation failed'), false],
   ['a module that does not load', new Error('cannot load', { cause: new Error('EMFILE') }), false],
-  ['an invalid response of the CA', new TypeError('Cannot read properties of undefined'), true],
+  ['a fault in this package', new TypeError('Cannot read properties of undefined'), false],
+  ['a response of the CA', new IssuanceError('ERR_ISSUANCE_FAILED', 'status 502'), true],
 ])(
   '%s is an IssuanceError; only what the CA is to blame for is recorded for the fleet',
   async (_, cause, isOfCa) => {
