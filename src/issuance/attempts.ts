@@ -4,36 +4,22 @@ import type { CertId } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
 import { earlyPause, localRetryDelay, maxRetryAfterMs, retryTime } from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
-import { type Clock, clockSkewMs, monotonic } from '../util/clock.js'
+import { type Clock, clockSkewMs } from '../util/clock.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
+import { FailedRequests } from './failed-requests.js'
 import { ProcessHold } from './process-hold.js'
 import { RenewalPauses } from './renewal-pauses.js'
 import type { CaStore } from './store/ca-store.js'
 import { type FailureRecord, maxRetryAt } from './store/records.js'
 
-/** How long a failed request of a host is shared by later ones: a host costs one attempt in this time. */
-const holdMs = 5_000
 /** Longest time for which this process relies on a record without reading it again. */
 const maxRecordAgeMs = 3_600_000
 /** Maximum number of certificates with a record in this process only; the least recently used are dropped. */
 const maxLocalRecords = 1_000
 /** In characters. Every machine reads the message at every attempt. */
 const maxMessageLength = 2_000
-
-/** The last failed request for a certificate. */
-interface LastFailure {
-  readonly id: CertId
-  readonly error: Error
-}
-
-/** The error with which further requests fail, without a store read. */
-interface Hold {
-  readonly error: Error
-  /** Monotonic milliseconds. */
-  readonly until: number
-}
 
 /** An order that failed. */
 interface FailedOrder {
@@ -70,34 +56,22 @@ interface AttemptsParts {
  */
 export class Attempts {
   readonly #parts: AttemptsParts
-  readonly #monotonicNow: () => number
   readonly #processHold: ProcessHold
   readonly #renewalPauses: RenewalPauses
   readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
-  readonly #lastFailures: LRUCache<string, LastFailure>
-  readonly #holds: LRUCache<string, Hold>
+  readonly #failedRequests: FailedRequests
 
   constructor(parts: AttemptsParts) {
     const { clock, max } = parts
     this.#parts = parts
-    this.#monotonicNow = monotonic(clock)
     this.#processHold = new ProcessHold(clock)
     this.#renewalPauses = new RenewalPauses(clock, max)
-    // Unlike `max`, `maxSize` does not allocate all slots in advance.
-    const bound = { maxSize: max, sizeCalculation: () => 1 }
-    this.#lastFailures = new LRUCache(bound)
-    this.#holds = new LRUCache(bound)
+    this.#failedRequests = new FailedRequests(clock, max)
   }
 
   /** @throws the error of a request for the certificate that failed less than 5 s ago, or one that says when to retry */
   assertNotHeld(id: CertId): void {
-    const cause = this.#heldError(id)
-    if (!cause) return
-    if (!(cause instanceof IssuanceError) || !cause.retryAt) throw cause
-    const { code, problem, retryAt } = cause
-    const prefix = `the order for "${id.name}" is postponed until ${retryAt.toISOString()}`
-    const message = code === 'ERR_ISSUANCE_POSTPONED' ? cause.message : `${prefix}: ${cause.message}`
-    throw new IssuanceError('ERR_ISSUANCE_POSTPONED', message, { cause, problem, retryAt })
+    this.#failedRequests.assertNotHeld(id)
   }
 
   /**
@@ -189,14 +163,10 @@ export class Attempts {
     const error = toError(thrown)
     const { blame, isInterrupted, refusal, notBefore } = verdictOf(error)
     if (refusal || blame === 'policy' || error instanceof ClosedError) return error
-    if (error === this.#heldError(id)) return error
+    if (error === this.#failedRequests.heldError(id)) return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
     if (isInterrupted) this.#recordLocally(id, undefined, error)
-    this.#lastFailures.set(certificateKey(id), { id, error })
-    if (!this.#heldError(id)) {
-      const ms = Math.min((notBefore ?? Number.POSITIVE_INFINITY) - this.#parts.clock.now(), holdMs)
-      this.#holds.set(certificateKey(id), { error, until: this.#monotonicNow() + ms })
-    }
+    this.#failedRequests.add(id, error, notBefore)
     return error
   }
 
@@ -217,16 +187,15 @@ export class Attempts {
    * already, as with a wrong clock, pauses renewal attempts for a quarter of its lifetime: no orders in a loop.
    */
   certificateChanged(live: LiveCertificate): void {
-    this.#lastFailures.delete(certificateKey(live.id))
-    this.#holds.delete(certificateKey(live.id))
+    this.#failedRequests.remove(live.id)
     if (live.source !== 'acme') return
     this.#processHold.end()
     if (live.schedule.renewAt <= this.#parts.clock.now()) this.#renewalPauses.extend(live, earlyPause(live))
   }
 
   /** Returns the last failed requests, the oldest first; none for a certificate that has changed since. */
-  lastFailures(): LastFailure[] {
-    return [...this.#lastFailures.values()].reverse()
+  lastFailures(): ReturnType<FailedRequests['list']> {
+    return this.#failedRequests.list()
   }
 
   /** Returns the earliest time of the next renewal attempt, in milliseconds since the epoch; 0 if it is not limited. */
@@ -243,16 +212,11 @@ export class Attempts {
   renewalFailed(live: LiveCertificate, error: Error): void {
     const { blame, notBefore } = verdictOf(error)
     const { checkEveryMs } = live.schedule
-    this.#lastFailures.set(certificateKey(live.id), { id: live.id, error })
+    this.#failedRequests.setLast(live.id, error)
     // A host that is no longer allowed is retried no more often than it is checked.
     if (blame === 'policy') this.#renewalPauses.extend(live, checkEveryMs)
     if (notBefore !== undefined)
       this.#renewalPauses.extend(live, Math.min(notBefore - this.#parts.clock.now(), checkEveryMs))
-  }
-
-  #heldError(id: CertId): Error | undefined {
-    const hold = this.#holds.peek(certificateKey(id))
-    return hold && this.#monotonicNow() < hold.until ? hold.error : undefined
   }
 
   /**

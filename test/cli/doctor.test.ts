@@ -36,6 +36,7 @@ test('doctor reports ok for every check of a working fleet, and leaves no blob b
     clock: 'ok',
     container: 'ok',
     write: 'ok',
+    overwrite: 'ok',
     read: 'ok',
     private: 'ok',
     lock: 'ok',
