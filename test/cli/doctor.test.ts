@@ -55,7 +55,7 @@ test('doctor reports ok for every check of a working fleet, and leaves no blob b
 
   const shown = await run('doctor', ...flags)
   expect(shown.stdout).toMatch(/^ok {7}clock: within /)
-  expect(shown.stdout.split('\n')).toHaveLength(11)
+  expect(shown.stdout.split('\n')).toHaveLength(12)
 })
 
 test('doctor skips the checks that need the container if the container cannot be used', async () => {
