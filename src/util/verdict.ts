@@ -48,10 +48,6 @@ const verdictsByCode: Partial<Record<string, Verdict>> = {
 /** Problem types about a host's own configuration (RFC 8555 section 6.7). */
 const hostProblems =
   /:(caa|connection|dns|incorrectResponse|rejectedIdentifier|tls|unauthorized|unsupportedIdentifier)$/
-/** Problem types about the account that this process uses. */
-const accountProblems =
-  /:(accountDoesNotExist|externalAccountRequired|(invalid|unsupported)Contact|userActionRequired)$/
-
 /** Returns what an error means. The only place that decides this. */
 export function verdictOf(error: Error): Verdict {
   const verdict = error instanceof CertCacheError ? verdictsByCode[error.code] : undefined
@@ -74,8 +70,7 @@ function verdictOfIssuance(error: IssuanceError): Verdict {
   // Without a problem document, a proxy of the CA may have sent the response.
   const { type = '', status = 503 } = error.problem ?? {}
   const isTransient = status >= 500 || status === 429
-  if (error instanceof AccountRefusedError || accountProblems.test(type))
-    return { blame: 'process', scope: 'account', isTransient }
+  if (error instanceof AccountRefusedError) return { blame: 'process', scope: 'account', isTransient }
   return { blame: hostProblems.test(type) ? 'host' : 'ca', scope: 'host', isTransient }
 }
 

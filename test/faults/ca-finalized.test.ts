@@ -61,7 +61,7 @@ describe('a finalized order', () => {
     expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
   })
 
-  test('delays close() by 10 s, and leaves no timer', async () => {
+  test('delays close() by 8 s, and leaves no timer', async () => {
     const clock = new PausingClock()
     const { manager } = await t.machine({ clock })
     const fault = t.ca.fault({ on: 'certificate', status: 503, times: Number.POSITIVE_INFINITY })
@@ -76,7 +76,7 @@ describe('a finalized order', () => {
       isClosed = true
     })
     await turn()
-    clock.advance(9_999)
+    clock.advance(7_999)
     await turn()
     expect(isClosed).toBe(false)
     clock.advance(1)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { impatient } from '../support/managers.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { endpoints, foreignChains, html, nonsense, pem, useSharedCa } from './ca-cases.js'
 
@@ -19,7 +20,7 @@ test.each(nonsense)('newOrder fails on a response of %s', async (_, answer) => {
 })
 
 test.each(['end', 'reset'] as const)('newOrder fails on a body that breaks off: %s', async (breakOff) => {
-  const { message } = await fails([{ on: 'newOrder', breakOff }])
+  const { message } = await fails([{ on: 'newOrder', breakOff }], { isAnswered: false })
   expect(message).toMatch(/the request to .* failed: ECONNRESET/)
 })
 
@@ -65,16 +66,21 @@ test.each([
   expect(message).toMatch(text)
 })
 
-test.each([{ status: 503 }, html, { breakOff: 'reset' as const }])('no directory: %j', async (answer) => {
+test.each([{ status: 503 }, html])('no directory: %j', async (answer) => {
   await fails([{ on: 'directory', ...answer }])
 })
 
+test('no directory: the connection is reset', async () => {
+  await fails([{ on: 'directory', breakOff: 'reset' }], { isAnswered: false })
+})
+
 test('an invalid directory is not cached', async () => {
-  const { manager } = await machine()
-  fault({ on: 'directory', ...html, times: 1 })
+  const { manager } = await machine({ clock: impatient(t.clock) })
+  const active = fault({ on: 'directory', ...html })
   await expect(manager.getCertificate('a.example')).rejects.toThrow(
     /status 200 from .* is not an ACME directory/,
   )
+  active.remove()
   expect(await manager.getCertificate('b.example')).toMatchObject({ host: 'b.example' })
 })
 
@@ -105,7 +111,7 @@ test('a certificate that has expired by this machine’s clock is not stored', a
   }
   expect(t.ca.counts.certificates - before).toBe(1)
   // No failure record: the clocks of other machines may differ.
-  expect([...t.store.values.keys()]).toEqual(['acme_account+key'])
+  expect([...t.store.values.keys()].sort()).toEqual(['acme_account+key', 'acme_probe'])
 })
 
 describe('an attempt fails after 5 minutes if', () => {
@@ -117,8 +123,12 @@ describe('an attempt fails after 5 minutes if', () => {
     const active = fault({ on: 'challenge', ...html })
     await endsAfter5Minutes(() => active.hits > 0)
   })
-  test.each(['newAccount', 'newOrder', 'certificate'] as const)('%s hangs', async (on) => {
+  test.each([
+    ['newAccount', false],
+    ['newOrder', false],
+    ['certificate', true],
+  ] as const)('%s hangs; recorded for the fleet: %s', async (on, isAnswered) => {
     const active = fault({ on, hang: true })
-    await endsAfter5Minutes(() => active.hits > 0)
+    await endsAfter5Minutes(() => active.hits > 0, { isAnswered })
   })
 })

@@ -31,6 +31,7 @@ export const operationNames = Object.keys(operations) as OperationName[]
 const isLostRace = ({ fault }: StorageFault, operation: OperationName) =>
   typeof fault === 'object' &&
   (fault.status === 409 || fault.status === 412) &&
+  fault.code !== 'ContainerBeingDeleted' &&
   (operation === 'tryLock' || operation === 'release')
 
 /** Whether a client has a connection from before the fault. */

@@ -12,5 +12,5 @@ describe('one fault during each operation', () => {
 describe('a renewal of the lease', () => {
   testFailingRenewals(faultNamed('503 ServerBusy'))
   testRecoveredRenewal(faultNamed('503 ServerBusy'))
-  testLostRenewal(faultNamed('409 ContainerBeingDeleted'))
+  testLostRenewal(faultNamed('412 ConditionNotMet'))
 })

@@ -38,7 +38,7 @@ export function coldStartCase(
       expect(serials).toHaveLength(machineCount * handshakeCount)
       expect(new Set(serials).size).toBe(1)
       expect(fleet.ca.counts).toMatchObject({ accounts: 1, orders: 1, certificates: 1 })
-      expect(await fleet.keys()).toEqual([host, 'acme_account+key'])
+      expect(await fleet.keys()).toEqual([host, 'acme_account+key', 'acme_probe'])
     })
   })
 }

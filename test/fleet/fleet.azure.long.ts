@@ -54,7 +54,7 @@ test('3 machines place one order on a store that takes 0.4 to 1 s for each respo
   const serials = await Promise.all(machines.map(({ handshakes }) => handshakes(host, 20)))
   expect(new Set(serials.flat()).size).toBe(1)
   expect(fleet.ca.counts).toMatchObject({ accounts: 1, orders: 1, certificates: 1 })
-  expect(await fleet.blobs()).toEqual([host, 'acme_account+key'])
+  expect(await fleet.blobs()).toEqual([host, 'acme_account+key', 'acme_probe'])
 })
 
 test('the lock costs its holder at most 6 requests, and a waiting machine 1 request per second', async () => {
@@ -101,5 +101,5 @@ test('a machine whose put fails serves its callers and retries the put, and no o
   full = false
   expect(new Set(await waiting)).toEqual(new Set([serial]))
   expect(fleet.ca.counts.orders).toBe(1)
-  await expect.poll(() => fleet.blobs()).toEqual([host, 'acme_account+key'])
+  await expect.poll(() => fleet.blobs()).toEqual([host, 'acme_account+key', 'acme_probe'])
 })

@@ -39,7 +39,7 @@ const refused = (name: string, { status, retryAt }: { status?: number | undefine
 
 // All of RFC 8555 section 6.7.
 const problems: Record<string, Row> = {
-  accountDoesNotExist: ['process', 'account', false],
+  accountDoesNotExist: ['ca', 'host', false],
   alreadyRevoked: ['ca', 'host', false],
   badCSR: ['ca', 'host', false],
   badNonce: ['ca', 'host', false],
@@ -50,9 +50,9 @@ const problems: Record<string, Row> = {
   compound: ['ca', 'host', false],
   connection: ['host', 'host', false],
   dns: ['host', 'host', false],
-  externalAccountRequired: ['process', 'account', false],
+  externalAccountRequired: ['ca', 'host', false],
   incorrectResponse: ['host', 'host', false],
-  invalidContact: ['process', 'account', false],
+  invalidContact: ['ca', 'host', false],
   malformed: ['ca', 'host', false],
   orderNotReady: ['ca', 'host', false],
   rateLimited: ['ca', 'host', false],
@@ -60,9 +60,9 @@ const problems: Record<string, Row> = {
   serverInternal: ['ca', 'host', false],
   tls: ['host', 'host', false],
   unauthorized: ['host', 'host', false],
-  unsupportedContact: ['process', 'account', false],
+  unsupportedContact: ['ca', 'host', false],
   unsupportedIdentifier: ['host', 'host', false],
-  userActionRequired: ['process', 'account', false],
+  userActionRequired: ['ca', 'host', false],
 }
 
 test.each(Object.entries(problems))('the problem %s with status 400: %j', (name, row) => {
