@@ -5,6 +5,7 @@ import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
 import { openGate } from '../support/gate.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { handshake } from '../support/tls.js'
+import type { StoreSettings } from './open-store.js'
 import type { Place, Way } from './places.js'
 
 export interface MachineEvent {
@@ -14,6 +15,18 @@ export interface MachineEvent {
   retryAt?: string
   operation?: string
   key?: string
+}
+
+/** How a machine differs from a healthy one. */
+export interface Sickness {
+  /** Replaces the settings of its store, for example its credentials. */
+  readonly store?: StoreSettings
+  /** Replaces the CA's directory, which is then out of its reach. */
+  readonly directoryUrl?: string
+  /** How far its clock is ahead, in milliseconds. */
+  readonly clockAheadMs?: number
+  /** How many file descriptors the process may use. */
+  readonly descriptors?: number
 }
 
 export type Fleet<W extends Way = Way> = Awaited<ReturnType<typeof openFleet<W>>>
@@ -27,10 +40,15 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
   const machines: { child: ChildProcess; jump: (ms: number) => Promise<void>; close: () => Promise<void> }[] =
     []
 
-  async function machine() {
+  async function machine(sickness: Sickness = {}) {
     const way = await place.way()
+    const { store = way.settings, directoryUrl = ca.directoryUrl, clockAheadMs = 0, descriptors } = sickness
     const child = fork(fileURLToPath(new URL('machine.js', import.meta.url)), {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      ...(descriptors !== undefined && {
+        execPath: 'prlimit',
+        execArgv: [`--nofile=${descriptors}`, process.execPath],
+      }),
     })
     const events: MachineEvent[] = []
     const port = await new Promise<number>((resolve, reject) => {
@@ -41,8 +59,9 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
       })
       child.send({
         start: {
-          store: way.settings,
-          acme: { directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate },
+          store,
+          acme: { directoryUrl, ca: ca.endpointCertificate },
+          clockAheadMs,
         },
       })
     })
@@ -90,7 +109,7 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
     clock,
     gate,
     machine,
-    machines: (count: number) => Promise.all(Array.from({ length: count }, machine)),
+    machines: (count: number) => Promise.all(Array.from({ length: count }, () => machine())),
     /** Advances the clocks of the CA and of every machine. */
     async jump(ms: number) {
       clock.jump(ms)

@@ -4,7 +4,7 @@ import { CertManager } from 'acme-cert-cache'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { openStore } from './open-store.js'
 
-/** @typedef {{ store: import('./open-store.js').StoreSettings, acme: object }} MachineSettings */
+/** @typedef {{ store: import('./open-store.js').StoreSettings, acme: object, clockAheadMs: number }} MachineSettings */
 
 const clock = new ShiftingClock()
 const tell = (/** @type {object} */ message) => process.connected && process.send?.(message)
@@ -26,7 +26,8 @@ process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, stat
   }
 })
 
-async function start(/** @type {MachineSettings} */ { store, acme }) {
+async function start(/** @type {MachineSettings} */ { store, acme, clockAheadMs }) {
+  clock.jump(clockAheadMs)
   const cache = await openStore(store)
   const manager = new CertManager({
     cache,
