@@ -68,14 +68,16 @@ export class Orders {
   }
 
   /**
-   * Checks that this process can reach the CA. Call it before the fleet's lock is requested: a machine that cannot order
-   * must not keep the others from it.
-   * @throws {IssuanceError} if it cannot, or the CA does not work
+   * Checks that this process can reach the CA, and that the store takes a write. Call it before the fleet's lock is
+   * requested: a machine that cannot order must not keep the others from it.
+   * @throws {IssuanceError} if the CA does not respond
+   * @throws {StoreError} if the store does not take a write
    */
   async prepare({ id, previousFailure: previous, served }: OrderRequest): Promise<void> {
-    const { attempts, closing } = this.#parts
+    const { attempts, closing, store } = this.#parts
     try {
       await this.#issuer.prepare(closing)
+      await store.proveWritable({ signal: closing })
     } catch (thrown) {
       if (closing.aborted) throw thrown
       throw await attempts.orderFailed({
@@ -92,7 +94,7 @@ export class Orders {
    * Orders a certificate with a new key.
    * @param lock the fleet's lock for the certificate. With a lock the failure record is read again.
    * @throws {IssuanceError} if the CA does not issue the certificate, or the order is postponed
-   * @throws {StoreError} if the store does not take a write; nothing is ordered then
+   * @throws {StoreError} if the store fails before the challenge answer is published; no certificate is issued then
    * @throws {LockLostError} if the lock is lost before the order is finalized
    */
   async place(request: OrderRequest, lock?: Lock): Promise<PlacedOrder> {
@@ -134,10 +136,9 @@ export class Orders {
   }
 
   async #order({ id, previousFailure, served }: OrderRequest, run: OrderRun): Promise<Uint8Array> {
-    const { store, answers, clock, challengeTypes } = this.#parts
+    const { answers, clock, challengeTypes } = this.#parts
     const { name } = id
     this.#clockCheck.assertMayOrder(name, this.#issuer.clockOffsetMs, served?.renewAt)
-    await store.proveWritable({ signal: run.signal })
     const key = await generateKey(id.keyType)
     const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
     const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))

@@ -10,6 +10,7 @@ import { Orders } from '../../src/issuance/orders.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { parseFailureRecord } from '../../src/issuance/store/records.js'
 import { sharedController } from '../../src/util/deadline.js'
+import { NoResponseError } from '../../src/util/errors.js'
 import { certId } from '../support/cert-id.js'
 import { makeKey } from '../support/certificates.js'
 import { MemoryStore } from '../support/memory-store.js'
@@ -53,6 +54,15 @@ function setup() {
   const caStore = new CaStore(store, id.ca, clock)
   const onFailed = ({ error }: { error: Error }) => failed.push(error)
   const attempts = new Attempts({ store: caStore, clock, max: 1_000, onFailed })
+  const issuer = {
+    prepare: async () => {},
+    clockOffsetMs: undefined,
+    issue(request: CertificateRequest, run: Run) {
+      const order = { ...request, run }
+      placed.push(order)
+      return ca.answer(order)
+    },
+  }
   const orders = new Orders(
     {
       store: caStore,
@@ -62,15 +72,7 @@ function setup() {
       closing: closing.signal,
       challengeTypes: () => ['http-01', 'tls-alpn-01'],
     },
-    {
-      prepare: async () => {},
-      clockOffsetMs: undefined,
-      issue(request, run) {
-        const order = { ...request, run }
-        placed.push(order)
-        return ca.answer(order)
-      },
-    },
+    issuer,
   )
   const storeFailure = (retryAt: number) => {
     const record = { failures: 1, retryAt, at: clock.now(), message: 'no' }
@@ -79,7 +81,7 @@ function setup() {
   const place = async (lock?: { signal: AbortSignal }) =>
     (await orders.place({ id, previousFailure: undefined, served: undefined }, lock)).data
   const check = () => attempts.check(id, new AbortController().signal)
-  return { store, clock, closing, placed, failed, ca, orders, storeFailure, place, check }
+  return { store, clock, closing, placed, failed, ca, issuer, orders, storeFailure, place, check }
 }
 
 test('a failure that another machine recorded before the lock was acquired postpones the order', async () => {
@@ -101,7 +103,7 @@ test('under a lock, the failure record in the store at that time determines the 
 test('without a lock the failure record is not read again', async () => {
   const { store, place } = setup()
   await place()
-  expect(store.take()).toEqual(['put acme_probe'])
+  expect(store.take()).toEqual([])
 })
 
 test('an order leaves neither timers nor listeners behind, whether it succeeds or fails', async () => {
@@ -137,7 +139,7 @@ test('before commit a lost lock ends the order, and nothing is recorded', async 
   }
   await expect(place(lock)).rejects.toThrow('lost')
   expect(failed).toEqual([])
-  expect([...store.values.keys()]).toEqual(['acme_probe'])
+  expect(store.values.size).toBe(0)
 })
 
 test('an order ends after 5 minutes, and counts as a failure', async () => {
@@ -197,13 +199,29 @@ test('an order returns the failure record that it has made obsolete', async () =
   expect(placed.previousFailure).toMatchObject({ failures: 1 })
 })
 
-test('nothing is ordered if the store does not take a write', async () => {
-  const { store, placed, failed, place } = setup()
+test('before an order, the CA must respond and the store must take a write', async () => {
+  const { store, issuer, orders } = setup()
+  const prepare = () => orders.prepare({ id, previousFailure: undefined, served: undefined })
+  await prepare()
+  expect(store.take()).toEqual(['put acme_probe'])
   store.before = (operation) => {
     if (operation === 'put') throw new StoreError('ERR_STORE_PERMISSION', 'read-only')
   }
-  await expect(place()).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
-  expect(placed).toEqual([])
+  await expect(prepare()).rejects.toMatchObject({ code: 'ERR_STORE_PERMISSION' })
+  issuer.prepare = () => Promise.reject(new NoResponseError('no answer'))
+  store.take()
+  await expect(prepare()).rejects.toMatchObject({ message: 'no answer', retryAt: expect.any(Date) })
+  expect(store.take()).toEqual([])
+})
+
+test('a close during the preparation is not a failure', async () => {
+  const { closing, failed, issuer, orders } = setup()
+  issuer.prepare = async () => {
+    closing.abort(new ClosedError('closed'))
+    closing.signal.throwIfAborted()
+  }
+  const request = { id, previousFailure: undefined, served: undefined }
+  await expect(orders.prepare(request)).rejects.toMatchObject({ code: 'ERR_CLOSED' })
   expect(failed).toEqual([])
 })
 
@@ -271,7 +289,7 @@ test.each([
   ca.answer = () => Promise.reject(error)
   await expect(place()).rejects.toBe(error)
   expect(failed).toEqual([])
-  expect([...store.values.keys()]).toEqual(['acme_probe'])
+  expect(store.values.size).toBe(0)
 })
 
 test('a certificate of the CA for another key is rejected, and recorded as a failure', async () => {
