@@ -45,7 +45,7 @@ interface GetOrPutOptions<T> {
   readonly whileWaiting?: (() => Promise<unknown>) | undefined
   /** Called after a produced value has entered memory, before it is put into the store. */
   readonly onProduced?: (value: T) => void
-  /** Called once the store has taken a produced value at the first put, under the lock if there is one. Never rejects. */
+  /** Called once the store has taken a produced value, before its lock is released. Never rejects. */
   readonly afterPut?: (value: T, lock: Pick<CertCacheLock, 'signal'> | undefined) => Promise<void>
   readonly signal?: AbortSignal | undefined
 }
@@ -214,11 +214,13 @@ export class MemoryTier<Id, T extends object> {
             const stored = decode(id, data, this.#inMemory(key))
             return stored && accept(stored) ? stored : undefined
           },
-          onStored: () => this.#reads.invalidate(key),
+          onStored: () => {
+            this.#reads.invalidate(key)
+            return afterPut?.(value, lock)
+          },
           onRefused: onPutRefused && ((error) => onPutRefused(value, error)),
           onAdopted: (adopted) => this.#keep(key, adopted),
         })
-        if (outcome === 'stored') await afterPut?.(value, lock)
         return { value, keepsLock: outcome === 'pending' }
       },
     })

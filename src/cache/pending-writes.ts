@@ -36,8 +36,8 @@ interface PendingWriteOptions<T> {
   readonly lock: CertCacheLock | undefined
   /** Decodes a peer's value if it is usable instead. Called only if the lock was lost or given back. */
   readonly usable: (data: Uint8Array) => T | undefined
-  /** Called in the tick in which the store has accepted the value. */
-  readonly onStored?: () => void
+  /** Called in the tick in which the store has accepted the value. Awaited before the lock is released. Never rejects. */
+  readonly onStored?: () => Promise<void> | undefined
   /** Called once, before the lock is given back. Never rejects. */
   readonly onRefused?: ((error: Error) => Promise<void>) | undefined
   /** Called with the peer's value that is used instead. */
@@ -139,7 +139,7 @@ export class PendingWrites<T> {
       }
       return error
     }
-    write.onStored?.()
+    await write.onStored?.()
     if (this.#writes.get(key) === write) this.#writes.delete(key)
     if (write.lock && write.failures > 0) await releaseQuietly(write.lock)
     return undefined

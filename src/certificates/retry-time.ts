@@ -46,10 +46,13 @@ function renewalDelay({ notBefore, notAfter }: Validity, now: number): number {
 }
 
 /**
- * Returns the pause after a certificate was issued that is due for renewal already, as with a wrong clock, in ms: a
- * quarter of its lifetime.
+ * Returns the shortest time between two orders of a certificate, in ms: a quarter of its lifetime. A certificate that is
+ * due earlier was issued under a wrong clock.
  */
 export const earlyPause = ({ notBefore, notAfter }: Validity): number => Math.ceil((notAfter - notBefore) / 4)
+
+/** The longest of these times that is obeyed: a quarter of 398 days, the longest lifetime since 2020, rounded up. */
+export const maxEarlyPauseMs: number = 100 * 1_440 * minuteMs
 
 /**
  * Returns the pause after a renewal attempt, in milliseconds: 1 minute or a 50th of the certificate's lifetime,

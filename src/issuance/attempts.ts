@@ -2,7 +2,13 @@ import { LRUCache } from 'lru-cache'
 import type { Validity } from '../certificates/certificate-bundle.js'
 import type { CertId } from '../certificates/certificate-id.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
-import { earlyPause, localRetryDelay, maxRetryAfterMs, retryTime } from '../certificates/retry-time.js'
+import {
+  earlyPause,
+  localRetryDelay,
+  maxEarlyPauseMs,
+  maxRetryAfterMs,
+  retryTime,
+} from '../certificates/retry-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import { type Clock, clockSkewMs } from '../util/clock.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
@@ -123,8 +129,8 @@ export class Attempts {
   }
 
   /**
-   * Removes the records of a certificate that was ordered. If it is due already, as with wrong clocks, postpones the next
-   * order of the fleet by a quarter of its lifetime. Never rejects.
+   * Removes the records of a certificate that was ordered. If it is due within a quarter of its lifetime, as with wrong
+   * clocks, postpones the next order of the fleet by that time. Never rejects.
    * @param previous what `check` returned
    * @param signal aborts when the fleet's lock is lost: another machine may have written a newer record
    */
@@ -138,10 +144,10 @@ export class Attempts {
     this.#localRecords.delete(certificateKey(id))
     if (signal?.aborted) return
     const now = clock.now()
-    const isEarly = live.schedule.renewAt <= now
+    const isEarly = isDueEarly(live, now)
     if (!isEarly && !previous) return
     const message =
-      'the certificate was due for renewal when it was issued. Check the clocks of all machines.'
+      'the certificate was due for renewal soon after it was issued. Check the clocks of all machines.'
     const retryAt = Math.ceil(now + earlyPause(live))
     const record = { failures: 1, retryAt, at: now, renewal: true, early: true, message }
     const update = isEarly ? store.writeFailure(id, record, { signal }) : store.removeFailure(id, { signal })
@@ -184,13 +190,13 @@ export class Attempts {
 
   /**
    * Forgets the last failed request, because another certificate has entered memory. If it was just issued and is due
-   * already, as with a wrong clock, pauses renewal attempts for a quarter of its lifetime: no orders in a loop.
+   * within a quarter of its lifetime, as with a wrong clock, pauses renewal attempts for that time: no orders in a loop.
    */
   certificateChanged(live: LiveCertificate): void {
     this.#failedRequests.remove(live.id)
     if (live.source !== 'acme') return
     this.#processHold.end()
-    if (live.schedule.renewAt <= this.#parts.clock.now()) this.#renewalPauses.extend(live, earlyPause(live))
+    if (isDueEarly(live, this.#parts.clock.now())) this.#renewalPauses.extend(live, earlyPause(live))
   }
 
   /** Returns the last failed requests, the oldest first; none for a certificate that has changed since. */
@@ -220,14 +226,14 @@ export class Attempts {
   }
 
   /**
-   * Returns a record whose `retryAt` is at most 7 days and a tenth after its time, which is longer than any that this
-   * version writes. A record from the future was written by a wrong clock: its `retryAt` is wrong as well.
+   * Returns a record whose `retryAt` is not further from its time than any that this version writes. A record from the
+   * future was written by a wrong clock: its `retryAt` is wrong as well.
    */
   #validate(record: FailureRecord | undefined): FailureRecord | undefined {
+    if (!record) return undefined
     const now = this.#parts.clock.now()
-    if (!record || record.early) return (record?.at ?? 0) > now + clockSkewMs ? undefined : record
-    const { at, retryAt } = record
-    const maxDelayMs = maxRetryAfterMs * 1.1
+    const { at, retryAt, early } = record
+    const maxDelayMs = early ? maxEarlyPauseMs : maxRetryAfterMs * 1.1
     if (at === undefined) return retryAt > now + maxDelayMs ? undefined : record
     return at > now + clockSkewMs ? undefined : { ...record, retryAt: Math.min(retryAt, at + maxDelayMs) }
   }
@@ -263,6 +269,8 @@ export class Attempts {
     this.#localRecords.set(key, { failures, retryAt: now + localRetryDelay(failures), at: now, message })
   }
 }
+
+const isDueEarly = (live: LiveCertificate, now: number) => live.schedule.renewAt < now + earlyPause(live)
 
 const nextCount = (previous: FailureRecord | undefined) =>
   Math.min((previous?.early ? 0 : (previous?.failures ?? 0)) + 1, Number.MAX_SAFE_INTEGER)

@@ -25,9 +25,17 @@ export class ClockCheck {
    *   one every 10 minutes.
    * @param offsetMs the CA's clock minus this machine's; `undefined` if it is unknown
    * @param renewAt when the certificate to be replaced is due, in ms since the epoch; `undefined` if there is none
+   * @param isPlaced whether the order is placed now, as opposed to prepared
    * @throws {WrongClockError}
    */
-  assertMayOrder(name: CertName, offsetMs: number | undefined, renewAt: number | undefined): void {
+  assertMayOrder(
+    name: CertName,
+    {
+      offsetMs,
+      renewAt,
+      isPlaced,
+    }: { offsetMs: number | undefined; renewAt: number | undefined; isPlaced: boolean },
+  ): void {
     if (offsetMs === undefined || Math.abs(offsetMs) <= toleranceMs) return
     const now = this.#clock.now()
     const hours = Math.round(Math.abs(offsetMs) / 3_600_000)
@@ -37,7 +45,7 @@ export class ClockCheck {
     if (offsetMs > 0) throw refuse(`cannot order a certificate for "${name}"`)
     if (renewAt !== undefined && renewAt > now + offsetMs)
       throw refuse(`the certificate of "${name}" is not due for renewal`)
-    const waitMs = this.#orders.tryAcquire()
+    const waitMs = isPlaced ? this.#orders.tryAcquire() : this.#orders.waitMs
     if (waitMs > 0) throw refuse(`the order for "${name}" is postponed`, new Date(Math.ceil(now + waitMs)))
   }
 }

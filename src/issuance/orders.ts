@@ -23,6 +23,8 @@ import { type Lock, OrderRun } from './order-run.js'
 import type { CaStore } from './store/ca-store.js'
 import type { FailureRecord } from './store/records.js'
 
+/** How long an order relies on a write that the store has taken. */
+const maxProofAgeMs = 5_000
 /** How long `close()` waits for the certificates of orders that are already finalized. */
 const closeTimeoutMs = 8_000
 
@@ -77,6 +79,7 @@ export class Orders {
     const { attempts, closing, store } = this.#parts
     try {
       await this.#issuer.prepare(closing)
+      this.#checkClock(id, served, false)
       await store.proveWritable({ signal: closing })
     } catch (thrown) {
       if (closing.aborted) throw thrown
@@ -125,6 +128,11 @@ export class Orders {
     for (const run of this.#running.keys()) run.end(new ClosedError('the CertManager was closed'))
   }
 
+  #checkClock({ name }: CertId, served: OrderRequest['served'], isPlaced: boolean): void {
+    const { clockOffsetMs: offsetMs } = this.#issuer
+    this.#clockCheck.assertMayOrder(name, { offsetMs, renewAt: served?.renewAt, isPlaced })
+  }
+
   #track<T>(run: OrderRun, order: Promise<T>): Promise<T> {
     this.#running.set(run, order)
     const onSettled = () => {
@@ -136,9 +144,11 @@ export class Orders {
   }
 
   async #order({ id, previousFailure, served }: OrderRequest, run: OrderRun): Promise<Uint8Array> {
-    const { answers, clock, challengeTypes } = this.#parts
+    const { store, answers, clock, challengeTypes } = this.#parts
     const { name } = id
-    this.#clockCheck.assertMayOrder(name, this.#issuer.clockOffsetMs, served?.renewAt)
+    this.#checkClock(id, served, true)
+    // The wait for the lock may have been long.
+    await store.proveWritable({ signal: run.signal, maxAgeMs: maxProofAgeMs })
     const key = await generateKey(id.keyType)
     const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
     const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))

@@ -2,11 +2,15 @@ import { localRetryDelay } from '../certificates/retry-time.js'
 import { type Clock, monotonic } from '../util/clock.js'
 import { IssuanceError } from '../util/errors.js'
 
+/** A longer `Retry-After` is not obeyed: the operator may correct the account at any time. */
+const maxRetryAfterMs = 3_600_000
+
 /**
  * Postpones all orders of this process after a failure that concerns this process alone: it cannot reach the CA, its
  * account is refused, or its clock is wrong. Other machines order as before.
  *
- * One hold for all hosts, so that an outage costs one attempt at a time. Delays: 10 s, doubled up to 5 minutes.
+ * One hold for all hosts, so that an outage costs one attempt at a time. Delays: 10 s, doubled up to 5 minutes; the CA's
+ * `Retry-After`, up to 1 hour.
  */
 export class ProcessHold {
   #cause: IssuanceError | undefined
@@ -38,7 +42,9 @@ export class ProcessHold {
     if (this.#now() >= this.#until) {
       this.#cause = error
       this.#failures += 1
-      this.#until = this.#now() + localRetryDelay(this.#failures)
+      const retryAfterMs = (error.retryAt?.getTime() ?? 0) - this.#clock.now()
+      const delayMs = Math.max(localRetryDelay(this.#failures), Math.min(retryAfterMs, maxRetryAfterMs))
+      this.#until = this.#now() + delayMs
     }
     return this.#retryAt()
   }

@@ -59,11 +59,12 @@ test('the first pause of a short certificate is a 50th of its lifetime', () => {
   expect(attempts.renewalNotBefore(live)).toBe(now + (10 * minute) / 50)
 })
 
-test('a certificate that is due when it is issued is not renewed for a quarter of its lifetime', () => {
+test('a certificate that is due soon after it is issued is not renewed for a quarter of its lifetime', () => {
   for (const [dueIn, pause] of [
     [-day, (90 * day) / 4],
     [0, (90 * day) / 4],
-    [1, 0],
+    [22.5 * day - 1, (90 * day) / 4],
+    [22.5 * day, 0],
   ] as const) {
     const { attempts, pauseMs } = setup()
     const live = certificate({ dueIn })

@@ -11,8 +11,12 @@ function setup() {
   const clock = new VirtualClock()
   const check = new ClockCheck(clock)
   /** @param renewIn when the certificate to be replaced is due by this machine's clock; `undefined` if there is none */
-  const order = (offsetMs: number | undefined, renewIn?: number) =>
-    check.assertMayOrder(name, offsetMs, renewIn === undefined ? undefined : clock.now() + renewIn)
+  const order = (offsetMs: number | undefined, renewIn?: number, isPlaced = true) =>
+    check.assertMayOrder(name, {
+      offsetMs,
+      renewAt: renewIn === undefined ? undefined : clock.now() + renewIn,
+      isPlaced,
+    })
   return { clock, order }
 }
 
@@ -56,4 +60,11 @@ test('a clock that is ahead orders 3 certificates, then one every 10 minutes', (
     clock.advance(600_000)
   }
   expect(placed).toEqual([3, 1, 1, 1])
+})
+
+test('an order that is only prepared does not count', () => {
+  const { order } = setup()
+  for (let times = 0; times < 100; times++) order(-2 * hour, undefined, false)
+  for (let times = 0; times < 3; times++) order(-2 * hour)
+  expect(() => order(-2 * hour, undefined, false)).toThrow('Correct the clock')
 })

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { Clock } from '../../src/index.js'
 import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { day, refusal, useManagers } from '../support/managers.js'
@@ -177,4 +178,24 @@ describe('a machine whose clock was ahead and has been corrected', () => {
     clock.jump(10 * minute)
     expect(await handshake(tlsPort, undefined)).toEqual(certificate)
   })
+})
+
+test('machines whose clocks are all ahead by two thirds of a lifetime renew once in a quarter of it', async () => {
+  t.ca.lifetimeMs = 84 * minute
+  const clock: Clock = {
+    now: () => t.clock.now() + 57 * minute,
+    after: (...timer) => t.clock.after(...timer),
+  }
+  const machines = [await t.machine({ clock }), await t.machine({ clock })]
+  // One certificate at a time fits into the memory of this machine, so that it forgets what it has just ordered.
+  machines.push(await t.machine({ clock, memory: { max: 1 } }))
+  for (let minutes = 0; minutes < 63; minutes += 2) {
+    for (const { tlsPort } of machines)
+      for (const host of ['a.example', 'b.example']) await handshake(tlsPort, host)
+    t.clock.jump(2 * minute)
+  }
+  for (const host of ['a.example', 'b.example']) {
+    expect(t.ca.ordersFor(host)).toBeGreaterThan(1)
+    expect(t.ca.ordersFor(host)).toBeLessThanOrEqual(4)
+  }
 })

@@ -59,6 +59,45 @@ describe('renewal', () => {
     expect(events.invalid).toMatchObject([{ reason: 'expired' }])
   })
 
+  /** A machine whose renewal on day 62 has met a Retry-After of 30 years. */
+  async function renewalPostponedForYears() {
+    const machine = await t.machine()
+    const { serialNumber } = await handshake(machine.tlsPort, 'a.example')
+    const fault = t.ca.fault({
+      on: 'newOrder',
+      status: 503,
+      body: '<html></html>',
+      contentType: 'text/html',
+      retryAfter: 999_999_999,
+      times: Infinity,
+    })
+    const failed = once(machine.manager, 'renewalFailed')
+    t.clock.jump(62.5 * day)
+    await failed
+    fault.remove()
+    // The check that has failed has ended by now.
+    expect(await handshake(machine.tlsPort, 'a.example')).toMatchObject({ serialNumber })
+    return machine
+  }
+
+  test('a Retry-After of 30 years postpones a renewal by 7 days', async () => {
+    const { manager } = await renewalPostponedForYears()
+    t.clock.jump(6.9 * day)
+    await manager.getCertificate('b.example')
+    expect(t.ca.ordersFor('a.example')).toBe(1)
+    const renewed = once(manager, 'renewed')
+    t.clock.jump(0.2 * day)
+    await renewed
+  })
+
+  test('a renewal that is postponed is attempted within an hour after its record is deleted', async () => {
+    const { manager } = await renewalPostponedForYears()
+    t.store.values.delete('a.example+failure')
+    const renewed = once(manager, 'renewed')
+    t.clock.jump(3_600_000)
+    await renewed
+  })
+
   test('a store failure does not affect a due certificate; the store is read again after 1, 2 … minutes', async () => {
     const { tlsPort, manager } = await t.machine()
     const { serialNumber } = await handshake(tlsPort, 'a.example')

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { StoreError } from '../../src/index.js'
+import { LockingStore } from '../support/locking-store.js'
 import { refusal, sniCallback, useManagers } from '../support/managers.js'
 import { StillClock } from '../support/still-clock.js'
 import { handshake } from '../support/tls.js'
@@ -125,5 +127,64 @@ describe('a store that fails', () => {
     clock.advance(86_400_000)
     await expect(handshake(tlsPort, 'a.example')).rejects.toMatchObject(refusal)
     expect(fault.hits).toBe(2)
+  })
+})
+
+/** One machine's connection to a store, of which the test can break single operations. */
+class Connection extends LockingStore {
+  readonly #store: LockingStore
+  constructor(store: LockingStore) {
+    super()
+    this.#store = store
+  }
+  override async get(key: string) {
+    await this.enter('get', key)
+    return this.#store.get(key)
+  }
+  override async put(key: string, data: Uint8Array) {
+    await this.enter('put', key)
+    return this.#store.put(key, data)
+  }
+  override async tryLock(name: string) {
+    await this.enter('lock', name)
+    return this.#store.tryLock(name)
+  }
+}
+
+describe('a machine whose store', () => {
+  const busy = () => {
+    throw new StoreError('ERR_STORE_FAILED', 'busy', { statusCode: 503 })
+  }
+  const hosts = Array.from({ length: 20 }, (_, index) => `h${index}.example`)
+  const hostPolicy = () => true
+
+  test('fails writes serves all stored hosts, and answers the challenges of its peers', async () => {
+    const shared = new LockingStore()
+    const connection = new Connection(shared)
+    const healthy = await t.machine({ cache: shared, hostPolicy })
+    const sick = await t.machine({ cache: connection, hostPolicy })
+    connection.before = (operation) => {
+      if (operation !== 'get') busy()
+    }
+    // Opens the breaker of writes.
+    for (let index = 0; index < 10; index++)
+      await expect(sick.manager.getCertificate(`new${index}.example`)).rejects.toBeInstanceOf(StoreError)
+    // The CA reaches the sick machine, which started last.
+    await healthy.manager.ensure(hosts)
+    expect(t.ca.counts).toMatchObject({ orders: 20, certificates: 20 })
+    for (const host of hosts) await handshake(sick.tlsPort, host)
+  })
+
+  test('failed reads answers the challenges of its peers as soon as the store has recovered', async () => {
+    const shared = new LockingStore()
+    const connection = new Connection(shared)
+    const healthy = await t.machine({ cache: shared, hostPolicy })
+    const sick = await t.machine({ cache: connection, hostPolicy, clock: new StillClock() })
+    connection.before = busy
+    for (const host of hosts)
+      await expect(sick.manager.getCertificate(host)).rejects.toBeInstanceOf(StoreError)
+    connection.before = () => {}
+    await healthy.manager.ensure(['a.example'])
+    expect(t.ca.counts).toMatchObject({ orders: 1, certificates: 1 })
   })
 })

@@ -2,7 +2,7 @@ import type { CacheOperationOptions, CertCache } from '../../cache/cert-cache.js
 import { type FleetWork, runOncePerFleet } from '../../cache/once-per-fleet.js'
 import type { CertId } from '../../certificates/certificate-id.js'
 import { entryKey, type StoreEntry } from '../../certificates/storage-layout.js'
-import type { Clock } from '../../util/clock.js'
+import { type Clock, monotonic } from '../../util/clock.js'
 import {
   type FailureRecord,
   parseFailureRecord,
@@ -24,11 +24,15 @@ export class CaStore {
   readonly ca: string
   readonly #store: CertCache
   readonly #clock: Clock
+  readonly #now: () => number
+  /** When the store last took a write. Monotonic milliseconds. */
+  #provenAt = Number.NEGATIVE_INFINITY
   readonly #answers: Pick<CertCache, 'get'>
 
   /** @param answers reads challenge answers, whose rate is limited elsewhere: see `MonitoredCertCache.direct` */
   constructor(store: CertCache, ca: string, clock: Clock, answers: Pick<CertCache, 'get'> = store) {
     this.#store = store
+    this.#now = monotonic(clock)
     this.#answers = answers
     this.ca = ca
     this.#clock = clock
@@ -57,13 +61,19 @@ export class CaStore {
   /**
    * Writes a constant text, and so proves that the store takes a write: a certificate that cannot be stored must not be
    * ordered.
+   * @param options.maxAgeMs relies on a write that is not older. Default: 0
    */
-  proveWritable(options?: CacheOperationOptions): Promise<void> {
-    return this.#write(
+  async proveWritable({
+    maxAgeMs = 0,
+    ...options
+  }: CacheOperationOptions & { maxAgeMs?: number } = {}): Promise<void> {
+    if (this.#now() - this.#provenAt < maxAgeMs) return
+    await this.#write(
       { kind: 'write probe', ca: this.ca },
       'the last order found this store writable\n',
       options,
     )
+    this.#provenAt = this.#now()
   }
 
   readAnswer(entry: AnswerEntry): Promise<Uint8Array | undefined> {

@@ -18,8 +18,8 @@ export interface FailureRecord {
   /** Whether the order was to renew a certificate that is still served. */
   readonly renewal?: boolean
   /**
-   * Whether the order succeeded, but the certificate was due for renewal when it was issued, as with wrong clocks. Such a
-   * record postpones only renewals.
+   * Whether the order succeeded, but the certificate was due for renewal within a quarter of its lifetime, as with wrong
+   * clocks. Such a record postpones only renewals.
    */
   readonly early?: boolean
   /** The CA's problem, if it sent one. */
