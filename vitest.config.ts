@@ -28,6 +28,8 @@ export default defineConfig({
       suite('simulation', 'years', { testTimeout: 600_000, globalSetup: [] }),
       // npm run test:floods: attacks by the ten thousand, beside nothing else
       suite('floods', 'flood', { testTimeout: 600_000, disableConsoleIntercept: true }),
+      // npm run test:gremlins: GREMLINS_SECONDS of trouble for each store, in the order of SEED
+      suite('gremlins', 'gremlins', { testTimeout: 1_800_000, disableConsoleIntercept: true }),
       // npm run test:operating: the command on up to 100,000 blobs
       suite('operating', 'operating', { testTimeout: 1_200_000 }),
       // npm run test:examples: the programs in examples/, which have dependencies of their own

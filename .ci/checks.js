@@ -189,6 +189,13 @@ export const checks = [
   },
   {
     group: 'floods',
+    claim: 'gremlins at one machine disturb no other, and cost few orders',
+    run: `GREMLINS_SECONDS=\${GREMLINS_SECONDS:-60} SEED=\${SEED:-15} ${vitest('gremlins')}`,
+    alone: true,
+    nightly: { GREMLINS_SECONDS: '600' },
+  },
+  {
+    group: 'floods',
     claim: 'the command lists many blobs in constant memory',
     run: `BLOBS=\${BLOBS:-3000} ${vitest('operating')}`,
     nightly: { BLOBS: '100000' },

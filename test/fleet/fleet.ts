@@ -86,6 +86,12 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
         child.kill('SIGKILL')
         await exited
       },
+      /** Switches troubles on, and ends all others. */
+      async trouble(trouble: object) {
+        const troubled = once(child, 'message')
+        child.send({ trouble })
+        await troubled
+      },
       async jump(ms: number) {
         const jumped = once(child, 'message')
         child.send({ jump: ms })

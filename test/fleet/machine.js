@@ -3,10 +3,12 @@ import https from 'node:https'
 import { CertManager } from 'acme-cert-cache'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { openStore } from './open-store.js'
+import { Troubles } from './troubles.js'
 
 /** @typedef {{ store: import('./open-store.js').StoreSettings, acme: object, clockAheadMs: number }} MachineSettings */
 
 const clock = new ShiftingClock()
+const troubles = new Troubles()
 const tell = (/** @type {object} */ message) => process.connected && process.send?.(message)
 const events = /** @type {const} */ ([
   'loaded',
@@ -18,8 +20,19 @@ const events = /** @type {const} */ ([
 ])
 
 process.on('disconnect', () => process.exit())
-process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, status?: true }} */ message) => {
+/**
+ * @typedef {object} Message
+ * @property {MachineSettings} [start]
+ * @property {number} [jump] Milliseconds
+ * @property {{ clockShiftMs?: number, isReadOnly?: boolean, hasEgress?: boolean, hasDescriptors?: boolean }} [trouble]
+ */
+process.on('message', (/** @type {Message} */ message) => {
   if (message.start) void start(message.start)
+  if (message.trouble) {
+    clock.set(message.trouble.clockShiftMs ?? 0)
+    troubles.set(message.trouble)
+    tell({ troubled: true })
+  }
   if (message.jump) {
     clock.jump(message.jump)
     tell({ jumped: true })
@@ -28,11 +41,11 @@ process.on('message', (/** @type {{ start?: MachineSettings, jump?: number, stat
 
 async function start(/** @type {MachineSettings} */ { store, acme, clockAheadMs }) {
   clock.jump(clockAheadMs)
-  const cache = await openStore(store)
+  const cache = troubles.wrap(await openStore(store))
   const manager = new CertManager({
     cache,
     hostPolicy: (host) => host.endsWith('.fleet.example'),
-    acme: { termsOfServiceAgreed: true, keyPrefix: '', ...acme },
+    acme: { termsOfServiceAgreed: true, keyPrefix: '', agent: troubles.agent, ...acme },
     clock,
   })
   for (const name of events) {
