@@ -69,7 +69,7 @@ export function checkBundle(
   if ('fault' in bundle) return bundle
   try {
     const leaf = new X509Certificate(bundle.chain)
-    if (leaf.checkHost(host, { subject: 'never' }) === undefined) return { fault: 'another host' }
+    if (!isForHost(leaf, host)) return { fault: 'another host' }
     if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
     const validity = parseValidity(leaf)
     if (!validity) return { fault: 'unreadable' }
@@ -82,6 +82,13 @@ export function checkBundle(
     return { fault: 'unreadable' }
   }
 }
+
+/**
+ * Returns whether the certificate is for the host by its alternative names. As for browsers, a wildcard is a whole label,
+ * such as `*.example.com`, and the subject does not count.
+ */
+export const isForHost = (leaf: X509Certificate, host: string): boolean =>
+  leaf.checkHost(host, { subject: 'never', partialWildcards: false }) !== undefined
 
 /** Returns the validity period in milliseconds since the epoch, or `undefined` if a date cannot be parsed. */
 export function parseValidity({ validFrom, validTo }: X509Certificate): Validity | undefined {

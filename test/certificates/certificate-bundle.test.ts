@@ -90,6 +90,15 @@ test('a certificate for another host or for the parent domain is a fault', () =>
   expect(check(made.data, 'www.example.com').fault).toBe('another host')
 })
 
+test('a wildcard certificate is for the hosts that its whole label stands for, and a partial wildcard for none', async () => {
+  const { data } = await makeBundle({ host: '*.example.com' })
+  expect(check(data, 'foo.example.com').fault).toBeUndefined()
+  expect(check(data, 'example.com').fault).toBe('another host')
+  expect(check(data, 'a.foo.example.com').fault).toBe('another host')
+  for (const host of ['f*.example.com', '*o.example.com', 'f*o.example.com'])
+    expect(check((await makeBundle({ host })).data, 'foo.example.com').fault).toBe('another host')
+})
+
 test('a certificate that names the host only in its subject is a fault, as in browsers', async () => {
   expect(check((await makeBundle({ isOldStyle: true })).data).fault).toBe('another host')
 })
