@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { clockSkewMs } from '../util/clock.js'
+import type { KeyType } from './certificate-id.js'
 import { exportKey } from './private-key.js'
 
 /** The stored value of a host: the private key, then the chain with the leaf first, all in PEM. */
@@ -16,9 +17,20 @@ export type BundleFault =
   | 'unreadable'
   | 'too large'
   | 'another host'
+  | 'another key type'
   | 'key mismatch'
   | 'not yet valid'
   | 'expired'
+
+/** The bytes are a valid certificate, but not the one that belongs under its key in the store. */
+export type IdentityFault = Extract<BundleFault, 'another host' | 'another key type'>
+
+/** What a certificate under a key in the store must be. */
+export interface BundleId {
+  /** The host. */
+  readonly name: string
+  readonly keyType: KeyType
+}
 
 /** A certificate's validity period, in milliseconds since the epoch. */
 export interface Validity {
@@ -56,20 +68,21 @@ export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: Bun
 }
 
 /**
- * Validates stored bytes: the leaf must be for this host, match the key and be valid at `now`, and OpenSSL must accept
- * the bundle. Does not check whether the issuer is trusted; clients do. Never throws.
+ * Validates stored bytes: the leaf must be for this host, have this type of key, match the key and be valid at `now`, and
+ * OpenSSL must accept the bundle. Does not check whether the issuer is trusted; clients do. Never throws.
  * @param now in milliseconds since the epoch
  */
 export function checkBundle(
   data: Uint8Array,
-  host: string,
+  id: BundleId,
   now: number,
 ): ValidBundle | { fault: BundleFault } {
   const bundle = decodeBundle(data)
   if ('fault' in bundle) return bundle
   try {
     const leaf = new X509Certificate(bundle.chain)
-    if (!isForHost(leaf, host)) return { fault: 'another host' }
+    const fault = identityFault(leaf, id)
+    if (fault) return { fault }
     if (!keyMatches(leaf, createPrivateKey(bundle.key))) return { fault: 'key mismatch' }
     const validity = parseValidity(leaf)
     if (!validity) return { fault: 'unreadable' }
@@ -84,11 +97,14 @@ export function checkBundle(
 }
 
 /**
- * Returns whether the certificate is for the host by its alternative names. As for browsers, a wildcard is a whole label,
- * such as `*.example.com`, and the subject does not count.
+ * Returns why a certificate cannot be served as this one, or `undefined` if it can. As in browsers, a wildcard is a whole
+ * label, such as `*.example.com`, and the subject does not count. autocert, too, treats another key type as a miss.
  */
-export const isForHost = (leaf: X509Certificate, host: string): boolean =>
-  leaf.checkHost(host, { subject: 'never', partialWildcards: false }) !== undefined
+export function identityFault(leaf: X509Certificate, { name, keyType }: BundleId): IdentityFault | undefined {
+  if (leaf.checkHost(name, { subject: 'never', partialWildcards: false }) === undefined) return 'another host'
+  const expected = keyType === 'rsa-2048' ? 'rsa' : 'ec'
+  return leaf.publicKey.asymmetricKeyType === expected ? undefined : 'another key type'
+}
 
 /** Returns the validity period in milliseconds since the epoch, or `undefined` if a date cannot be parsed. */
 export function parseValidity({ validFrom, validTo }: X509Certificate): Validity | undefined {

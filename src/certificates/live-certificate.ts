@@ -33,7 +33,7 @@ export function loadCertificate(
   { clock, renewalTimes }: { readonly clock: Clock; readonly renewalTimes: RenewalTimes },
 ): LiveCertificate | BundleFault {
   const now = clock.now()
-  const checked = checkBundle(data, id.name, now)
+  const checked = checkBundle(data, id, now)
   if (checked.fault) return checked.fault
   const { notBefore, notAfter, serialNumber, context } = checked
   const schedule = new RenewalSchedule(notAfter - notBefore, renewalTimes.of(checked), now, source === 'acme')

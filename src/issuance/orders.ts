@@ -154,7 +154,7 @@ export class Orders {
     const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))
     const chain = await this.#issuer.issue({ name, key, predecessor: served?.data, solvers }, run)
     const bundle = encodeBundle(key, chain)
-    const { fault } = checkBundle(bundle, name, clock.now())
+    const { fault } = checkBundle(bundle, id, clock.now())
     if (fault === 'expired' || fault === 'not yet valid')
       throw new WrongClockError(
         `the new certificate for "${name}" is ${fault} according to the clock of this machine. Correct the clock.`,

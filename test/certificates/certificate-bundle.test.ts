@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
 import { Certificate } from '../../src/certificates/certificate.js'
 import { checkBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import type { KeyType } from '../../src/certificates/certificate-id.js'
 import { makeBundle, makeKey } from '../support/certificates.js'
 
 type Made = Awaited<ReturnType<typeof makeBundle>>
@@ -14,7 +15,9 @@ beforeAll(async () => {
 })
 
 const now = Date.now()
-const check = (data: Uint8Array, host = 'example.com') => checkBundle(data, host, now)
+const id = (name: string, keyType: KeyType = 'ecdsa-p256') => ({ name, keyType })
+const check = (data: Uint8Array, host = 'example.com', keyType?: KeyType) =>
+  checkBundle(data, id(host, keyType), now)
 const text = () => Buffer.from(made.data).toString()
 
 test('encodeBundle writes autocert’s form: SEC1 key, chain, LF, 64 columns, one newline at the end', () => {
@@ -30,7 +33,7 @@ test('encodeBundle writes autocert’s form: SEC1 key, chain, LF, 64 columns, on
 test('checkBundle reads back what encodeBundle wrote', () => {
   const checked = check(made.data)
   expect(checked).toMatchObject({ serialNumber: made.serialNumber })
-  expect(check(rsa.data)).toMatchObject({ serialNumber: rsa.serialNumber })
+  expect(check(rsa.data, 'example.com', 'rsa-2048')).toMatchObject({ serialNumber: rsa.serialNumber })
 })
 
 test.each([
@@ -99,6 +102,11 @@ test('a wildcard certificate is for the hosts that its whole label stands for, a
     expect(check((await makeBundle({ host })).data, 'foo.example.com').fault).toBe('another host')
 })
 
+test('a certificate of the other key type is a fault, as in autocert', () => {
+  expect(check(rsa.data, 'example.com', 'ecdsa-p256').fault).toBe('another key type')
+  expect(check(made.data, 'example.com', 'rsa-2048').fault).toBe('another key type')
+})
+
 test('a certificate that names the host only in its subject is a fault, as in browsers', async () => {
   expect(check((await makeBundle({ isOldStyle: true })).data).fault).toBe('another host')
 })
@@ -106,7 +114,7 @@ test('a certificate that names the host only in its subject is a fault, as in br
 test('a certificate is accepted from its notBefore, minus the clock skew, until its notAfter', async () => {
   const at = (ms: number) => new Date(ms)
   const { data } = await makeBundle({ notBefore: at(now), notAfter: at(now + 60_000) })
-  const fault = (time: number) => checkBundle(data, 'example.com', time).fault
+  const fault = (time: number) => checkBundle(data, id('example.com'), time).fault
   expect(fault(now + 50_000)).toBeUndefined()
   expect(fault(now + 60_000)).toBe('expired')
   // X.509 has whole seconds.

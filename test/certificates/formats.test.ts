@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import { certId } from '../support/cert-id.js'
 import { makeBundle } from '../support/certificates.js'
 
 type Made = Awaited<ReturnType<typeof makeBundle>>
@@ -61,6 +62,7 @@ describe.each([
   ['rsa', files],
 ] as const)('%s', (keyType, forms) => {
   let made: Made
+  const id = certId('example.com', { keyType: keyType === 'rsa' ? 'rsa-2048' : 'ecdsa-p256' })
   let parts: Parts
   let autocerts: Uint8Array
   beforeAll(async () => {
@@ -75,7 +77,7 @@ describe.each([
 
   test.each(Object.keys(forms))('reads the bundle, and writes it in exactly autocert’s form: %s', (form) => {
     const stored = Buffer.from(forms[form]!(parts))
-    const checked = checkBundle(stored, 'example.com', Date.now())
+    const checked = checkBundle(stored, id, Date.now())
     expect(checked.fault).toBeUndefined()
     expect(checked).toMatchObject({ serialNumber: made.serialNumber })
     const bundle = decodeBundle(stored)
@@ -102,5 +104,7 @@ test.each([
 ])('an encrypted key is not accepted as a private key: %s', async (_, label, headers) => {
   const { chain } = await makeBundle()
   const stored = `-----BEGIN ${label}-----\n${headers}AAAA\n-----END ${label}-----\n${chain}`
-  expect(checkBundle(Buffer.from(stored), 'example.com', Date.now())).toEqual({ fault: 'no private key' })
+  expect(checkBundle(Buffer.from(stored), certId('example.com'), Date.now())).toEqual({
+    fault: 'no private key',
+  })
 })

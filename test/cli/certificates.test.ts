@@ -119,6 +119,10 @@ test('export warns why no server would serve the certificate', async () => {
   expect(await notesOn('a.example', early.data)).toEqual([
     expect.stringMatching(/^acme-cert-cache: warning: the certificate is not valid before \d{4}-/),
   ])
+  const rsa = await bundle({ host: 'a.example', keyType: 'rsa' })
+  expect(await notesOn('a.example', rsa.data)).toEqual([
+    'acme-cert-cache: warning: the key type of the certificate is RSA 2048: servers ignore it',
+  ])
   expect(await notesOn('b.example', old.data)).toEqual([
     'acme-cert-cache: warning: the certificate is not for "b.example", but for "a.example"',
     expect.stringContaining('expired'),
@@ -129,6 +133,7 @@ test('reports a missing or unusable certificate in one line', async () => {
   const { store, run, json } = await openOperator()
   await store.put('rubbish.example', Buffer.from('rubbish'))
   await store.put('wrong.example', (await bundle({ host: 'other.example' })).data)
+  await store.put('rsa.example', (await bundle({ host: 'rsa.example', keyType: 'rsa' })).data)
   await store.put('fails.example+failure', failure)
   const key = ['--key', join(folder, 'key'), '--chain', join(folder, 'chain')]
   for (const [args, message] of [
@@ -155,6 +160,7 @@ test('reports a missing or unusable certificate in one line', async () => {
   for (const [host, names, fault] of [
     ['mixed.example', 'mixed.example', 'key mismatch'],
     ['wrong.example', 'other.example', 'another host'],
+    ['rsa.example', 'rsa.example', 'another key type'],
   ] as const) {
     const shown = await run('show', host)
     expect(shown.code).toBe(1)

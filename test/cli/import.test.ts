@@ -174,6 +174,20 @@ test('refuses certificates that servers could not use, and imports the rest', as
   expect(await keys()).toEqual(['good.example'])
 })
 
+test('replaces a newer certificate that servers ignore under its key, and keeps one that they use', async () => {
+  const { store, run } = await openOperator()
+  const made = await bundle({ host: 'a.example', notBefore: new Date(Date.now() - day) })
+  await write('a.example', made.data)
+  const importIt = async () => (await run('import', '--autocert', folder, '--yes')).stdout
+  for (const newer of [{ host: 'a.example', keyType: 'rsa' } as const, { host: 'b.example' }]) {
+    await store.put('a.example', (await bundle(newer)).data)
+    expect(await importIt()).toContain('a.example: written a.example')
+    expect(await store.get('a.example')).toEqual(Buffer.from(made.data))
+  }
+  await store.put('a.example', (await bundle({ host: 'a.example' })).data)
+  expect(await importIt()).toContain('the stored certificate is as new or newer')
+})
+
 test('imports the other certbot lineages if one is incomplete', async () => {
   const { run, keys } = await openOperator()
   for (const host of ['a.example', 'b.example', 'c.example']) {

@@ -23,7 +23,7 @@ test('ls prints a row for each host whose order or renewal information is locked
   const { store, json } = await openOperator()
   const { data } = await bundle({ host: 'b.example' })
   await store.put('b.example', data)
-  await store.put('b.example+rsa', data)
+  await store.put('b.example+rsa', (await bundle({ host: 'b.example', keyType: 'rsa' })).data)
   const names = ['a.example', 'b.example+renewal', 'c.example+rsa']
   const locks = await Promise.all(names.map((name) => store.tryLock(name)))
   expect((await json('ls')).map(({ key, state, locked }) => [key, state, locked])).toEqual([

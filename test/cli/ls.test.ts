@@ -38,6 +38,7 @@ test('ls prints a row for each certificate, with its state', async () => {
   })
   const early = await bundle({ host: 'early.example', notBefore: new Date(now + day) })
   const other = await bundle({ host: 'other.example' })
+  const typed = await bundle({ host: 'wrong-type.example' })
   const mixed = Buffer.from(Buffer.from(valid.data).toString().split('-----BEGIN CERT')[0] + other.chain)
   const retryAt = now + day
   const failure = (message: string) => Buffer.from(JSON.stringify({ failures: 3, retryAt, message }))
@@ -53,6 +54,7 @@ test('ls prints a row for each certificate, with its state', async () => {
     ['old.example', expired.data],
     ['rubbish.example', Buffer.from('rubbish')],
     ['wrong.example', other.data],
+    ['wrong-type.example+rsa', typed.data],
     [`${prefix}a.example`, valid.data],
     ['acme_account+key', Buffer.from('x')],
     ['tok_en+http-01', Buffer.from('x')],
@@ -85,6 +87,7 @@ test('ls prints a row for each certificate, with its state', async () => {
     'old.example': expect.objectContaining({ state: 'expired' }),
     'rubbish.example': expect.objectContaining({ state: 'corrupt', fault: 'no private key' }),
     'wrong.example': expect.objectContaining({ state: 'corrupt', fault: 'another host' }),
+    'wrong-type.example+rsa': expect.objectContaining({ state: 'corrupt', fault: 'another key type' }),
     [`${prefix}a.example`]: expect.objectContaining({
       host: 'a.example',
       ca: 'acme-staging-v02.api.letsencrypt.org',
@@ -95,7 +98,7 @@ test('ls prints a row for each certificate, with its state', async () => {
   const table = await run('ls')
   await lock?.release()
   expect(table.code).toBe(1)
-  expect(table.stderr).toMatch(/^acme-cert-cache: warning: found 3 corrupt certificates\. [^\n]*\n$/)
+  expect(table.stderr).toMatch(/^acme-cert-cache: warning: found 4 corrupt certificates\. [^\n]*\n$/)
   const shown = lines(table.stdout)
   expect(shown[0]).toMatch(/^HOST +CA +KEY +ISSUER +EXPIRES +LEFT +RENEWS +LOCK +STATE$/)
   const row = (host: string) => shown.find((line) => line.startsWith(`${host} `))
@@ -106,7 +109,7 @@ test('ls prints a row for each certificate, with its state', async () => {
   expect(row('due.example')).toMatch(/ 10 d .* due, failing until \d{4}-\d\d-\d\d \d\d:\d\d$/)
   expect(row('old.example')).toMatch(/ -3 d .* expired$/)
   expect(shown.at(-1)).toBe(
-    '9 certificates, 1 account key, 2 challenge answers, 2 failure records, 1 lock, 1 other blob',
+    '10 certificates, 1 account key, 2 challenge answers, 2 failure records, 1 lock, 1 other blob',
   )
 
   const chosen = await json('ls', '--directory', staging)

@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { checkBundle, decodeBundle, encodeBundle } from '../../src/certificates/certificate-bundle.js'
+import type { KeyType } from '../../src/certificates/certificate-id.js'
 import { clockSkewMs } from '../../src/util/clock.js'
 import { ecdsa, now, other, rsa, spareKey } from './fixtures.js'
 import { damaged, property } from './support.js'
@@ -23,6 +24,7 @@ const faults = [
   'unreadable',
   'too large',
   'another host',
+  'another key type',
   'key mismatch',
   'not yet valid',
   'expired',
@@ -42,19 +44,25 @@ const tokens = [
   spareKey.export({ format: 'pem', type: 'sec1' }).toString(),
 ]
 
-beforeAll(() => expect(checkBundle(ecdsa.data, 'example.com', now).fault).toBeUndefined())
+const id = (name: string, keyType: KeyType = 'ecdsa-p256') => ({ name, keyType })
+
+beforeAll(() => expect(checkBundle(ecdsa.data, id('example.com'), now).fault).toBeUndefined())
 
 property(
   'any bytes decode to a known fault, or to a certificate for the host that is valid now, with its key',
   500,
-  fc.oneof(damaged(ecdsa.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
-  (data) => {
-    const checked = checkBundle(data, 'example.com', now)
+  fc.tuple(
+    fc.oneof(damaged(ecdsa.data, tokens), damaged(rsa.data, tokens), fc.uint8Array()),
+    fc.constantFrom<KeyType>('ecdsa-p256', 'rsa-2048'),
+  ),
+  ([data, keyType]) => {
+    const checked = checkBundle(data, id('example.com', keyType), now)
     if (checked.fault !== undefined) return expect(faults).toContain(checked.fault)
     const { key, chain } = checked.bundle
     expect(decodeBundle(Buffer.from(key + chain))).toEqual({ key, chain })
     const leaf = new X509Certificate(chain)
     expect(leaf.checkHost('example.com', { subject: 'never' })).toBeDefined()
+    expect(leaf.publicKey.asymmetricKeyType).toBe(keyType === 'rsa-2048' ? 'rsa' : 'ec')
     expect(leaf.serialNumber).toBe(checked.serialNumber)
     expect([Date.parse(leaf.validFrom), Date.parse(leaf.validTo)]).toEqual([
       checked.notBefore,
@@ -81,7 +89,8 @@ property(
     const data = Buffer.from(keyFirst ? `${pem}${certificate.chain}` : `${certificate.chain}${pem}`)
     const ownHost = certificate === other ? 'other.example' : 'example.com'
     const mismatch = key === certificate.key ? undefined : 'key mismatch'
-    expect(checkBundle(data, host, now).fault).toBe(host === ownHost ? mismatch : 'another host')
+    const keyType = certificate === rsa ? 'rsa-2048' : 'ecdsa-p256'
+    expect(checkBundle(data, id(host, keyType), now).fault).toBe(host === ownHost ? mismatch : 'another host')
   },
 )
 

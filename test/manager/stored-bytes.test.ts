@@ -24,6 +24,11 @@ describe('stored bytes that cannot be served', () => {
       'expired',
     ],
     ['for another host', async () => (await makeBundle({ host: 'b.example' })).data, 'another host'],
+    [
+      'of the other key type',
+      async () => (await makeBundle({ host, keyType: 'rsa' })).data,
+      'another key type',
+    ],
     ['10 MB', () => Buffer.alloc(10_000_000, 'x'), 'too large'],
     [
       'with a key that does not match',

@@ -3,7 +3,7 @@ import { type Command, stringFlag } from '../console/arguments.js'
 import { UsageError } from '../console/errors.js'
 import { writePrivateFiles } from '../console/files.js'
 import { formatMinute } from '../console/format.js'
-import { matchesHost } from '../container/certificate-details.js'
+import { detailsFault } from '../container/certificate-details.js'
 import { connect } from '../container/connection.js'
 import { requireCertificate } from '../container/stored-certificate.js'
 import { parseTarget, targetFlags, targetHelp } from '../flags/target.js'
@@ -11,8 +11,8 @@ import { parseTarget, targetFlags, targetHelp } from '../flags/target.js'
 export const exportCertificate: Command = {
   usage: 'export HOST --key FILE --chain FILE [flags]',
   summary: 'Write a private key and its certificate chain to files',
-  details: `Replaces the files, and sets their mode to 0600. Warns about a certificate that is for another host, expired or not yet
-valid. Refuses a certificate that is corrupt, encrypted or does not match its key.
+  details: `Replaces the files, and sets their mode to 0600. Warns about a certificate that is for another host, of another key type,
+expired or not yet valid. Refuses a certificate that is corrupt, encrypted or does not match its key.
 ${targetHelp}`,
   operands: [1, 1],
   flags: {
@@ -34,9 +34,13 @@ ${targetHelp}`,
     await writePrivateFiles({ file: keyFile, data: bundle.key }, { file: chainFile, data: bundle.chain })
     terminal.printNote(`wrote private key to ${keyFile}`)
     terminal.printNote(`wrote certificate chain to ${chainFile}`)
-    if (!matchesHost(certificate, target.host)) {
+    const fault = detailsFault(certificate, target.id)
+    if (fault === 'another host') {
       const names = certificate.names.map((name) => `"${name}"`).join(', ') || 'no DNS name'
       terminal.printWarning(`the certificate is not for "${target.host}", but for ${names}`)
+    }
+    if (fault === 'another key type') {
+      terminal.printWarning(`the key type of the certificate is ${certificate.keyType}: servers ignore it`)
     }
     if (certificate.notAfter <= Date.now()) {
       terminal.printWarning(`the certificate expired ${formatMinute(new Date(certificate.notAfter))}`)

@@ -5,8 +5,8 @@ import { formatMinute, replaceControlCharacters, timeLeft } from '../console/for
 import type { Terminal } from '../console/terminal.js'
 import {
   type CertificateDetails,
+  detailsFault,
   formatDistinguishedName,
-  matchesHost,
 } from '../container/certificate-details.js'
 import { connect } from '../container/connection.js'
 import { summariseFailure } from '../container/failure-summary.js'
@@ -47,7 +47,8 @@ ${targetHelp}`,
       await writePrivateFiles({ file, data: Buffer.from(data).toString('latin1') })
       terminal.printNote(`wrote private key and certificate chain to ${file}`)
     }
-    if (!matchesHost(certificate, target.host)) throw unusableError(target, 'another host')
+    const fault = detailsFault(certificate, target.id)
+    if (fault !== undefined) throw unusableError(target, fault)
     return 0
   },
 }
@@ -60,7 +61,7 @@ function toJson({ host, id }: Target, stored: StoredCertificate) {
   const { certificate, failure } = stored
   const details = detailsOf(stored)
   const encrypted = certificate?.fault === 'encrypted'
-  const fault = certificate?.fault ?? (details && !matchesHost(details, host) ? 'another host' : null)
+  const fault = certificate?.fault ?? (details && detailsFault(details, id)) ?? null
   return {
     host,
     key: certificateKey(id),

@@ -1,7 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import {
   type BundleFault,
+  type BundleId,
   decodeBundle,
+  type IdentityFault,
+  identityFault,
   keyMatches,
   parseValidity,
 } from '../../certificates/certificate-bundle.js'
@@ -62,8 +65,9 @@ export function parseCertificate(data: Uint8Array): CertificateDetails | Invalid
   }
 }
 
-export const matchesHost = ({ chain }: CertificateDetails, host: string): boolean =>
-  chain[0]?.checkHost(host, { subject: 'never' }) !== undefined
+/** Returns why servers cannot use the certificate as this one, or `undefined` if they can. */
+export const detailsFault = ({ chain }: CertificateDetails, id: BundleId): IdentityFault | undefined =>
+  identityFault(chain[0] as X509Certificate, id)
 
 /**
  * Returns organisation and common name, such as `Let's Encrypt R11`.

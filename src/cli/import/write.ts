@@ -2,13 +2,13 @@ import { createPrivateKey } from 'node:crypto'
 import type { LockingCertCache } from '../../cache/cert-cache.js'
 import { releaseQuietly } from '../../cache/once-per-fleet.js'
 import { checkBundle, encodeBundle, type Validity } from '../../certificates/certificate-bundle.js'
-import { certName } from '../../certificates/certificate-id.js'
+import { type CertId, certName } from '../../certificates/certificate-id.js'
 import { normalizeHost } from '../../certificates/hostname.js'
 import { exportKey } from '../../certificates/private-key.js'
 import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
 import { formatMinute } from '../console/format.js'
 import { withCleanup } from '../console/with-cleanup.js'
-import { type CertificateDetails, parseCertificate } from '../container/certificate-details.js'
+import { type CertificateDetails, detailsFault, parseCertificate } from '../container/certificate-details.js'
 import { validateCertificate } from './validate.js'
 
 /** The result for one key of the store. */
@@ -46,13 +46,14 @@ export async function importCertificate(pem: string, destination: Destination): 
   const keyType = leafKey.asymmetricKeyType === 'rsa' ? 'rsa-2048' : 'ecdsa-p256'
   const outcomes: Outcome[] = []
   for (const host of hosts) {
-    const { fault } = checkBundle(data, host, Date.now())
+    const id: CertId = { ca: destination.ca, name: certName(host), keyType }
+    const { fault } = checkBundle(data, id, Date.now())
     if (fault !== undefined) {
       outcomes.push({ verdict: 'refused', key: host, note: fault })
       continue
     }
-    const key = certificateKey({ ca: destination.ca, name: certName(host), keyType })
-    const compare = () => compareWithStored(key, details, destination)
+    const key = certificateKey(id)
+    const compare = () => compareWithStored(id, details, destination)
     outcomes.push(
       (await compare()) ??
         (await findObjection(key, details, destination)) ??
@@ -86,16 +87,20 @@ export async function importAccountKey(pem: string, destination: Destination): P
 
 /** Returns an outcome if the stored value must not be replaced. */
 async function compareWithStored(
-  key: string,
+  id: CertId,
   certificate: CertificateDetails,
   { store }: Destination,
 ): Promise<Outcome | undefined> {
+  const key = certificateKey(id)
   const data = await store.get(key)
   const stored = data && parseCertificate(data)
   if (stored?.fault === 'encrypted') {
     return { verdict: 'refused', key, note: 'the stored value is encrypted' }
   }
-  if (!stored || stored.fault !== undefined || isNewer(certificate, stored)) return undefined
+  if (!stored || stored.fault !== undefined) return undefined
+  // Servers ignore a certificate that has such a fault.
+  if (detailsFault(stored, id) !== undefined) return undefined
+  if (isNewer(certificate, stored)) return undefined
   const reason =
     stored.serialNumber === certificate.serialNumber
       ? 'already stored'

@@ -4,7 +4,7 @@ import { normalizeHost } from '../../certificates/hostname.js'
 import { renewalTime } from '../../certificates/renewal-time.js'
 import { certificateKey, entryKey } from '../../certificates/storage-layout.js'
 import { parseFailureRecord, parseRenewalInfoRecord } from '../../issuance/store/records.js'
-import { type CertificateDetails, matchesHost, parseCertificate } from '../container/certificate-details.js'
+import { type CertificateDetails, detailsFault, parseCertificate } from '../container/certificate-details.js'
 import type { Connection } from '../container/connection.js'
 import { isEncrypted } from '../container/encryption.js'
 import { type EntryGroup, formatCa } from '../container/entries.js'
@@ -110,7 +110,7 @@ function toRow(
   const renewalInfo = renewalData && parseRenewalInfoRecord(renewalData)
   const window = renewalInfo?.serialNumber === certificate.serialNumber ? renewalInfo.window : null
   const renewAt = renewalTime({ ...certificate, window: window ?? undefined, random: 0 }).at
-  const isForHost = matchesHost(certificate, host)
+  const fault = detailsFault(certificate, id) ?? null
   return {
     ...common,
     keyType: certificate.keyType,
@@ -118,8 +118,8 @@ function toRow(
     notBefore: new Date(certificate.notBefore),
     notAfter: new Date(certificate.notAfter),
     renewAt: new Date(renewAt),
-    state: isForHost ? stateAt(Date.now(), certificate, renewAt) : 'corrupt',
-    fault: isForHost ? null : 'another host',
+    state: fault === null ? stateAt(Date.now(), certificate, renewAt) : 'corrupt',
+    fault,
   }
 }
 
