@@ -121,12 +121,19 @@ export function keyMatches(leaf: X509Certificate, key: KeyObject): boolean {
   return verify('sha256', probe, leaf.publicKey, sign('sha256', probe, key))
 }
 
+/** The header lines of a PEM block (RFC 1421 section 4.6), each with its continuation lines, and blank lines before them. */
+const headerLines = /^\s*(?:[!-9;-~]+:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*)*/
+
 /** Returns the non-empty PEM blocks of a type, in autocert's format. Skips text between blocks, and encrypted keys. */
 function pemBlocks(text: string, type: string): string[] {
-  const body = '\\s*[A-Za-z0-9+/=][A-Za-z0-9+/=\\s]*'
-  const pattern = new RegExp(`-----BEGIN (${type})-----(${body})-----END \\1-----`, 'g')
-  return [...text.matchAll(pattern)].map(([, label, base64]) => {
-    const lines = (base64 as string).replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
+  const pattern = new RegExp(`^(${type})-----([^]*?)-----END \\1-----`)
+  // Split first, so that the time is linear even if no block ends.
+  return text.split('-----BEGIN ').flatMap((block) => {
+    const [, label, content = ''] = pattern.exec(block) ?? []
+    const [headers = ''] = headerLines.exec(content) ?? []
+    const base64 = content.slice(headers.length).replace(/\s+/g, '')
+    if (!/^[A-Za-z0-9+/=]+$/.test(base64) || /^Proc-Type:.*ENCRYPTED|^DEK-Info:/im.test(headers)) return []
+    const lines = base64.replace(/.{1,64}/g, '$&\n')
     return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`
   })
 }

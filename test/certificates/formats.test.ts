@@ -20,6 +20,11 @@ const bagAttributes =
   'Bag Attributes\n    friendlyName: café\n    localKeyID: 54 69 6D 65 \nKey Attributes: <No Attributes>\n'
 const subject = 'subject=CN=example.com\nissuer=C=US, O=Let\'s Encrypt, CN="R3"\n\n'
 
+/** Inserts header lines (RFC 1421 section 4.6) after the first line of each block. */
+const withHeaders = (pem: string, headers = 'Proc-Type: 4,MIC-CLEAR\nComment: a key - of\n  ours: AAAA\n') =>
+  pem.replace(/-----BEGIN .*-----\n/g, `$&${headers}\n`)
+const encrypted = (pem: string) => withHeaders(pem, 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n')
+
 /** The same key and chain in the forms that occur in real files. */
 const files: Record<string, (parts: Parts) => string> = {
   'autocert’s own form': ({ traditional, leaf, intermediate }) => traditional + leaf + intermediate,
@@ -42,6 +47,12 @@ const files: Record<string, (parts: Parts) => string> = {
     `\u{feff}${traditional}${leaf}${intermediate}`,
   'spaces at the ends of the lines': ({ traditional, leaf, intermediate }) =>
     (traditional + leaf + intermediate).replaceAll('\n', ' \t\n'),
+  'header lines in the blocks': ({ traditional, leaf, intermediate }) =>
+    withHeaders(traditional + leaf + intermediate),
+  'header lines in the blocks, and CRLF': ({ pkcs8, leaf, intermediate }) =>
+    withHeaders(pkcs8 + leaf + intermediate).replaceAll('\n', '\r\n'),
+  'an encrypted key first': ({ traditional, leaf, intermediate }) =>
+    encrypted(traditional) + traditional + leaf + intermediate,
   'each block on lines of 76 columns': ({ traditional, leaf, intermediate }) =>
     (traditional + leaf + intermediate).replace(
       /(-----BEGIN .*-----\n)([^-]+)/g,
@@ -101,6 +112,7 @@ describe.each([
 test.each([
   ['PKCS#8', 'ENCRYPTED PRIVATE KEY', ''],
   ['SEC1', 'EC PRIVATE KEY', 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n'],
+  ['other header lines first', 'RSA PRIVATE KEY', 'Comment: ours\nproc-type: 4, Encrypted\n\n'],
 ])('an encrypted key is not accepted as a private key: %s', async (_, label, headers) => {
   const { chain } = await makeBundle()
   const stored = `-----BEGIN ${label}-----\n${headers}AAAA\n-----END ${label}-----\n${chain}`

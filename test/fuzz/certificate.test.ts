@@ -37,6 +37,8 @@ const tokens = [
   '-----BEGIN CERTIFICATE-----\n',
   '-----END CERTIFICATE-----\n',
   '-----',
+  'Comment: ours\n',
+  'Proc-Type: 4,ENCRYPTED\n',
   '\r\n',
   '\n\n',
   '====',
@@ -156,10 +158,13 @@ property(
   },
 )
 
-test('a bundle that consists only of BEGIN lines is decoded in linear time', () => {
+test('a bundle that consists only of BEGIN or header lines is decoded in linear time', () => {
   // 200 KiB would take minutes in quadratic time.
   const opening = '-----BEGIN CERTIFICATE-----\n'
-  for (const text of [opening.repeat(7_000), `${opening}${'A\n'.repeat(100_000)}`]) {
+  const headers = ['A\n', 'A: b\n', 'A', 'A:', '\n ', ' A', 'A: b\n c\n'].map(
+    (line) => `${opening}${line.repeat(200_000 / line.length)}`,
+  )
+  for (const text of [opening.repeat(7_000), `${opening}A: `.repeat(6_000), ...headers]) {
     expect(decodeBundle(Buffer.from(text))).toEqual({ fault: 'no private key' })
   }
 })
