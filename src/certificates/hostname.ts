@@ -38,6 +38,15 @@ function hasValidEncoding(label: string): boolean {
 }
 
 /**
+ * Names that no public resolver knows: RFC 6761 (`localhost`, `test`, `invalid`), RFC 6762 (`local`), RFC 7686 (`onion`),
+ * RFC 8375 (`home.arpa`), and `internal`, which ICANN has reserved for private use.
+ */
+const reservedNames = /(?:^|\.)(?:localhost|local|internal|home\.arpa|test|invalid|onion)$/
+
+/** Returns whether a normalised name is under a reserved one, for which Let's Encrypt issues no certificates. */
+export const isReserved = (host: string): boolean => reservedNames.test(host)
+
+/**
  * Normalises a server name.
  * @throws {HostError} `ERR_HOST_NAME` if it is not a DNS name that a public CA issues certificates for
  */
@@ -56,3 +65,7 @@ export function explainHost(name: unknown): string {
   if (name.includes('*')) return `${shown} is a wildcard. Use a DNS name without "*".`
   return `${shown} is not a valid DNS name. Use two or more labels of letters, digits and hyphens.`
 }
+
+/** Says why a name is refused if {@link isReserved} returns true, for a message. */
+export const explainReserved = (host: string): string =>
+  `${JSON.stringify(host)} is reserved for private networks: Let's Encrypt issues no certificates for it. Use a public DNS name, or set acme.directoryUrl to another CA.`

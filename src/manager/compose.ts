@@ -47,7 +47,7 @@ export function composeManager(
   const { clock, ca, keyType, max } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
   const caStore = new CaStore(store, ca, clock, store.direct)
-  const policy = new PolicyGate(settings.hostPolicy, clock, closing)
+  const policy = new PolicyGate(settings.hostPolicy, clock, closing, settings.isRefused)
   const answers = new ChallengeAnswers(caStore, clock, (answered) => report('challengeAnswered', answered))
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)
   const attempts = new Attempts({ store: caStore, clock, max, onFailed })

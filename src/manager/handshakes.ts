@@ -77,7 +77,8 @@ export class Handshakes implements ContextSource, AnswerSource {
     try {
       return await this.#readChallenge(host, () => this.#parts.answers.storedHttp01(token, host, client))
     } catch (thrown) {
-      if (verdictOf(toError(thrown)).blame === 'policy') return undefined
+      const { blame, refusal } = verdictOf(toError(thrown))
+      if (blame === 'policy' || refusal === 'name') return undefined
       throw thrown
     }
   }

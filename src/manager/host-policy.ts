@@ -1,4 +1,4 @@
-import { explainHost, normalizeHost } from '../certificates/hostname.js'
+import { explainHost, explainReserved, isReserved, normalizeHost } from '../certificates/hostname.js'
 import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
 import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.js'
@@ -13,11 +13,18 @@ export type HostPolicy = readonly string[] | ((host: string) => boolean | Promis
 
 export type HostPolicyFunction = (host: string) => boolean | Promise<boolean>
 
+/** Returns whether a CA issues no certificates for a host, whatever the policy says. */
+export type NameRule = (host: string) => boolean
+
+/** Let's Encrypt issues for public names only. Other CAs may be private ones, which issue for any name. */
+export const nameRule = (directoryUrl: string): NameRule =>
+  new URL(directoryUrl).hostname.endsWith('.letsencrypt.org') ? isReserved : () => false
+
 /**
  * Returns the policy as a function. An array is matched exactly: wildcards would need the dns-01 challenge.
- * @throws {TypeError} if the array is empty or contains a name that no public CA issues for
+ * @throws {TypeError} if the array is empty or contains a name that the CA does not issue for
  */
-export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
+export function hostPolicyFunction(policy: unknown, isRefused: NameRule = () => false): HostPolicyFunction {
   if (typeof policy === 'function') return policy as HostPolicyFunction
   if (!Array.isArray(policy)) {
     throw invalidOption(
@@ -33,6 +40,7 @@ export function hostPolicyFunction(policy: unknown): HostPolicyFunction {
       const host = normalizeHost(name)
       if (host === undefined)
         throw new TypeError(`CertManager: hostPolicy contains an invalid host name: ${explainHost(name)}`)
+      if (isRefused(host)) throw new TypeError(`CertManager: hostPolicy: ${explainReserved(host)}`)
       return host
     }),
   )
@@ -50,15 +58,27 @@ export class PolicyGate {
   readonly #policy: HostPolicyFunction
   readonly #clock: Clock
   readonly #closing: AbortSignal
+  readonly #isRefused: NameRule
 
-  constructor(policy: HostPolicyFunction, clock: Clock, closing: AbortSignal) {
+  constructor(
+    policy: HostPolicyFunction,
+    clock: Clock,
+    closing: AbortSignal,
+    isRefused: NameRule = () => false,
+  ) {
+    this.#isRefused = isRefused
     this.#policy = policy
     this.#clock = clock
     this.#closing = closing
   }
 
-  /** @throws {HostError} `ERR_HOST_POLICY` if the policy refuses the host; `ERR_HOST_POLICY_FAILED` if it fails */
+  /**
+   * @throws {HostError} `ERR_HOST_NAME` if the CA does not issue for the name; `ERR_HOST_POLICY` if the policy refuses the
+   *   host; `ERR_HOST_POLICY_FAILED` if it fails
+   */
   async check(host: string): Promise<void> {
+    if (this.#isRefused(host))
+      throw new HostError('ERR_HOST_NAME', host, `invalid host name: ${explainReserved(host)}`)
     let allowed: boolean
     try {
       const result = this.#calls.get(host) ?? this.#callPolicy(host)

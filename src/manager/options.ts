@@ -1,7 +1,7 @@
 import { type AcmeOptions, type AcmeSettings, checkAcmeOptions } from '../acme/options.js'
 import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
 import type { KeyType } from '../certificates/certificate-id.js'
-import { explainHost, type Host, normalizeHost } from '../certificates/hostname.js'
+import { explainHost, explainReserved, type Host, normalizeHost } from '../certificates/hostname.js'
 import { caPrefix } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import {
@@ -12,7 +12,13 @@ import {
   plainObject,
   positiveInteger,
 } from '../util/validate.js'
-import { type HostPolicy, type HostPolicyFunction, hostPolicyFunction } from './host-policy.js'
+import {
+  type HostPolicy,
+  type HostPolicyFunction,
+  hostPolicyFunction,
+  type NameRule,
+  nameRule,
+} from './host-policy.js'
 
 /** Options of `CertManager`. */
 export interface CertManagerOptions {
@@ -56,6 +62,8 @@ const optionNames: OptionNames<CertManagerOptions> = {
 export interface ManagerSettings {
   readonly cache: CertCache
   readonly hostPolicy: HostPolicyFunction
+  /** The names that the CA does not issue for. */
+  readonly isRefused: NameRule
   readonly acme: AcmeSettings
   /** The CA, as the prefix of its keys in the store. */
   readonly ca: string
@@ -78,14 +86,18 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     rawOptions.memory ?? {},
     { max: true },
   )
-  const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy)
+  const isRefused = nameRule(acme.directoryUrl)
+  const hostPolicy = hostPolicyFunction(rawOptions.hostPolicy, isRefused)
   const defaultHost = optional('CertManager: defaultHost', rawOptions.defaultHost, checkHost)
+  if (defaultHost !== undefined && isRefused(defaultHost))
+    throw new TypeError(`CertManager: defaultHost: ${explainReserved(defaultHost)}`)
   // A function is not called here: its result can change.
   if (defaultHost !== undefined && Array.isArray(rawOptions.hostPolicy) && !hostPolicy(defaultHost))
     throw new TypeError('CertManager: defaultHost must be one of the hosts in hostPolicy')
   return {
     cache: rawOptions.cache,
     hostPolicy,
+    isRefused,
     acme,
     ca: caPrefix(acme.directoryUrl, keyPrefix),
     max: positiveInteger('CertManager: memory.max', memory.max ?? 1_000, maxMemoryEntries),

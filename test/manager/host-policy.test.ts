@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { ClosedError, HostError } from '../../src/index.js'
-import { PolicyGate } from '../../src/manager/host-policy.js'
+import { hostPolicyFunction, type NameRule, nameRule, PolicyGate } from '../../src/manager/host-policy.js'
 import { sharedController } from '../../src/util/deadline.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
-function gate(policy: (host: string) => boolean | Promise<boolean>) {
+function gate(policy: (host: string) => boolean | Promise<boolean>, isRefused?: NameRule) {
   const clock = new VirtualClock()
   const closing = sharedController()
   const calls: string[] = []
@@ -12,7 +12,7 @@ function gate(policy: (host: string) => boolean | Promise<boolean>) {
     calls.push(host)
     return policy(host)
   }
-  return { clock, closing, calls, policy: new PolicyGate(counted, clock, closing.signal) }
+  return { clock, closing, calls, policy: new PolicyGate(counted, clock, closing.signal, isRefused) }
 }
 const refused = expect.objectContaining({ code: 'ERR_HOST_POLICY' })
 const failed = (cause: RegExp) =>
@@ -53,6 +53,45 @@ test('a policy that hangs is called for at most 1,000 names; further checks reje
   await Promise.allSettled(checks)
   expect(clock.pending).toBe(0)
   expect(calls).toHaveLength(1_000)
+})
+
+const letsEncrypt = 'https://acme-staging-v02.api.letsencrypt.org/directory'
+const reserved = [
+  'a.localhost',
+  'printer.local',
+  'db.internal',
+  'nas.home.arpa',
+  'home.arpa',
+  'a.b.test',
+  'a.invalid',
+  'abc.onion',
+]
+
+test.each(reserved)('%s is refused before the policy is called if the CA is Let’s Encrypt', async (host) => {
+  for (const isPrivate of [false, true]) {
+    const isRefused = nameRule(isPrivate ? 'https://letsencrypt.org.ca.example/' : letsEncrypt)
+    const { policy, calls } = gate(() => true, isRefused)
+    const check = policy.check(host)
+    if (isPrivate) await check
+    else await expect(check).rejects.toMatchObject({ code: 'ERR_HOST_NAME', host })
+    expect(calls).toEqual(isPrivate ? [host] : [])
+    const list = () => hostPolicyFunction(['a.example', host.toUpperCase()], isRefused)
+    if (isPrivate) expect(list()(host)).toBe(true)
+    else expect(list).toThrow(`hostPolicy: "${host}" is reserved for private networks`)
+  }
+})
+
+test.each([
+  'a.localhosts',
+  'arpa.home.example',
+  'mylocal.example',
+  'xlocal.com',
+  'local.example.com',
+  'a.home-arpa.com',
+])('%s is not reserved', async (host) => {
+  const { policy, calls } = gate(() => true, nameRule(letsEncrypt))
+  await policy.check(host)
+  expect(calls).toEqual([host])
 })
 
 test.each([

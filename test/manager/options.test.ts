@@ -57,6 +57,8 @@ test.each([
   ['defaultHost', { ...good, defaultHost: 5 }],
   ['defaultHost', { ...good, defaultHost: 'localhost' }],
   ['defaultHost', { ...good, defaultHost: 'b.example' }],
+  ['defaultHost:', { ...good, hostPolicy: () => true, defaultHost: 'db.internal' }],
+  ['hostPolicy:', { ...good, hostPolicy: ['a.example', 'db.internal'] }],
 ])('an invalid %s throws a TypeError that names it: %#', (option, options) => {
   expect(() => new CertManager(options as never)).toThrow(TypeError)
   expect(() => new CertManager(options as never)).toThrow(new RegExp(`^CertManager: ${option} `))

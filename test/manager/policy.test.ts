@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import { describe, expect, test, vi } from 'vitest'
 import { makeBundle } from '../support/certificates.js'
 import { refusal, sniCallback, useManagers } from '../support/managers.js'
-import { handshake } from '../support/tls.js'
+import { get, handshake, listen } from '../support/tls.js'
 
 const t = useManagers()
 
@@ -35,6 +36,21 @@ describe('host policy', () => {
     expect(manager.status()).toEqual([])
     expect(events.refused?.filter(({ reason }) => reason === 'policy')).toHaveLength(3)
     expect(events.refused?.filter(({ reason }) => reason === 'name')).toHaveLength(9)
+  })
+
+  test('Let’s Encrypt is not asked for a name under a reserved one, and neither is the policy', async () => {
+    const hostPolicy = vi.fn(() => true)
+    const { manager, events } = await t.machine({ hostPolicy, acme: { termsOfServiceAgreed: true } })
+    expect(await sniCallback(manager)('db.internal')).toBeUndefined()
+    await expect(manager.getCertificate('db.internal')).rejects.toMatchObject({ code: 'ERR_HOST_NAME' })
+    const server = createServer(manager.httpHandler())
+    const path = '/.well-known/acme-challenge/token'
+    expect(await get(await listen(server), path, { host: 'db.internal' })).toMatchObject({ status: 404 })
+    server.close()
+    const refused = { servername: 'db.internal', reason: 'name' }
+    expect(events.refused).toEqual([refused, refused])
+    expect(hostPolicy).not.toHaveBeenCalled()
+    expect(t.store.take()).toEqual([])
   })
 
   test.each([
