@@ -48,7 +48,12 @@ export function composeManager(
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
   const caStore = new CaStore(store, ca, clock, store.direct)
   const policy = new PolicyGate(settings.hostPolicy, clock, closing, settings.isRefused)
-  const answers = new ChallengeAnswers(caStore, clock, (answered) => report('challengeAnswered', answered))
+  const answers = new ChallengeAnswers({
+    store: caStore,
+    clock,
+    checkHost: (host) => policy.check(host),
+    onAnswer: (answered) => report('challengeAnswered', answered),
+  })
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)
   const attempts = new Attempts({ store: caStore, clock, max, onFailed })
   const renewalTimes = new RenewalTimes(settings.renewBeforeMs)
@@ -82,7 +87,7 @@ export function composeManager(
     closing,
   })
   return {
-    handshakes: new Handshakes({ certificates, answers, policy, clock, closing, report, isServedObserved }),
+    handshakes: new Handshakes({ certificates, answers, clock, closing, report, isServedObserved }),
     certificates,
     renewals,
     async close() {

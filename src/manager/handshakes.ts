@@ -9,7 +9,6 @@ import { toError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
-import type { PolicyGate } from './host-policy.js'
 
 /** Longest wait of a handshake, or of a caller of `getCertificate`. The order continues in the background. */
 const timeoutMs = 30_000
@@ -17,7 +16,6 @@ const timeoutMs = 30_000
 interface HandshakesParts extends ManagerContext {
   readonly certificates: CertificateService
   readonly answers: ChallengeAnswers
-  readonly policy: PolicyGate
   /** Returns whether `served`, the most frequent event, has a listener. */
   readonly isServedObserved: () => boolean
 }
@@ -87,15 +85,12 @@ export class Handshakes implements ContextSource, AnswerSource {
     this.#parts.report('refused', { servername, reason: 'name' })
   }
 
-  /** Reads a challenge answer from the store if the policy allows the host. Reports and rethrows errors. */
+  /** Bounds the wait for a challenge answer. Reports and rethrows errors. */
   async #readChallenge<T>(host: Host, read: () => Promise<T>): Promise<T> {
-    const { policy, clock, closing: signal } = this.#parts
+    const { clock, closing: signal } = this.#parts
     const bound = { ms: timeoutMs, clock, error: `no challenge answer for "${host}"`, signal }
     try {
-      return await withDeadline(async () => {
-        await policy.check(host)
-        return read()
-      }, bound)
+      return await withDeadline(read, bound)
     } catch (thrown) {
       this.#reportFailure(host, toError(thrown))
       throw thrown

@@ -30,6 +30,7 @@ export class DefaultCertificateServers {
   }
 
   add(server: Server): void {
+    if (this.#servers.has(server)) return
     this.#servers.add(server)
     server.once('close', () => this.#servers.delete(server))
   }

@@ -20,9 +20,12 @@ function answers(value: Uint8Array) {
   const reported: string[] = []
   return {
     reported,
-    answers: new ChallengeAnswers(new CaStore(store, ca, systemClock), systemClock, ({ type }) =>
-      reported.push(type),
-    ),
+    answers: new ChallengeAnswers({
+      store: new CaStore(store, ca, systemClock),
+      clock: systemClock,
+      checkHost: async () => {},
+      onAnswer: ({ type }) => reported.push(type),
+    }),
   }
 }
 

@@ -95,12 +95,13 @@ test('paths, methods and Host headers that no CA sends do not reach the store', 
   expect(await sendRequest(httpPort, challengeRequest(realToken, 'allowed.example'))).toBe('200')
 })
 
-test('tokens under random Host headers cause no store request', async () => {
+test('tokens under random Host headers cause no store request, and 50 calls of the policy', async () => {
   const rounds = await attackInRounds(target, 1, () =>
     flood(100, () => sendRequest(target.httpPort, challengeRequest(realToken, randomName()))),
   )
-  for (const outcome of rounds.outcomes) expect(outcome).toEqual({ '404': 100 })
-  for (const { events } of rounds.reports) expect(events).toEqual({ 'refused policy': 100 })
+  for (const outcome of rounds.outcomes) expect(outcome).toEqual({ '404': 50, '503': 50 })
+  for (const { events } of rounds.reports)
+    expect(events).toEqual({ 'refused policy': 50, 'refused rate': 50 })
   await expectUnharmed(target, rounds)
 })
 

@@ -66,7 +66,7 @@ function setup() {
   const orders = new Orders(
     {
       store: caStore,
-      answers: new ChallengeAnswers(caStore, clock, () => {}),
+      answers: new ChallengeAnswers({ store: caStore, clock, checkHost: async () => {}, onAnswer: () => {} }),
       attempts,
       clock,
       closing: closing.signal,

@@ -96,6 +96,19 @@ test('one timer runs, however often the certificate is replaced, and none after 
   expect(clock.pending).toBe(0)
 })
 
+test('a server that is added again gets no further listener, and none after it has closed', () => {
+  const { servers, server, certificate } = setup()
+  servers.add(server as unknown as Server)
+  expect(server.listenerCount('close')).toBe(1)
+  servers.update(certificate(90 * minute))
+  expect(server.contexts).toHaveLength(1)
+  server.emit('close')
+  expect(server.listenerCount('close')).toBe(0)
+  servers.add(server as unknown as Server)
+  servers.update(certificate(80 * minute))
+  expect(server.contexts).toHaveLength(2)
+})
+
 test('a closed server receives no further certificates', () => {
   const { servers, server, certificate } = setup()
   server.emit('close')

@@ -26,6 +26,14 @@ interface ChallengeAnswer {
   readonly value: Uint8Array
 }
 
+interface ChallengeAnswersParts {
+  readonly store: CaStore
+  readonly clock: Clock
+  /** Rejects if the host may not have a certificate. */
+  readonly checkHost: (host: Host) => Promise<void>
+  readonly onAnswer: (answered: AnsweredChallenge) => void
+}
+
 /**
  * Publishes and looks up the answers to challenges. They are in the store, because the CA may connect to any machine of
  * the fleet, and for the duration of an order in the memory of the process that placed it.
@@ -34,12 +42,12 @@ export class ChallengeAnswers {
   readonly #pending = new Map<string, Uint8Array>()
   readonly #store: CaStore
   readonly #rateLimit: ChallengeRateLimit
-  readonly #onAnswer: (answered: AnsweredChallenge) => void
+  readonly #parts: ChallengeAnswersParts
 
-  constructor(store: CaStore, clock: Clock, onAnswer: (answered: AnsweredChallenge) => void) {
-    this.#store = store
-    this.#onAnswer = onAnswer
-    this.#rateLimit = new ChallengeRateLimit(clock)
+  constructor(parts: ChallengeAnswersParts) {
+    this.#store = parts.store
+    this.#parts = parts
+    this.#rateLimit = new ChallengeRateLimit(parts.clock)
   }
 
   /** Makes an answer available to all machines. Await it before you ask the CA to validate the challenge. */
@@ -72,11 +80,12 @@ export class ChallengeAnswers {
   /**
    * Resolves with the http-01 answer of any machine's order.
    * @param client the client's IP address
-   * @throws {ChallengeRateLimitError} if a rate is exceeded; the store is not read then
+   * @throws {ChallengeRateLimitError} if a rate is exceeded; the host is not checked then, and the store not read
+   * @throws {HostError} if `checkHost` rejects; the store is not read then
    * @throws {StoreError} if the store operation fails
    */
   async storedHttp01(token: string, host: Host, client: string): Promise<Uint8Array | undefined> {
-    const value = await this.#read(this.#http01(token), client)
+    const value = await this.#read(this.#http01(token), host, client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
     return value
   }
@@ -89,12 +98,16 @@ export class ChallengeAnswers {
 
   /** Resolves with the tls-alpn-01 answer of any machine's order. As {@link storedHttp01}. */
   async storedTlsAlpn01(host: Host, client: string): Promise<SecureContext | undefined> {
-    const value = await this.#read(this.#tlsAlpn01(certName(host)), client)
+    const value = await this.#read(this.#tlsAlpn01(certName(host)), host, client)
     return value && this.#createContext(value, host, 'store')
   }
 
-  #read(entry: AnswerEntry, client: string): Promise<Uint8Array | undefined> {
-    return this.#rateLimit.share(entryKey(entry), client, () => this.#store.readAnswer(entry))
+  /** The rate comes first: the policy, which anyone can have called by a made-up host and token, may query a database. */
+  #read(entry: AnswerEntry, host: Host, client: string): Promise<Uint8Array | undefined> {
+    return this.#rateLimit.share(`${entryKey(entry)} ${host}`, client, async () => {
+      await this.#parts.checkHost(host)
+      return this.#store.readAnswer(entry)
+    })
   }
 
   #http01 = (token: string): AnswerEntry => ({ kind: 'http-01', ca: this.#store.ca, token })
@@ -114,6 +127,6 @@ export class ChallengeAnswers {
   }
 
   #report(answered: AnsweredChallenge): void {
-    callSafely(() => this.#onAnswer(answered))
+    callSafely(() => this.#parts.onAnswer(answered))
   }
 }

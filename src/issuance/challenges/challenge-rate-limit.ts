@@ -11,7 +11,7 @@ interface ClientLimits {
 
 /**
  * Limits the reads of challenge answers. Anyone can request an answer, and only the store shows whether a token is
- * valid. Concurrent reads of a key therefore share one request, the rate of all reads is bounded, and one client can
+ * valid. Concurrent reads of a key therefore share one read, the rate of all reads is bounded, and one client can
  * use only part of it.
  */
 export class ChallengeRateLimit {

@@ -5,6 +5,7 @@ import {
   ChallengeAnswers,
 } from '../../../src/issuance/challenges/challenge-answers.js'
 import { CaStore } from '../../../src/issuance/store/ca-store.js'
+import { ChallengeRateLimitError, toError } from '../../../src/util/errors.js'
 import { certId, host as requireHost } from '../../support/cert-id.js'
 import { makeBundle } from '../../support/certificates.js'
 import { MemoryStore } from '../../support/memory-store.js'
@@ -22,7 +23,10 @@ function setup() {
   const clock = new VirtualClock()
   const answered: AnsweredChallenge[] = []
   const onAnswer = (challenge: AnsweredChallenge) => answered.push(challenge)
-  return { store, answered, answers: new ChallengeAnswers(new CaStore(store, '', clock), clock, onAnswer) }
+  const world = { checkHost: async (_: string) => {} }
+  const checkHost = (host: string) => world.checkHost(host)
+  const answers = new ChallengeAnswers({ store: new CaStore(store, '', clock), clock, checkHost, onAnswer })
+  return { store, answered, answers, world }
 }
 
 test('withdraw does not reject if the store fails, and the answer is no longer served from memory', async () => {
@@ -86,4 +90,36 @@ test('publish passes its signal to the store, and the answer is in memory while 
   }
   await answers.publish(http01, signal)
   expect(seen).toEqual([signal, http01.value])
+})
+
+test('the rate is limited first, then the host is checked, and then the store is read', async () => {
+  const { store, answers, world } = setup()
+  const checked: string[] = []
+  world.checkHost = async (name) => {
+    checked.push(name)
+    throw new Error('refused')
+  }
+  const reads = Array.from({ length: 60 }, (_, index) =>
+    answers.storedHttp01('token', requireHost(`h${index}.example`), '192.0.2.1').catch(toError),
+  )
+  const errors = await Promise.all(reads)
+  expect(errors.filter((error) => error instanceof ChallengeRateLimitError)).toHaveLength(10)
+  expect(checked).toHaveLength(50)
+  expect(store.take()).toEqual([])
+})
+
+test('concurrent reads of one token share the check of their own host only', async () => {
+  const { store, answers, world } = setup()
+  const checked: string[] = []
+  world.checkHost = async (name) => {
+    checked.push(name)
+    if (name !== 'a.example') throw new Error('refused')
+  }
+  store.values.set('token+http-01', http01.value)
+  const read = (name: string) => answers.storedHttp01('token', requireHost(name), '192.0.2.1').catch(toError)
+  const [first, refused, second] = await Promise.all(['a.example', 'b.example', 'a.example'].map(read))
+  expect([first, second]).toEqual([http01.value, http01.value])
+  expect(refused).toEqual(new Error('refused'))
+  expect(checked).toEqual(['a.example', 'b.example'])
+  expect(store.take()).toHaveLength(1)
 })

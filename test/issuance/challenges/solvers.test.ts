@@ -23,7 +23,12 @@ const types = Object.keys(keys) as (keyof typeof keys)[]
 function setup(type: ChallengeType) {
   const store = new MemoryStore()
   const clock = new VirtualClock()
-  const answers = new ChallengeAnswers(new CaStore(store, 'ca.example~', clock), clock, () => {})
+  const answers = new ChallengeAnswers({
+    store: new CaStore(store, 'ca.example~', clock),
+    clock,
+    checkHost: async () => {},
+    onAnswer: () => {},
+  })
   const run = {
     signal: new AbortController().signal,
     isLockHeld: true,
