@@ -28,11 +28,15 @@ export interface ContextSource {
   onInvalidName(servername: string): void
 }
 
-/** Undocumented in Node: a socket's server, and whether the server requests client certificates. */
-type ServerSocket = TLSSocket & { readonly server?: { readonly requestCert?: boolean } }
+/** Undocumented in Node: a socket's server and options, and whether they request client certificates. */
+type ServerSocket = TLSSocket & {
+  readonly server?: { readonly requestCert?: boolean }
+  /** Present on all sockets, also on those that the application creates itself, without a server. */
+  readonly _tlsOptions?: { readonly requestCert?: boolean }
+}
 
 // Node verifies client certificates against the CAs of the SNI context, here its default roots, and ignores the
-// server's `ca`: it would authorise the holder of any publicly trusted certificate.
+// `ca` of the server or the socket: it would authorise the holder of any publicly trusted certificate.
 const noClientCertificates =
   'acme-cert-cache: tlsOptions() does not support requestCert: Node would verify client certificates against its default CAs. Remove requestCert.'
 
@@ -58,7 +62,8 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
 
   const SNICallback: TlsCallbacks['SNICallback'] = function (this: unknown, servername, callback) {
     const socket = (this ?? {}) as ServerSocket
-    if (socket.server?.requestCert) return callback(new TypeError(noClientCertificates))
+    if (socket.server?.requestCert || socket._tlsOptions?.requestCert)
+      return callback(new TypeError(noClientCertificates))
     let result: ReturnType<typeof findContext>
     try {
       result = findContext(servername, socket)

@@ -1,6 +1,7 @@
 import { createServer as createHttpServer } from 'node:http'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
+import * as net from 'node:net'
 import * as tls from 'node:tls'
 import express from 'express'
 import fastify from 'fastify'
@@ -119,6 +120,24 @@ test('rejects a server that requests client certificates, which would be verifie
   closers.push(() => server.close())
   await expect(handshake(port, 'a.example')).rejects.toThrow()
   await expect.poll(() => reasons.join()).toMatch(/tlsOptions\(\) does not support requestCert/)
+})
+
+test('rejects a socket without a server that requests client certificates, and serves one that does not', async () => {
+  const accept = async (requestCert: boolean) => {
+    const reasons: string[] = []
+    const server = net.createServer((raw) => {
+      const options = { isServer: true, requestCert, ca: ca.rootCertificate, ...manager.tlsOptions() }
+      new tls.TLSSocket(raw, options).on('error', ({ message }) => reasons.push(message))
+    })
+    closers.push(() => server.close())
+    return { port: await listen(server), reasons }
+  }
+  const refusing = await accept(true)
+  await expect(handshake(refusing.port, 'a.example')).rejects.toThrow()
+  await expect.poll(() => refusing.reasons.join()).toMatch(/tlsOptions\(\) does not support requestCert/)
+  const serving = await accept(false)
+  tlsGate.target = serving.port
+  expect(await handshake(serving.port, 'a.example')).toMatchObject({ names: 'DNS:a.example' })
 })
 
 describe('the manager in a framework', () => {
