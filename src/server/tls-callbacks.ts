@@ -1,7 +1,8 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
 import { type Host, normalizeHost } from '../certificates/hostname.js'
-import { callSafely, warnUnhandled } from '../util/safe-call.js'
+import { callSafely, warn, warnUnhandled } from '../util/safe-call.js'
+import { keyTypeConflict } from './default-key-type.js'
 
 /** Options for `https.createServer`, `http2.createSecureServer` and `tls.createServer`. */
 export interface TlsCallbacks {
@@ -40,6 +41,9 @@ type ServerSocket = TLSSocket & {
 const noClientCertificates =
   'acme-cert-cache: tlsOptions() does not support requestCert: Node would verify client certificates against its default CAs. Remove requestCert.'
 
+const otherKeyType =
+  'the default certificate of a server (key and cert) has another key type than the certificate of its hosts. Before version 24, Node may serve the default one (nodejs/node#54235), so tlsOptions() refuses such handshakes, all of them under TLS 1.2. Give the default certificate the key type of the manager (keyType), remove it, or use Node 24.'
+
 /**
  * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. For a name
  * without a certificate it passes no context. Node then uses the server's default context, and sends the TLS alert
@@ -52,12 +56,29 @@ const noClientCertificates =
 export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly string[]): TlsCallbacks {
   /** Sockets on which a CA validates a tls-alpn-01 challenge. */
   const validationSockets = new WeakSet<object>()
+  /** The servers with a warning about their default certificate. `callbacks` stands for sockets without a server. */
+  const warned = new WeakSet<object>()
 
   function findContext(servername: string, socket: ServerSocket) {
     const host = normalizeHost(servername)
     if (host === undefined) return void source.onInvalidName(servername)
     if (!validationSockets.has(socket)) return source.fromMemory(host) ?? source.obtain(host)
     return source.pendingChallenge(host) ?? source.storedChallenge(host, socket.remoteAddress ?? '')
+  }
+
+  /** Returns an error if the client would get another certificate than the context's. Warns once per server. */
+  function findConflict(socket: ServerSocket, context: SecureContext | undefined): Error | null {
+    try {
+      const conflict = context ? keyTypeConflict(socket, context) : 'none'
+      if (conflict === 'none') return null
+      const server = socket.server ?? callbacks
+      if (!warned.has(server)) warn(otherKeyType)
+      warned.add(server)
+      return conflict === 'wrong' ? new Error(`acme-cert-cache: ${otherKeyType}`) : null
+    } catch (thrown) {
+      warnUnhandled(thrown)
+      return null
+    }
   }
 
   const SNICallback: TlsCallbacks['SNICallback'] = function (this: unknown, servername, callback) {
@@ -70,11 +91,12 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
     } catch (thrown) {
       warnUnhandled(thrown)
     }
-    if (!(result instanceof Promise)) return callback(null, result)
-    const passOn = (context?: SecureContext) => callSafely(() => callback(null, context))
-    result.then(passOn, (thrown) => {
+    const passOn = (context?: SecureContext) => callback(findConflict(socket, context), context)
+    if (!(result instanceof Promise)) return passOn(result)
+    const passOnSafely = (context?: SecureContext) => callSafely(() => passOn(context))
+    result.then(passOnSafely, (thrown) => {
       warnUnhandled(thrown)
-      passOn()
+      passOnSafely()
     })
   }
 
@@ -101,7 +123,8 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
     }
   }
 
-  return { SNICallback, ALPNCallback }
+  const callbacks = { SNICallback, ALPNCallback }
+  return callbacks
 }
 
 /** Returns what the server negotiates without an ALPNCallback. A plain `tls.Server` has no default. */
