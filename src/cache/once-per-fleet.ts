@@ -61,6 +61,25 @@ export async function runOncePerFleet<T>(fleetWork: FleetWork<T>): Promise<T> {
   throw new DeadlineError(`no result for "${name}" from another machine within ${maxWaitMs / 60_000} minutes`)
 }
 
+/**
+ * Acquires a lock, and waits while another machine holds it. Resolves with `undefined` if the store has no locks or does
+ * not permit them.
+ * @param signal ends the wait
+ */
+export async function waitForLock({
+  store,
+  name,
+  clock,
+  signal,
+}: Pick<FleetWork<unknown>, 'store' | 'name' | 'clock' | 'signal'>): Promise<CertCacheLock | undefined> {
+  if (!isLocking(store)) return undefined
+  for (;;) {
+    const lock = await store.tryLock(name, { signal }).catch(toLockDenied)
+    if (lock) return lock === 'not permitted' ? undefined : lock
+    await sleep(pollMs, clock, signal)
+  }
+}
+
 /** Continues without a lock: a duplicate certificate is better than none. The monitored store warns once. */
 function toLockDenied(thrown: unknown): 'not permitted' {
   if (isPermissionError(thrown)) return 'not permitted'

@@ -151,7 +151,7 @@ export class Orders {
     await store.proveWritable({ signal: run.signal, maxAgeMs: maxProofAgeMs })
     const key = await generateKey(id.keyType)
     const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
-    const solvers = types.map((type) => run.watch(createSolver(type, answers, clock)))
+    const solvers = types.map((type) => run.watch(createSolver(type, id, { answers, store, clock })))
     const chain = await this.#issuer.issue({ name, key, predecessor: served?.data, solvers }, run)
     const bundle = encodeBundle(key, chain)
     const { fault } = checkBundle(bundle, id, clock.now())

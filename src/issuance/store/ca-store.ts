@@ -1,7 +1,7 @@
-import type { CacheOperationOptions, CertCache } from '../../cache/cert-cache.js'
-import { type FleetWork, runOncePerFleet } from '../../cache/once-per-fleet.js'
+import type { CacheOperationOptions, CertCache, CertCacheLock } from '../../cache/cert-cache.js'
+import { type FleetWork, runOncePerFleet, waitForLock } from '../../cache/once-per-fleet.js'
 import type { CertId } from '../../certificates/certificate-id.js'
-import { entryKey, type StoreEntry } from '../../certificates/storage-layout.js'
+import { certificateKey, entryKey, type StoreEntry } from '../../certificates/storage-layout.js'
 import { type Clock, monotonic } from '../../util/clock.js'
 import {
   type FailureRecord,
@@ -99,6 +99,11 @@ export class CaStore {
   /** Does work on an entry once for the whole fleet: see `runOncePerFleet`. */
   runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
     return runOncePerFleet({ store: this.#store, clock: this.#clock, name: entryKey(entry), ...work })
+  }
+
+  /** Acquires the lock of a certificate: see `waitForLock`. */
+  waitForLock(id: CertId, signal: AbortSignal): Promise<CertCacheLock | undefined> {
+    return waitForLock({ store: this.#store, clock: this.#clock, name: certificateKey(id), signal })
   }
 
   async #read<T>(

@@ -2,11 +2,13 @@ import { createHash, X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { ChallengeType } from '../../../src/acme/challenges.js'
 import { decodeBundle } from '../../../src/certificates/certificate-bundle.js'
-import type { CacheOperationOptions } from '../../../src/index.js'
+import type { KeyType } from '../../../src/certificates/certificate-id.js'
+import { type CacheOperationOptions, StoreError } from '../../../src/index.js'
 import { ChallengeAnswers } from '../../../src/issuance/challenges/challenge-answers.js'
 import { createSolver } from '../../../src/issuance/challenges/solvers.js'
 import { CaStore } from '../../../src/issuance/store/ca-store.js'
 import { certId, host as requireHost } from '../../support/cert-id.js'
+import { LockingStore } from '../../support/locking-store.js'
 import { MemoryStore } from '../../support/memory-store.js'
 import { VirtualClock } from '../../support/virtual-clock.js'
 
@@ -20,26 +22,34 @@ const keys = {
 const types = Object.keys(keys) as (keyof typeof keys)[]
 
 /** A solver, and a run whose lock the test can end. */
-function setup(type: ChallengeType) {
-  const store = new MemoryStore()
+function setup<S extends MemoryStore = MemoryStore>(
+  type: ChallengeType,
+  { keyType = 'ecdsa-p256', store = new MemoryStore() as S }: { keyType?: KeyType; store?: S } = {},
+) {
   const clock = new VirtualClock()
+  const caStore = new CaStore(store, 'ca.example~', clock)
   const answers = new ChallengeAnswers({
-    store: new CaStore(store, 'ca.example~', clock),
+    store: caStore,
     clock,
     checkHost: async () => {},
     onAnswer: () => {},
   })
+  const cancelled = new AbortController()
   const run = {
-    signal: new AbortController().signal,
+    signal: cancelled.signal,
     isLockHeld: true,
     extendDeadline() {},
     proceed() {},
     commit() {},
   }
-  const solver = createSolver(type, answers, clock)
+  const solver = createSolver(type, certId('a.example', { ca: 'ca.example~', keyType }), {
+    answers,
+    store: caStore,
+    clock,
+  })
   const pending = () =>
     type === 'http-01' ? answers.pendingHttp01('token', host) : answers.pendingTlsAlpn01(host)
-  return { store, clock, run, solver, pending, present: () => solver.present(challenge, run) }
+  return { store, clock, cancelled, run, solver, pending, present: () => solver.present(challenge, run) }
 }
 
 test.each(types)('present publishes the %s answer, and the returned function withdraws it', async (type) => {
@@ -119,4 +129,72 @@ test('withdraw does not reject if the store fails', async () => {
   store.before = () => Promise.reject(new Error('down'))
   await withdraw()
   expect(pending()).toBeUndefined()
+})
+
+const rsa = () => setup('tls-alpn-01', { keyType: 'rsa-2048', store: new LockingStore() })
+const lockName = 'ca.example~a.example'
+
+test('an RSA order publishes a tls-alpn-01 answer once it has the lock of the ECDSA certificate, and releases it', async () => {
+  const { store, clock, present } = rsa()
+  const other = await store.tryLock(lockName)
+  const presented = present()
+  await expect.poll(() => clock.pending).toBe(1)
+  clock.advance(1_000)
+  await expect.poll(() => clock.pending).toBe(1)
+  expect(store.values.size).toBe(0)
+  await other?.release()
+  clock.advance(1_000)
+  const withdraw = await presented
+  expect(store.values.size).toBe(1)
+  expect(store.held(lockName)).toBe(true)
+  await withdraw()
+  expect(store.values.size).toBe(0)
+  expect(store.held(lockName)).toBe(false)
+})
+
+test('an RSA order that is cancelled while it waits for the lock publishes nothing', async () => {
+  const { store, clock, cancelled, present } = rsa()
+  await store.tryLock(lockName)
+  const presented = present()
+  await expect.poll(() => clock.pending).toBe(1)
+  cancelled.abort(new Error('cancelled'))
+  await expect(presented).rejects.toThrow('cancelled')
+  expect(clock.pending).toBe(0)
+  expect(store.take()).toEqual([`lock ${lockName}`, `lock ${lockName}`])
+})
+
+test('an RSA order releases the lock if the store fails, and leaves an answer there if it loses the lock', async () => {
+  const { store, present } = rsa()
+  store.before = (operation) => {
+    if (operation === 'put') throw new Error('down')
+  }
+  await expect(present()).rejects.toThrow('down')
+  expect(store.held(lockName)).toBe(false)
+  store.before = () => {}
+  const withdraw = await present()
+  store.lose(lockName)
+  await withdraw()
+  expect([...store.values.keys()]).toEqual([keys['tls-alpn-01']])
+})
+
+test('other orders, and stores without locks or the permission for them, need no second lock', async () => {
+  for (const [type, keyType] of [
+    ['tls-alpn-01', 'ecdsa-p256'],
+    ['http-01', 'rsa-2048'],
+  ] as const) {
+    const { store, present } = setup(type, { keyType, store: new LockingStore() })
+    await (await present())()
+    expect(store.take()).toEqual([`put ${keys[type]}`, `delete ${keys[type]}`])
+  }
+  await setup('tls-alpn-01', { keyType: 'rsa-2048' }).present()
+  const { store, present } = rsa()
+  store.before = (operation) => {
+    if (operation === 'lock') throw new StoreError('ERR_STORE_PERMISSION', 'no')
+  }
+  await (await present())()
+  expect(store.take()).toEqual([
+    `lock ${lockName}`,
+    `put ${keys['tls-alpn-01']}`,
+    `delete ${keys['tls-alpn-01']}`,
+  ])
 })
