@@ -95,13 +95,17 @@ test('paths, methods and Host headers that no CA sends do not reach the store', 
   expect(await sendRequest(httpPort, challengeRequest(realToken, 'allowed.example'))).toBe('200')
 })
 
-test('tokens under random Host headers cause no store request, and 50 calls of the policy', async () => {
+test('tokens under random Host headers cause no store request, and the policy is asked within the rate', async () => {
   const rounds = await attackInRounds(target, 1, () =>
     flood(100, () => sendRequest(target.httpPort, challengeRequest(realToken, randomName()))),
   )
-  for (const outcome of rounds.outcomes) expect(outcome).toEqual({ '404': 50, '503': 50 })
-  for (const { events } of rounds.reports)
-    expect(events).toEqual({ 'refused policy': 50, 'refused rate': 50 })
+  // 50 at once, then one every 100 ms: how many that are depends on the machine.
+  for (const [index, { events }] of rounds.reports.entries()) {
+    const { 'refused policy': asked = 0, 'refused rate': limited = 0 } = events
+    expect(asked).toBeGreaterThanOrEqual(50)
+    expect(asked + limited).toBe(100)
+    expect(rounds.outcomes[index]).toEqual({ '404': asked, ...(limited > 0 && { '503': limited }) })
+  }
   await expectUnharmed(target, rounds)
 })
 

@@ -45,13 +45,15 @@ test('many handshakes for one refused name cause no request and no order', async
   })
 })
 
-test('random names in tls-alpn-01 handshakes cause no request, no order and 50 calls of the policy', async () => {
+test('random names in tls-alpn-01 handshakes cause no request and no order', async () => {
   const attack = () =>
     flood(times, () => sayHello(target.tlsPort, clientHello({ name: randomName(), protocol: 'acme-tls/1' })))
-  expect(await expectNothingBut(attack)).toEqual({
-    outcome: { alert: times },
-    events: { 'refused policy': 50, 'refused rate': times - 50 },
-  })
+  const { outcome, events } = await expectNothingBut(attack)
+  expect(outcome).toEqual({ alert: times })
+  // The policy is asked 50 times at once, then once every 100 ms: how many that are depends on the machine.
+  const { 'refused policy': asked = 0, 'refused rate': limited = 0 } = events
+  expect(asked).toBeGreaterThanOrEqual(50)
+  expect(asked + limited).toBe(times)
 })
 
 test('aborted handshakes for refused and for served hosts cause no request and no order', async () => {
