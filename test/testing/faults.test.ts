@@ -285,3 +285,13 @@ describe('close', () => {
     expect(ca.orders.map(({ status }) => status)).toEqual(['processing', 'pending'])
   })
 })
+
+describe('a fault that contradicts itself is refused', () => {
+  test.each<[Fault, RegExp]>([
+    [{ on: 'directory', location: '/directory?moved' }, /location requires a status of 301, 302/],
+    [{ on: 'directory', status: 200, location: '/x' }, /location requires a status of 301, 302/],
+    [{ on: 'challenge', authorizationStaysPending: true }, /authorizationStaysPending requires invalid/],
+  ])('%j', (fault, message) => {
+    expect(() => shared.ca.fault(fault)).toThrow(message)
+  })
+})

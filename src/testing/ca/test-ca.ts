@@ -67,6 +67,12 @@ export interface TestCaOrder {
   readonly replaces: string | undefined
 }
 
+/** The state of an authorization. RFC 8555 §7.1.4. */
+export interface TestCaAuthorization {
+  readonly host: string
+  readonly status: 'pending' | 'valid' | 'invalid' | 'deactivated' | 'expired'
+}
+
 /**
  * An ACME CA (RFC 8555) for tests. It serves HTTPS on 127.0.0.1, validates http-01 (RFC 8555 §8.3) and tls-alpn-01
  * (RFC 8737) against real servers, signs real certificates, keeps all state in memory, and fails on request
@@ -187,6 +193,14 @@ export class TestCa implements TestCaSettings, AsyncDisposable {
       status,
       profile,
       replaces,
+    }))
+  }
+
+  /** A snapshot of all authorizations, oldest first. */
+  get authorizations(): readonly TestCaAuthorization[] {
+    return [...this.#authority.resources.authorizations.values()].map(({ host, status }) => ({
+      host,
+      status,
     }))
   }
 

@@ -16,7 +16,8 @@ export async function validate(ca: Authority, challenge: Challenge, fault: Fault
   await tasks.run(
     async () => {
       if (settings.validationDelayMs > 0) await wait(settings.validationDelayMs, ca)
-      if (fault?.invalid) return resources.failChallenge(challenge, problemOf(fault))
+      if (fault?.invalid)
+        return resources.failChallenge(challenge, problemOf(fault), fault.authorizationStaysPending)
       const { type, token, authorization } = challenge
       await validators[type]({
         host: authorization.host,

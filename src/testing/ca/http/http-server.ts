@@ -81,7 +81,8 @@ function send(
   tcpSocket: () => Socket | undefined,
 ): void {
   const text = typeof body === 'object' ? JSON.stringify(body) : body
-  if (text !== undefined) outgoing.setHeader('content-type', contentType ?? 'application/json')
+  if (text !== undefined && contentType !== '')
+    outgoing.setHeader('content-type', contentType ?? 'application/json')
   if (breakOff === undefined) {
     outgoing.writeHead(status, headers).end(text)
     return

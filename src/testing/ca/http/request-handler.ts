@@ -31,7 +31,7 @@ export async function handleRequest(ca: Authority, request: AcmeRequest): Promis
   const date = new Date(ca.now()).toUTCString()
   const headers: Record<string, string> = { date, 'cache-control': 'no-store', ...reply.headers, link }
   // Every POST gets a nonce (RFC 8555 §6.5); newNonce only when it succeeds.
-  const isNewNonce = request.path === '/newNonce' && reply.status < 400
+  const isNewNonce = /^\/newNonce(\?|$)/.test(request.path) && reply.status < 300
   if (request.method === 'POST' || isNewNonce) headers['replay-nonce'] = ca.nonces.issue()
   return { ...reply, headers }
 }
@@ -54,13 +54,29 @@ async function runWithFaults(ca: Authority, endpoint: Endpoint, prepared: Prepar
   const fault = ca.faults.match(endpoint, prepared.hosts)
   if (fault === undefined) return prepared.run(undefined)
   const complete: Reply = (await applyFault(fault, ca.tasks.signal)) ?? (await prepared.run(fault))
-  const reply = { ...complete, breakOff: fault.breakOff }
-  if (fault.retryAfter === undefined) return reply
-  return { ...reply, headers: { ...reply.headers, 'retry-after': String(fault.retryAfter) } }
+  const { breakOff, contentType, retryAfter } = fault
+  const reply: Reply = {
+    ...(fault.relativeUrls ? withRelativeUrls(complete, ca.urls.origin) : complete),
+    ...(contentType !== undefined && { contentType }),
+    breakOff,
+  }
+  if (retryAfter === undefined) return reply
+  return { ...reply, headers: { ...reply.headers, 'retry-after': String(retryAfter) } }
+}
+
+/** Removes the CA's origin from the URLs in the body and the Location header. */
+function withRelativeUrls({ headers, body, ...reply }: Reply, origin: string): Reply {
+  const text = typeof body === 'object' ? JSON.stringify(body).replaceAll(`"${origin}/`, '"/') : body
+  const location = headers?.location?.replace(origin, '')
+  return {
+    ...reply,
+    headers: { ...headers, ...(location !== undefined && { location }) },
+    ...(text !== undefined && { body: typeof body === 'object' ? JSON.parse(text) : text }),
+  }
 }
 
 function route(path: string): { endpoint: Endpoint; id: string } {
-  const [, name, id = '', ...rest] = path.split('/')
+  const [, name, id = '', ...rest] = (path.split('?', 1)[0] as string).split('/')
   const endpoint = endpoints.find((candidate) => candidate === name)
   if (endpoint === undefined || rest.length > 0) {
     throw new Problem('malformed', `There is no resource at ${path}`, { status: 404 })

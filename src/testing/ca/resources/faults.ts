@@ -3,9 +3,20 @@ import { type OptionNames, plainObject } from '../../../util/validate.js'
 import { type ProblemDocument, problemStatus, problemUri } from '../messages/problem.js'
 import { type Endpoint, endpoints } from './urls.js'
 
+/** A problem with one identifier of an order. RFC 8555 §6.7.1. */
+export interface Subproblem {
+  /** Problem type, with or without `urn:ietf:params:acme:error:`. */
+  readonly type: string
+  /** The human-readable text. Default: none. */
+  readonly detail?: string
+  /** The DNS name that it is about. Default: none. */
+  readonly host?: string
+}
+
 /**
  * A fault at one endpoint. With `status`, `type` or `body`, the fault's reply replaces the endpoint's, and the request
- * has no effect. With only `delayMs`, `retryAfter` or `breakOff`, the endpoint handles the request.
+ * has no effect. With only `delayMs`, `retryAfter`, `contentType`, `relativeUrls` or `breakOff`, the endpoint handles the
+ * request, and its reply is changed.
  */
 export interface Fault {
   /** The endpoint that fails. */
@@ -26,13 +37,27 @@ export interface Fault {
   readonly delayMs?: number
   /** Body to send instead of a problem document, unchanged. */
   readonly body?: string
-  /** The media type of `body`. Default `text/plain`. */
+  /**
+   * The media type of `body`, or without `body` that of the endpoint's reply; `''` for none. Default: `text/plain` for
+   * `body`, else that of the endpoint.
+   */
   readonly contentType?: string
+  /**
+   * The Location header of a redirect: an absolute or relative URL. `/directory?moved` leads to the same directory.
+   * Requires a `status` of 301, 302, 303, 307 or 308. Default: none. RFC 9110 §15.4.
+   */
+  readonly location?: string
+  /** Makes the URLs in the endpoint's reply relative, in the body and the Location header. Default false. */
+  readonly relativeUrls?: boolean
+  /** The problem's subproblems. Default: none. RFC 8555 §6.7.1. */
+  readonly subproblems?: readonly Subproblem[]
   /** Send no reply; the connection stays open until the CA closes. Default false. */
   readonly hang?: boolean
   /**
    * Breaks off the reply, from the fault or from the endpoint, in the middle of its body: `stall` sends nothing more
    * until the CA closes, `end` closes the connection, `reset` resets it. Default: the CA sends the whole body.
+   *
+   * Unlike `hang`, the request has its effect: the order is placed, and the client does not learn of it.
    */
   readonly breakOff?: 'stall' | 'end' | 'reset'
   /**
@@ -40,6 +65,11 @@ export interface Fault {
    * connecting to the server. RFC 8555 §7.5.1.
    */
   readonly invalid?: true
+  /**
+   * Only with `invalid`: the authorization and the order stay pending although the challenge is invalid, as at smallstep's
+   * CA. Default false: both become invalid, as RFC 8555 §7.1.6 requires.
+   */
+  readonly authorizationStaysPending?: boolean
 }
 
 /** A fault that has been set. */
@@ -55,6 +85,7 @@ export interface FaultReply {
   readonly status: number
   readonly contentType: string
   readonly body: string | ProblemDocument
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** Holds the active faults in the order in which they were set. Only the first match applies to a request. */
@@ -103,24 +134,29 @@ export class Faults {
 export async function applyFault(fault: Fault, signal: AbortSignal): Promise<FaultReply | undefined> {
   if (fault.delayMs) await sleep(fault.delayMs, undefined, { signal })
   if (fault.hang) await rejectOnAbort(signal)
+  const headers = fault.location === undefined ? {} : { location: fault.location }
   if (fault.body !== undefined) {
-    return {
-      status: fault.status ?? 500,
-      contentType: fault.contentType ?? 'text/plain',
-      body: fault.body,
-    }
+    const { status = 500, contentType = 'text/plain', body } = fault
+    return { status, contentType, body, headers }
   }
   if (fault.invalid || (fault.status === undefined && fault.type === undefined)) return undefined
   const body = problemOf(fault)
-  return { status: body.status, contentType: 'application/problem+json', body }
+  return { status: body.status, contentType: 'application/problem+json', body, headers }
 }
 
 /** Returns the problem document of a fault. */
-export function problemOf({ type = 'serverInternal', status, detail }: Fault): ProblemDocument {
+export function problemOf({ type = 'serverInternal', status, detail, subproblems }: Fault): ProblemDocument {
   return {
     type: problemUri(type),
     detail: detail ?? 'This fault was set on purpose',
     status: status ?? problemStatus(type),
+    ...(subproblems && {
+      subproblems: subproblems.map(({ type: subtype, detail: text, host }) => ({
+        type: problemUri(subtype),
+        ...(text !== undefined && { detail: text }),
+        ...(host !== undefined && { identifier: { type: 'dns', value: host } }),
+      })),
+    }),
   }
 }
 
@@ -144,10 +180,16 @@ const faultNames: OptionNames<Fault> = {
   delayMs: true,
   body: true,
   contentType: true,
+  location: true,
+  relativeUrls: true,
+  subproblems: true,
   hang: true,
   breakOff: true,
   invalid: true,
+  authorizationStaysPending: true,
 }
+/** The statuses with which a client looks at Location. RFC 9110 §15.4. */
+const redirects: readonly number[] = [301, 302, 303, 307, 308]
 
 function validateFault(fault: Fault): void {
   plainObject<Fault>('TestCa.fault: options', fault, faultNames)
@@ -168,5 +210,14 @@ function validateFault(fault: Fault): void {
     `retryAfter must be a number, at least 0, or an HTTP date, not ${retryAfter}`,
   )
   check(breakOffs.includes(breakOff), `breakOff must be one of ${breakOffs.join(', ')}, not ${breakOff}`)
+  const { location, authorizationStaysPending } = fault
+  check(
+    location === undefined || redirects.includes(status),
+    `location requires a status of ${redirects.join(', ')}, not ${fault.status}`,
+  )
+  check(
+    !authorizationStaysPending || invalid === true,
+    'authorizationStaysPending requires invalid to be true',
+  )
   check(!invalid || on === 'challenge', `invalid requires on to be challenge, not ${on}`)
 }

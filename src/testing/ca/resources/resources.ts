@@ -126,11 +126,12 @@ export class Resources {
     if (allValid && order.status === 'pending') order.status = 'ready'
   }
 
-  failChallenge(challenge: Challenge, error: ProblemDocument): void {
+  /** @param authorizationStaysPending see the fault of this name */
+  failChallenge(challenge: Challenge, error: ProblemDocument, authorizationStaysPending = false): void {
     challenge.status = 'invalid'
     challenge.error = error
     const { authorization } = challenge
-    if (authorization.status !== 'pending') return
+    if (authorization.status !== 'pending' || authorizationStaysPending) return
     authorization.status = 'invalid'
     this.invalidateOrder(authorization.order, error)
   }
