@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, opendir, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { lstat, opendir, readdir, rename, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   assertCacheKey,
@@ -16,8 +16,9 @@ import { LeaseWatch } from '../../cache/leases/lease-watch.js'
 import { failureMessage } from '../../cache/service-errors.js'
 import { createRunner, type RunOperation } from '../../cache/store-operation.js'
 import { ignoreFailure } from '../../util/safe-call.js'
-import { ifExists, ignoreErrno, nameOf, toStoreError } from './errors.js'
-import { assertFolderOwner, readWhole, syncFolder, writeWhole } from './files.js'
+import { ifExists, ignoreErrno, nameOf, toLockError, toStoreError } from './errors.js'
+import { readWhole, syncFolder, writeWhole } from './files.js'
+import { Folder } from './folder.js'
 import { createLease, removePrepared } from './lock.js'
 
 /** The time-out of one operation. */
@@ -31,9 +32,11 @@ const leftoverAgeMs = 3_600_000
  * A {@link CertCache} in a folder, local or on NFS: one file per key, named like the key. Compatible with the folder of
  * Go's `autocert.DirCache`, with the same modes: 0700 for the folder, 0600 for the files.
  *
- * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has existed, a
- * missing folder is an `ERR_STORE_CONTAINER`: if its file system is unmounted under a running server, no certificates
- * are ordered.
+ * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has been seen,
+ * its device and inode identify it. If it is missing or something else is at its path, each operation rejects with
+ * `ERR_STORE_CONTAINER` and creates nothing: if its file system is unmounted under a running server, no certificates
+ * are ordered. A folder with another device or inode is accepted if it contains the value that this instance last read
+ * or wrote: NFS gets a new device number when it is mounted again.
  *
  * A write goes to a temporary file, which is flushed to disk before it replaces the old value. Symbolic links inside
  * the folder are never followed: reading one fails; writing and locking replace it. A folder inside a sticky,
@@ -42,15 +45,14 @@ const leftoverAgeMs = 3_600_000
  * The file system must be case-sensitive and have POSIX rename semantics. Windows is not supported. File names are
  * limited to 255 bytes, so keys are too, and names of locks to 250 bytes: `ERR_STORE_ENTRY`.
  *
- * Rejects with a {@link StoreError}. The time-out of an operation is 5 s: `ERR_STORE_TIMEOUT`. A file system that hangs
+ * Rejects with a {@link StoreError}. If the file system denies access to a lock, its code is `ERR_STORE_FAILED`. The time-out of an operation is 5 s: `ERR_STORE_TIMEOUT`. A file system that hangs
  * blocks one of the four threads that Node uses for file operations; on NFS, use the mount option `softerr`.
  */
 export class DirCertCache implements LockingCertCache, ListableCertCache {
-  readonly #folder: string
+  readonly #folder: Folder
   readonly #watch = new LeaseWatch()
   readonly #run: RunOperation
-  /** Whether the folder has existed. */
-  #folderSeen = false
+  readonly #runLock: RunOperation
   #leftoversRemoved = false
 
   /**
@@ -61,25 +63,33 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     if (typeof path !== 'string' || path === '' || path.includes('\0')) {
       throw new TypeError('DirCertCache: path must be a non-empty string without null bytes')
     }
-    this.#folder = resolve(path)
-    this.#run = createRunner({
-      timeoutMs,
-      timeoutMessage: (description) =>
-        failureMessage(
-          description,
-          nameOf(this.#folder),
-          `timed out after ${timeoutMs} ms`,
-          'Check whether the file system hangs: its server, mount and disk.',
-        ),
-      toStoreError: (thrown, description) => toStoreError(thrown, description, this.#folder),
-    })
+    const folder = resolve(path)
+    const timeoutMessage = (description: string) =>
+      failureMessage(
+        description,
+        nameOf(folder),
+        `timed out after ${timeoutMs} ms`,
+        'Check whether the file system hangs: its server, mount and disk.',
+      )
+    const runner = (convert: typeof toStoreError) =>
+      createRunner({
+        timeoutMs,
+        timeoutMessage,
+        toStoreError: (thrown, description) => convert(thrown, description, folder),
+      })
+    this.#folder = new Folder(folder)
+    this.#run = runner(toStoreError)
+    this.#runLock = runner(toLockError)
   }
 
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     const file = this.#file(key)
     return this.#run(`read "${key}"`, options?.signal, async () => {
+      await this.#folder.assertSame()
       const value = await readWhole(file)
-      if (value === undefined || !this.#folderSeen) await this.#assertFolder()
+      if (value) this.#folder.remember(key, value)
+      // The file system may have been unmounted in between.
+      else await this.#folder.assertSame()
       return value
     })
   }
@@ -87,7 +97,8 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async put(key: string, data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
     await this.#run(`write "${key}"`, options?.signal, async (signal) => {
-      await this.#createFolder()
+      await this.#folder.create()
+      this.#folder.forget(key)
       const temporary = this.#temporaryPath()
       try {
         await writeWhole(temporary, data)
@@ -97,7 +108,8 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
         await ignoreFailure(unlink(temporary), 'it is removed as a leftover')
         throw error
       }
-      await syncFolder(this.#folder)
+      await syncFolder(this.#folder.path)
+      this.#folder.remember(key, data)
     })
     if (this.#leftoversRemoved) return
     this.#leftoversRemoved = true
@@ -107,8 +119,10 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
     await this.#run(`delete "${key}"`, options?.signal, async () => {
+      await this.#folder.assertSame()
+      this.#folder.forget(key)
       const isAbsent = (await ignoreErrno(['ENOENT'], 'absent', unlink(file))) === 'absent'
-      await (isAbsent ? this.#assertFolder() : syncFolder(this.#folder))
+      await (isAbsent ? this.#folder.assertSame() : syncFolder(this.#folder.path))
     })
   }
 
@@ -120,18 +134,20 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const run = <T>(operation: (signal: AbortSignal) => Promise<T>) =>
       this.#run('list', options?.signal, operation)
     const dir = await run(async (signal) => {
-      const opened = await ifExists(opendir(this.#folder))
+      await this.#folder.assertSame()
+      const opened = await ifExists(opendir(this.#folder.path))
       if (signal.aborted) await opened?.close()
-      if (!opened) await this.#assertFolder()
+      if (!opened) await this.#folder.assertSame()
       return opened
     })
     if (!dir) return
     try {
       for (;;) {
         const entry = await run(() => dir.read())
-        if (!entry) return
+        // Entries of a file system that was unmounted are missing.
+        if (!entry) return await run(() => this.#folder.assertSame())
         if (!isCacheKey(entry.name)) continue
-        const stats = await run(() => ifExists(lstat(join(this.#folder, entry.name))))
+        const stats = await run(() => ifExists(lstat(join(this.#folder.path, entry.name))))
         if (stats?.isFile()) yield { name: entry.name, size: stats.size, modified: stats.mtime }
       }
     } finally {
@@ -146,43 +162,29 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
    * clocks of different machines are never compared.
    */
   async tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined> {
-    return acquireLock(name, options?.signal, this.#run, async () => {
-      await this.#createFolder()
+    return acquireLock(name, options?.signal, this.#runLock, async () => {
+      await this.#folder.create()
       const lease = createLease(this.#file(lockKey(name)), this.#temporaryPath(), this.#watch)
+      const run = <T>(description: string, operation: () => Promise<T>) =>
+        this.#runLock(description, undefined, async () => {
+          await this.#folder.assertSame()
+          return operation()
+        })
       return holdLease(name, {
         acquire: lease.acquire,
-        renew: () => this.#run(`renew the lock "${name}"`, undefined, lease.renew),
-        remove: () => this.#run(`release the lock "${name}"`, undefined, lease.remove),
+        renew: () => run(`renew the lock "${name}"`, lease.renew),
+        remove: () => run(`release the lock "${name}"`, lease.remove),
       })
     })
   }
 
   #file(key: string): string {
     assertCacheKey(key)
-    return join(this.#folder, key)
+    return join(this.#folder.path, key)
   }
 
   #temporaryPath(): string {
-    return join(this.#folder, `${randomUUID()}${temporarySuffix}`)
-  }
-
-  async #createFolder(): Promise<void> {
-    // Never create it again: if it has vanished, its file system may not be mounted.
-    if (this.#folderSeen) return
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await this.#assertFolder()
-  }
-
-  /**
-   * Rejects if the folder has vanished, is not a folder, or belongs to an untrusted user. Allows a folder not yet
-   * created.
-   */
-  async #assertFolder(): Promise<void> {
-    const stats = await ignoreErrno(this.#folderSeen ? [] : ['ENOENT'], undefined, stat(this.#folder))
-    if (!stats) return
-    if (!stats.isDirectory()) throw Object.assign(new Error('it is not a folder'), { code: 'ENOTDIR' })
-    await assertFolderOwner(this.#folder, stats)
-    this.#folderSeen = true
+    return join(this.#folder.path, `${randomUUID()}${temporarySuffix}`)
   }
 
   /**
@@ -191,9 +193,9 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
    */
   async #removeLeftovers(newFile: string): Promise<void> {
     const { mtimeMs: now } = await lstat(newFile)
-    for (const name of await readdir(this.#folder)) {
+    for (const name of await readdir(this.#folder.path)) {
       if (!name.endsWith(temporarySuffix)) continue
-      const path = join(this.#folder, name)
+      const path = join(this.#folder.path, name)
       // Most belong to writes in progress, and may have vanished.
       const stats = await ifExists(lstat(path))
       if (!stats || now - stats.mtimeMs <= leftoverAgeMs) continue

@@ -85,5 +85,15 @@ export function toStoreError(thrown: unknown, description: string, folder: strin
   })
 }
 
+/**
+ * Converts an error of a lock operation. Denied access is an `ERR_STORE_FAILED`: with `ERR_STORE_PERMISSION` a machine
+ * orders without a lock, but here it could not store the certificate.
+ */
+export function toLockError(thrown: unknown, description: string, folder: string): StoreError {
+  const error = toStoreError(thrown, description, folder)
+  if (error.code !== 'ERR_STORE_PERMISSION') return error
+  return new StoreError('ERR_STORE_FAILED', error.message, { cause: error.cause })
+}
+
 /** Names a folder in messages. */
 export const nameOf = (folder: string): string => `folder "${folder}"`
