@@ -35,8 +35,11 @@ const leftoverAgeMs = 3_600_000
  * The first write creates the folder. Before that, a missing folder is an empty store. Once the folder has been seen,
  * its device and inode identify it. If it is missing or something else is at its path, each operation rejects with
  * `ERR_STORE_CONTAINER` and creates nothing: if its file system is unmounted under a running server, no certificates
- * are ordered. A folder with another device or inode is accepted if it contains the value that this instance last read
- * or wrote: NFS gets a new device number when it is mounted again.
+ * are ordered. A folder with another device or inode is accepted if it contains one of the 16 certificates and keys that
+ * this instance last read or wrote: NFS can get a new device number when it is mounted again.
+ *
+ * The folder is checked before and after an operation. A file system that is unmounted in between can leave a file of
+ * that operation, which rejects, below the mount point.
  *
  * A write goes to a temporary file, which is flushed to disk before it replaces the old value. Symbolic links inside
  * the folder are never followed: reading one fails; writing and locking replace it. A folder inside a sticky,
@@ -45,8 +48,9 @@ const leftoverAgeMs = 3_600_000
  * The file system must be case-sensitive and have POSIX rename semantics. Windows is not supported. File names are
  * limited to 255 bytes, so keys are too, and names of locks to 250 bytes: `ERR_STORE_ENTRY`.
  *
- * Rejects with a {@link StoreError}. If the file system denies access to a lock, its code is `ERR_STORE_FAILED`. The time-out of an operation is 5 s: `ERR_STORE_TIMEOUT`. A file system that hangs
- * blocks one of the four threads that Node uses for file operations; on NFS, use the mount option `softerr`.
+ * Rejects with a {@link StoreError}. If the file system denies access, the code is `ERR_STORE_PERMISSION`, but for locks
+ * `ERR_STORE_FAILED`. The time-out of an operation is 5 s: `ERR_STORE_TIMEOUT`. A file system that hangs blocks one of
+ * the four threads that Node uses for file operations; on NFS, use the mount option `softerr`.
  */
 export class DirCertCache implements LockingCertCache, ListableCertCache {
   readonly #folder: Folder
@@ -85,11 +89,8 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
   async get(key: string, options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
     const file = this.#file(key)
     return this.#run(`read "${key}"`, options?.signal, async () => {
-      await this.#folder.assertSame()
-      const value = await readWhole(file)
+      const value = await this.#folder.run(() => readWhole(file))
       if (value) this.#folder.remember(key, value)
-      // The file system may have been unmounted in between.
-      else await this.#folder.assertSame()
       return value
     })
   }
@@ -98,17 +99,7 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     const file = this.#file(key)
     await this.#run(`write "${key}"`, options?.signal, async (signal) => {
       await this.#folder.create()
-      this.#folder.forget(key)
-      const temporary = this.#temporaryPath()
-      try {
-        await writeWhole(temporary, data)
-        signal.throwIfAborted()
-        await rename(temporary, file)
-      } catch (error) {
-        await ignoreFailure(unlink(temporary), 'it is removed as a leftover')
-        throw error
-      }
-      await syncFolder(this.#folder.path)
+      await this.#folder.run(() => this.#replace(file, data, signal))
       this.#folder.remember(key, data)
     })
     if (this.#leftoversRemoved) return
@@ -118,12 +109,11 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
 
   async delete(key: string, options?: CacheOperationOptions): Promise<void> {
     const file = this.#file(key)
-    await this.#run(`delete "${key}"`, options?.signal, async () => {
-      await this.#folder.assertSame()
-      this.#folder.forget(key)
-      const isAbsent = (await ignoreErrno(['ENOENT'], 'absent', unlink(file))) === 'absent'
-      await (isAbsent ? this.#folder.assertSame() : syncFolder(this.#folder.path))
-    })
+    const remove = async () => {
+      const outcome = await ignoreErrno(['ENOENT'], 'absent', unlink(file))
+      if (outcome !== 'absent') await syncFolder(this.#folder.path)
+    }
+    await this.#run(`delete "${key}"`, options?.signal, () => this.#folder.run(remove))
   }
 
   /**
@@ -137,21 +127,20 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
       await this.#folder.assertSame()
       const opened = await ifExists(opendir(this.#folder.path))
       if (signal.aborted) await opened?.close()
-      if (!opened) await this.#folder.assertSame()
       return opened
     })
-    if (!dir) return
     try {
-      for (;;) {
+      while (dir) {
         const entry = await run(() => dir.read())
-        // Entries of a file system that was unmounted are missing.
-        if (!entry) return await run(() => this.#folder.assertSame())
+        if (!entry) break
         if (!isCacheKey(entry.name)) continue
         const stats = await run(() => ifExists(lstat(join(this.#folder.path, entry.name))))
         if (stats?.isFile()) yield { name: entry.name, size: stats.size, modified: stats.mtime }
       }
+      // If the file system was unmounted, entries are missing.
+      await run(() => this.#folder.assertSame())
     } finally {
-      void ignoreFailure(dir.close(), 'the listing is complete')
+      if (dir) void ignoreFailure(dir.close(), 'the listing is complete')
     }
   }
 
@@ -165,15 +154,12 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
     return acquireLock(name, options?.signal, this.#runLock, async () => {
       await this.#folder.create()
       const lease = createLease(this.#file(lockKey(name)), this.#temporaryPath(), this.#watch)
-      const run = <T>(description: string, operation: () => Promise<T>) =>
-        this.#runLock(description, undefined, async () => {
-          await this.#folder.assertSame()
-          return operation()
-        })
+      const run = <T>(verb: string, operation: () => Promise<T>) =>
+        this.#runLock(`${verb} the lock "${name}"`, undefined, () => this.#folder.run(operation))
       return holdLease(name, {
-        acquire: lease.acquire,
-        renew: () => run(`renew the lock "${name}"`, lease.renew),
-        remove: () => run(`release the lock "${name}"`, lease.remove),
+        acquire: () => this.#folder.run(lease.acquire),
+        renew: () => run('renew', lease.renew),
+        remove: () => run('release', lease.remove),
       })
     })
   }
@@ -185,6 +171,20 @@ export class DirCertCache implements LockingCertCache, ListableCertCache {
 
   #temporaryPath(): string {
     return join(this.#folder.path, `${randomUUID()}${temporarySuffix}`)
+  }
+
+  /** Writes a value to disk, and then puts it in the place of the former one. */
+  async #replace(file: string, data: Uint8Array, signal: AbortSignal): Promise<void> {
+    const temporary = this.#temporaryPath()
+    try {
+      await writeWhole(temporary, data)
+      signal.throwIfAborted()
+      await rename(temporary, file)
+    } catch (error) {
+      await ignoreFailure(unlink(temporary), 'it is removed as a leftover')
+      throw error
+    }
+    await syncFolder(this.#folder.path)
   }
 
   /**

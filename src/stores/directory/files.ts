@@ -1,5 +1,5 @@
-import { constants, type Stats } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { maxValueBytes } from '../../cache/cert-cache.js'
 import { failureMessage } from '../../cache/service-errors.js'
@@ -40,6 +40,20 @@ export async function writeWhole(file: string, data: Uint8Array): Promise<void> 
   }
 }
 
+/**
+ * Creates a folder with mode 0700, and its parents. Accepts anything that already exists at the path.
+ *
+ * Below /proc, `mkdir` fails with ENOENT although the parent exists. With its option `recursive`, Node 20 then retries
+ * without end.
+ */
+export async function createFolder(folder: string): Promise<void> {
+  const create = () => ignoreErrno(['EEXIST'], undefined, mkdir(folder, { mode: 0o700 }))
+  const outcome = await ignoreErrno(['ENOENT'], 'no parent', create())
+  if (outcome !== 'no parent') return
+  await createFolder(dirname(folder))
+  await create()
+}
+
 /** Flushes the folder's entries to disk, so that a rename survives a power failure. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY)
@@ -56,7 +70,7 @@ export async function syncFolder(folder: string): Promise<void> {
  * and replace the keys in it. The rule is the one that Linux applies to files (`fs.protected_regular`).
  * @throws {StoreError} `ERR_STORE_FAILED`
  */
-export async function assertFolderOwner(folder: string, { uid }: Stats): Promise<void> {
+export async function assertFolderOwner(folder: string, uid: number): Promise<void> {
   const parent = await stat(dirname(folder))
   const isSticky = (parent.mode & 0o1000) !== 0
   const isShared = isSticky && (parent.mode & constants.S_IWOTH) !== 0

@@ -17,9 +17,14 @@ export async function openFolder() {
   return {
     base,
     path,
-    async machine(options: { env?: Record<string, string> } = {}) {
+    /** @param options.descriptors the number of file descriptors that the process may use */
+    async machine(options: { env?: Record<string, string>; descriptors?: number } = {}) {
       const env = { ...process.env, ...options.env }
-      const child = fork(new URL('machine.js', import.meta.url), [path], { env, execArgv: [] })
+      const limit = options.descriptors !== undefined && {
+        execPath: 'prlimit',
+        execArgv: [`--nofile=${options.descriptors}`, process.execPath],
+      }
+      const child = fork(new URL('machine.js', import.meta.url), [path], { env, execArgv: [], ...limit })
       children.push(child)
       await once(child, 'message')
       const ask = async (task: object): Promise<Answer> => {

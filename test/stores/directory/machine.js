@@ -1,9 +1,10 @@
 // A process with a DirCertCache on the folder, which runs the tasks of the test one after the other.
-import { open } from 'node:fs'
+import { closeSync, open, openSync, readdirSync } from 'node:fs'
 import { DirCertCache } from 'acme-cert-cache'
 
 /**
- * @typedef {{ do: 'get' | 'put' | 'delete' | 'lock' | 'state' | 'release' | 'count' | 'write' | 'user' | 'pass',
+ * @typedef {{ do: 'get' | 'put' | 'delete' | 'lock' | 'state' | 'release' | 'count' | 'write' | 'user' | 'pass'
+ *   | 'list' | 'descriptors' | 'exhaust' | 'free',
  *   key?: string, value?: string, times?: number, ms?: number }} Task
  */
 
@@ -14,6 +15,8 @@ performance.now = () => realNow() + passedMs
 const cache = new DirCertCache(String(process.argv[2]))
 /** @type {import('acme-cert-cache').CertCacheLock | undefined} */
 let lock
+/** @type {number[]} */
+const taken = []
 
 const tasks = {
   get: async (/** @type {Task} */ { key = '' }) => text(await cache.get(key)),
@@ -43,6 +46,25 @@ const tasks = {
     }
   },
   user: async () => process.setuid?.(65_534),
+  async list() {
+    const names = []
+    for await (const { name } of cache.list()) names.push(name)
+    return names.sort()
+  },
+  descriptors: async () => readdirSync('/proc/self/fd').length,
+  /** Opens files until no descriptor is left. */
+  async exhaust() {
+    for (;;) {
+      try {
+        taken.push(openSync('/dev/null', 'r'))
+      } catch {
+        return
+      }
+    }
+  },
+  async free() {
+    for (const descriptor of taken.splice(0)) closeSync(descriptor)
+  },
   /** Advances the monotonic clock without firing timers, as a pause of the process does. */
   async pass(/** @type {Task} */ { ms = 0 }) {
     passedMs += ms

@@ -1,4 +1,5 @@
 // Only root can create a folder of another user, so a mocked `stat` reports one.
+import type { StatOptions } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,9 +11,9 @@ vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
   return {
     ...real,
-    async stat(path: string) {
-      const found = await real.stat(path)
-      return another.paths.includes(path) ? Object.assign(found, { uid: found.uid + 1 }) : found
+    async stat(path: string, options?: StatOptions) {
+      const found = await real.stat(path, options)
+      return another.paths.includes(path) ? Object.assign(found, { uid: Number(found.uid) + 1 }) : found
     },
   }
 })
