@@ -1,9 +1,9 @@
+import { Agent, IncomingMessage, ServerResponse } from "node:http";
 import { CertCache, LockingCertCache, ListableCertCache, CacheOperationOptions, CertCacheLock, CertCacheEntry } from "./shared/cert-cache.js";
 export { assertCacheKey } from "./shared/cert-cache.js";
 import { KeyObject } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { SecureContext, Server } from "node:tls";
-import { IncomingMessage, ServerResponse } from "node:http";
 type ChallengeType = "http-01" | "tls-alpn-01";
 interface AcmeOptions {
     termsOfServiceAgreed: true;
@@ -16,6 +16,7 @@ interface AcmeOptions {
     preferredChain?: string;
     profile?: string;
     ca?: string | Buffer;
+    agent?: Agent;
     keyPrefix?: string;
 }
 interface EncryptionKey {
@@ -72,6 +73,7 @@ declare class LruCertCache implements CertCache {
     close(): Promise<void>;
 }
 type StoreOperation = "get" | "put" | "delete" | "lock" | "unlock";
+type KeyType = "ecdsa-p256" | "rsa-2048";
 interface CertificateBundle {
     readonly key: string;
     readonly chain: string;
@@ -86,23 +88,8 @@ declare class Certificate {
     get cert(): string;
     get key(): string;
 }
-type KeyType = "ecdsa-p256" | "rsa-2048";
 type RenewAtSource = "ari" | "renewBeforeMs" | "lifetime";
 type CertificateSource = "memory" | "store" | "acme";
-interface AnsweredChallenge {
-    readonly type: ChallengeType;
-    readonly host: string;
-    readonly from: "memory" | "store";
-}
-type HttpFallback = (req: IncomingMessage, res: ServerResponse) => void;
-type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
-interface TlsCallbacks {
-    SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void;
-    ALPNCallback(offer: {
-        servername: string;
-        protocols: string[];
-    }): string | undefined;
-}
 type StoreErrorCode = "ERR_STORE_CREDENTIALS" | "ERR_STORE_PERMISSION" | "ERR_STORE_CONTAINER" | "ERR_STORE_UNREACHABLE" | "ERR_STORE_TIMEOUT" | "ERR_STORE_PUBLIC" | "ERR_STORE_DECRYPT" | "ERR_STORE_ENTRY" | "ERR_STORE_FAILED";
 type HostErrorCode = "ERR_HOST_NAME" | "ERR_HOST_POLICY" | "ERR_HOST_POLICY_FAILED";
 type IssuanceErrorCode = "ERR_ISSUANCE_FAILED" | "ERR_ISSUANCE_POSTPONED" | "ERR_ACME_PROFILE";
@@ -129,6 +116,7 @@ interface AcmeProblem {
     readonly type: string;
     readonly detail?: string;
     readonly status?: number;
+    readonly subproblems?: readonly Omit<AcmeProblem, "subproblems">[];
 }
 declare class IssuanceError extends CertCacheError {
     readonly code: IssuanceErrorCode;
@@ -147,6 +135,20 @@ declare class LockLostError extends CertCacheError {
 }
 declare class ClosedError extends CertCacheError {
     readonly code = "ERR_CLOSED";
+}
+interface AnsweredChallenge {
+    readonly type: ChallengeType;
+    readonly host: string;
+    readonly from: "memory" | "store";
+}
+type HttpFallback = (req: IncomingMessage, res: ServerResponse) => void;
+type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
+interface TlsCallbacks {
+    SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void;
+    ALPNCallback(offer: {
+        servername: string;
+        protocols: string[];
+    }): string | undefined;
 }
 interface CertificateEvent {
     readonly host: string;

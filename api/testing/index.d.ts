@@ -33,6 +33,11 @@ declare const endpoints: readonly [
     "renewalInfo"
 ];
 type Endpoint = (typeof endpoints)[number];
+interface Subproblem {
+    readonly type: string;
+    readonly detail?: string;
+    readonly host?: string;
+}
 interface Fault {
     readonly on: Endpoint;
     readonly times?: number;
@@ -44,9 +49,13 @@ interface Fault {
     readonly delayMs?: number;
     readonly body?: string;
     readonly contentType?: string;
+    readonly location?: string;
+    readonly relativeUrls?: boolean;
+    readonly subproblems?: readonly Subproblem[];
     readonly hang?: boolean;
     readonly breakOff?: "stall" | "end" | "reset";
     readonly invalid?: true;
+    readonly authorizationStaysPending?: boolean;
 }
 interface ActiveFault {
     readonly hits: number;
@@ -87,6 +96,10 @@ interface TestCaOrder {
     readonly profile: string | undefined;
     readonly replaces: string | undefined;
 }
+interface TestCaAuthorization {
+    readonly host: string;
+    readonly status: "pending" | "valid" | "invalid" | "deactivated" | "expired";
+}
 declare class TestCa implements TestCaSettings, AsyncDisposable {
     #private;
     httpPort: number;
@@ -109,6 +122,7 @@ declare class TestCa implements TestCaSettings, AsyncDisposable {
     get counts(): TestCaCounts;
     ordersFor(host: string): number;
     get orders(): readonly TestCaOrder[];
+    get authorizations(): readonly TestCaAuthorization[];
     get issued(): readonly IssuedCertificate[];
     fault(fault: Fault): ActiveFault;
     suggestRenewal(serialNumber: string, window: RenewalWindow): void;
@@ -145,4 +159,4 @@ declare class MemoryCertCache implements LockingCertCache, ListableCertCache {
     tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>;
 }
 export { MemoryCertCache, TestCa, certCacheContract, selfSignedCertificate };
-export type { ActiveFault, ChallengeType, ContractBackend, ContractCase, ContractPart, ContractPlace, Endpoint, Fault, IssuedCertificate, RenewalWindow, ServerCertificate, SignedLeaf, TestCaCounts, TestCaOptions, TestCaOrder, TestCaSettings };
+export type { ActiveFault, ChallengeType, ContractBackend, ContractCase, ContractPart, ContractPlace, Endpoint, Fault, IssuedCertificate, RenewalWindow, ServerCertificate, SignedLeaf, Subproblem, TestCaAuthorization, TestCaCounts, TestCaOptions, TestCaOrder, TestCaSettings };
