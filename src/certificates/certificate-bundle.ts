@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { clockSkewMs } from '../util/clock.js'
+import { isOutOfMemory, ProcessFailureError, toError } from '../util/errors.js'
 import type { KeyType } from './certificate-id.js'
 import { exportKey } from './private-key.js'
 
@@ -69,8 +70,9 @@ export function decodeBundle(data: Uint8Array): CertificateBundle | { fault: Bun
 
 /**
  * Validates stored bytes: the leaf must be for this host, have this type of key, match the key and be valid at `now`, and
- * OpenSSL must accept the bundle. Does not check whether the issuer is trusted; clients do. Never throws.
+ * OpenSSL must accept the bundle. Does not check whether the issuer is trusted; clients do.
  * @param now in milliseconds since the epoch
+ * @throws {ProcessFailureError} if this process is out of memory, which says nothing about the bytes
  */
 export function checkBundle(
   data: Uint8Array,
@@ -91,8 +93,11 @@ export function checkBundle(
     // OpenSSL may reject a bundle that can be parsed: a weak key, a broken intermediate.
     const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
     return { bundle, ...validity, serialNumber: leaf.serialNumber, context }
-  } catch {
-    return { fault: 'unreadable' }
+  } catch (thrown) {
+    const error = toError(thrown)
+    if (!isOutOfMemory(error)) return { fault: 'unreadable' }
+    const text = `cannot load the certificate of "${id.name}": this process is out of memory (${error.message})`
+    throw new ProcessFailureError(text, { cause: error })
   }
 }
 

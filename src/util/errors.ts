@@ -177,6 +177,11 @@ export const toError = (thrown: unknown): Error =>
     ? thrown
     : new Error(`a value of type ${typeof thrown} was thrown instead of an Error`)
 
+/** Whether an allocation of Node or OpenSSL has failed. */
+export const isOutOfMemory = (error: Error): boolean =>
+  /MALLOC_FAILURE$|^ERR_MEMORY_ALLOCATION_FAILED$|^ENOMEM$/.test(String(Object(error).code)) ||
+  /malloc failure|allocation failed/i.test(error.message)
+
 /** Returns the messages of several errors as one text, without a full stop before each semicolon. */
 export const joinMessages = (errors: readonly Error[]): string =>
   errors

@@ -10,7 +10,8 @@ import { measureImports } from '../../bench/imports.js'
 
 const root = join(import.meta.dirname, '../..')
 const maxFiles = 6
-const maxBytes = 220_000
+// Our own modules are all loaded at once: one that is loaded on demand may meet a shortage of descriptors.
+const maxBytes = 300_000
 const maxHeapMiB = 3
 const allowedPackages = ['lru-cache']
 

@@ -34,12 +34,19 @@ interface ChallengeAnswersParts {
   readonly onAnswer: (answered: AnsweredChallenge) => void
 }
 
+/** An answer of an order in this process. */
+interface PendingAnswer {
+  readonly value: Uint8Array
+  /** For tls-alpn-01. */
+  readonly context: SecureContext | undefined
+}
+
 /**
  * Publishes and looks up the answers to challenges. They are in the store, because the CA may connect to any machine of
  * the fleet, and for the duration of an order in the memory of the process that placed it.
  */
 export class ChallengeAnswers {
-  readonly #pending = new Map<string, Uint8Array>()
+  readonly #pending = new Map<string, PendingAnswer>()
   readonly #store: CaStore
   readonly #rateLimit: ChallengeRateLimit
   readonly #parts: ChallengeAnswersParts
@@ -50,10 +57,17 @@ export class ChallengeAnswers {
     this.#rateLimit = new ChallengeRateLimit(parts.clock)
   }
 
-  /** Makes an answer available to all machines. Await it before you ask the CA to validate the challenge. */
+  /**
+   * Makes an answer available to all machines. Await it before you ask the CA to validate the challenge. Rejects if this
+   * process cannot give the answer itself, for example for lack of memory.
+   */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
     const entry = this.#entry(answer)
-    this.#pending.set(entryKey(entry), answer.value)
+    const { type, value } = answer
+    this.#pending.set(entryKey(entry), {
+      value,
+      context: type === 'http-01' ? undefined : createContext(value),
+    })
     await this.#store.writeAnswer(entry, answer.value, { signal })
   }
 
@@ -72,7 +86,7 @@ export class ChallengeAnswers {
 
   /** Returns the http-01 answer of an order in this process. */
   pendingHttp01(token: string, host: Host): Uint8Array | undefined {
-    const value = this.#pending.get(entryKey(this.#http01(token)))
+    const value = this.#pending.get(entryKey(this.#http01(token)))?.value
     if (value) this.#report({ type: 'http-01', host, from: 'memory' })
     return value
   }
@@ -92,14 +106,17 @@ export class ChallengeAnswers {
 
   /** Returns the tls-alpn-01 answer of an order in this process. */
   pendingTlsAlpn01(host: Host): SecureContext | undefined {
-    const value = this.#pending.get(entryKey(this.#tlsAlpn01(certName(host))))
-    return value && this.#createContext(value, host, 'memory')
+    const context = this.#pending.get(entryKey(this.#tlsAlpn01(certName(host))))?.context
+    if (context) this.#report({ type: 'tls-alpn-01', host, from: 'memory' })
+    return context
   }
 
   /** Resolves with the tls-alpn-01 answer of any machine's order. As {@link storedHttp01}. */
   async storedTlsAlpn01(host: Host, client: string): Promise<SecureContext | undefined> {
     const value = await this.#read(this.#tlsAlpn01(certName(host)), host, client)
-    return value && this.#createContext(value, host, 'store')
+    const context = value && createContext(value)
+    if (context) this.#report({ type: 'tls-alpn-01', host, from: 'store' })
+    return context
   }
 
   /** The rate comes first: the policy, which anyone can have called by a made-up host and token, may query a database. */
@@ -118,15 +135,13 @@ export class ChallengeAnswers {
     return type === 'http-01' ? this.#http01(token) : this.#tlsAlpn01(name)
   }
 
-  #createContext(value: Uint8Array, host: Host, from: 'memory' | 'store'): SecureContext | undefined {
-    const bundle = decodeBundle(value)
-    if ('fault' in bundle) return undefined
-    const context = createSecureContext({ key: bundle.key, cert: bundle.chain })
-    this.#report({ type: 'tls-alpn-01', host, from })
-    return context
-  }
-
   #report(answered: AnsweredChallenge): void {
     callSafely(() => this.#parts.onAnswer(answered))
   }
+}
+
+/** Returns the context of a tls-alpn-01 answer; `undefined` if the stored value is invalid. */
+function createContext(value: Uint8Array): SecureContext | undefined {
+  const bundle = decodeBundle(value)
+  return 'fault' in bundle ? undefined : createSecureContext({ key: bundle.key, cert: bundle.chain })
 }
