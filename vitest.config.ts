@@ -42,6 +42,8 @@ export default defineConfig({
         testTimeout: 300_000,
         hookTimeout: 300_000,
       }),
+      // npm run test:mounts: mounts file systems, which needs root
+      suite('mounts', 'mounts', { globalSetup: [], testTimeout: 300_000 }),
       // npm run test:pebble: needs Pebble
       suite('pebble', 'pebble', { testTimeout: 300_000 }),
       // npm run test:interop: needs Go

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { TestCa, type TestCaOptions } from '../../src/testing/index.js'
 import { openGate } from '../support/gate.js'
@@ -96,6 +96,11 @@ export async function openFleet<W extends Way>(place: Place<W>, options: TestCaO
         const jumped = once(child, 'message')
         child.send({ jump: ms })
         await jumped
+      },
+      /** Gives up the rights of root for those of another user. */
+      async become(uid: number) {
+        child.send({ uid })
+        for await (const [{ became }] of on(child, 'message')) if (became === uid) return
       },
       async close() {
         if (child.exitCode === null && child.signalCode === null) {

@@ -24,6 +24,7 @@ process.on('disconnect', () => process.exit())
  * @typedef {object} Message
  * @property {MachineSettings} [start]
  * @property {number} [jump] Milliseconds
+ * @property {number} [uid] Of the user that the process becomes
  * @property {{ clockShiftMs?: number, isReadOnly?: boolean, hasEgress?: boolean, hasDescriptors?: boolean }} [trouble]
  */
 process.on('message', (/** @type {Message} */ message) => {
@@ -36,6 +37,10 @@ process.on('message', (/** @type {Message} */ message) => {
   if (message.jump) {
     clock.jump(message.jump)
     tell({ jumped: true })
+  }
+  if (message.uid !== undefined) {
+    process.setuid?.(message.uid)
+    tell({ became: message.uid })
   }
 })
 
