@@ -1,5 +1,17 @@
 // Tests the order in which data reaches the disk, and lost responses of a file server.
-import { lstat, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdirSync, renameSync } from 'node:fs'
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -148,6 +160,22 @@ test('put and delete reject if the sync of the folder fails', async () => {
   await expect(cache.put(key, Buffer.from('value'))).rejects.toMatchObject(failed)
   await expect(cache.delete(key)).rejects.toMatchObject(failed)
   expect(system.open).toBe(0)
+})
+
+test('put and delete reject if the folder is replaced while they run', async () => {
+  const cache = new DirCertCache(path)
+  const elsewhere = join(path, '..', `${basename(path)}-elsewhere`)
+  await cache.put(key, Buffer.from('value'))
+  system.whileSyncing = () => {
+    if (system.done.at(-1) !== 'sync of the folder') return
+    renameSync(path, elsewhere)
+    mkdirSync(path)
+  }
+  for (const operation of [() => cache.put(key, Buffer.from('new')), () => cache.delete(key)]) {
+    await expect(operation()).rejects.toMatchObject({ code: 'ERR_STORE_CONTAINER' })
+    await rmdir(path)
+    await rename(elsewhere, path)
+  }
 })
 
 test('get reads a file that another machine replaces up to four times', async () => {
