@@ -58,6 +58,13 @@ export const checks = [
     alone: true,
   },
 
+  {
+    group: 'fleet',
+    claim: 'a sick machine keeps no host from a healthy one',
+    run: vitest('long test/fleet/sick-machine', 2),
+    alone: true,
+  },
+
   // One waits for leases to expire, the other computes.
   {
     group: 'fleet',
@@ -198,7 +205,7 @@ export const checks = [
   {
     group: 'floods',
     claim: 'gremlins at one machine disturb no other, and cost few orders',
-    run: `GREMLINS_SECONDS=\${GREMLINS_SECONDS:-60} SEED=\${SEED:-15} ${vitest('gremlins')}`,
+    run: `GREMLINS_SECONDS=\${GREMLINS_SECONDS:-30} SEED=\${SEED:-15} ${vitest('gremlins')}`,
     alone: true,
     nightly: { GREMLINS_SECONDS: '600' },
   },
