@@ -108,7 +108,7 @@ export const checks = [
   {
     group: 'long',
     claim: 'stores and test CA: the slow cases',
-    run: vitest('long test/stores test/e2e'),
+    run: vitest('long test/stores test/e2e test/testing test/manager'),
   },
   {
     group: 'long',

@@ -115,25 +115,6 @@ test('a certificate that has expired by this machine’s clock is not stored', a
 })
 
 describe('a CA that answers otherwise', () => {
-  test.each([301, 302, 303, 307, 308])('may redirect the directory with status %i', async (status) => {
-    await survives({ on: 'directory', status, location: '/directory?moved', times: 1 })
-  })
-
-  test.each(['text/plain', 'Application/JSON', ''])(
-    'may send JSON with the media type "%s"',
-    async (contentType) => {
-      for (const on of ['directory', ...endpoints] as const)
-        if (on !== 'certificate') fault({ on, contentType })
-      await survives({ on: 'certificate', contentType })
-    },
-  )
-
-  test('may send relative URLs', async () => {
-    for (const on of ['directory', 'newAccount', 'newOrder', 'authz', 'challenge', 'order'] as const)
-      fault({ on, relativeUrls: true })
-    await survives({ on: 'finalize', relativeUrls: true })
-  })
-
   test('may leave an authorization pending although its challenge is invalid: the order ends with the reason', async () => {
     const before = t.ca.authorizations.length
     const subproblems = [{ type: 'caa', detail: 'not this CA', host: 'a.example' }]
