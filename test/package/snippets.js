@@ -11,10 +11,12 @@ const examples = join(root, 'examples')
 /** Declares the values that snippets use without declaring them. */
 const globals = `import type { RequestListener } from 'node:http'
 import type { CertCache, CertManager } from 'acme-cert-cache'
+import type { TestCa } from 'acme-cert-cache/testing'
 import type { Logger } from 'pino'
 declare global {
   const cache: CertCache
   const manager: CertManager
+  const ca: TestCa
   const app: RequestListener
   const logger: Logger
   const db: { query(sql: string, values?: readonly unknown[]): Promise<{ rowCount: number }> }
