@@ -28,7 +28,7 @@ export interface AcmeOptions {
   /**
    * The agent for requests to the CA: an `https.Agent`, for example one that connects through a proxy, as the npm package
    * https-proxy-agent has. `ca` applies to it as well. `close()` does not destroy it. Default: an agent of the manager.
-   * From Node 24.5, this agent honours `HTTPS_PROXY` and `NO_PROXY` if `NODE_USE_ENV_PROXY=1` or `--use-env-proxy` is
+   * From Node 22.21 and 24.5, this agent honours `HTTPS_PROXY` and `NO_PROXY` if `NODE_USE_ENV_PROXY=1` or `--use-env-proxy` is
    * set; earlier versions ignore them.
    */
   agent?: Agent

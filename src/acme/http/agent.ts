@@ -2,7 +2,7 @@ import { Agent } from 'node:https'
 
 /**
  * Creates the agent for requests to the CA. Honours `HTTPS_PROXY` and `NO_PROXY` under the same conditions as Node's own
- * agent: from Node 24.5, with `NODE_USE_ENV_PROXY=1` or `--use-env-proxy`. Earlier versions ignore them.
+ * agent: from Node 22.21 and 24.5, with `NODE_USE_ENV_PROXY=1` or `--use-env-proxy`. Earlier versions ignore them.
  */
 export function createAgent(): Agent {
   const { env, execArgv } = process

@@ -85,7 +85,7 @@ describe('acme.agent', () => {
 describe('the environment', () => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   /** Whether this version of Node has agents with `proxyEnv`. */
-  const hasProxyEnv = major > 24 || (major === 24 && minor >= 5)
+  const hasProxyEnv = major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21)
   afterEach(() => vi.unstubAllEnvs())
 
   const tunnelsWith = async (env: Record<string, string>) => {
@@ -97,7 +97,7 @@ describe('the environment', () => {
   test.each([
     ['NODE_USE_ENV_PROXY', '1'],
     ['NODE_OPTIONS', '--no-warnings --use-env-proxy'],
-  ])('with %s=%s selects a proxy, from Node 24.5', async (name, value) => {
+  ])('with %s=%s selects a proxy, from Node 22.21 and 24.5', async (name, value) => {
     const used = await tunnelsWith({ [name]: value, HTTPS_PROXY: `http://127.0.0.1:${proxyPort}` })
     expect(used).toEqual(new Set(hasProxyEnv ? [new URL(ca.origin).host] : []))
   })
