@@ -124,7 +124,7 @@ export class LruCertCache implements CertCache {
    * runs once for the whole fleet. The produced value is kept in memory and put into the store. If the put fails, the
    * value is served from memory and the put is retried until it succeeds: see `onPutFailed`. This machine keeps the
    * fleet's lock for a minute of failures at most, and for three refusals (status 409 or 412) in a row. Later attempts
-   * acquire the lock anew, and adopt an accepted value that another machine has stored since.
+   * acquire the lock again, and adopt an accepted value that another machine has stored since.
    *
    * Rejects with the store's error if the read fails: `produce` runs only after a definite miss. Aborting `signal` ends
    * this caller's wait, not the work.

@@ -57,7 +57,7 @@ const warnPutFailed: PutFailedListener = ({ key, error, retryInMs }) =>
  * 4 s … 5 min, until it succeeds or the value is superseded. Holds at most one value per failed put.
  *
  * Keeps the fleet's lock for three refusals in a row, such as those of a blob with a foreign lease, and for a minute of
- * other failures. Then the other machines can continue, and each later put acquires the lock anew.
+ * other failures. Then the other machines can continue, and each later put acquires the lock again.
  */
 export class PendingWrites<T> {
   readonly #writes = new Map<string, PendingWrite<T>>()

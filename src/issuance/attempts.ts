@@ -14,11 +14,11 @@ import { type Clock, clockSkewMs } from '../util/clock.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
-import { FailedRequests } from './failed-requests.js'
+import { FailedRequests, type LastFailure } from './failed-requests.js'
 import { ProcessHold } from './process-hold.js'
 import { RenewalPauses } from './renewal-pauses.js'
 import type { CaStore } from './store/ca-store.js'
-import { type FailureRecord, maxRetryAt } from './store/records.js'
+import type { FailureRecord } from './store/records.js'
 
 /** Longest time for which this process relies on a record without reading it again. */
 const maxRecordAgeMs = 3_600_000
@@ -200,7 +200,7 @@ export class Attempts {
   }
 
   /** Returns the last failed requests, the oldest first; none for a certificate that has changed since. */
-  lastFailures(): ReturnType<FailedRequests['list']> {
+  lastFailures(): LastFailure[] {
     return this.#failedRequests.list()
   }
 
@@ -245,7 +245,7 @@ export class Attempts {
     const failures = nextCount(previous?.renewal && !served ? undefined : previous)
     const now = this.#parts.clock.now()
     const retryAfter = verdictOf(error).notBefore
-    const retryAt = Math.min(retryTime(failures, now, Math.random(), { retryAfter, served }), maxRetryAt)
+    const retryAt = retryTime(failures, now, Math.random(), { retryAfter, served })
     const { problem } = error
     const record: FailureRecord = {
       failures,

@@ -8,7 +8,7 @@ import { IssuanceError } from '../util/errors.js'
 const holdMs = 5_000
 
 /** The last failed request for a certificate. */
-interface LastFailure {
+export interface LastFailure {
   readonly id: CertId
   readonly error: Error
 }

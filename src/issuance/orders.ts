@@ -47,6 +47,8 @@ export interface OrderRequest {
   readonly served: (Validity & { readonly data: Uint8Array; readonly renewAt: number }) | undefined
 }
 
+type OrderIssuer = Pick<Issuer, 'issue' | 'prepare' | 'clockOffsetMs'>
+
 /** An issued certificate. */
 export interface PlacedOrder {
   /** Key and chain in the form in which they are stored. */
@@ -61,9 +63,9 @@ export class Orders {
   readonly #running = new Map<OrderRun, Promise<unknown>>()
   readonly #clockCheck: ClockCheck
   readonly #parts: OrdersParts
-  readonly #issuer: Pick<Issuer, 'issue' | 'prepare' | 'clockOffsetMs'>
+  readonly #issuer: OrderIssuer
 
-  constructor(parts: OrdersParts, issuer: Pick<Issuer, 'issue' | 'prepare' | 'clockOffsetMs'>) {
+  constructor(parts: OrdersParts, issuer: OrderIssuer) {
     this.#parts = parts
     this.#issuer = issuer
     this.#clockCheck = new ClockCheck(parts.clock)

@@ -24,16 +24,19 @@ export interface FakeReply {
   readonly reset?: true
 }
 
-export type Resource =
-  | 'directory'
-  | 'newNonce'
-  | 'newAccount'
-  | 'newOrder'
-  | 'authz'
-  | 'challenge'
-  | 'order'
-  | 'finalize'
-  | 'certificate'
+/** The resources that an order requests, in their order. */
+export const resources = [
+  'directory',
+  'newNonce',
+  'newAccount',
+  'newOrder',
+  'authz',
+  'challenge',
+  'order',
+  'finalize',
+  'certificate',
+] as const
+export type Resource = (typeof resources)[number]
 
 export const problem = (type: string, status: number, extra: object = {}): FakeReply => ({
   status,

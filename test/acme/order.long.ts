@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { IssuanceError } from '../../src/index.js'
 import { StillClock } from '../support/still-clock.js'
-import { FakeCa, type FakeReply, request, run } from './fake-ca.js'
+import { FakeCa, type FakeReply, request, resources, run } from './fake-ca.js'
 
 let ca: FakeCa
 let order: () => Promise<string>
@@ -12,18 +12,6 @@ beforeEach(async () => {
   const account = ca.account({}, clock)
   order = () => account.issue(request(), run())
 })
-
-const resources = [
-  'directory',
-  'newNonce',
-  'newAccount',
-  'newOrder',
-  'authz',
-  'challenge',
-  'order',
-  'finalize',
-  'certificate',
-] as const
 
 describe.each(resources)('%s', (resource) => {
   test.each([

@@ -4,7 +4,7 @@ import type { Run, Solver } from '../../src/acme/issuer.js'
 import { IssuanceError } from '../../src/index.js'
 import { ClosedError, NoResponseError } from '../../src/util/errors.js'
 import { StillClock } from '../support/still-clock.js'
-import { FakeCa, type FakeReply, problem, type Resource, request, run } from './fake-ca.js'
+import { FakeCa, type FakeReply, problem, type Resource, request, resources, run } from './fake-ca.js'
 
 let ca: FakeCa
 let account: AcmeAccount
@@ -20,18 +20,6 @@ const failure = (changes: Partial<Run> = {}) =>
     () => expect.unreachable(),
     (thrown: unknown) => thrown as IssuanceError,
   )
-
-const resources = [
-  'directory',
-  'newNonce',
-  'newAccount',
-  'newOrder',
-  'authz',
-  'challenge',
-  'order',
-  'finalize',
-  'certificate',
-] as const
 
 test('an order survives that each resource fails once', async () => {
   for (const resource of resources) ca.next[resource] = [{ status: 500, body: '<html>' }]

@@ -1,7 +1,7 @@
 // Calls connect() while the process has no free file descriptor, and again when it has. Prints both error codes.
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
-import { AzureBlobCertCache } from '../../../dist/index.js'
+import { AzureBlobCertCache } from 'acme-cert-cache'
 
 const options = {
   containerName: 'certs',

@@ -66,12 +66,13 @@ async function runWithFaults(ca: Authority, endpoint: Endpoint, prepared: Prepar
 
 /** Removes the CA's origin from the URLs in the body and the Location header. */
 function withRelativeUrls({ headers, body, ...reply }: Reply, origin: string): Reply {
-  const text = typeof body === 'object' ? JSON.stringify(body).replaceAll(`"${origin}/`, '"/') : body
   const location = headers?.location?.replace(origin, '')
   return {
     ...reply,
     headers: { ...headers, ...(location !== undefined && { location }) },
-    ...(text !== undefined && { body: typeof body === 'object' ? JSON.parse(text) : text }),
+    ...(body !== undefined && {
+      body: typeof body === 'object' ? JSON.stringify(body).replaceAll(`"${origin}/`, '"/') : body,
+    }),
   }
 }
 
