@@ -51,9 +51,13 @@ const tasks = {
     for await (const { name } of cache.list()) names.push(name)
     return names.sort()
   },
-  descriptors: async () => readdirSync('/proc/self/fd').length,
+  async descriptors() {
+    await backgroundWork()
+    return readdirSync('/proc/self/fd').length
+  },
   /** Opens files until no descriptor is left. */
   async exhaust() {
+    await backgroundWork()
     for (;;) {
       try {
         taken.push(openSync('/dev/null', 'r'))
@@ -69,6 +73,12 @@ const tasks = {
   async pass(/** @type {Task} */ { ms = 0 }) {
     passedMs += ms
   },
+}
+
+/** Ends with the file operations that outlast their task, such as the close of a listed folder. */
+async function backgroundWork() {
+  const isBusy = () => process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandle)/.test(name))
+  while (isBusy()) await new Promise(setImmediate)
 }
 
 const text = (/** @type {Uint8Array | undefined} */ value) => value && Buffer.from(value).toString()
