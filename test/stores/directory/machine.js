@@ -77,7 +77,7 @@ const tasks = {
 
 /** Ends with the file operations that outlast their task, such as the close of a listed folder. */
 async function backgroundWork() {
-  const isBusy = () => process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandle)/.test(name))
+  const isBusy = () => process.getActiveResourcesInfo().some((name) => /^(FSReq|CloseReq)/.test(name))
   while (isBusy()) await new Promise(setImmediate)
 }
 
