@@ -2,7 +2,7 @@ import type { RenewalWindow } from '../../certificates/renewal-time.js'
 import type { AcmeProblem } from '../../util/errors.js'
 
 /** Latest `retryAt` of a valid record, in ms since the epoch: later than any CA's `Retry-After`. */
-export const maxRetryAt: number = Date.parse('9999-01-01')
+const maxRetryAt: number = Date.parse('9999-01-01')
 
 /**
  * The failed orders of a certificate: what the CA has answered, about itself or about the host. Stored as JSON under

@@ -1,10 +1,10 @@
 // A process with a DirCertCache on the folder, which runs the tasks of the test one after the other.
-import { closeSync, open, openSync, readdirSync } from 'node:fs'
+import { closeSync, open, openSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { DirCertCache } from 'acme-cert-cache'
 
 /**
  * @typedef {{ do: 'get' | 'put' | 'delete' | 'lock' | 'state' | 'release' | 'count' | 'write' | 'user' | 'pass'
- *   | 'list' | 'descriptors' | 'exhaust' | 'free',
+ *   | 'list' | 'openFiles' | 'exhaust' | 'free',
  *   key?: string, value?: string, times?: number, ms?: number }} Task
  */
 
@@ -51,9 +51,13 @@ const tasks = {
     for await (const { name } of cache.list()) names.push(name)
     return names.sort()
   },
-  async descriptors() {
+  /** Returns the files that are open in the folder. Node opens and closes other descriptors at any time. */
+  async openFiles() {
     await backgroundWork()
-    return readdirSync('/proc/self/fd').length
+    const folder = realpathSync(String(process.argv[2]))
+    return readdirSync('/proc/self/fd')
+      .map(target)
+      .filter((path) => path.startsWith(folder))
   },
   /** Opens files until no descriptor is left. */
   async exhaust() {
@@ -79,6 +83,15 @@ const tasks = {
 async function backgroundWork() {
   const isBusy = () => process.getActiveResourcesInfo().some((name) => /^(FSReq|CloseReq)/.test(name))
   while (isBusy()) await new Promise(setImmediate)
+}
+
+/** Returns what a descriptor refers to; nothing for that of the list itself, which is closed. */
+const target = (/** @type {string} */ descriptor) => {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`)
+  } catch {
+    return ''
+  }
 }
 
 const text = (/** @type {Uint8Array | undefined} */ value) => value && Buffer.from(value).toString()
