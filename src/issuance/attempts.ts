@@ -129,14 +129,16 @@ export class Attempts {
   }
 
   /**
-   * Removes the records of a certificate that was ordered. If it is due within a quarter of its lifetime, as with wrong
-   * clocks, postpones the next order of the fleet by that time. Never rejects.
-   * @param previous what `check` returned
+   * Removes the records of a certificate that was ordered. If it is due within a quarter of its lifetime, postpones the
+   * next order of the fleet by that time: the clock of every machine may be ahead. Never rejects.
+   * @param order.previousFailure what `check` returned
+   * @param order.clockOffsetMs the CA's clock minus this machine's, if it is known. A certificate that is due soon by the
+   *   clock of this machine alone postpones no other machine.
    * @param signal aborts when the fleet's lock is lost: another machine may have written a newer record
    */
   async orderSucceeded(
     live: LiveCertificate,
-    previous: FailureRecord | undefined,
+    order: { previousFailure: FailureRecord | undefined; clockOffsetMs?: number | undefined },
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { store, clock } = this.#parts
@@ -144,8 +146,8 @@ export class Attempts {
     this.#localRecords.delete(certificateKey(id))
     if (signal?.aborted) return
     const now = clock.now()
-    const isEarly = isDueEarly(live, now)
-    if (!isEarly && !previous) return
+    const isEarly = isDueEarly(live, now + (order.clockOffsetMs ?? 0))
+    if (!isEarly && !order.previousFailure) return
     const message =
       'the certificate was due for renewal soon after it was issued. Check the clocks of all machines.'
     const retryAt = Math.ceil(now + earlyPause(live))

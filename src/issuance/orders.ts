@@ -55,6 +55,8 @@ export interface PlacedOrder {
   readonly data: Uint8Array
   /** The failure record that the order has made obsolete. */
   readonly previousFailure: FailureRecord | undefined
+  /** The CA's clock minus this machine's, in milliseconds. `undefined` if it is unknown. */
+  readonly clockOffsetMs: number | undefined
 }
 
 /** Orders certificates from an issuer, and records failed orders as far as their cause reaches. */
@@ -110,7 +112,8 @@ export class Orders {
     const run = new OrderRun(id.name, { clock, closing, lock })
     try {
       const order = this.#track(run, this.#order({ ...request, previousFailure: previous }, run))
-      return { data: await run.until(order), previousFailure: previous }
+      const data = await run.until(order)
+      return { data, previousFailure: previous, clockOffsetMs: this.#issuer.clockOffsetMs }
     } catch (thrown) {
       if (closing.aborted || lock?.signal.aborted) throw thrown
       const { hasOrdered } = run

@@ -8,7 +8,7 @@ import { isNewer, type LiveCertificate, loadCertificate } from '../certificates/
 import type { RenewAtSource, RenewalTimes } from '../certificates/renewal-time.js'
 import { certificateKey } from '../certificates/storage-layout.js'
 import type { Attempts } from '../issuance/attempts.js'
-import type { Orders } from '../issuance/orders.js'
+import type { Orders, PlacedOrder } from '../issuance/orders.js'
 import type { FailureRecord } from '../issuance/store/records.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import type { CertificateEvent, ManagerContext } from './events.js'
@@ -169,6 +169,7 @@ export class CertificateService {
     await policy.check(host)
     let previousFailure: FailureRecord | undefined
     let order: { readonly startedAt: number; readonly isRenewal: boolean }
+    let placed: PlacedOrder
     const served = () => this.#ifCurrent(due) ?? this.#peek(id)
     const toRequest = (live: LiveCertificate | undefined) => ({
       id,
@@ -180,8 +181,7 @@ export class CertificateService {
       async (lock) => {
         const current = served()
         order = { startedAt: performance.now(), isRenewal: current !== undefined }
-        const placed = await orders.place(toRequest(current), lock)
-        previousFailure = placed.previousFailure
+        placed = await orders.place(toRequest(current), lock)
         return this.#loadIssued(id, placed.data)
       },
       {
@@ -192,7 +192,7 @@ export class CertificateService {
         },
         whileWaiting: () => attempts.checkRecords(id, closing, served() !== undefined),
         onProduced: (issued) => this.#reportIssued(issued, order),
-        afterPut: (issued, lock) => attempts.orderSucceeded(issued, previousFailure, lock?.signal),
+        afterPut: (issued, lock) => attempts.orderSucceeded(issued, placed, lock?.signal),
       },
     )
     if (!this.#ifCurrent(live)) throw expiredError(id)

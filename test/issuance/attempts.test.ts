@@ -111,26 +111,30 @@ test('a success removes the local record even if the stored record cannot be del
   store.before = (operation) => {
     if (operation === 'delete') throw new Error('down')
   }
-  await attempts.orderSucceeded(issued(), previous, undefined)
+  await attempts.orderSucceeded(issued(), { previousFailure: previous }, undefined)
   expect(store.take()).toEqual([`delete ${recordKey}`])
   expect(await check()).toBeUndefined()
 })
 
 test('a success without a previous record makes no request to the store', async () => {
   const { store, attempts } = setup()
-  await attempts.orderSucceeded(issued(), undefined, undefined)
+  await attempts.orderSucceeded(issued(), { previousFailure: undefined }, undefined)
   expect(store.take()).toEqual([])
 })
 
 test('a success whose lock is lost does not remove the record, which may be newer', async () => {
   const { store, attempts } = setup()
-  await attempts.orderSucceeded(issued(), previous, AbortSignal.abort(new LockLostError('lost')))
+  await attempts.orderSucceeded(
+    issued(),
+    { previousFailure: previous },
+    AbortSignal.abort(new LockLostError('lost')),
+  )
   expect(store.take()).toEqual([])
 })
 
 test('a certificate that is due soon after it is issued is not renewed by any machine for a quarter of its lifetime', async () => {
   const { clock, store, attempts, check } = setup()
-  await attempts.orderSucceeded(issued({ dueIn: 22 * day }), previous, undefined)
+  await attempts.orderSucceeded(issued({ dueIn: 22 * day }), { previousFailure: previous }, undefined)
   const other = new Attempts({ store: new CaStore(store, ca, clock), clock, max: 1, onFailed: () => {} })
   const renew = () => other.check(id, new AbortController().signal, true)
   clock.advance(22.5 * day - 1)
@@ -142,6 +146,13 @@ test('a certificate that is due soon after it is issued is not renewed by any ma
   expect(await check()).toMatchObject({ early: true })
   clock.advance(1)
   await renew()
+})
+
+test('a certificate that is due soon by the clock of this machine alone postpones no other machine', async () => {
+  const { store, attempts } = setup(now + 60 * day)
+  const order = { previousFailure: undefined, clockOffsetMs: -60 * day }
+  await attempts.orderSucceeded(issued({ dueIn: 61 * day }), order, undefined)
+  expect(store.take()).toEqual([])
 })
 
 test('a successful request removes the local record of that certificate alone', async () => {

@@ -39,7 +39,8 @@ export function openService<S extends CertCache = MemoryStore>(
       prepare: async () => {},
       async place(request) {
         world.orders += 1
-        return { data: await world.placeOrder(request), previousFailure: request.previousFailure }
+        const data = await world.placeOrder(request)
+        return { data, previousFailure: request.previousFailure, clockOffsetMs: undefined }
       },
     },
     renewalTimes,
