@@ -14,6 +14,7 @@ import { type Clock, clockSkewMs } from '../util/clock.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { verdictOf } from '../util/verdict.js'
+import { isClockWrong } from './clock-check.js'
 import { FailedRequests, type LastFailure } from './failed-requests.js'
 import { ProcessHold } from './process-hold.js'
 import { RenewalPauses } from './renewal-pauses.js'
@@ -132,8 +133,8 @@ export class Attempts {
    * Removes the records of a certificate that was ordered. If it is due within a quarter of its lifetime, postpones the
    * next order of the fleet by that time: the clock of every machine may be ahead. Never rejects.
    * @param order.previousFailure what `check` returned
-   * @param order.clockOffsetMs the CA's clock minus this machine's, if it is known. A certificate that is due soon by the
-   *   clock of this machine alone postpones no other machine.
+   * @param order.clockOffsetMs the CA's clock minus this machine's, if it is known. If this clock is wrong, a certificate
+   *   that is due soon by it alone postpones no other machine: their clocks are compared before each renewal, too.
    * @param signal aborts when the fleet's lock is lost: another machine may have written a newer record
    */
   async orderSucceeded(
@@ -146,7 +147,8 @@ export class Attempts {
     this.#localRecords.delete(certificateKey(id))
     if (signal?.aborted) return
     const now = clock.now()
-    const isEarly = isDueEarly(live, now + (order.clockOffsetMs ?? 0))
+    const { clockOffsetMs } = order
+    const isEarly = isDueEarly(live, isClockWrong(clockOffsetMs) ? now + clockOffsetMs : now)
     if (!isEarly && !order.previousFailure) return
     const message =
       'the certificate was due for renewal soon after it was issued. Check the clocks of all machines.'

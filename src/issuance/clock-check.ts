@@ -6,6 +6,10 @@ import { RateLimiter } from '../util/rate-limiter.js'
 /** A smaller difference is tolerated: Let's Encrypt's certificates are valid from an hour before they are issued. */
 const toleranceMs = 3_600_000
 
+/** Whether a machine's clock and the CA's differ too much. An unknown difference is taken to be small. */
+export const isClockWrong = (offsetMs: number | undefined): offsetMs is number =>
+  Math.abs(offsetMs ?? 0) > toleranceMs
+
 /** Limits the orders of a machine whose clock is wrong, by comparison with the CA's. */
 export class ClockCheck {
   readonly #clock: Clock
@@ -36,7 +40,7 @@ export class ClockCheck {
       isPlaced,
     }: { offsetMs: number | undefined; renewAt: number | undefined; isPlaced: boolean },
   ): void {
-    if (offsetMs === undefined || Math.abs(offsetMs) <= toleranceMs) return
+    if (!isClockWrong(offsetMs)) return
     const now = this.#clock.now()
     const hours = Math.round(Math.abs(offsetMs) / 3_600_000)
     const difference = hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`
