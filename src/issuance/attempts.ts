@@ -65,6 +65,9 @@ export class Attempts {
   readonly #parts: AttemptsParts
   readonly #processHold: ProcessHold
   readonly #renewalPauses: RenewalPauses
+  /** Records that the store has rejected. */
+  readonly #unstoredRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
+  /** Failures of the store and lost locks. They only delay: the count of the CA's failures does not include them. */
   readonly #localRecords = new LRUCache<string, FailureRecord>({ max: maxLocalRecords })
   readonly #failedRequests: FailedRequests
 
@@ -94,26 +97,20 @@ export class Attempts {
 
   /** As {@link check}, also while this process places no order. For the wait for another machine's order. */
   async checkRecords(id: CertId, signal: AbortSignal, isRenewal = false): Promise<FailureRecord | undefined> {
+    const key = certificateKey(id)
     const stored = this.#validate(await this.#parts.store.readFailure(id, { signal }))
-    const local = this.#validate(this.#localRecords.peek(certificateKey(id)))
-    const record = local && local.retryAt > (stored?.retryAt ?? 0) ? local : stored
-    if (!record || (record.early && !isRenewal) || this.#parts.clock.now() >= record.retryAt) return record
-    const { failures, message, problem } = record
-    const retryAt = new Date(record.retryAt)
-    const attempts = failures === 1 ? '1 failed attempt' : `${failures} failed attempts`
-    const reason = record.early ? '' : ` after ${attempts}`
-    throw new IssuanceError(
-      'ERR_ISSUANCE_POSTPONED',
-      `the order for "${id.name}" is postponed until ${retryAt.toISOString()}${reason}: ${message}`,
-      { problem, retryAt },
-    )
+    const record = laterOf(stored, this.#validate(this.#unstoredRecords.peek(key)))
+    const delaying = record?.early && !isRenewal ? undefined : record
+    const latest = laterOf(delaying, this.#validate(this.#localRecords.peek(key)))
+    if (latest && this.#parts.clock.now() < latest.retryAt) throw postponedError(id, latest)
+    return record
   }
 
   /** Records a failed order, as far as its cause reaches. Resolves with the error to throw. */
   async orderFailed(order: FailedOrder): Promise<Error> {
-    const { id, error, previous, hasOrdered } = order
+    const { id, error, hasOrdered } = order
     const { blame, scope } = verdictOf(error)
-    if (blame === 'store' && hasOrdered) this.#recordLocally(id, previous, error)
+    if (blame === 'store' && hasOrdered) this.#recordLocally(id, error)
     if (!(error instanceof IssuanceError)) return error
     const report = (retryAt: Date | undefined) => {
       const { code, message, problem } = error
@@ -144,7 +141,7 @@ export class Attempts {
   ): Promise<void> {
     const { store, clock } = this.#parts
     const { id } = live
-    this.#localRecords.delete(certificateKey(id))
+    this.requestSucceeded(id)
     if (signal?.aborted) return
     const now = clock.now()
     const { clockOffsetMs } = order
@@ -175,7 +172,7 @@ export class Attempts {
     if (refusal || blame === 'policy' || error instanceof ClosedError) return error
     if (error === this.#failedRequests.heldError(id)) return error
     // The lock was lost repeatedly, and each attempt may have placed an order: delay the next one.
-    if (isInterrupted) this.#recordLocally(id, undefined, error)
+    if (isInterrupted) this.#recordLocally(id, error)
     this.#failedRequests.add(id, error, notBefore)
     return error
   }
@@ -189,7 +186,7 @@ export class Attempts {
 
   /** Removes this process's records, because a request for the certificate succeeded. */
   requestSucceeded(id: CertId): void {
-    this.#localRecords.delete(certificateKey(id))
+    for (const records of [this.#unstoredRecords, this.#localRecords]) records.delete(certificateKey(id))
   }
 
   /**
@@ -260,15 +257,15 @@ export class Attempts {
       message: error.message.slice(0, maxMessageLength),
     }
     const key = certificateKey(id)
-    this.#localRecords.set(key, record)
-    const stored = this.#parts.store.writeFailure(id, record).then(() => this.#localRecords.delete(key))
+    this.#unstoredRecords.set(key, record)
+    const stored = this.#parts.store.writeFailure(id, record).then(() => this.#unstoredRecords.delete(key))
     await ignoreFailure(stored, 'the store has reported it')
     return new Date(retryAt)
   }
 
-  #recordLocally(id: CertId, previous: FailureRecord | undefined, { message }: Error): void {
+  #recordLocally(id: CertId, { message }: Error): void {
     const key = certificateKey(id)
-    const failures = nextCount(this.#localRecords.peek(key) ?? previous)
+    const failures = nextCount(this.#localRecords.peek(key))
     const now = this.#parts.clock.now()
     this.#localRecords.set(key, { failures, retryAt: now + localRetryDelay(failures), at: now, message })
   }
@@ -278,3 +275,16 @@ const isDueEarly = (live: LiveCertificate, now: number) => live.schedule.renewAt
 
 const nextCount = (previous: FailureRecord | undefined) =>
   Math.min((previous?.early ? 0 : (previous?.failures ?? 0)) + 1, Number.MAX_SAFE_INTEGER)
+
+/** Returns the record with the later `retryAt`. */
+const laterOf = (first: FailureRecord | undefined, second: FailureRecord | undefined) =>
+  second && second.retryAt > (first?.retryAt ?? 0) ? second : first
+
+function postponedError({ name }: CertId, record: FailureRecord): IssuanceError {
+  const { failures, early, message, problem } = record
+  const retryAt = new Date(record.retryAt)
+  const attempts = failures === 1 ? '1 failed attempt' : `${failures} failed attempts`
+  const reason = early ? '' : ` after ${attempts}`
+  const text = `the order for "${name}" is postponed until ${retryAt.toISOString()}${reason}: ${message}`
+  return new IssuanceError('ERR_ISSUANCE_POSTPONED', text, { problem, retryAt })
+}

@@ -220,6 +220,23 @@ test('a record that is more than 5 minutes ahead of the clock is ignored', async
   expect(await check('b.example')).toBeUndefined()
 })
 
+test('failures of this machine alone do not count as failures of the CA', async () => {
+  const { clock, failOrder, failLocally, check } = setup()
+  for (let times = 0; times < 3; times++) {
+    await failLocally()
+    clock.advance(minute)
+  }
+  const previous = await check()
+  expect(previous).toBeUndefined()
+  const retryAt = await failOrder(failure(), previous)
+  expect(retryAt.getTime() - clock.now()).toBeLessThanOrEqual(1.1 * minute)
+  // Nor do those of the CA count as failures of this machine.
+  clock.advance(2 * minute)
+  await failLocally()
+  const recorded = await check().catch((reason: unknown) => reason)
+  expect(recorded).toMatchObject({ retryAt: new Date(clock.now() + 80_000) })
+})
+
 test('check passes its signal to the store', async () => {
   const { store, attempts } = setup()
   const { signal } = new AbortController()

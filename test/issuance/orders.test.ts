@@ -280,6 +280,19 @@ test('a store failure during an order postpones the next order by 10 s, on this 
   await check()
 })
 
+test('after a store failure during an order, the next order tries the same challenge type', async () => {
+  const { clock, placed, ca, check, orders, place } = setup()
+  ca.answer = async ({ solvers, run }) => {
+    await solvers[0]?.present(challenge, run)
+    throw new StoreError('ERR_STORE_FAILED', 'down')
+  }
+  await expect(place()).rejects.toThrow('down')
+  clock.advance(10_000)
+  ca.answer = sign
+  await orders.place({ id, previousFailure: await check(), served: undefined })
+  expect(placed[1]?.solvers.map(({ type }) => type)).toEqual(['http-01', 'tls-alpn-01'])
+})
+
 test('a store failure before the challenge answer is published postpones nothing', async () => {
   const { ca, check, place } = setup()
   ca.answer = () => Promise.reject(new StoreError('ERR_STORE_FAILED', 'the account key cannot be read'))
