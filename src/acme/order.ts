@@ -1,7 +1,7 @@
 import { isToken } from '../certificates/storage-layout.js'
 import type { Clock } from '../util/clock.js'
 import { withDeadline } from '../util/deadline.js'
-import { DeadlineError, IssuanceError } from '../util/errors.js'
+import { DeadlineError, IssuanceError, NoCommonChallengeError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import { type Authorization, type Client, loadAcmeClient, type Order } from './dependencies.js'
 import type { AcmeHttp, ClientState } from './http/acme-http.js'
@@ -10,7 +10,7 @@ import { type RetryPolicy, retryPolicies, retryTransient } from './http/retry-tr
 import type { CertificateRequest, Run, Solver } from './issuer.js'
 import type { AcmeSettings } from './options.js'
 import { poll } from './poll.js'
-import { invalidResponse, orderError, refusal, toAccountRefusal, toInvalidResponse } from './refusals.js'
+import { invalidResponse, refusal, toAccountRefusal, toInvalidResponse } from './refusals.js'
 import { certificateId } from './renewal-info.js'
 
 /** The upper bound of an order's time limit, and how long before it the last read of a poll is: see {@link poll}. */
@@ -123,9 +123,8 @@ export class AcmeOrder {
     if (!challenge) {
       const types = authorization.challenges.map(({ type }) => type).join(', ')
       const answerable = solvers.map(({ type }) => type).join(', ')
-      throw orderError(
-        name,
-        `the CA offers the challenges ${types}, and this process can answer ${answerable}`,
+      throw new NoCommonChallengeError(
+        `the order for "${name}" failed: the CA offers the challenges ${types}, and this process can answer ${answerable}`,
       )
     }
     const { token, type } = challenge

@@ -8,9 +8,6 @@ import {
 import { describeProblem, ErrorResponse, hasType, InvalidResponseError, toProblem } from './http/problem.js'
 import { withAdvice } from './http/transport.js'
 
-export const orderError = (host: string, reason: string): IssuanceError =>
-  new IssuanceError('ERR_ISSUANCE_FAILED', `the order for "${host}" failed: ${reason}`)
-
 export const invalidResponse = (host: string, reason: string): InvalidResponseError =>
   new InvalidResponseError(`the order for "${host}" failed: invalid response from the CA: ${reason}`)
 

@@ -57,7 +57,8 @@ interface AttemptsParts {
  *   machines. The record stays in this process if the store rejects it.
  * - What never reached the CA, a wrong clock, and a refused account postpone all orders of this process: see
  *   {@link ProcessHold}. Nothing is stored.
- * - A failure of the store after an order, or a lost lock, postpones the host's orders in this process.
+ * - A failure of the store after an order, a lost lock, or challenges that this process cannot answer postpone the host's
+ *   orders in this process.
  * - After any failed request, further requests for the host fail with the same error for 5 s, so that not every
  *   handshake reads the store.
  */
@@ -120,7 +121,7 @@ export class Attempts {
     }
     // The CA's clock is compared before each order: only a certificate that was ordered in vain counts.
     if (blame === 'process' || (blame === 'clock' && hasOrdered))
-      return report(scope === 'account' ? this.#processHold.failed(error) : undefined)
+      return report(scope === 'account' ? this.#processHold.failed(error) : this.#recordLocally(id, error))
     // An invalid option is not recorded: nothing was ordered, and it may be corrected at any time.
     if (blame !== 'ca' && blame !== 'host') return report(undefined)
     return report(await this.#recordForFleet({ ...order, error }))
@@ -263,11 +264,14 @@ export class Attempts {
     return new Date(retryAt)
   }
 
-  #recordLocally(id: CertId, { message }: Error): void {
+  /** Returns the time of the next attempt. */
+  #recordLocally(id: CertId, { message }: Error): Date {
     const key = certificateKey(id)
     const failures = nextCount(this.#localRecords.peek(key))
     const now = this.#parts.clock.now()
-    this.#localRecords.set(key, { failures, retryAt: now + localRetryDelay(failures), at: now, message })
+    const retryAt = now + localRetryDelay(failures)
+    this.#localRecords.set(key, { failures, retryAt, at: now, message })
+    return new Date(retryAt)
   }
 }
 

@@ -139,6 +139,12 @@ export class ProcessFailureError extends IssuanceError {
   }
 }
 
+/**
+ * The CA offers no challenge that this process can answer, for example because `httpHandler()` was not called. Other
+ * processes may answer more challenge types.
+ */
+export class NoCommonChallengeError extends ProcessFailureError {}
+
 /** The CA did not respond: no connection, a reset, a time-out. The cause may be this machine alone. */
 export class NoResponseError extends ProcessFailureError {}
 

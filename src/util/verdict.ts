@@ -3,6 +3,7 @@ import {
   CertCacheError,
   ChallengeRateLimitError,
   IssuanceError,
+  NoCommonChallengeError,
   ProcessFailureError,
   StoreError,
   WrongClockError,
@@ -66,6 +67,7 @@ export function verdictOf(error: Error): Verdict {
 
 function verdictOfIssuance(error: IssuanceError): Verdict {
   if (error instanceof WrongClockError) return { blame: 'clock', scope: 'account' }
+  if (error instanceof NoCommonChallengeError) return { blame: 'process', scope: 'host' }
   if (error instanceof ProcessFailureError) return { blame: 'process', scope: 'account', isTransient: true }
   // Without a problem document, a proxy of the CA may have sent the response.
   const { type = '', status = 503 } = error.problem ?? {}

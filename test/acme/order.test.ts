@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { AcmeAccount } from '../../src/acme/account.js'
 import type { Run, Solver } from '../../src/acme/issuer.js'
 import { IssuanceError } from '../../src/index.js'
-import { ClosedError, NoResponseError } from '../../src/util/errors.js'
+import { ClosedError, NoCommonChallengeError, NoResponseError } from '../../src/util/errors.js'
 import { StillClock } from '../support/still-clock.js'
 import { FakeCa, type FakeReply, problem, type Resource, request, resources, run } from './fake-ca.js'
 
@@ -122,6 +122,15 @@ describe('a challenge that is invalid while its authorization stays pending (sma
     expect(message).toContain('dns: NXDOMAIN (caa: forbidden)')
     expect(ca.count('authz')).toBe(2)
   })
+})
+
+test('a CA that offers no challenge that this process can answer is not to blame', async () => {
+  const challenges = [{ type: 'dns-01', url: `${ca.origin}/challenge`, token: 't' }]
+  ca.next.authz = [{ body: { status: 'pending', challenges } }]
+  const error = await failure()
+  expect(error).toBeInstanceOf(NoCommonChallengeError)
+  expect(error.message).toContain('offers the challenges dns-01, and this process can answer http-01')
+  expect(ca.count('newOrder')).toBe(1)
 })
 
 describe('Retry-After while polling', () => {

@@ -7,7 +7,12 @@ import { IssuanceError, LockLostError, StoreError } from '../../src/index.js'
 import { Attempts } from '../../src/issuance/attempts.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { type FailureRecord, parseFailureRecord } from '../../src/issuance/store/records.js'
-import { AccountRefusedError, NoResponseError, WrongClockError } from '../../src/util/errors.js'
+import {
+  AccountRefusedError,
+  NoCommonChallengeError,
+  NoResponseError,
+  WrongClockError,
+} from '../../src/util/errors.js'
 import { verdictOf } from '../../src/util/verdict.js'
 import { certId } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
@@ -302,6 +307,22 @@ test.each([
     expect(failed).toHaveLength(14)
   },
 )
+
+test('challenges that this process cannot answer postpone its orders of that host alone: 10 s, then twice as long', async () => {
+  const { clock, store, failed, failLocally, check } = setup()
+  const error = new NoCommonChallengeError('this process can answer tls-alpn-01')
+  for (const ms of [10_000, 20_000, 40_000]) {
+    const retryAt = new Date(clock.now() + ms)
+    expect(await failLocally(id, error)).toMatchObject({ message: error.message, retryAt })
+    clock.advance(ms - 1)
+    await expect(check()).rejects.toMatchObject({ ...postponed, retryAt })
+    await check('b.example')
+    clock.advance(1)
+    await check()
+  }
+  expect(failed).toHaveLength(3)
+  expect(store.values.size).toBe(0)
+})
 
 test('a certificate that the CA issues ends the delay of this process', async () => {
   const { clock, attempts, failLocally, check } = setup()

@@ -10,6 +10,7 @@ import {
   IssuanceError,
   type IssuanceErrorCode,
   LockLostError,
+  NoCommonChallengeError,
   NoResponseError,
   ProcessFailureError,
   StoreError,
@@ -109,6 +110,7 @@ test.each(Object.entries(issuanceCodes))('%s without a problem: %j', (code, row)
 test('what never reached the CA, and a refused account, concern this process alone', () => {
   expect(judge(new WrongClockError('set the clock right'))).toEqual(expected(['clock', 'account', false]))
   expect(judge(new NoResponseError('no answer'))).toEqual(expected(['process', 'account', true]))
+  expect(judge(new NoCommonChallengeError('no'))).toEqual(expected(['process', 'host', false]))
   expect(judge(new ProcessFailureError('EMFILE'))).toEqual(expected(['process', 'account', true]))
   const problem = { type: 'urn:ietf:params:acme:error:unauthorized', status: 403 }
   expect(judge(new AccountRefusedError('no', { problem }))).toEqual(expected(['process', 'account', false]))
