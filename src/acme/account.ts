@@ -8,7 +8,7 @@ import { retryPolicies, retryTransient } from './http/retry-transient.js'
 import type { CertificateRequest, Issuer, Run } from './issuer.js'
 import type { AcmeSettings } from './options.js'
 import { AcmeOrder } from './order.js'
-import { concernsAccount, toAccountRefusal, toInvalidResponse } from './refusals.js'
+import { concernsAccount, toInvalidResponse, toRegistrationError } from './refusals.js'
 import { fetchRenewalInfo, type RenewalInfo } from './renewal-info.js'
 
 /** Time limit for registering the account, and for renewal information: each takes a few requests. */
@@ -128,7 +128,7 @@ export class AcmeAccount implements Issuer {
     }
     const options = { policy: retryPolicies.register, clock: this.#clock, signal }
     return retryTransient(register, options).catch((thrown: unknown) => {
-      throw toAccountRefusal(thrown)
+      throw toRegistrationError(thrown)
     })
   }
 }

@@ -27,7 +27,7 @@ export function refusal(host: string, error: unknown, reason: string): IssuanceE
 }
 
 /**
- * The problems with which a CA refuses an account in response to newAccount or newOrder (RFC 8555 sections 6.7 and 7.3).
+ * The problems with which a CA refuses an account in response to newOrder (RFC 8555 sections 6.7 and 7.3).
  * `rateLimited` is not among them: Let's Encrypt also limits single hosts.
  */
 const accountProblems = [
@@ -39,9 +39,17 @@ const accountProblems = [
   'userActionRequired',
 ]
 
-/** Converts an error in response to newAccount or newOrder that refuses the account. Returns any other as it is. */
-export function toAccountRefusal(thrown: unknown): unknown {
-  if (!(thrown instanceof ErrorResponse && hasType(thrown.problem, ...accountProblems))) return thrown
+/** Converts an error in response to newOrder that refuses the account. Returns any other as it is. */
+export const toAccountRefusal = (thrown: unknown): unknown =>
+  thrown instanceof ErrorResponse && hasType(thrown.problem, ...accountProblems)
+    ? accountRefusal(thrown)
+    : thrown
+
+/** Converts any response to a registration that is an error: it says nothing about a host. Returns any other as it is. */
+export const toRegistrationError = (thrown: unknown): unknown =>
+  thrown instanceof ErrorResponse || thrown instanceof InvalidResponseError ? accountRefusal(thrown) : thrown
+
+function accountRefusal(thrown: IssuanceError): AccountRefusedError {
   const { message, problem, retryAt } = thrown
   return new AccountRefusedError(withAdvice(message, adviceForAccount(problem)), {
     cause: thrown,

@@ -149,8 +149,8 @@ export class NoCommonChallengeError extends ProcessFailureError {}
 export class NoResponseError extends ProcessFailureError {}
 
 /**
- * The CA refuses the account that this process uses, and so every order of it. Says nothing about the host. Not public:
- * the name is that of {@link IssuanceError}.
+ * The CA refuses or does not register the account that this process uses, and so every order of it. Says nothing about
+ * the host. Not public: the name is that of {@link IssuanceError}.
  */
 export class AccountRefusedError extends IssuanceError {
   constructor(message: string, options?: ErrorOptions & { problem?: AcmeProblem; retryAt?: Date }) {

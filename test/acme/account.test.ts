@@ -212,6 +212,25 @@ describe('an account that the CA refuses', () => {
 
   test.each([
     ['rateLimited', 429],
+    ['malformed', 400],
+    ['serverInternal', 500],
+  ])('by answering newAccount with %s, which says nothing about the host', async (type, status) => {
+    const reply = { ...problem(type, status), headers: { 'retry-after': '60' } }
+    const { error } = await refuse('newAccount', reply)
+    expect(error).toBeInstanceOf(AccountRefusedError)
+    expect(error).toMatchObject({
+      problem: { type: `urn:ietf:params:acme:error:${type}`, status },
+      retryAt: expect.any(Date),
+    })
+  })
+
+  test('by answering newAccount with a page', async () => {
+    const { error } = await refuse('newAccount', { body: '<html>Maintenance</html>' })
+    expect(error).toBeInstanceOf(AccountRefusedError)
+  })
+
+  test.each([
+    ['rateLimited', 429],
     ['rejectedIdentifier', 400],
     ['serverInternal', 500],
   ] as const)('is not one whose order is refused with %s', async (type, status) => {

@@ -73,6 +73,9 @@ export const endpoints = [
 
 /** All endpoints of a first order. */
 export const allEndpoints = ['directory', 'newNonce', ...endpoints] as const
+/** Whether a failure of this endpoint concerns a host. In a first order, all requests before newOrder register the account. */
+export const concernsHost = (on: (typeof allEndpoints)[number]) =>
+  !['directory', 'newNonce', 'newAccount'].includes(on)
 /** The endpoints of resources that the CA has named: a 404 may be the lag of a replica. */
 export const namedResources: readonly string[] = ['authz', 'challenge', 'order', 'finalize', 'certificate']
 
@@ -125,9 +128,12 @@ export function useSharedCa() {
 
   /**
    * Expects an attempt to reject with a typed error and to store only a failure record, and the next to succeed. Without
-   * a response of the CA, no record is stored: the cause may be this machine alone.
+   * a response of the CA about the host, no record is stored: the cause may be this machine alone.
    */
-  async function fails(faults: readonly Fault[], { isAnswered = true } = {}): Promise<IssuanceError> {
+  async function fails(
+    faults: readonly Fault[],
+    { isAnswered = faults.every(({ on }) => concernsHost(on as (typeof allEndpoints)[number])) } = {},
+  ): Promise<IssuanceError> {
     const { manager, events } = await machine({ clock: impatient(managers.clock) })
     const active = faults.map(fault)
     const error: unknown = await manager.getCertificate('a.example').catch((reason: unknown) => reason)

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   allEndpoints,
+  concernsHost,
   endpoints,
   fewProblemTypes,
   foreignChains,
@@ -28,7 +29,7 @@ const accountProblems = [
 describe.each(endpoints)('%s', (on) => {
   test.each(on === 'newOrder' ? problemTypes : fewProblemTypes)('fails on a response of %s', async (type) => {
     // A refused account says nothing about the host, and is not recorded for the fleet.
-    const isAnswered = on !== 'newOrder' || !accountProblems.includes(type)
+    const isAnswered = concernsHost(on) && (on !== 'newOrder' || !accountProblems.includes(type))
     const { problem } = await fails([{ on, type }], { isAnswered })
     expect(problem?.type).toBe(`urn:ietf:params:acme:error:${type}`)
   })
