@@ -1,6 +1,6 @@
 import type { Clock } from '../util/clock.js'
 import { abortable, linkAbort, sharedController, withDeadline } from '../util/deadline.js'
-import { IssuanceError } from '../util/errors.js'
+import { ProcessFailureError } from '../util/errors.js'
 import { lazy } from '../util/lazy.js'
 import { type Client, loadAcmeClient } from './dependencies.js'
 import { AcmeHttp } from './http/acme-http.js'
@@ -91,7 +91,7 @@ export class AcmeAccount implements Issuer {
   }
 
   #withTimeout<T>(message: string, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const error = () => new IssuanceError('ERR_ISSUANCE_FAILED', message)
+    const error = () => new ProcessFailureError(message)
     const limit = { ms: timeoutMs, clock: this.#clock, error, signal: this.#http.closing }
     return withDeadline(operation, limit)
   }

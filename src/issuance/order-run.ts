@@ -15,6 +15,8 @@ export type Lock = Pick<CertCacheLock, 'signal'>
 export class OrderRun implements Run {
   /** Whether the CA has an order, which has offered a challenge or is ready. */
   hasOrdered = false
+  /** Whether the order waits for the CA alone: it has the challenge answer, or the request to finalize. */
+  isAwaitingCa = false
   readonly #controller = sharedController()
   /** Aborts at the time limit, or when a close can wait no longer. */
   readonly #ending = sharedController()
@@ -68,7 +70,7 @@ export class OrderRun implements Run {
 
   commit(): void {
     this.proceed()
-    this.hasOrdered = true
+    this.hasOrdered = this.isAwaitingCa = true
     this.#unlinkCancellation()
   }
 
@@ -86,13 +88,15 @@ export class OrderRun implements Run {
     this.#ending.abort(reason)
   }
 
-  /** Wraps a solver so that its use sets `hasOrdered`. */
+  /** Wraps a solver so that its use sets `hasOrdered`, and its success `isAwaitingCa`. */
   watch({ type, present }: Solver): Solver {
     return {
       type,
-      present: (challenge, run) => {
+      present: async (challenge, run) => {
         this.hasOrdered = true
-        return present(challenge, run)
+        const withdraw = await present(challenge, run)
+        this.isAwaitingCa = true
+        return withdraw
       },
     }
   }

@@ -116,8 +116,8 @@ export class Orders {
       return { data, previousFailure: previous, clockOffsetMs: this.#issuer.clockOffsetMs }
     } catch (thrown) {
       if (closing.aborted || lock?.signal.aborted) throw thrown
-      const { hasOrdered } = run
-      const error = toOrderError(id, thrown, hasOrdered)
+      const { hasOrdered, isAwaitingCa } = run
+      const error = toOrderError(id, thrown, isAwaitingCa)
       throw await attempts.orderFailed({ id, error, previous, served, hasOrdered })
     }
   }
@@ -174,15 +174,16 @@ export class Orders {
 
 /**
  * Returns an error of this package. The issuer throws one for whatever the CA does, so this process is to blame for any
- * other error, such as a lack of descriptors or memory. The CA is to blame for an order that it has not completed in time.
+ * other error, such as a lack of descriptors or memory. The CA is to blame if it does not complete an order in time that
+ * waits for it alone.
  */
-function toOrderError({ name }: CertId, thrown: unknown, hasOrdered: boolean): Error {
+function toOrderError({ name }: CertId, thrown: unknown, isAwaitingCa: boolean): Error {
   const error = toError(thrown)
   if (!verdictOf(error).isUnclassified) return error
   const options = { cause: error }
   if (!(error instanceof CertCacheError))
     return new ProcessFailureError(`the order for "${name}" failed: ${error.message}`, options)
-  return error instanceof DeadlineError && hasOrdered
+  return error instanceof DeadlineError && isAwaitingCa
     ? new IssuanceError('ERR_ISSUANCE_FAILED', error.message, options)
     : new ProcessFailureError(error.message, options)
 }

@@ -10,9 +10,10 @@ import { Orders } from '../../src/issuance/orders.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { parseFailureRecord } from '../../src/issuance/store/records.js'
 import { sharedController } from '../../src/util/deadline.js'
-import { NoResponseError } from '../../src/util/errors.js'
+import { NoResponseError, ProcessFailureError } from '../../src/util/errors.js'
 import { certId } from '../support/cert-id.js'
 import { makeKey } from '../support/certificates.js'
+import { LockingStore } from '../support/locking-store.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
@@ -44,8 +45,7 @@ async function sign({ key }: Pick<CertificateRequest, 'key'>): Promise<string> {
 type Order = CertificateRequest & { readonly run: Run }
 
 /** Orders at a CA that signs every order unless the test replaces `ca.answer`. */
-function setup() {
-  const store = new MemoryStore()
+function setup(store = new MemoryStore()) {
   const clock = new VirtualClock()
   const closing = sharedController()
   const placed: Order[] = []
@@ -175,6 +175,26 @@ test('an order that the CA has not begun after 5 minutes says nothing about the 
     message: expect.stringContaining('5 minutes'),
   })
   expect(store.values.has(recordKey)).toBe(false)
+})
+
+test('an order that waits 5 minutes for the lock of its challenge answer says nothing about the CA', async () => {
+  const locked = new LockingStore()
+  const { clock, placed, ca, orders, store } = setup(locked)
+  const rsa = certId('a.example', { keyType: 'rsa-2048' })
+  await locked.tryLock('a.example')
+  ca.answer = async ({ solvers, run }) => {
+    const tlsAlpn01 = solvers.find(({ type }) => type === 'tls-alpn-01')
+    await tlsAlpn01?.present(challenge, run)
+    throw expect.unreachable()
+  }
+  const ended = orders
+    .place({ id: rsa, previousFailure: undefined, served: undefined })
+    .catch((reason: unknown) => reason)
+  await expect.poll(() => placed).toHaveLength(1)
+  await expect.poll(() => locked.take()).toContain('lock a.example')
+  clock.advance(5 * minute)
+  expect(await ended).toMatchObject({ cause: expect.any(ProcessFailureError) })
+  expect([...store.values.keys()]).toEqual(['acme_probe'])
 })
 
 test('the CA can ask for more time, up to 15 minutes', async () => {
