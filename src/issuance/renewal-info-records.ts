@@ -1,7 +1,7 @@
 import type { Issuer } from '../acme/issuer.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
 import type { RenewalWindow } from '../certificates/renewal-time.js'
-import type { Clock } from '../util/clock.js'
+import { type Clock, monotonic } from '../util/clock.js'
 import { ClosedError, toError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { CaStore } from './store/ca-store.js'
@@ -13,6 +13,8 @@ const defaultIntervalMs = 6 * hourMs
 /** Bounds of the polling interval, as RFC 9773 section 4.3.2 recommends. */
 const minIntervalMs = 60_000
 const maxIntervalMs = 24 * hourMs
+/** How long this process does not ask after a request that the CA did not answer: the cause may be this machine alone. */
+const pauseMs = 60_000
 
 interface RenewalInfoRecordsParts {
   readonly store: CaStore
@@ -22,12 +24,18 @@ interface RenewalInfoRecordsParts {
   readonly issuer: Pick<Issuer, 'renewalInfo'>
 }
 
-/** Reads the CA's suggested renewal windows (RFC 9773). One machine asks the CA and stores the answer for all. */
+/**
+ * Reads the CA's suggested renewal windows (RFC 9773). One machine asks the CA and stores the answer for all. A request
+ * without an answer is not stored.
+ */
 export class RenewalInfoRecords {
   readonly #parts: RenewalInfoRecordsParts
+  readonly #monotonicNow: () => number
+  #pausedUntil = 0
 
   constructor(parts: RenewalInfoRecordsParts) {
     this.#parts = parts
+    this.#monotonicNow = monotonic(parts.clock)
   }
 
   /**
@@ -40,24 +48,33 @@ export class RenewalInfoRecords {
     const { id, notBefore, notAfter } = live
     // Prevents an endless series of orders from a CA that suggests a past window for each new certificate.
     if (clock.now() < notBefore + Math.min(defaultIntervalMs, (notAfter - notBefore) / 50)) return undefined
-    let previous: RenewalInfoRecord | undefined
+    // The previous window remains in effect; without one the certificate's lifetime decides.
+    let window: RenewalWindow | null = null
     const find = async () => {
-      previous = await store.readRenewalInfo(id, { signal })
-      if (previous?.serialNumber !== live.serialNumber) previous = undefined
+      const record = await store.readRenewalInfo(id, { signal })
+      const isPrevious = record?.serialNumber === live.serialNumber
+      window = isPrevious ? record.window : null
       const now = clock.now()
       // A record beyond the longest interval was written by a wrong clock.
-      return previous && now < previous.askAt && previous.askAt <= now + maxIntervalMs ? previous : undefined
+      return isPrevious && now < record.askAt && record.askAt <= now + maxIntervalMs ? { window } : undefined
     }
     const work = async () => {
-      const value = await this.#askCa(live, previous)
-      await store.writeRenewalInfo(id, value, { signal })
-      return { value }
+      const value = await this.#askCa(live, window)
+      if (value) await store.writeRenewalInfo(id, value, { signal })
+      return { value: value ?? { window } }
     }
-    const record = (await find()) ?? (await store.runOnce({ kind: 'renewal', id }, { signal, find, work }))
+    const isPaused = () => this.#monotonicNow() < this.#pausedUntil
+    const record =
+      (await find()) ??
+      (isPaused() ? { window } : await store.runOnce({ kind: 'renewal', id }, { signal, find, work }))
     return record.window ?? undefined
   }
 
-  async #askCa(live: LiveCertificate, previous: RenewalInfoRecord | undefined): Promise<RenewalInfoRecord> {
+  /** Resolves with the record to store; `undefined` if the CA did not answer. */
+  async #askCa(
+    live: LiveCertificate,
+    previous: RenewalWindow | null,
+  ): Promise<RenewalInfoRecord | undefined> {
     const { issuer, clock } = this.#parts
     const { serialNumber } = live
     const nextAskAt = (retryAfter: number | undefined, intervalMs: number) => {
@@ -70,9 +87,12 @@ export class RenewalInfoRecords {
       return { serialNumber, window: window ?? null, askAt }
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
-      // The previous window remains in effect; without one the certificate's lifetime decides.
-      const askAt = nextAskAt(verdictOf(toError(thrown)).notBefore, defaultIntervalMs)
-      return { serialNumber, window: previous?.window ?? null, askAt }
+      const { blame, notBefore } = verdictOf(toError(thrown))
+      if (blame === 'process') {
+        this.#pausedUntil = this.#monotonicNow() + pauseMs
+        return undefined
+      }
+      return { serialNumber, window: previous, askAt: nextAskAt(notBefore, defaultIntervalMs) }
     }
   }
 }

@@ -5,6 +5,7 @@ import { ClosedError, IssuanceError } from '../../src/index.js'
 import { RenewalInfoRecords } from '../../src/issuance/renewal-info-records.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import { parseRenewalInfoRecord } from '../../src/issuance/store/records.js'
+import { NoResponseError } from '../../src/util/errors.js'
 import { certId } from '../support/cert-id.js'
 import { LockingStore } from '../support/locking-store.js'
 import { StillClock } from '../support/still-clock.js'
@@ -95,10 +96,39 @@ test('a record for another certificate, or from a clock that was ahead, is ignor
   expect(ca.requests).toBe(2)
 })
 
+test.each([
+  ['does not respond', new NoResponseError('down')],
+  ['cannot be asked for lack of descriptors', Object.assign(new Error('open EMFILE'), { code: 'EMFILE' })],
+])('if the CA %s, nothing is stored, and this machine asks again after 1 minute', async (_, error) => {
+  const { clock, store, live, window, ca, machine } = setup()
+  const [sick, healthy] = [machine(), machine()]
+  await sick.renewalWindow(live)
+  const record = store.values.get(key)
+  const { answer } = ca
+  ca.answer = () => Promise.reject(error)
+  clock.advance(6 * hour)
+  expect(await sick.renewalWindow(live)).toEqual(window)
+  expect(store.values.get(key)).toEqual(record)
+  expect(store.held(key)).toBe(false)
+  clock.advance(59_999)
+  expect(await sick.renewalWindow(live)).toEqual(window)
+  expect(await sick.renewalWindow({ ...live, serialNumber: '0B' })).toBeUndefined()
+  expect(ca.requests).toBe(2)
+  clock.advance(1)
+  await sick.renewalWindow(live)
+  expect(ca.requests).toBe(3)
+  ca.answer = answer
+  expect(await healthy.renewalWindow(live)).toEqual(window)
+  expect(ca.requests).toBe(4)
+  // While it pauses, the sick machine reads the answer of another.
+  expect(await sick.renewalWindow(live)).toEqual(window)
+  expect(store.values.get(key)).not.toEqual(record)
+})
+
 test('after a failed request the former window still applies, and the next request is due in 6 hours', async () => {
   const { clock, live, window, ca, machine, stored } = setup()
   await machine().renewalWindow(live)
-  ca.answer = () => Promise.reject(new Error('down'))
+  ca.answer = () => Promise.reject(new IssuanceError('ERR_ISSUANCE_FAILED', 'status 500'))
   clock.advance(6 * hour)
   expect(await machine().renewalWindow(live)).toEqual(window)
   expect(stored()).toMatchObject({ window, askAt: clock.now() + 6 * hour })
