@@ -5,7 +5,7 @@ import { ClosedError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import type { CacheOperationOptions, CertCache, CertCacheLock } from './cert-cache.js'
 import { runOncePerFleet } from './once-per-fleet.js'
-import { PendingWrites, type PutFailedListener } from './pending-writes.js'
+import { PendingWrites, type PutFailedListener, type StoredWrite } from './pending-writes.js'
 import { SharedReads } from './shared-reads.js'
 
 /** How the values in memory relate to the bytes in the store. */
@@ -45,8 +45,11 @@ interface GetOrPutOptions<T> {
   readonly whileWaiting?: (() => Promise<unknown>) | undefined
   /** Called after a produced value has entered memory, before it is put into the store. */
   readonly onProduced?: (value: T) => void
-  /** Called once the store has taken a produced value, before its lock is released. Never rejects. */
-  readonly afterPut?: (value: T, lock: Pick<CertCacheLock, 'signal'> | undefined) => Promise<void>
+  /**
+   * Called once the store has taken a produced value, before its lock is released. Never rejects.
+   * @param stored.wasRefused whether `onPutRefused` was called for the value
+   */
+  readonly afterPut?: (value: T, stored: StoredWrite) => Promise<void>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -214,9 +217,9 @@ export class MemoryTier<Id, T extends object> {
             const stored = decode(id, data, this.#inMemory(key))
             return stored && accept(stored) ? stored : undefined
           },
-          onStored: () => {
+          onStored: (stored) => {
             this.#reads.invalidate(key)
-            return afterPut?.(value, lock)
+            return afterPut?.(value, stored)
           },
           onRefused: onPutRefused && ((error) => onPutRefused(value, error)),
           onAdopted: (adopted) => this.#keep(key, adopted),

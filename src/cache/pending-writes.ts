@@ -26,6 +26,13 @@ interface PendingWrite<T> extends Omit<PendingWriteOptions<T>, 'lock'> {
   cancelRetry: () => void
 }
 
+/** How a value was stored. */
+export interface StoredWrite {
+  /** The lock that is held for the value, if the store has locks. */
+  readonly lock: Pick<CertCacheLock, 'signal'> | undefined
+  readonly wasRefused: boolean
+}
+
 interface PendingWriteOptions<T> {
   /** The bytes to store. */
   readonly data: Uint8Array
@@ -36,8 +43,12 @@ interface PendingWriteOptions<T> {
   readonly lock: CertCacheLock | undefined
   /** Decodes a peer's value if it is usable instead. Called only if the lock was lost or given back. */
   readonly usable: (data: Uint8Array) => T | undefined
-  /** Called in the tick in which the store has accepted the value. Awaited before the lock is released. Never rejects. */
-  readonly onStored?: () => Promise<void> | undefined
+  /**
+   * Called in the tick in which the store has accepted the value, under its lock. Awaited before that is released. Never
+   * rejects.
+   * @param stored.wasRefused whether `onRefused` was called before
+   */
+  readonly onStored?: (stored: StoredWrite) => Promise<void> | undefined
   /** Called once, before the lock is given back. Never rejects. */
   readonly onRefused?: ((error: Error) => Promise<void>) | undefined
   /** Called with the peer's value that is used instead. */
@@ -139,7 +150,6 @@ export class PendingWrites<T> {
       }
       return error
     }
-    await write.onStored?.()
     if (this.#writes.get(key) === write) this.#writes.delete(key)
     if (write.lock && write.failures > 0) await releaseQuietly(write.lock)
     return undefined
@@ -152,7 +162,11 @@ export class PendingWrites<T> {
   async #write(key: string, write: PendingWrite<T>, signal: AbortSignal): Promise<void> {
     const { value, data, lock, usable, onAdopted } = write
     const store = this.#store
-    if (!write.isUnlocked && !lock?.signal.aborted) return store.put(key, data, { signal: lock?.signal })
+    const put = async (held: CertCacheLock | undefined) => {
+      await store.put(key, data, { signal: held?.signal })
+      await write.onStored?.({ lock: held, wasRefused: write.isUnlocked })
+    }
+    if (!write.isUnlocked && !lock?.signal.aborted) return put(lock)
     const stored = await runOncePerFleet({
       store,
       name: key,
@@ -163,7 +177,7 @@ export class PendingWrites<T> {
         return found ? usable(found) : undefined
       },
       async work(newLock) {
-        await store.put(key, data, { signal: newLock?.signal })
+        await put(newLock)
         return { value }
       },
     })

@@ -131,13 +131,18 @@ export class Attempts {
    * Removes the records of a certificate that was ordered. If it is due within a quarter of its lifetime, postpones the
    * next order of the fleet by that time: the clock of every machine may be ahead. Never rejects.
    * @param order.previousFailure what `check` returned
+   * @param order.wasRefused whether {@link putRefused} was called for the certificate
    * @param order.clockOffsetMs the CA's clock minus this machine's, if it is known. If this clock is wrong, a certificate
    *   that is due soon by it alone postpones no other machine: their clocks are compared before each renewal, too.
    * @param signal aborts when the fleet's lock is lost: another machine may have written a newer record
    */
   async orderSucceeded(
     live: LiveCertificate,
-    order: { previousFailure: FailureRecord | undefined; clockOffsetMs?: number | undefined },
+    order: {
+      previousFailure: FailureRecord | undefined
+      wasRefused?: boolean
+      clockOffsetMs?: number | undefined
+    },
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { store, clock } = this.#parts
@@ -147,7 +152,7 @@ export class Attempts {
     const now = clock.now()
     const { clockOffsetMs } = order
     const isEarly = isDueEarly(live, isClockWrong(clockOffsetMs) ? now + clockOffsetMs : now)
-    if (!isEarly && !order.previousFailure) return
+    if (!isEarly && !order.previousFailure && !order.wasRefused) return
     const message =
       'the certificate was due for renewal soon after it was issued. Check the clocks of all machines.'
     const retryAt = Math.ceil(now + earlyPause(live))

@@ -155,7 +155,8 @@ export class Orders {
     // The wait for the lock may have been long.
     await store.proveWritable({ signal: run.signal, maxAgeMs: maxProofAgeMs })
     const key = await generateKey(id.keyType)
-    const types = rotate(challengeTypes(), previousFailure?.failures ?? 0)
+    const failures = previousFailure?.early ? 0 : (previousFailure?.failures ?? 0)
+    const types = rotate(challengeTypes(), failures)
     const solvers = types.map((type) => run.watch(createSolver(type, id, { answers, store, clock })))
     const chain = await this.#issuer.issue({ name, key, predecessor: served?.data, solvers }, run)
     const bundle = encodeBundle(key, chain)

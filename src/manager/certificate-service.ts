@@ -192,7 +192,8 @@ export class CertificateService {
         },
         whileWaiting: () => attempts.checkRecords(id, closing, served() !== undefined),
         onProduced: (issued) => this.#reportIssued(issued, order),
-        afterPut: (issued, lock) => attempts.orderSucceeded(issued, placed, lock?.signal),
+        afterPut: (issued, { lock, wasRefused }) =>
+          attempts.orderSucceeded(issued, { ...placed, wasRefused }, lock?.signal),
       },
     )
     if (!this.#ifCurrent(live)) throw expiredError(id)

@@ -100,6 +100,13 @@ test('under a lock, the failure record in the store at that time determines the 
   expect(placed[0]?.solvers.map(({ type }) => type)).toEqual(['tls-alpn-01', 'http-01'])
 })
 
+test('an order that succeeded with a certificate that was due early does not change the challenge type', async () => {
+  const { clock, placed, orders } = setup()
+  const previousFailure = { failures: 1, retryAt: clock.now(), early: true, message: 'early' }
+  await orders.place({ id, previousFailure, served: undefined })
+  expect(placed[0]?.solvers.map(({ type }) => type)).toEqual(['http-01', 'tls-alpn-01'])
+})
+
 test('without a lock the failure record is not read again; a write is proven if the last proof is 5 s old', async () => {
   const { store, clock, orders, place } = setup()
   await orders.prepare({ id, previousFailure: undefined, served: undefined })

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import { ClosedError, HostError, IssuanceError } from '../../src/index.js'
+import { ClosedError, HostError, IssuanceError, StoreError } from '../../src/index.js'
 import { certId, host as hostOf } from '../support/cert-id.js'
 import { type OpenService, openService as setup } from '../support/certificate-service.js'
 import { makeBundle } from '../support/certificates.js'
+import { LockingStore } from '../support/locking-store.js'
 
 const host = hostOf('a.example')
 const minute = 60_000
@@ -168,4 +169,29 @@ test('a certificate that is due when the CA issues it waits for its renewal, unl
   const found = (await service.find(hostOf('b.example'))) ?? expect.unreachable()
   expect(found.source).toBe('store')
   expect(attempts.renewalNotBefore(found)).toBe(0)
+})
+
+test('the record of a certificate that the store refuses is removed once the store accepts the certificate', async () => {
+  const store = new LockingStore()
+  const { clock, world, service } = setup(10, store)
+  const { data } = await makeBundle({ host })
+  world.placeOrder = async () => data
+  store.before = (operation, key) => {
+    if (operation === 'put' && key === host)
+      throw new StoreError('ERR_STORE_FAILED', 'leased', { statusCode: 409 })
+  }
+  await service.obtain(host)
+  const record = `${host}+failure`
+  await expect
+    .poll(() => {
+      if (!store.values.has(record)) clock.advance(1_000)
+      return store.values.has(record) && !store.held(host)
+    })
+    .toBe(true)
+  store.before = () => {}
+  clock.advance(300_000)
+  await expect.poll(() => store.values.has(host)).toBe(true)
+  await expect.poll(() => store.held(host)).toBe(false)
+  expect([...store.values.keys()]).toEqual([host])
+  expect(store.take().slice(-2)).toEqual([`delete ${record}`, `unlock ${host}`])
 })
