@@ -4,13 +4,15 @@ import { IssuanceError } from '../util/errors.js'
 
 /** A longer `Retry-After` is not obeyed: the operator may correct the account at any time. */
 const maxRetryAfterMs = 3_600_000
+/** A failure that is this much later than the end of the last hold counts as the first. */
+const forgetAfterMs = 3_600_000
 
 /**
  * Postpones all orders of this process after a failure that concerns this process alone: it cannot reach the CA, its
  * account is refused, or its clock is wrong. Other machines order as before.
  *
  * One hold for all hosts, so that an outage costs one attempt at a time. Delays: 10 s, doubled up to 5 minutes; the CA's
- * `Retry-After`, up to 1 hour.
+ * `Retry-After`, up to 1 hour. An hour without a failure, or a certificate, starts the delays again at 10 s.
  */
 export class ProcessHold {
   #cause: IssuanceError | undefined
@@ -40,6 +42,7 @@ export class ProcessHold {
    */
   failed(error: IssuanceError): Date {
     if (this.#now() >= this.#until) {
+      if (this.#now() >= this.#until + forgetAfterMs) this.#failures = 0
       this.#cause = error
       this.#failures += 1
       const retryAfterMs = (error.retryAt?.getTime() ?? 0) - this.#clock.now()

@@ -336,6 +336,19 @@ test('a certificate that the CA issues ends the delay of this process', async ()
   await check()
 })
 
+test('an hour without a failure starts the delays of this process again', async () => {
+  const { clock, failLocally } = setup()
+  const delayAfter = async (ms: number) => {
+    clock.advance(ms)
+    const { retryAt } = (await failLocally(id, new NoResponseError('no answer'))) as IssuanceError
+    return Number(retryAt) - clock.now()
+  }
+  expect(await delayAfter(0)).toBe(10_000)
+  expect(await delayAfter(10_000)).toBe(20_000)
+  expect(await delayAfter(20_000 + hour - 1)).toBe(40_000)
+  expect(await delayAfter(40_000 + hour)).toBe(10_000)
+})
+
 test('a wrong clock that was noticed before an order delays nothing', async () => {
   const { attempts, check } = setup()
   const error = new WrongClockError('set the clock right')
