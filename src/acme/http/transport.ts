@@ -51,13 +51,15 @@ export async function send(url: string, method: Method, options: SendOptions): P
   signal.throwIfAborted()
   const error = () => new Error(`no complete response within ${requestTimeoutMs / 1_000} s`)
   const bound = { ms: requestTimeoutMs, clock, error, signal }
-  const attempt = () =>
-    withDeadline((deadline) => follow(url, method, { ...options, signal: deadline }), bound)
-  try {
-    return await attempt().catch((thrown: unknown) => {
-      if (thrown instanceof StaleConnectionError && !signal.aborted) return attempt()
+  const operation = async (deadline: AbortSignal) => {
+    const attempt = () => follow(url, method, { ...options, signal: deadline })
+    return attempt().catch((thrown: unknown) => {
+      if (thrown instanceof StaleConnectionError && !deadline.aborted) return attempt()
       throw thrown
     })
+  }
+  try {
+    return await withDeadline(operation, bound)
   } catch (thrown) {
     signal.throwIfAborted()
     if (thrown instanceof InvalidResponseError) throw thrown

@@ -121,6 +121,19 @@ test('a request that is not answered rejects after 30 s', async () => {
   await ended
 })
 
+test('a request that is sent again on a new connection rejects 30 s after it was first sent', async () => {
+  await request()
+  onFirst = 'hang'
+  onLater = () => clock.advance(20_000)
+  const ended = expect(request()).rejects.toThrow(/no complete response within 30 s/)
+  await expect.poll(() => requests).toEqual(['first', 'later', 'first'])
+  clock.advance(9_999)
+  expect(clock.pending).toBe(1)
+  clock.advance(1)
+  expect(clock.pending).toBe(0)
+  await ended
+})
+
 test('a response of 1 MiB is read, and a larger one rejects', async () => {
   answer = { body: 'x'.repeat(1_024 * 1_024) }
   expect(await request()).toMatchObject({ data: answer.body })
