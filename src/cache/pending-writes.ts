@@ -1,7 +1,7 @@
 import { type Clock, monotonic } from '../util/clock.js'
 import { sharedController, withDeadline } from '../util/deadline.js'
 import { joinMessages, toError } from '../util/errors.js'
-import { callSafely, warn } from '../util/safe-call.js'
+import { callSafely, ignoreFailure, warn } from '../util/safe-call.js'
 import type { CertCache, CertCacheLock } from './cert-cache.js'
 import { releaseQuietly, runOncePerFleet } from './once-per-fleet.js'
 import { isLostRace } from './service-errors.js'
@@ -116,21 +116,27 @@ export class PendingWrites<T> {
     const write = this.#writes.get(key)
     this.#writes.delete(key)
     write?.cancelRetry()
-    if (write?.lock && write.failures > 0) void releaseQuietly(write.lock)
+    if (write && write.failures > 0) void releaseLock(write)
   }
 
   /**
-   * Tries each pending put once more, for at most `withinMs`, and releases the locks.
+   * Tries each pending put once more, and releases the locks: for at most `withinMs` in all.
    * @throws {AggregateError} with the errors of the puts that failed
    */
   async close(withinMs: number): Promise<void> {
     this.#closing.abort()
+    const clock = this.#clock
+    const giveUpAt = this.#now() + withinMs
     const lastAttempts = [...this.#writes].map(async ([key, write]) => {
       write.cancelRetry()
-      const deadline = { ms: withinMs, clock: this.#clock, error: `"${key}" was not stored` }
       const attempt = (signal: AbortSignal) => this.#attempt(key, write, signal)
-      const error = await withDeadline(attempt, deadline).catch(toError)
-      if (write.lock) await releaseQuietly(write.lock)
+      const limit = { ms: withinMs, clock, error: `"${key}" was not stored` }
+      const error = await withDeadline(attempt, limit).catch(toError)
+      const left = { ms: Math.max(giveUpAt - this.#now(), 0), clock, error: `"${key}" was not unlocked` }
+      await ignoreFailure(
+        withDeadline(() => releaseLock(write), left),
+        'the lock expires',
+      )
       return error
     })
     const errors = (await Promise.all(lastAttempts)).filter((error) => error !== undefined)
@@ -151,7 +157,6 @@ export class PendingWrites<T> {
       return error
     }
     if (this.#writes.get(key) === write) this.#writes.delete(key)
-    if (write.lock && write.failures > 0) await releaseQuietly(write.lock)
     return undefined
   }
 
@@ -197,11 +202,20 @@ export class PendingWrites<T> {
 
   #retryLater(key: string, write: PendingWrite<T>, error: Error): void {
     const retryInMs = Math.min(1_000 * 2 ** write.failures, 300_000)
-    const retry = () => void this.#attempt(key, write, this.#closing.signal)
+    const retry = async () => {
+      if (!(await this.#attempt(key, write, this.#closing.signal))) await releaseLock(write)
+    }
     if (write.failures === 0) write.failingSince = this.#now()
     write.failures += 1
     write.refusals = isLostRace(error) ? write.refusals + 1 : 0
-    write.cancelRetry = this.#clock.after(retryInMs, retry)
+    write.cancelRetry = this.#clock.after(retryInMs, () => void retry())
     callSafely(() => this.#onPutFailed({ key, error, retryInMs }))
   }
+}
+
+/** Releases the lock that is held for a value, if there is one. Never rejects. */
+async function releaseLock(write: Pick<PendingWrite<unknown>, 'lock'>): Promise<void> {
+  const { lock } = write
+  write.lock = undefined
+  if (lock) await releaseQuietly(lock)
 }

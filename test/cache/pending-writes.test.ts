@@ -148,6 +148,34 @@ test('close waits at most 10 s for each put, and then releases its lock', async 
   expect(clock.pending).toBe(0)
 })
 
+test('close waits at most 10 s in all for the put and the release of the lock', async () => {
+  const { store, clock, accept, pending, put } = setUp(new LockingStore())
+  await put('value', await lockOf(store))
+  accept()
+  store.before = (operation) => (operation === 'unlock' ? new Promise(() => {}) : undefined)
+  const closed = vi.fn()
+  void pending.close(10_000).then(closed)
+  await expect.poll(() => store.operations.at(-1)).toBe(`unlock ${key}`)
+  clock.advance(9_999)
+  await new Promise(setImmediate)
+  expect(closed).not.toHaveBeenCalled()
+  clock.advance(1)
+  await expect.poll(() => closed).toHaveBeenCalledOnce()
+  expect(text(store.values.get(key))).toBe('value')
+})
+
+test('close does not wait for the release of a lock after 10 s', async () => {
+  const { store, clock, pending, put } = setUp(new LockingStore())
+  await put('value', await lockOf(store))
+  store.before = () => new Promise(() => {})
+  const failed = vi.fn()
+  pending.close(10_000).catch(failed)
+  clock.advance(10_000)
+  await expect.poll(() => store.operations.at(-1)).toBe(`unlock ${key}`)
+  clock.advance(0)
+  await expect.poll(() => failed).toHaveBeenCalledOnce()
+})
+
 test('close resolves even if a lock cannot be released', async () => {
   const { store, accept, pending, put } = setUp(new LockingStore())
   await put('value', await lockOf(store))
