@@ -1,4 +1,5 @@
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
+import { ClosedError } from '../util/errors.js'
 import { callback, maxMemoryEntries, optional, plainObject, positiveInteger } from '../util/validate.js'
 import {
   assertCacheKey,
@@ -144,6 +145,6 @@ export class LruCertCache implements CertCache {
    * @throws {AggregateError} with the errors of the puts that failed again
    */
   close(): Promise<void> {
-    return this.#tier.close(10_000)
+    return this.#tier.close(10_000, new ClosedError('the LruCertCache was closed'))
   }
 }

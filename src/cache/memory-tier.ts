@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { type Clock, monotonic } from '../util/clock.js'
 import { abortable, settleAll, sharedController } from '../util/deadline.js'
-import { ClosedError } from '../util/errors.js'
 import { ignoreFailure } from '../util/safe-call.js'
 import type { CacheOperationOptions, CertCache, CertCacheLock } from './cert-cache.js'
 import { runOncePerFleet } from './once-per-fleet.js'
@@ -123,9 +122,12 @@ export class MemoryTier<Id, T extends object> {
     return this.#join(key, production, options)
   }
 
-  /** @param withinMs how long to wait for values in production and for pending puts, in ms */
-  async close(withinMs: number): Promise<void> {
-    this.#closing.abort(new ClosedError('the LruCertCache was closed'))
+  /**
+   * @param withinMs how long to wait for values in production and for pending puts, in ms
+   * @param reason the error of callers that wait for another machine
+   */
+  async close(withinMs: number, reason: Error): Promise<void> {
+    this.#closing.abort(reason)
     const running = [...this.#productions.values()].map(({ result }) => result)
     const { clock } = this.#options
     const now = monotonic(clock)

@@ -157,9 +157,12 @@ export class CertificateService {
     return [...withCertificate, ...[...errors].map(([host, lastError]) => ({ host, lastError }))]
   }
 
-  /** @param withinMs how long to wait for orders in progress and for the store, in ms */
+  /**
+   * Call it after `closing` has aborted.
+   * @param withinMs how long to wait for orders in progress and for the store, in ms
+   */
   close(withinMs: number): Promise<void> {
-    return this.#memory.close(withinMs)
+    return this.#memory.close(withinMs, this.#parts.closing.reason as Error)
   }
 
   /** @param due the certificate to replace, if there is one */

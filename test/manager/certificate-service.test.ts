@@ -122,6 +122,18 @@ test('find() reads nothing from the store after close', async () => {
   expect(store.take()).toEqual([])
 })
 
+test('a request that waits for another machine ends with the reason of the close', async () => {
+  const store = new LockingStore()
+  const { closing, service } = setup(10, store)
+  await store.tryLock(host)
+  const ended = service.obtain(host).catch((reason: unknown) => reason)
+  await expect.poll(() => store.operations.filter((entry) => entry === `lock ${host}`)).toHaveLength(2)
+  const reason = new ClosedError('the CertManager was closed')
+  closing.abort(reason)
+  await service.close(10_000)
+  expect(await ended).toBe(reason)
+})
+
 test('of two certificates issued in the same second, the one that expires later is kept', async () => {
   const { store, clock, events, service } = setup()
   const day = 1_440 * minute
