@@ -55,8 +55,9 @@ interface AttemptsParts {
  *
  * - The CA's answers, about itself or about the host, are recorded in the store: they postpone the host's orders on all
  *   machines. The record stays in this process if the store rejects it.
- * - What never reached the CA, a wrong clock, and a refused account postpone all orders of this process: see
- *   {@link ProcessHold}. Nothing is stored.
+ * - What never reached the CA, a refused account, and a new certificate that is invalid by this machine's clock postpone
+ *   all orders of this process: see {@link ProcessHold}. Nothing is stored. A wrong clock that `ClockCheck` finds
+ *   before an order postpones nothing else.
  * - A failure of the store after an order, a lost lock, or challenges that this process cannot answer postpone the host's
  *   orders in this process.
  * - After any failed request, further requests for the host fail with the same error for 5 s, so that not every

@@ -148,7 +148,8 @@ export class CertManager extends EventEmitter {
    * manager is closed, the hosts are renewed without traffic, and retried if they failed.
    *
    * Processes 8 hosts at a time. Starts at most 100 orders in a row, then one every 54 s: Let's Encrypt allows 300 in
-   * 3 hours. Waits until each order ends: at most 5 minutes, or 7 for an order of another machine.
+   * 3 hours. Waits until each order ends: 5 minutes, up to 15 if the CA asks for more time, and at most 17 for an order of
+   * another machine.
    * @throws {AggregateError} of the hosts' errors, once every host has been tried
    * @throws {TypeError} if `hosts` is a string or not iterable
    */

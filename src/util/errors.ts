@@ -119,7 +119,10 @@ export class IssuanceError extends CertCacheError {
   readonly retryAt?: Date
 }
 
-/** The CA's certificate is outside its validity period by this machine's clock. Does not affect other machines. */
+/**
+ * This machine's clock differs too much from the CA's to order, or a new certificate is outside its validity period by this
+ * machine's clock. Does not affect other machines. Not public: the name is that of {@link IssuanceError}.
+ */
 export class WrongClockError extends IssuanceError {
   constructor(message: string, options?: { retryAt?: Date | undefined }) {
     super('ERR_ISSUANCE_FAILED', message, options)
