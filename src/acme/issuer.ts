@@ -9,6 +9,8 @@ export interface Run {
   readonly signal: AbortSignal
   /** Whether the fleet's lock is held, as far as this process knows. True if there is no lock. */
   readonly isLockHeld: boolean
+  /** Whether a lock of the fleet is held, so that no other machine can have the same order. False if there is no lock. */
+  readonly isExclusive: boolean
   /** Called before each step with an effect outside this process. Throws if the work is cancelled. */
   proceed(): void
   /**

@@ -217,13 +217,13 @@ export class AcmeOrder {
 
   /**
    * Deactivates the authorization of a failed order (RFC 8555 section 7.5.2), because a CA limits the pending ones. Does
-   * not if the CA hangs, or if the lock is lost: the order of another machine may use the same authorization, since
+   * not if the CA hangs, or if no lock is held: the order of another machine may use the same authorization, since
    * Boulder reuses pending ones. Never rejects.
    */
   async #deactivateAuthorization(): Promise<void> {
     const url = this.#pendingAuthorization
     const { clock, run, http, createClient } = this.#parts
-    if (url === undefined || !run.isLockHeld || this.#state.isUnanswered) return
+    if (url === undefined || !run.isExclusive || this.#state.isUnanswered) return
     const deactivate = async (signal: AbortSignal) => {
       const { client } = await createClient(signal, 1)
       await client.deactivateAuthorization({ url } as Authorization)

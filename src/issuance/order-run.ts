@@ -54,6 +54,10 @@ export class OrderRun implements Run {
     return !this.#lock?.signal.aborted
   }
 
+  get isExclusive(): boolean {
+    return this.#lock !== undefined && this.isLockHeld
+  }
+
   proceed(): void {
     this.signal.throwIfAborted()
     this.#lock?.signal.throwIfAborted()

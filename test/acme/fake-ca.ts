@@ -187,6 +187,7 @@ export function run(changes: Partial<Run> = {}): Run {
   return {
     signal,
     isLockHeld: true,
+    isExclusive: true,
     extendDeadline: () => {},
     proceed: () => {},
     commit: () => {},

@@ -183,8 +183,8 @@ describe('an order that fails', () => {
     expect(ca.count('deactivate')).toBe(2)
   })
 
-  test('leaves the authorization alone if the lock is lost', async () => {
-    await expect(fail({ isLockHeld: false })).rejects.toThrow('the store is down')
+  test('leaves the authorization alone if no lock is held', async () => {
+    await expect(fail({ isExclusive: false })).rejects.toThrow('the store is down')
     expect(ca.count('deactivate')).toBe(0)
   })
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { LockingStore } from '../support/locking-store.js'
 import { impatient } from '../support/managers.js'
 import { ShiftingClock } from '../support/shifting-clock.js'
 import { endpoints, foreignChains, html, nonsense, pem, useSharedCa } from './ca-cases.js'
@@ -117,6 +118,7 @@ test('a certificate that has expired by this machine’s clock is not stored', a
 
 describe('a CA that answers otherwise', () => {
   test('may leave an authorization pending although its challenge is invalid: the order ends with the reason', async () => {
+    t.store = new LockingStore()
     const before = t.ca.authorizations.length
     const subproblems = [{ type: 'caa', detail: 'not this CA', host: 'a.example' }]
     const { problem } = await fails([

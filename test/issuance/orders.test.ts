@@ -129,6 +129,16 @@ test('an order leaves neither timers nor listeners behind, whether it succeeds o
   for (const { signal } of [closing, lock]) expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
+test('an order is exclusive while a lock is held, and never without one', async () => {
+  const { placed, place } = setup()
+  const lock = sharedController()
+  await place(lock)
+  await place()
+  expect(placed.map(({ run }) => run.isExclusive)).toEqual([true, false])
+  lock.abort(new LockLostError('lost'))
+  expect(placed[0]?.run.isExclusive).toBe(false)
+})
+
 test('after commit neither a close nor a lost lock ends the order', async () => {
   const { closing, ca, place } = setup()
   const lock = sharedController()

@@ -38,6 +38,7 @@ function setup<S extends MemoryStore = MemoryStore>(
   const run = {
     signal: cancelled.signal,
     isLockHeld: true,
+    isExclusive: true,
     extendDeadline() {},
     proceed() {},
     commit() {},
