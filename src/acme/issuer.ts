@@ -55,7 +55,7 @@ export interface Issuer {
   /**
    * Resolves once the CA has responded to this process within the last seconds. Concurrent calls share the requests.
    * Call it before the fleet's lock is acquired: a machine that cannot reach the CA must not hold the lock.
-   * @throws {IssuanceError} a `NoResponseError` if the CA does not respond
+   * @throws {IssuanceError} a `ProcessFailureError` if the CA does not respond, or if another server may have responded
    */
   prepare(signal: AbortSignal): Promise<void>
   /**

@@ -136,7 +136,7 @@ export class WrongClockError extends IssuanceError {
  * {@link IssuanceError}.
  */
 export class ProcessFailureError extends IssuanceError {
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: ErrorOptions & { retryAt?: Date | undefined }) {
     super('ERR_ISSUANCE_FAILED', message, options)
     this.name = IssuanceError.name
   }

@@ -9,8 +9,10 @@ import {
   ErrorResponse,
   hasType,
   InvalidResponseError,
+  isResponse,
   parseRetryAfter,
   toProblem,
+  UnverifiedResponseError,
 } from './problem.js'
 import { type AcmeResponse, type LocatedResponse, type Method, send } from './transport.js'
 import { withAbsoluteHeaders, withAbsoluteUrls } from './urls.js'
@@ -91,9 +93,10 @@ export class AcmeHttp {
   }
 
   /**
-   * Resolves if the CA has responded within the last 10 s, with any status, or responds now. Concurrent calls share one
-   * request, which loads the directory or a nonce for the next request.
+   * Resolves if the CA has responded within the last 10 s, also with a problem or a status of an overload, or responds now.
+   * Concurrent calls share one request, which loads the directory or a nonce for the next request.
    * @throws {NoResponseError} if the CA does not respond within 30 s
+   * @throws {UnverifiedResponseError} if the response may not come from the CA
    */
   async prepare(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
@@ -116,7 +119,7 @@ export class AcmeHttp {
       state.isUnanswered = true
       const { response, problem } = await this.#send(url, method, signal, options?.data).catch(
         (thrown: unknown) => {
-          state.isUnanswered = !(thrown instanceof ErrorResponse || thrown instanceof InvalidResponseError)
+          state.isUnanswered = !isResponse(thrown)
           throw thrown
         },
       )
@@ -163,13 +166,30 @@ export class AcmeHttp {
       if (newNonce === undefined) await this.#send(directoryUrl, 'get', this.closing)
       else this.#keepNonce((await this.#send(newNonce, 'head', this.closing)).response)
     } catch (thrown) {
-      // The CA can be reached. The next order fails with this error if it persists.
-      if (!(thrown instanceof ErrorResponse || thrown instanceof InvalidResponseError)) throw thrown
+      // The CA can be reached. The next order retries, and fails with this error if it persists.
+      if (thrown instanceof ErrorResponse || (thrown instanceof UnverifiedResponseError && thrown.isPassing))
+        return
+      throw thrown
+    }
+  }
+
+  /** Before a signed request, nothing proves that the CA sent the response: see {@link UnverifiedResponseError}. */
+  async #send(url: string, method: Method, signal: AbortSignal, data?: object) {
+    try {
+      return await this.#sendOnce(url, method, signal, data)
+    } catch (thrown) {
+      const isUnsigned = url === this.#options.directoryUrl || method === 'head'
+      const isUnverified =
+        thrown instanceof InvalidResponseError || (thrown instanceof ErrorResponse && !thrown.problem)
+      if (!isUnsigned || !isUnverified) throw thrown
+      const error = new UnverifiedResponseError(thrown)
+      if (!error.isPassing) this.#respondedAt = Number.NEGATIVE_INFINITY
+      throw error
     }
   }
 
   /** Throws on error responses except badNonce, where acme-client retries with the nonce of the response. */
-  async #send(url: string, method: Method, signal: AbortSignal, data?: object) {
+  async #sendOnce(url: string, method: Method, signal: AbortSignal, data?: object) {
     const received = await this.#exchange(url, method, signal, data && JSON.stringify(data))
     const response = {
       status: received.status,

@@ -1,4 +1,4 @@
-import { type AcmeProblem, IssuanceError } from '../../util/errors.js'
+import { type AcmeProblem, IssuanceError, ProcessFailureError } from '../../util/errors.js'
 
 /** The CA responded with an error status. Not public: the name is that of {@link IssuanceError}. */
 export class ErrorResponse extends IssuanceError {
@@ -21,6 +21,30 @@ export class InvalidResponseError extends IssuanceError {
     this.name = IssuanceError.name
   }
 }
+
+/**
+ * The response to a request for the directory or a nonce is invalid, or an error without a problem document. A proxy of
+ * this machine may have sent it instead of the CA.
+ */
+export class UnverifiedResponseError extends ProcessFailureError {
+  declare readonly cause: ErrorResponse | InvalidResponseError
+
+  constructor(cause: ErrorResponse | InvalidResponseError) {
+    super(cause.message, { cause, retryAt: cause.retryAt })
+  }
+
+  /** Whether the status is one that a CA sends while it is overloaded or restarts. */
+  get isPassing(): boolean {
+    const status = this.cause instanceof ErrorResponse ? this.cause.status : 0
+    return status >= 500 || status === 429
+  }
+}
+
+/** Returns whether something responded, possibly with an error. */
+export const isResponse = (thrown: unknown): boolean =>
+  thrown instanceof ErrorResponse ||
+  thrown instanceof InvalidResponseError ||
+  thrown instanceof UnverifiedResponseError
 
 const maxTypeLength = 200
 const maxDetailLength = 1_000

@@ -1,7 +1,7 @@
 import type { Clock } from '../../util/clock.js'
 import { CertCacheError, IssuanceError, NoResponseError } from '../../util/errors.js'
 import { retry } from '../../util/retry.js'
-import { ErrorResponse, hasType } from './problem.js'
+import { ErrorResponse, hasType, UnverifiedResponseError } from './problem.js'
 
 /** When a step of an order is repeated. */
 export interface RetryPolicy {
@@ -89,7 +89,8 @@ export function retryTransient<T>(
 }
 
 /** Returns the delays after an error, none if it is not transient. */
-function delaysFor(thrown: unknown, policy: RetryPolicy, elapsedMs: number): readonly number[] {
+function delaysFor(reason: unknown, policy: RetryPolicy, elapsedMs: number): readonly number[] {
+  const thrown = reason instanceof UnverifiedResponseError ? reason.cause : reason
   const allow = (isTransient: boolean) => (isTransient ? policy.delaysMs : [])
   if (thrown instanceof ErrorResponse) {
     // Replicas of a CA lag behind each other (Let's Encrypt, ZeroSSL): a resource that the CA has just named is missing,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AcmeHttp, type AcmeHttpOptions } from '../../../src/acme/http/acme-http.js'
+import { UnverifiedResponseError } from '../../../src/acme/http/problem.js'
 import { TestCa } from '../../../src/testing/index.js'
 import { ClosedError, NoResponseError } from '../../../src/util/errors.js'
 import { ShiftingClock } from '../../support/shifting-clock.js'
@@ -205,6 +206,40 @@ describe('prepare', () => {
 
   test('resolves if the CA responds with an error', async () => {
     ca.fault({ on: 'directory', status: 503 })
+    await http.prepare(signal)
+    expect(ca.counts.requests).toBe(1)
+  })
+
+  test.each([
+    ['the status 403 without a problem', { status: 403, body: '<html>' }],
+    ['a page in place of the directory', { status: 200, body: '<html>' }],
+    ['a redirect to another protocol', { status: 302, location: 'http://127.0.0.1/' }],
+  ])('rejects with an UnverifiedResponseError after %s, and tries again at each call', async (_, answer) => {
+    const fault = ca.fault({ on: 'directory', contentType: 'text/html', ...answer, times: 2 })
+    await expect(http.prepare(signal)).rejects.toBeInstanceOf(UnverifiedResponseError)
+    await expect(http.prepare(signal)).rejects.toBeInstanceOf(UnverifiedResponseError)
+    await http.prepare(signal)
+    expect(fault.hits).toBe(2)
+  })
+
+  test('rejects with an UnverifiedResponseError if a nonce is refused, unless the CA may be overloaded', async () => {
+    const still = new StillClock()
+    http.close()
+    http = open({ clock: still })
+    await http.directory(signal)
+    still.advance(10_000)
+    ca.fault({ on: 'newNonce', status: 403 })
+    await expect(http.prepare(signal)).rejects.toBeInstanceOf(UnverifiedResponseError)
+    for (const status of [429, 503]) {
+      const fault = ca.fault({ on: 'newNonce', status })
+      await http.prepare(signal)
+      expect(fault.hits).toBe(1)
+      still.advance(10_000)
+    }
+  })
+
+  test('resolves if the directory is refused with a problem', async () => {
+    ca.fault({ on: 'directory', type: 'malformed', status: 400 })
     await http.prepare(signal)
     expect(ca.counts.requests).toBe(1)
   })
