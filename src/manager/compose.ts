@@ -46,7 +46,10 @@ export function composeManager(
   loadDependencies()
   const { clock, ca, keyType, max } = settings
   const store = monitorCertCache(settings.cache, clock, (failure) => report('storeFailed', failure))
-  const caStore = new CaStore(store, ca, clock, store.direct)
+  const caStore = new CaStore(store, ca, clock, {
+    answers: store.direct,
+    clockOffsetMs: () => issuer.clockOffsetMs,
+  })
   const policy = new PolicyGate(settings.hostPolicy, clock, closing, settings.isRefused)
   const answers = new ChallengeAnswers({
     store: caStore,

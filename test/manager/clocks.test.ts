@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { IssuanceError } from '../../src/index.js'
 import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
 import { day, refusal, useManagers } from '../support/managers.js'
@@ -38,14 +39,26 @@ describe('a machine whose clock is wrong', () => {
     await good.manager.ensure(['a.example'])
   })
 
-  test('does not postpone other machines until the time of its own clock', async () => {
-    const bad = await t.machine({ clock: wrongClock(365 * day) })
-    const fault = t.ca.fault({ on: 'newOrder', type: 'malformed' })
+  test.each([
+    ['30 minutes ahead', 30 * minute],
+    ['365 days ahead', 365 * day],
+    ['30 minutes behind', -30 * minute],
+  ])('and is %s postpones the fleet, and is postponed, by as much as any other machine', async (_, ahead) => {
+    const bad = await t.machine({ clock: wrongClock(ahead) })
+    t.ca.fault({ on: 'newOrder', type: 'malformed' })
     await expect(bad.manager.getCertificate('a.example')).rejects.toThrow()
-    expect(fault.hits).toBe(1)
-    expect(t.store.values.has('a.example+failure')).toBe(true)
     const good = await t.machine()
-    await good.manager.ensure(['a.example'])
+    const postponed: unknown = await good.manager.getCertificate('a.example').catch((reason) => reason)
+    expect(postponed).toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
+    const waitMs = Number((postponed as IssuanceError).retryAt) - t.clock.now()
+    expect(waitMs).toBeGreaterThan(55_000)
+    expect(waitMs).toBeLessThan(70_000)
+    const reader = await t.machine({ clock: wrongClock(ahead) })
+    await expect(reader.manager.getCertificate('a.example')).rejects.toMatchObject({
+      code: 'ERR_ISSUANCE_POSTPONED',
+    })
+    t.clock.jump(70_000)
+    await good.manager.getCertificate('a.example')
   })
 
   test('does not place one order after another if it is off by most of a certificate’s lifetime', async () => {

@@ -8,6 +8,7 @@ import {
   parseFailureRecord,
   parseRenewalInfoRecord,
   type RenewalInfoRecord,
+  shiftFailureRecord,
 } from './records.js'
 
 /** The entry of a challenge answer, which is found by the token, or for tls-alpn-01 by the name. */
@@ -15,9 +16,22 @@ export type AnswerEntry = Extract<StoreEntry, { kind: 'http-01' | 'tls-alpn-01' 
 
 export type AccountKeyEntry = Extract<StoreEntry, { kind: 'account key' | 'legacy account key' }>
 
+/** A smaller difference between two clocks is ignored: the CA's `Date` has whole seconds. */
+const minClockOffsetMs = 60_000
+
+interface CaStoreOptions {
+  /** Reads challenge answers, whose rate is limited elsewhere: see `MonitoredCertCache.direct`. Default: the store. */
+  readonly answers?: Pick<CertCache, 'get'>
+  /** Returns the CA's clock minus this machine's, in milliseconds; `undefined` if it is unknown. Default: unknown. */
+  readonly clockOffsetMs?: () => number | undefined
+}
+
 /**
  * The entries of one CA in the store that the fleet shares, except the certificates, which are read through memory.
  * Methods reject with the store's error.
+ *
+ * Failure records have the time of the CA in the store, so that machines with different clocks agree on it. Outside of
+ * this class, they have the time of this machine.
  */
 export class CaStore {
   /** The CA, as the prefix of its keys. */
@@ -28,10 +42,16 @@ export class CaStore {
   /** When the store last took a write. Monotonic milliseconds. */
   #provenAt = Number.NEGATIVE_INFINITY
   readonly #answers: Pick<CertCache, 'get'>
+  readonly #clockOffsetMs: () => number | undefined
 
-  /** @param answers reads challenge answers, whose rate is limited elsewhere: see `MonitoredCertCache.direct` */
-  constructor(store: CertCache, ca: string, clock: Clock, answers: Pick<CertCache, 'get'> = store) {
+  constructor(
+    store: CertCache,
+    ca: string,
+    clock: Clock,
+    { answers = store, clockOffsetMs = () => undefined }: CaStoreOptions = {},
+  ) {
     this.#store = store
+    this.#clockOffsetMs = clockOffsetMs
     this.#now = monotonic(clock)
     this.#answers = answers
     this.ca = ca
@@ -39,11 +59,16 @@ export class CaStore {
   }
 
   readFailure(id: CertId, options?: CacheOperationOptions): Promise<FailureRecord | undefined> {
-    return this.#read({ kind: 'failure', id }, parseFailureRecord, options)
+    const parse = (data: Uint8Array) => {
+      const record = parseFailureRecord(data)
+      return record && shiftFailureRecord(record, -this.#offsetMs())
+    }
+    return this.#read({ kind: 'failure', id }, parse, options)
   }
 
   writeFailure(id: CertId, record: FailureRecord, options?: CacheOperationOptions): Promise<void> {
-    return this.#write({ kind: 'failure', id }, JSON.stringify(record), options)
+    const stored = shiftFailureRecord(record, this.#offsetMs())
+    return this.#write({ kind: 'failure', id }, JSON.stringify(stored), options)
   }
 
   removeFailure(id: CertId, options?: CacheOperationOptions): Promise<void> {
@@ -104,6 +129,11 @@ export class CaStore {
   /** Acquires the lock of a certificate: see `waitForLock`. */
   waitForLock(id: CertId, signal: AbortSignal): Promise<CertCacheLock | undefined> {
     return waitForLock({ store: this.#store, clock: this.#clock, name: certificateKey(id), signal })
+  }
+
+  #offsetMs(): number {
+    const offsetMs = Math.round(this.#clockOffsetMs() ?? 0)
+    return Math.abs(offsetMs) < minClockOffsetMs ? 0 : offsetMs
   }
 
   async #read<T>(

@@ -13,7 +13,7 @@ export interface FailureRecord {
   readonly failures: number
   /** No machine places an order before this time. Milliseconds since the epoch. */
   readonly retryAt: number
-  /** When the record was written, by the writer's clock. Milliseconds since the epoch. */
+  /** When the record was written. Milliseconds since the epoch. */
   readonly at?: number
   /** Whether the order was to renew a certificate that is still served. */
   readonly renewal?: boolean
@@ -44,6 +44,13 @@ export function parseFailureRecord(data: Uint8Array): FailureRecord | undefined 
     message,
   }
 }
+
+/** Returns the record by a clock that is `ms` milliseconds ahead. */
+export const shiftFailureRecord = (record: FailureRecord, ms: number): FailureRecord => ({
+  ...record,
+  retryAt: Math.max(record.retryAt + ms, 0),
+  ...(record.at !== undefined && { at: record.at + ms }),
+})
 
 function parseProblem(value: unknown): { problem?: AcmeProblem } {
   const { type, detail, status } = Object(value) as Record<string, unknown>

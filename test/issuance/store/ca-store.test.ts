@@ -126,3 +126,26 @@ test('methods reject with the store’s error', async () => {
   ]
   for (const operation of operations) await expect(operation()).rejects.toBe(down)
 })
+
+test.each([
+  ['an hour ahead of', -3_600_000, -3_600_000],
+  ['an hour behind', 3_600_000, 3_600_000],
+  ['less than a minute from', 59_999, 0],
+])(
+  'a failure record of a machine whose clock is %s the CA’s has the time of the CA in the store',
+  async (_, offsetMs, shiftMs) => {
+    const store = new LockingStore()
+    const clock = new VirtualClock()
+    const caStore = new CaStore(store, '', clock, { clockOffsetMs: () => offsetMs })
+    const id = certId('a.example')
+    const [at, retryAt] = [clock.now(), clock.now() + 60_000]
+    const record = { ...failure, at, retryAt }
+    await caStore.writeFailure(id, record)
+    const stored = json(store.values.get('a.example+failure'))
+    expect(stored).toEqual({ ...record, at: at + shiftMs, retryAt: retryAt + shiftMs })
+    expect(await caStore.readFailure(id)).toEqual(record)
+    const withoutTime = { failures: 1, retryAt, message: 'of an older version' }
+    store.values.set('a.example+failure', Buffer.from(JSON.stringify(withoutTime)))
+    expect(await caStore.readFailure(id)).toEqual({ ...withoutTime, retryAt: retryAt - shiftMs })
+  },
+)
