@@ -28,7 +28,8 @@ export async function fetchRenewalInfo(
   const id = renewalInfo === undefined ? undefined : await certificateId(certificate)
   if (id === undefined) return { window: undefined, retryAfter: undefined }
   const { data, headers } = await http.get(`${renewalInfo}/${id}`, signal)
-  return { window: parseWindow(data), retryAfter: parseRetryAfter(headers['retry-after'], now) }
+  const retryAfter = parseRetryAfter(headers['retry-after'], now, headers.date)
+  return { window: parseWindow(data), retryAfter }
 }
 
 /** Returns `undefined` for an invalid window, as one whose end is not after its start (RFC 9773 section 4.2). */

@@ -128,7 +128,7 @@ export class AcmeHttp {
       if (method === 'post' && !problem) this.#keepNonce(response)
       badNonces = problem ? badNonces + 1 : 0
       if (badNonces >= maxBadNonces) throw this.#toError(url, response, problem)
-      state.retryAfter = parseRetryAfter(response.headers['retry-after'], this.#options.clock.now())
+      state.retryAfter = this.#retryAfter(response)
       if (method === 'post') assertResource(url, response)
       return response
     }
@@ -254,8 +254,13 @@ export class AcmeHttp {
     return nonce === undefined ? undefined : { status: 200, headers: { 'replay-nonce': nonce }, data: '' }
   }
 
-  #toError(url: string, { status, headers }: AcmeResponse, problem: AcmeProblem | undefined): ErrorResponse {
-    const retryAfter = parseRetryAfter(headers['retry-after'], this.#options.clock.now())
+  #retryAfter({ headers }: AcmeResponse): number | undefined {
+    return parseRetryAfter(headers['retry-after'], this.#options.clock.now(), headers.date)
+  }
+
+  #toError(url: string, response: AcmeResponse, problem: AcmeProblem | undefined): ErrorResponse {
+    const { status } = response
+    const retryAfter = this.#retryAfter(response)
     const details = problem ? describeProblem(problem) : 'no problem document'
     const message = `the CA returned status ${status} from ${url}: ${details}`
     const retryAt = retryAfter === undefined ? undefined : new Date(retryAfter)

@@ -89,12 +89,15 @@ export const hasType = (problem: AcmeProblem | undefined, ...types: readonly str
   types.some((type) => problem?.type === `urn:ietf:params:acme:error:${type}`)
 
 /**
- * Returns a `Retry-After` (RFC 9110 section 10.2.3: seconds, or an HTTP date) in milliseconds since the epoch.
- * `undefined` if it is missing or invalid.
+ * Returns a `Retry-After` (RFC 9110 section 10.2.3: seconds, or an HTTP date) in milliseconds since the epoch, by this
+ * machine's clock. `undefined` if it is missing or invalid.
+ * @param date the `Date` of the response. An HTTP date is relative to it, because the clocks may differ.
  */
-export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+export function parseRetryAfter(header: string | undefined, now: number, date?: string): number | undefined {
   if (header === undefined) return undefined
   if (/^\d{1,9}$/.test(header.trim())) return now + Number(header) * 1_000
-  const date = /GMT\s*$/.test(header) ? Date.parse(header) : Number.NaN
-  return Number.isNaN(date) ? undefined : date
+  const time = /GMT\s*$/.test(header) ? Date.parse(header) : Number.NaN
+  if (Number.isNaN(time)) return undefined
+  const respondedAt = Date.parse(date ?? '')
+  return Number.isNaN(respondedAt) ? time : now + time - respondedAt
 }

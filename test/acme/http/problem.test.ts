@@ -21,6 +21,14 @@ test.each([
   expect(parseRetryAfter(header, now)).toBe(expected)
 })
 
+test.each([
+  ['Tue, 24 Nov 2026 01:00:00 GMT', 'Tue, 24 Nov 2026 00:30:00 GMT', now + 1_800_000],
+  ['Tue, 24 Nov 2026 01:00:00 GMT', 'soon', now + 3_600_000],
+  ['120', 'Tue, 24 Nov 2026 00:30:00 GMT', now + 120_000],
+])('parses the Retry-After %j of a response with the Date %j', (header, date, expected) => {
+  expect(parseRetryAfter(header, now, date)).toBe(expected)
+})
+
 test('a problem document holds 200 characters of its type and 1,000 of its detail', () => {
   const problem = toProblem({ type: 't'.repeat(201), detail: 'd'.repeat(1_001) }, 400)
   expect(problem).toEqual({ type: 't'.repeat(200), detail: 'd'.repeat(1_000), status: 400 })
