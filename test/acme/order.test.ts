@@ -2,12 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { AcmeAccount } from '../../src/acme/account.js'
 import type { Run, Solver } from '../../src/acme/issuer.js'
 import { IssuanceError } from '../../src/index.js'
-import {
-  ClosedError,
-  NoCommonChallengeError,
-  NoResponseError,
-  ProcessFailureError,
-} from '../../src/util/errors.js'
+import { ClosedError, NoCommonChallengeError, NoResponseError } from '../../src/util/errors.js'
 import { StillClock } from '../support/still-clock.js'
 import { FakeCa, type FakeReply, problem, type Resource, request, resources, run } from './fake-ca.js'
 
@@ -45,33 +40,6 @@ test.each(['directory', 'newNonce', 'newAccount', 'newOrder'] as const)(
     ca.always[resource] = problem('malformed', 404)
     expect((await failure()).message).toMatch(/status 404/)
     expect(ca.count(resource)).toBe(1)
-  },
-)
-
-test.each([
-  ['a page', { status: 200, body: '<html>Sign in</html>' }],
-  ['status 403', { status: 403, body: '<html>Forbidden</html>' }],
-  ['status 503', { status: 503, body: '' }],
-])('a directory that may not come from the CA is the fault of this process: %s', async (_, reply) => {
-  await order()
-  clock.advance(3_600_000)
-  ca.always.directory = reply
-  expect(await failure()).toBeInstanceOf(ProcessFailureError)
-  expect(ca.count('newOrder')).toBe(1)
-})
-
-test('a directory with a problem is the fault of the CA', async () => {
-  await order()
-  clock.advance(3_600_000)
-  ca.always.directory = problem('serverInternal', 500)
-  expect(await failure()).not.toBeInstanceOf(ProcessFailureError)
-})
-
-test.each([403, 503])(
-  'a nonce that is refused with status %i is the fault of this process',
-  async (status) => {
-    ca.always.newNonce = { status }
-    expect(await failure()).toBeInstanceOf(ProcessFailureError)
   },
 )
 
