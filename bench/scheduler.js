@@ -56,6 +56,7 @@ const settings = checkManagerOptions({
 const hooks = {
   closing: new AbortController().signal,
   report: () => undefined,
+  attached: [],
   isServedObserved: () => false,
   challengeTypes: () => [],
   onNewCertificate: () => undefined,

@@ -20,6 +20,8 @@ export type StoreEntry =
   | { readonly kind: 'account key' | 'legacy account key'; readonly ca: string }
   /** What each machine writes before an order, to prove that the store takes a write. */
   | { readonly kind: 'write probe'; readonly ca: string }
+  /** The secrets from which the keys for session tickets are derived. */
+  | { readonly kind: 'ticket seeds'; readonly ca: string }
 
 /** What a key in the store stands for. */
 export type ParsedKey = StoreEntry | { readonly kind: 'lock' | 'unknown'; readonly ca: string }
@@ -35,6 +37,7 @@ export function entryKey(entry: StoreEntry): string {
   if (entry.kind === 'tls-alpn-01') return `${entry.ca}${entry.name}+token`
   if (entry.kind === 'http-01') return `${entry.ca}${entry.token}+http-01`
   if (entry.kind === 'write probe') return `${entry.ca}acme_probe`
+  if (entry.kind === 'ticket seeds') return `${entry.ca}acme_tickets`
   return entry.ca + (entry.kind === 'account key' ? 'acme_account+key' : 'acme_account.key')
 }
 
@@ -50,6 +53,7 @@ export function parseKey(key: string, selectedCa?: string): ParsedKey {
   const rest = suffixes.join('+')
   if (name === 'acme_account' && rest === 'key') return { kind: 'account key', ca }
   if (name === 'acme_probe' && rest === '') return { kind: 'write probe', ca }
+  if (name === 'acme_tickets' && rest === '') return { kind: 'ticket seeds', ca }
   if (name === 'acme_account.key' && rest === '') return { kind: 'legacy account key', ca }
   if (rest === 'http-01' && isToken(name)) return { kind: 'http-01', ca, token: name }
   const host = normalizeHost(name)

@@ -2,11 +2,16 @@ import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { Server } from 'node:tls'
 import type { Certificate } from '../certificates/certificate.js'
 import { certName } from '../certificates/certificate-id.js'
-import { requireHost } from '../certificates/hostname.js'
+import { type Host, requireHost } from '../certificates/hostname.js'
 import { toCertificate } from '../certificates/live-certificate.js'
-import { DefaultCertificateServers } from '../server/default-certificate.js'
+import { AttachedServers } from '../server/attached-servers.js'
+import { checkContextOptions } from '../server/contexts/context-options.js'
+import { ServerContextsByOptions } from '../server/contexts/server-contexts.js'
+import { sessionIdContextOf } from '../server/contexts/session-id-context.js'
+import { DefaultCertificate } from '../server/default-certificate.js'
+import { warnOfKeyTypes } from '../server/default-key-type.js'
 import { createHttpHandler, type HttpFallback, type HttpHandler } from '../server/http-handler.js'
-import { type TlsCallbacks, tlsCallbacks } from '../server/tls-callbacks.js'
+import { type TlsCallbacks, type TlsOptions, tlsCallbacks, tlsOptionNames } from '../server/tls-callbacks.js'
 import { sharedController } from '../util/deadline.js'
 import { ClosedError } from '../util/errors.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
@@ -71,7 +76,9 @@ export class CertManager extends EventEmitter {
   readonly #closing = sharedController()
   readonly #parts: ManagerParts
   readonly #failureWarnings: FailureWarnings
-  readonly #defaultCertificate: DefaultCertificateServers
+  readonly #contexts = new ServerContextsByOptions()
+  readonly #attached = new AttachedServers(this.#closing.signal)
+  readonly #defaultCertificate: DefaultCertificate
   #canAnswerHttp01 = false
   #closed: Promise<void> | undefined
 
@@ -82,10 +89,11 @@ export class CertManager extends EventEmitter {
     const { clock, defaultHost } = settings
     this.#settings = settings
     this.#failureWarnings = new FailureWarnings(clock)
-    this.#defaultCertificate = new DefaultCertificateServers(clock, this.#closing.signal)
+    this.#defaultCertificate = new DefaultCertificate(this.#attached, clock, this.#closing.signal)
     this.#parts = composeManager(settings, {
       closing: this.#closing.signal,
       report: this.#report,
+      attached: this.#attached,
       isServedObserved: () => this.listenerCount('served') > 0,
       // http-01 also works behind a proxy that terminates TLS; tls-alpn-01 needs no other port.
       challengeTypes: () => (this.#canAnswerHttp01 ? ['http-01', 'tls-alpn-01'] : ['tls-alpn-01']),
@@ -97,20 +105,27 @@ export class CertManager extends EventEmitter {
   }
 
   /**
-   * Returns options for `https.createServer`, `http2.createSecureServer` or `tls.createServer`. Spread them into the
-   * server's other options.
+   * Returns options for `https.createServer`, `http2.createSecureServer`, `tls.createServer` or `new tls.TLSSocket`. Spread
+   * them into the server's other options.
    *
    * @param options.ALPNProtocols the protocols to negotiate, in order of preference. Default: those of the server:
    *   `http/1.1` for https; `h2` and `http/1.1` for http2 (set `allowHTTP1` there); for a plain TLS server the first
-   *   protocol that the client offers.
+   *   protocol that the client offers, except `h2`. Not beside these options: Node takes either a list or a callback.
+   * @param options.ca the CAs against which client certificates are verified, in PEM, as Node's option. Needed for servers
+   *   and sockets with `requestCert`, which are refused without it.
+   * @param options.crl revocation lists of these CAs, in PEM, as Node's option
+   * @param options.certificateCompression as Node's option; ignored by versions of Node that do not have it
    * @throws {TypeError} naming the invalid option
    */
-  tlsOptions(options: { ALPNProtocols?: readonly string[] } = {}): TlsCallbacks {
-    const { ALPNProtocols } = plainObject<{ ALPNProtocols?: unknown }>('tlsOptions: options', options, {
-      ALPNProtocols: true,
-    })
+  tlsOptions(options: TlsOptions = {}): TlsCallbacks {
+    const { ALPNProtocols, ...rest } = plainObject<TlsOptions>('tlsOptions: options', options, tlsOptionNames)
     const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, nonEmptyStrings)
-    return tlsCallbacks(this.#parts.handshakes, alpnProtocols)
+    const checked = checkContextOptions('tlsOptions', rest)
+    const callbacks = tlsCallbacks(this.#parts.handshakes, {
+      contexts: this.#contexts.for(checked),
+      alpnProtocols,
+    })
+    return { ...callbacks, ...checked.options, sessionIdContext: sessionIdContextOf(checked.options ?? {}) }
   }
 
   /**
@@ -158,22 +173,32 @@ export class CertManager extends EventEmitter {
   }
 
   /**
-   * Serves the certificate of `defaultHost` to clients without SNI, through the server's default context. The
-   * certificate is obtained now, renewed as by `ensure()`, and removed from the server if it expires. Other options of
-   * the server, its ticket keys and sessions do not change. Call it again for a server that was closed and listens again.
-   * @throws {TypeError} without the option `defaultHost`, or if `server` is not a `tls.Server`
+   * Does for a server what its options cannot. Call it for every server; a second call does nothing.
+   *
+   * - With `defaultHost`, serves its certificate to clients without SNI, through the server's default context. The
+   *   certificate is obtained now, renewed as by `ensure()`, and removed from the server if it expires.
+   * - With `sessionTickets`, shares the keys for session tickets with the fleet.
+   * - Warns if Node would serve the server's own certificate instead of a host's (Node 20 and 22: nodejs/node#54235).
+   *
+   * Other options of the server and its sessions do not change. Call it again for a server that was closed and listens
+   * again.
+   * @throws {TypeError} if `server` is not a `tls.Server`
    */
   attach(server: Server): void {
-    const { defaultHost } = this.#settings
-    if (defaultHost === undefined)
-      throw new TypeError('attach: the option defaultHost of CertManager is missing')
     if (typeof server?.setSecureContext !== 'function')
       throw new TypeError('attach: server must be a tls.Server, such as an https.Server')
-    this.#defaultCertificate.add(server)
-    const live = this.#parts.certificates.fromMemory(defaultHost)
+    if (!this.#attached.add(server)) return
+    const { defaultHost, keyType } = this.#settings
+    warnOfKeyTypes(server, keyType)
+    this.#parts.tickets?.add(server)
+    if (defaultHost !== undefined) this.#serveByDefault(defaultHost)
+  }
+
+  #serveByDefault(host: Host): void {
+    const live = this.#parts.certificates.fromMemory(host)
     if (live) this.#defaultCertificate.update(toCertificate(live))
-    this.#parts.renewals.keepRenewed([defaultHost]).then(([error]) => {
-      if (error) this.#report('handshakeFailed', { host: defaultHost, error })
+    this.#parts.renewals.keepRenewed([host]).then(([error]) => {
+      if (error) this.#report('handshakeFailed', { host, error })
     }, warnUnhandled)
   }
 

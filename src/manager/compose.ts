@@ -1,3 +1,4 @@
+import type { Server } from 'node:tls'
 import { AcmeAccount } from '../acme/account.js'
 import type { ChallengeType } from '../acme/challenges.js'
 import { loadDependencies } from '../acme/dependencies.js'
@@ -13,6 +14,8 @@ import { OrderBudget } from '../issuance/order-budget.js'
 import { Orders } from '../issuance/orders.js'
 import { RenewalInfoRecords } from '../issuance/renewal-info-records.js'
 import { CaStore } from '../issuance/store/ca-store.js'
+import { SessionTickets } from '../server/tickets/session-tickets.js'
+import { ignoreFailure } from '../util/safe-call.js'
 import { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
 import { Handshakes } from './handshakes.js'
@@ -24,11 +27,15 @@ export interface ManagerParts {
   readonly handshakes: Handshakes
   readonly certificates: CertificateService
   readonly renewals: Renewals
+  /** `undefined` if servers have ticket keys of their own. */
+  readonly tickets: SessionTickets | undefined
   /** Call this after `closing` has aborted. Waits for orders that cannot be cancelled, and closes connections. */
   close(): Promise<void>
 }
 
 interface Hooks extends Omit<ManagerContext, 'clock'> {
+  /** The servers that were passed to `attach()`. */
+  readonly attached: Iterable<Server>
   /** Returns whether the event `served` has a listener. */
   readonly isServedObserved: () => boolean
   /** Returns the challenge types that this process can answer, in order of preference. */
@@ -40,7 +47,7 @@ interface Hooks extends Omit<ManagerContext, 'clock'> {
 /** Creates and connects the parts of a manager. */
 export function composeManager(
   settings: ManagerSettings,
-  { closing, report, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
+  { closing, report, attached, isServedObserved, challengeTypes, onNewCertificate }: Hooks,
   createIssuer: typeof createAccount = createAccount,
 ): ManagerParts {
   loadDependencies()
@@ -89,10 +96,26 @@ export function composeManager(
     clock,
     closing,
   })
+  const isClockRight = async () => {
+    await ignoreFailure(issuer.prepare(closing), 'without the CA, the clock is taken to be right')
+    return Math.abs(issuer.clockOffsetMs ?? 0) <= maxClockOffsetMs
+  }
+  const tickets =
+    settings.sessionTickets &&
+    new SessionTickets({
+      fleet: ca,
+      secret: settings.sessionTickets.secret,
+      store: caStore,
+      isClockRight,
+      servers: attached,
+      clock,
+      closing,
+    })
   return {
     handshakes: new Handshakes({ certificates, answers, clock, closing, report, isServedObserved }),
     certificates,
     renewals,
+    tickets,
     async close() {
       const ordersClosed = orders.close().finally(() => issuer.close())
       await Promise.all([ordersClosed, certificates.close(closeTimeoutMs)])
@@ -100,6 +123,8 @@ export function composeManager(
   }
 }
 
+/** A machine whose clock differs more from the CA's writes no ticket seed. */
+const maxClockOffsetMs = 3_600_000
 /** Time limit of `close()`. */
 const closeTimeoutMs = 10_000
 

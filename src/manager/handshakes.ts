@@ -3,7 +3,7 @@ import type { Host } from '../certificates/hostname.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
 import type { ChallengeAnswers } from '../issuance/challenges/challenge-answers.js'
 import type { AnswerSource } from '../server/http-handler.js'
-import type { ContextSource } from '../server/tls-callbacks.js'
+import type { HandshakeSource } from '../server/tls-callbacks.js'
 import { withDeadline } from '../util/deadline.js'
 import { toError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
@@ -21,27 +21,27 @@ interface HandshakesParts extends ManagerContext {
 }
 
 /** Answers handshakes and challenge requests, each within 30 s, and reports the outcome. */
-export class Handshakes implements ContextSource, AnswerSource {
+export class Handshakes implements HandshakeSource, AnswerSource {
   readonly #parts: HandshakesParts
 
   constructor(parts: HandshakesParts) {
     this.#parts = parts
   }
 
-  fromMemory(host: Host): SecureContext | undefined {
+  fromMemory(host: Host): LiveCertificate | undefined {
     const live = this.#parts.certificates.fromMemory(host)
     const { isServedObserved, report } = this.#parts
     if (live && isServedObserved()) report('served', { host, source: 'memory', durationMs: 0 })
-    return live?.context
+    return live
   }
 
-  async obtain(host: Host): Promise<SecureContext | undefined> {
+  async obtain(host: Host): Promise<LiveCertificate | undefined> {
     const startedAt = performance.now()
     try {
       const live = await this.certificate(host)
       const durationMs = performance.now() - startedAt
       this.#parts.report('served', { host, source: live.source, durationMs })
-      return live.context
+      return live
     } catch (thrown) {
       this.#reportFailure(host, toError(thrown))
       return undefined
@@ -83,6 +83,10 @@ export class Handshakes implements ContextSource, AnswerSource {
 
   onInvalidName(servername: string): void {
     this.#parts.report('refused', { servername, reason: 'name' })
+  }
+
+  onMisconfigured(servername: string, error: Error): void {
+    this.#parts.report('handshakeFailed', { host: servername, error })
   }
 
   /** Bounds the wait for a challenge answer. Reports and rethrows errors. */

@@ -1,10 +1,12 @@
+import { isUint8Array } from 'node:util/types'
 import { type AcmeOptions, type AcmeSettings, checkAcmeOptions } from '../acme/options.js'
-import { assertCertCache, type CertCache } from '../cache/cert-cache.js'
+import { assertCertCache, type CertCache, isLocking } from '../cache/cert-cache.js'
 import type { KeyType } from '../certificates/certificate-id.js'
 import { explainHost, explainReserved, type Host, normalizeHost } from '../certificates/hostname.js'
 import { caPrefix } from '../certificates/storage-layout.js'
 import { type Clock, checkClock, systemClock } from '../util/clock.js'
 import {
+  invalidOption,
   maxMemoryEntries,
   type OptionNames,
   oneOf,
@@ -43,6 +45,14 @@ export interface CertManagerOptions {
    * SNICallback for such clients. `hostPolicy` must allow it. Default: none.
    */
   defaultHost?: string
+  /**
+   * Lets clients resume their sessions on any machine: servers passed to `attach()` share the keys for session tickets
+   * (RFC 5077, RFC 8446 section 2.2), which change every 12 hours. `true`: the keys are derived from a secret in the store,
+   * which is replaced every week; who can read the store can then decrypt recorded TLS 1.2 connections. `{ secret }`: they
+   * are derived from your secret, a string or bytes, at least 32 bytes, the same on all machines. Default: none; each
+   * process has keys of its own.
+   */
+  sessionTickets?: boolean | { secret: string | Uint8Array }
   /** Source of time, for tests. Default: the system clock. */
   clock?: Clock
 }
@@ -55,6 +65,7 @@ const optionNames: OptionNames<CertManagerOptions> = {
   keyType: true,
   renewBeforeMs: true,
   defaultHost: true,
+  sessionTickets: true,
   clock: true,
 }
 
@@ -71,7 +82,13 @@ export interface ManagerSettings {
   readonly keyType: KeyType
   readonly renewBeforeMs: number | undefined
   readonly defaultHost: Host | undefined
+  readonly sessionTickets: TicketSettings | undefined
   readonly clock: Clock
+}
+
+export interface TicketSettings {
+  /** `undefined`: a secret in the store. */
+  readonly secret: Uint8Array | undefined
 }
 
 /** @throws {TypeError} naming the invalid option */
@@ -105,8 +122,32 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
     // Not limited to 2^31-1 ms: no timer runs for it.
     renewBeforeMs: optional('CertManager: renewBeforeMs', rawOptions.renewBeforeMs, positiveInteger),
     defaultHost,
+    sessionTickets: checkTickets(rawOptions.sessionTickets, rawOptions.cache),
     clock: optional('CertManager: clock', rawOptions.clock, checkClock) ?? systemClock,
   }
+}
+
+const minSecretBytes = 32
+
+function checkTickets(value: unknown, cache: CertCache): TicketSettings | undefined {
+  const name = 'CertManager: sessionTickets'
+  if (value === undefined || value === false) return undefined
+  if (value !== true) return { secret: checkSecret(`${name}.secret`, value) }
+  if (!isLocking(cache))
+    throw new TypeError(
+      `${name} needs a store with locks (tryLock), so that all machines agree on a secret. Pass your own instead: { secret }`,
+    )
+  return { secret: undefined }
+}
+
+function checkSecret(name: string, value: unknown): Uint8Array {
+  const { secret } = plainObject<{ secret: unknown }>('CertManager: sessionTickets', value, { secret: true })
+  if (typeof secret !== 'string' && !isUint8Array(secret))
+    throw invalidOption(name, 'a string or bytes (Uint8Array)', secret)
+  const bytes = Buffer.from(secret)
+  if (bytes.length < minSecretBytes)
+    throw new TypeError(`${name} must have at least ${minSecretBytes} bytes, not ${bytes.length}`)
+  return bytes
 }
 
 function checkHost(name: string, value: unknown): Host {

@@ -13,9 +13,12 @@ const preservedOptions = [
   'sigalgs',
 ] as const
 
+/** The options of a server's own certificate. */
+const ownCertificate = ['cert', 'key', 'passphrase', 'pfx'] as const
+
 /** Installs one host's certificate in the default contexts of servers, for clients without SNI, until it expires. */
-export class DefaultCertificateServers {
-  readonly #servers = new Set<Server>()
+export class DefaultCertificate {
+  readonly #servers: Iterable<Server>
   /** Whether the current certificate is installed. `undefined`: not decided yet. */
   #isInstalled: boolean | undefined
   #cancelTimer = () => {}
@@ -23,16 +26,11 @@ export class DefaultCertificateServers {
   readonly #clock: Clock
   readonly #closing: AbortSignal
 
-  constructor(clock: Clock, closing: AbortSignal) {
+  constructor(servers: Iterable<Server>, clock: Clock, closing: AbortSignal) {
+    this.#servers = servers
     this.#clock = clock
     this.#closing = closing
     closing.addEventListener('abort', () => this.#cancelTimer())
-  }
-
-  add(server: Server): void {
-    if (this.#servers.has(server)) return
-    this.#servers.add(server)
-    server.once('close', () => this.#servers.delete(server))
   }
 
   /** Installs the certificate on all servers, until it expires or the next call. */
@@ -60,10 +58,27 @@ export class DefaultCertificateServers {
 
 /** Replaces the certificate of the default context. Does not affect existing connections and sessions. */
 function setCredentials(server: Server, credentials: { key?: string; cert?: string }): void {
-  // A Node server has its options as properties.
-  const options = server as unknown as Record<string, unknown>
-  const preserved = Object.fromEntries(preservedOptions.map((name) => [name, options[name]]))
-  server.setSecureContext({ ...preserved, ...credentials, ticketKeys: server.getTicketKeys() })
+  updateContext(server, credentials)
   // The context has the key; as a property it would appear wherever the server is logged.
-  options.key = undefined
+  optionsOf(server).key = undefined
 }
+
+/**
+ * Sets the `sessionIdContext` of a server, which Node derives from the command line by default: machines with another one
+ * do not accept a session. Keeps the server's own certificate.
+ */
+export function setSessionIdContext(server: Server, sessionIdContext: string): void {
+  const options = optionsOf(server)
+  if (options.sessionIdContext === sessionIdContext) return
+  const own = Object.fromEntries(ownCertificate.map((name) => [name, options[name]]))
+  updateContext(server, { ...own, sessionIdContext })
+}
+
+function updateContext(server: Server, changed: Record<string, unknown>): void {
+  const options = optionsOf(server)
+  const preserved = Object.fromEntries(preservedOptions.map((name) => [name, options[name]]))
+  server.setSecureContext({ ...preserved, ...changed, ticketKeys: server.getTicketKeys() })
+}
+
+/** A Node server has its options as properties. */
+const optionsOf = (server: Server) => server as unknown as Record<string, unknown>

@@ -1,49 +1,112 @@
 import { X509Certificate } from 'node:crypto'
-import type { SecureContext, TLSSocket } from 'node:tls'
-
-/** Undocumented in Node: the context with which a socket was created, and the certificate of a context, in DER. */
-type Socket = TLSSocket & { readonly _handle?: { readonly _secureContext?: SecureContext } | null }
-type NativeContext = { getCertificate?(): Buffer | null | undefined }
-
-/** Whether OpenSSL keeps the SNI host's certificate and the default one side by side, if their key types differ. */
-const isAffected = Number.parseInt(process.versions.node, 10) < 24
+import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import type { KeyType } from '../certificates/certificate-id.js'
+import { warn, warnUnhandled } from '../util/safe-call.js'
 
 /**
- * The signature algorithms of a context's certificate, as in `tlsSocket.getSharedSigalgs()`: the name of one, or a prefix.
- * `undefined` for a context without certificate.
+ * Undocumented in Node: the certificates and the default context of a server, the context with which a socket was created,
+ * and the certificate of a context, in DER.
  */
-const signatures = new WeakMap<SecureContext, string | undefined>()
+type ServerOptions = { readonly cert?: unknown; readonly _sharedCreds?: SecureContext }
+type Socket = TLSSocket & {
+  readonly server?: ServerOptions
+  readonly _handle?: { readonly _secureContext?: SecureContext } | null
+}
+type NativeContext = { getCertificate?(): Buffer | null | undefined }
+
+/** What decides with which certificate OpenSSL signs. */
+interface Signer {
+  /** The type of the key. OpenSSL keeps one certificate for each. */
+  readonly slot: string
+  /** The signature algorithms, as in `tlsSocket.getSharedSigalgs()`: the name of one, or a prefix. */
+  readonly prefix: string
+}
+
+/** Whether OpenSSL keeps the SNI host's certificate and the default ones side by side, if their key types differ. */
+const isAffected = Number.parseInt(process.versions.node, 10) < 24
+
+/** The signers of contexts; of a default context, all that its server has. */
+const signers = new WeakMap<SecureContext, readonly Signer[]>()
+/** The servers with a warning. */
+const warned = new WeakSet<object>()
+
+/** Why the handshake of a host may get another certificate, and what to do. */
+export const otherKeyType =
+  'a certificate of the server itself (key and cert, or pfx) has another key type than the certificate of its hosts. Before version 24, Node may serve the first one (nodejs/node#54235), so tlsOptions() refuses such handshakes, all of them under TLS 1.2. Give the server one certificate, with the key type of the manager (keyType), remove it, or use Node 24.'
+
+/** Warns once for each server whose own certificate can be served instead of a host's. */
+export function warnOfKeyTypes(server: Server, keyType: KeyType): void {
+  if (!isAffected) return
+  const slot = keyType === 'rsa-2048' ? 'rsa' : 'ec'
+  const { _sharedCreds: context } = server as Server & ServerOptions
+  try {
+    if (context && defaultSigners(context, server as Server & ServerOptions).some((own) => own.slot !== slot))
+      warnOnce(server)
+  } catch (thrown) {
+    warnUnhandled(thrown)
+  }
+}
+
+/** @param server what the warning is about */
+export function warnOnce(server: object): void {
+  if (!warned.has(server)) warn(otherKeyType)
+  warned.add(server)
+}
 
 /**
  * Returns what may happen if a handshake continues with the host's context: `none` if the client gets its certificate;
- * else the server's default certificate has a key of another type, and the client gets that one (`wrong`) or would get it
- * under an older version of TLS (`possible`). Before version 24, Node adds the host's certificate to the default one
+ * else the server has a certificate with a key of another type, and the client gets that one (`wrong`) or would get it
+ * under an older version of TLS (`possible`). Before version 24, Node adds the host's certificate to the server's own
  * instead of replacing it, and OpenSSL chooses (https://github.com/nodejs/node/issues/54235).
  */
 export function keyTypeConflict(socket: TLSSocket, host: SecureContext): 'none' | 'possible' | 'wrong' {
   const standard = isAffected ? (socket as Socket)._handle?._secureContext : undefined
-  const [wrong, right] = [standard && signaturesOf(standard), signaturesOf(host)]
-  if (!wrong || !right || isEc(wrong) === isEc(right)) return 'none'
+  if (!standard) return 'none'
+  const [right] = contextSigners(host)
+  const others = defaultSigners(standard, (socket as Socket).server).filter(
+    ({ slot }) => slot !== right?.slot,
+  )
+  if (!right || others.length === 0) return 'none'
   // Under TLS 1.2 the cipher decides, which is not yet chosen here.
-  if (socket.getProtocol() !== 'TLSv1.3') return 'wrong'
-  const chosen = socket.getSharedSigalgs().find((name) => name.startsWith(wrong) || name.startsWith(right))
-  return chosen?.startsWith(right) ? 'possible' : 'wrong'
+  if (socket.getProtocol() !== 'TLSv1.3' || others.some(({ prefix }) => prefix === right.prefix))
+    return 'wrong'
+  const chosen = socket
+    .getSharedSigalgs()
+    .find((name) => [right, ...others].some(({ prefix }) => name.startsWith(prefix)))
+  return chosen?.startsWith(right.prefix) ? 'possible' : 'wrong'
 }
 
-const isEc = (signature: string) => signature.startsWith('ECDSA')
-
-function signaturesOf(context: SecureContext): string | undefined {
-  if (signatures.has(context)) return signatures.get(context)
-  const der = (context.context as NativeContext).getCertificate?.()
-  const found = der ? signaturesWith(new X509Certificate(der)) : undefined
-  signatures.set(context, found)
+/** A context shows one certificate, although a server can have one for each type of key. */
+function defaultSigners(context: SecureContext, server: ServerOptions | undefined): readonly Signer[] {
+  const found = signers.get(context) ?? [...contextSigners(context), ...optionSigners(server?.cert)]
+  signers.set(context, found)
   return found
 }
 
+function contextSigners(context: SecureContext): readonly Signer[] {
+  const known = signers.get(context)
+  if (known) return known
+  const der = (context.context as NativeContext).getCertificate?.()
+  const found = der ? [signerOf(new X509Certificate(der))] : []
+  signers.set(context, found)
+  return found
+}
+
+/** The leaf certificates in the option `cert` of a server. */
+function optionSigners(cert: unknown): Signer[] {
+  const chains: unknown[] = Array.isArray(cert) ? cert : [cert]
+  return chains.flatMap((chain) =>
+    typeof chain === 'string' || Buffer.isBuffer(chain) ? [signerOf(new X509Certificate(chain))] : [],
+  )
+}
+
 /** RFC 8446 section 4.2.3: each curve has one algorithm. An RSA key has several, of which TLS 1.3 uses RSA-PSS. */
-function signaturesWith({ publicKey: { asymmetricKeyType, asymmetricKeyDetails } }: X509Certificate): string {
-  if (asymmetricKeyType !== 'ec') return 'RSA-PSS+'
-  const hash =
-    { secp384r1: 'SHA384', secp521r1: 'SHA512' }[asymmetricKeyDetails?.namedCurve ?? ''] ?? 'SHA256'
-  return `ECDSA+${hash}`
+function signerOf({ publicKey }: X509Certificate): Signer {
+  const { asymmetricKeyType: slot = '', asymmetricKeyDetails: { namedCurve = '' } = {} } = publicKey
+  if (slot === 'ec') {
+    const hash = { secp384r1: 'SHA384', secp521r1: 'SHA512' }[namedCurve] ?? 'SHA256'
+    return { slot, prefix: `ECDSA+${hash}` }
+  }
+  if (slot === 'ed25519' || slot === 'ed448') return { slot, prefix: `Ed${slot.slice(2)}` }
+  return { slot, prefix: 'RSA-PSS+' }
 }

@@ -1,23 +1,44 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
 import { type Host, normalizeHost } from '../certificates/hostname.js'
-import { callSafely, warn, warnUnhandled } from '../util/safe-call.js'
-import { keyTypeConflict } from './default-key-type.js'
+import type { LiveCertificate } from '../certificates/live-certificate.js'
+import { toError } from '../util/errors.js'
+import { callSafely, warnUnhandled } from '../util/safe-call.js'
+import type { OptionNames } from '../util/validate.js'
+import type { ContextOptions } from './contexts/context-options.js'
+import { ownContext, type ServerWithContexts } from './contexts/own-contexts.js'
+import type { ServerContexts } from './contexts/server-contexts.js'
+import { keyTypeConflict, otherKeyType, warnOnce } from './default-key-type.js'
 
-/** Options for `https.createServer`, `http2.createSecureServer` and `tls.createServer`. */
-export interface TlsCallbacks {
+/** Options of `tlsOptions()`. */
+export interface TlsOptions extends ContextOptions {
+  /** The protocols to negotiate, in order of preference. Default: those of the kind of server. */
+  readonly ALPNProtocols?: readonly string[]
+}
+
+export const tlsOptionNames: OptionNames<TlsOptions> = {
+  ALPNProtocols: true,
+  ca: true,
+  crl: true,
+  certificateCompression: true,
+}
+
+/** Options for `https.createServer`, `http2.createSecureServer`, `tls.createServer` and `new tls.TLSSocket`. */
+export interface TlsCallbacks extends ContextOptions {
+  /** The same on all machines, and another one for other CAs: see `sessionTickets`. */
+  sessionIdContext: string
   /** Calls back with the context for `servername`, or without one if it has no certificate. */
   SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void
   /** Returns the protocol to negotiate, or `undefined` if there is none in common. */
   ALPNCallback(offer: { servername: string; protocols: string[] }): string | undefined
 }
 
-/** Provides the contexts for handshakes. The promises settle within the time limit of a handshake. */
-export interface ContextSource {
-  /** Returns the host's context synchronously; `undefined` if memory has no certificate that may be served. */
-  fromMemory(host: Host): SecureContext | undefined
-  /** Resolves with a context from the store or the CA; with `undefined` if that fails. Subject to the host policy. */
-  obtain(host: Host): Promise<SecureContext | undefined>
+/** Provides the certificates for handshakes. The promises settle within the time limit of a handshake. */
+export interface HandshakeSource {
+  /** Returns the host's certificate synchronously; `undefined` if memory has none that may be served. */
+  fromMemory(host: Host): LiveCertificate | undefined
+  /** Resolves with a certificate from the store or the CA; with `undefined` if that fails. Subject to the host policy. */
+  obtain(host: Host): Promise<LiveCertificate | undefined>
   /** Returns the answer to a tls-alpn-01 challenge of an order in this process. */
   pendingChallenge(host: Host): SecureContext | undefined
   /**
@@ -27,22 +48,23 @@ export interface ContextSource {
   storedChallenge(host: Host, client: string): Promise<SecureContext | undefined>
   /** Called for a server name that no public CA issues a certificate for. */
   onInvalidName(servername: string): void
+  /** Called for a handshake that is refused because of how the server was configured. */
+  onMisconfigured(servername: string, error: Error): void
 }
 
 /** Undocumented in Node: a socket's server and options, and whether they request client certificates. */
 type ServerSocket = TLSSocket & {
-  readonly server?: { readonly requestCert?: boolean }
+  readonly server?: ServerWithContexts & { readonly requestCert?: boolean }
   /** Present on all sockets, also on those that the application creates itself, without a server. */
   readonly _tlsOptions?: { readonly requestCert?: boolean }
 }
 
-// Node verifies client certificates against the CAs of the SNI context, here its default roots, and ignores the
-// `ca` of the server or the socket: it would authorise the holder of any publicly trusted certificate.
-const noClientCertificates =
-  'acme-cert-cache: tlsOptions() does not support requestCert: Node would verify client certificates against its default CAs. Remove requestCert.'
+// Node verifies client certificates against the CAs of the SNI context, by default its own roots, and ignores the `ca` of
+// the server or the socket: it would authorise the holder of any publicly trusted certificate.
+const noClientCas =
+  'acme-cert-cache: the server requests client certificates (requestCert), but tlsOptions() has no ca: Node would verify them against its default CAs. Pass the CAs to tlsOptions({ ca }), or remove requestCert.'
 
-const otherKeyType =
-  'the default certificate of a server (key and cert) has another key type than the certificate of its hosts. Before version 24, Node may serve the default one (nodejs/node#54235), so tlsOptions() refuses such handshakes, all of them under TLS 1.2. Give the default certificate the key type of the manager (keyType), remove it, or use Node 24.'
+const noChallenge = 'acme-cert-cache: no tls-alpn-01 challenge is pending for this name'
 
 /**
  * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. For a name
@@ -53,17 +75,41 @@ const otherKeyType =
  * validations for SNICallback. Under TLS 1.2 ALPNCallback comes last and must answer synchronously, and SNICallback has
  * waited for the host's certificate before: only a challenge of a renewal in this process can be answered.
  */
-export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly string[]): TlsCallbacks {
+export function tlsCallbacks(
+  source: HandshakeSource,
+  { contexts, alpnProtocols }: { contexts: ServerContexts; alpnProtocols?: readonly string[] | undefined },
+): Pick<TlsCallbacks, 'SNICallback' | 'ALPNCallback'> {
   /** Sockets on which a CA validates a tls-alpn-01 challenge. */
   const validationSockets = new WeakSet<object>()
-  /** The servers with a warning about their default certificate. `callbacks` stands for sockets without a server. */
-  const warned = new WeakSet<object>()
+
+  const contextOf = (live: LiveCertificate | undefined) => live && contexts.of(live)
 
   function findContext(servername: string, socket: ServerSocket) {
     const host = normalizeHost(servername)
+    if (validationSockets.has(socket)) return findChallenge(servername, host, socket)
+    const own = ownContext(socket.server, servername)
+    if (own) return own
+    if ((socket.server?.requestCert || socket._tlsOptions?.requestCert) && !contexts.verifiesClients) {
+      source.onMisconfigured(servername, new TypeError(noClientCas))
+      throw new HandshakeRefusal(noClientCas)
+    }
     if (host === undefined) return void source.onInvalidName(servername)
-    if (!validationSockets.has(socket)) return source.fromMemory(host) ?? source.obtain(host)
-    return source.pendingChallenge(host) ?? source.storedChallenge(host, socket.remoteAddress ?? '')
+    return contextOf(source.fromMemory(host)) ?? source.obtain(host).then(contextOf)
+  }
+
+  /** The default certificate must not answer instead: the client would then reach the application. */
+  function findChallenge(servername: string, host: Host | undefined, socket: ServerSocket) {
+    const refuse = (): never => {
+      throw new HandshakeRefusal(noChallenge)
+    }
+    if (host === undefined) {
+      source.onInvalidName(servername)
+      return refuse()
+    }
+    const pending = source.pendingChallenge(host)
+    return (
+      pending ?? source.storedChallenge(host, socket.remoteAddress ?? '').then((stored) => stored ?? refuse())
+    )
   }
 
   /** Returns an error if the client would get another certificate than the context's. Warns once per server. */
@@ -71,9 +117,7 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
     try {
       const conflict = context ? keyTypeConflict(socket, context) : 'none'
       if (conflict === 'none') return null
-      const server = socket.server ?? callbacks
-      if (!warned.has(server)) warn(otherKeyType)
-      warned.add(server)
+      warnOnce(socket.server ?? callbacks) // `callbacks` stands for sockets without a server
       return conflict === 'wrong' ? new Error(`acme-cert-cache: ${otherKeyType}`) : null
     } catch (thrown) {
       warnUnhandled(thrown)
@@ -83,40 +127,50 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
 
   const SNICallback: TlsCallbacks['SNICallback'] = function (this: unknown, servername, callback) {
     const socket = (this ?? {}) as ServerSocket
-    if (socket.server?.requestCert || socket._tlsOptions?.requestCert)
-      return callback(new TypeError(noClientCertificates))
+    const passOn = (context?: SecureContext) => callback(findConflict(socket, context), context)
+    const fail = (thrown: unknown) => {
+      const isRefused = thrown instanceof HandshakeRefusal
+      if (!isRefused) warnUnhandled(thrown)
+      if (isRefused || validationSockets.has(socket)) return callback(toError(thrown))
+      passOn()
+    }
     let result: ReturnType<typeof findContext>
     try {
       result = findContext(servername, socket)
     } catch (thrown) {
-      warnUnhandled(thrown)
+      return fail(thrown)
     }
-    const passOn = (context?: SecureContext) => callback(findConflict(socket, context), context)
     if (!(result instanceof Promise)) return passOn(result)
-    const passOnSafely = (context?: SecureContext) => callSafely(() => passOn(context))
-    result.then(passOnSafely, (thrown) => {
-      warnUnhandled(thrown)
-      passOnSafely()
-    })
+    result.then(
+      (context) => callSafely(() => passOn(context)),
+      (thrown) => callSafely(() => fail(thrown)),
+    )
   }
 
-  /** Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. */
-  function prepareValidation(socket: TLSSocket, servername: string): void {
-    if (socket.getProtocol() === 'TLSv1.3') return void validationSockets.add(socket)
+  /**
+   * Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. Returns the protocol; `undefined`, which
+   * ends the handshake, if there is no answer: the client would otherwise reach the application.
+   */
+  function prepareValidation(socket: TLSSocket, servername: string): string | undefined {
+    if (socket.getProtocol() === 'TLSv1.3') {
+      // A client without SNI never reaches SNICallback.
+      if (servername) validationSockets.add(socket)
+      return servername ? acmeTlsProtocol : undefined
+    }
     const host = normalizeHost(servername)
     const context = host === undefined ? undefined : source.pendingChallenge(host)
     if (context) socket.setKeyCert(context)
+    return context && acmeTlsProtocol
   }
 
   const ALPNCallback: TlsCallbacks['ALPNCallback'] = function (this: unknown, { servername, protocols }) {
     try {
       const socket = this as ServerSocket
-      if (protocols.length === 1 && protocols[0] === acmeTlsProtocol) {
-        prepareValidation(socket, servername)
-        return acmeTlsProtocol
-      }
+      if (protocols.length === 1 && protocols[0] === acmeTlsProtocol)
+        return prepareValidation(socket, servername)
       const preferred = alpnProtocols ?? defaultProtocols(socket.server)
-      return preferred ? preferred.find((protocol) => protocols.includes(protocol)) : protocols[0]
+      if (preferred) return preferred.find((protocol) => protocols.includes(protocol))
+      return protocols.find((protocol) => !neverAssumed.includes(protocol))
     } catch (thrown) {
       warnUnhandled(thrown)
       return undefined
@@ -126,6 +180,15 @@ export function tlsCallbacks(source: ContextSource, alpnProtocols?: readonly str
   const callbacks = { SNICallback, ALPNCallback }
   return callbacks
 }
+
+/** Ends a handshake: Node emits it as `tlsClientError`. */
+class HandshakeRefusal extends TypeError {}
+
+/**
+ * What no plain TLS server is assumed to speak. Without an ALPNCallback Node would negotiate nothing there, but a callback
+ * must choose or end the handshake: it chooses the client's first other protocol, of which `http/1.1` changes nothing.
+ */
+const neverAssumed: readonly string[] = ['h2', 'h3', acmeTlsProtocol]
 
 /** Returns what the server negotiates without an ALPNCallback. A plain `tls.Server` has no default. */
 function defaultProtocols(server: object | undefined): readonly string[] | undefined {

@@ -24,9 +24,12 @@ describe('a client without SNI', () => {
     expect(await handshake(tlsPort, 'evil.example')).toMatchObject({ serialNumber: next })
   })
 
-  test('attach throws without defaultHost', async () => {
+  test('attach without defaultHost and sessionTickets makes no request and changes nothing', async () => {
     const { manager, tlsServer } = await t.machine()
-    expect(() => manager.attach(tlsServer)).toThrow(/defaultHost/)
+    const ticketKeys = tlsServer.getTicketKeys()
+    manager.attach(tlsServer)
+    expect(t.store.take()).toEqual([])
+    expect(tlsServer.getTicketKeys()).toEqual(ticketKeys)
   })
 
   test('attach throws a TypeError for anything other than a TLS server', async () => {

@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events'
 import type { Server } from 'node:tls'
 import { expect, test } from 'vitest'
 import type { Certificate } from '../../src/index.js'
-import { DefaultCertificateServers } from '../../src/server/default-certificate.js'
+import { AttachedServers } from '../../src/server/attached-servers.js'
+import { DefaultCertificate } from '../../src/server/default-certificate.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
 const minute = 60_000
@@ -20,12 +21,14 @@ class RecordingServer extends EventEmitter {
 function setup() {
   const clock = new VirtualClock()
   const closing = new AbortController()
-  const servers = new DefaultCertificateServers(clock, closing.signal)
   const server = new RecordingServer()
-  servers.add(server as unknown as Server)
+  const attached = new AttachedServers(closing.signal)
+  const servers = new DefaultCertificate(attached, clock, closing.signal)
+  const add = (each: RecordingServer) => attached.add(each as unknown as Server)
+  add(server)
   const certificate = (lifetimeMs: number, cert = 'cert') =>
     ({ key: 'key', cert, notAfter: new Date(clock.now() + lifetimeMs) }) as Certificate
-  return { clock, closing, servers, server, certificate }
+  return { clock, closing, add, servers, server, certificate }
 }
 
 test('a certificate is removed once, exactly when it expires', () => {
@@ -97,16 +100,22 @@ test('one timer runs, however often the certificate is replaced, and none after 
 })
 
 test('a server that is added again gets no further listener, and none after it has closed', () => {
-  const { servers, server, certificate } = setup()
-  servers.add(server as unknown as Server)
+  const { add, servers, server, certificate } = setup()
+  expect(add(server)).toBe(false)
   expect(server.listenerCount('close')).toBe(1)
   servers.update(certificate(90 * minute))
   expect(server.contexts).toHaveLength(1)
   server.emit('close')
   expect(server.listenerCount('close')).toBe(0)
-  servers.add(server as unknown as Server)
+  expect(add(server)).toBe(true)
   servers.update(certificate(80 * minute))
   expect(server.contexts).toHaveLength(2)
+})
+
+test('close leaves no listener on a server', () => {
+  const { closing, server } = setup()
+  closing.abort()
+  expect(server.listenerCount('close')).toBe(0)
 })
 
 test('a closed server receives no further certificates', () => {
@@ -117,11 +126,11 @@ test('a closed server receives no further certificates', () => {
 })
 
 test('a server that throws does not keep other servers from receiving the certificate', () => {
-  const { servers, server, certificate } = setup()
+  const { add, servers, server, certificate } = setup()
   const broken = new RecordingServer()
   broken.getTicketKeys = () => expect.unreachable('closed')
   const last = new RecordingServer()
-  for (const each of [broken, last]) servers.add(each as unknown as Server)
+  for (const each of [broken, last]) add(each)
   servers.update(certificate(90 * minute))
   expect([server, broken, last].map(({ contexts }) => contexts.length)).toEqual([1, 0, 1])
 })

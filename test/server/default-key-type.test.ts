@@ -1,6 +1,8 @@
 import { createServer as createTcpServer, type Server } from 'node:net'
 import * as tls from 'node:tls'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
+import { ServerContexts } from '../../src/server/contexts/server-contexts.js'
 import { tlsCallbacks } from '../../src/server/tls-callbacks.js'
 import { makeBundle } from '../support/certificates.js'
 import { handshake, listen } from '../support/tls.js'
@@ -31,14 +33,16 @@ const credentials = ({ data, chain }: Made) => ({ key: Buffer.from(data), cert: 
 
 /** Returns the callbacks of a manager that serves this certificate, from memory or later. */
 function callbacks(made: Made, isInMemory = true) {
-  const context = tls.createSecureContext(credentials(made))
-  return tlsCallbacks({
-    fromMemory: () => (isInMemory ? context : undefined),
-    obtain: async () => context,
+  const live = { context: tls.createSecureContext(credentials(made)) } as LiveCertificate
+  const source = {
+    fromMemory: () => (isInMemory ? live : undefined),
+    obtain: async () => live,
     pendingChallenge: () => undefined,
     storedChallenge: async () => undefined,
     onInvalidName: () => {},
-  })
+    onMisconfigured: () => {},
+  }
+  return tlsCallbacks(source, { contexts: new ServerContexts(undefined) })
 }
 
 async function open(options: tls.TlsOptions) {
@@ -104,7 +108,7 @@ describe('a default certificate of another key type', () => {
     expect(warnings).toHaveLength(isAffected ? 2 : 0)
     for (const warning of warnings)
       expect(warning).toMatch(
-        /^acme-cert-cache: the default certificate .* Give .* \(keyType\), remove it, or use Node 24\.$/,
+        /^acme-cert-cache: a certificate of the server itself .* Give .* \(keyType\), remove it, or use Node 24\.$/,
       )
   })
 

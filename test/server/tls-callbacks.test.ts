@@ -1,6 +1,7 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type ContextSource, tlsCallbacks } from '../../src/server/tls-callbacks.js'
+import { ServerContexts } from '../../src/server/contexts/server-contexts.js'
+import { type HandshakeSource, tlsCallbacks } from '../../src/server/tls-callbacks.js'
 
 const warnings: string[] = []
 const listener = ({ message }: Error) => void warnings.push(message)
@@ -13,7 +14,7 @@ afterEach(() => {
 })
 
 /** Callbacks for a source without certificates, except for `overrides`. */
-const callbacks = (overrides: Partial<ContextSource>) =>
+const callbacks = (overrides: Partial<HandshakeSource>) =>
   tlsCallbacks(
     {
       fromMemory: () => undefined,
@@ -21,9 +22,10 @@ const callbacks = (overrides: Partial<ContextSource>) =>
       pendingChallenge: () => undefined,
       storedChallenge: async () => undefined,
       onInvalidName: () => {},
+      onMisconfigured: () => {},
       ...overrides,
     },
-    undefined,
+    { contexts: new ServerContexts(undefined) },
   )
 
 /** Calls SNICallback, and resolves with its first answer. */
@@ -94,6 +96,8 @@ test('a validation of an invalid name is reported, and reads no answer', () => {
   })
   const answers: unknown[] = []
   source.SNICallback.call(validate(source) as never, 'localhost', (...args) => answers.push(args))
-  expect(answers).toEqual([[null, undefined]])
+  expect(answers).toEqual([
+    [expect.objectContaining({ message: expect.stringContaining('no tls-alpn-01 challenge') })],
+  ])
   expect(invalid).toEqual(['localhost'])
 })

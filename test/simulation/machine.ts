@@ -79,6 +79,7 @@ export class Machine {
         report: (event) => {
           events[event] = (events[event] ?? 0) + 1
         },
+        attached: [],
         isServedObserved: () => false,
         // A tls-alpn-01 answer is a certificate, which would be made in real time.
         challengeTypes: () => ['http-01'],

@@ -121,6 +121,21 @@ export class CaStore {
     return this.#write({ kind: 'account key', ca: this.ca }, pem, options)
   }
 
+  readTicketSeeds(options?: CacheOperationOptions): Promise<Uint8Array | undefined> {
+    return this.#store.get(entryKey(this.#ticketSeeds()), options)
+  }
+
+  writeTicketSeeds(data: Uint8Array, options?: CacheOperationOptions): Promise<void> {
+    return this.#store.put(entryKey(this.#ticketSeeds()), data, options)
+  }
+
+  /** Does work on the ticket seeds under their lock. */
+  runOnceOnTicketSeeds<T>(work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
+    return this.runOnce(this.#ticketSeeds(), work)
+  }
+
+  #ticketSeeds = () => ({ kind: 'ticket seeds', ca: this.ca }) as const
+
   /** Does work on an entry once for the whole fleet: see `runOncePerFleet`. */
   runOnce<T>(entry: StoreEntry, work: Pick<FleetWork<T>, 'signal' | 'find' | 'work'>): Promise<T> {
     return runOncePerFleet({ store: this.#store, clock: this.#clock, name: entryKey(entry), ...work })
