@@ -86,7 +86,9 @@ function defaultSigners(context: SecureContext, server: ServerOptions | undefine
 function contextSigners(context: SecureContext): readonly Signer[] {
   const known = signers.get(context)
   if (known) return known
-  const der = (context.context as NativeContext).getCertificate?.()
+  // `addContext()` keeps the native context alone.
+  const native = (context.context ?? context) as NativeContext
+  const der = native.getCertificate?.()
   const found = der ? [signerOf(new X509Certificate(der))] : []
   signers.set(context, found)
   return found
