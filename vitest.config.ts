@@ -34,6 +34,8 @@ export default defineConfig({
       suite('operating', 'operating', { testTimeout: 1_200_000 }),
       // npm run test:examples: the programs in examples/, which have dependencies of their own
       suite('examples', 'examples', { testTimeout: 300_000 }),
+      // npm run test:servers: every server and framework, from packages that the folder installs
+      suite('servers', 'servers', { globalSetup: ['test/servers/global-setup.ts'] }),
       // npm run test:s3: needs an S3 server
       suite('s3', 's3', { testTimeout: 300_000 }),
       // npm run test:databases: needs PostgreSQL and MariaDB
