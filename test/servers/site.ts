@@ -58,24 +58,29 @@ export class Site {
     await expect.poll(() => added(this.#resources, openResources())).toEqual([])
   }
 
-  /** Starts a server of Node's on port 443 of the host, or with `gate` on another port. Returns its port. */
-  async serve(server: Server, gate: Gate = this.port443): Promise<number> {
+  /** Lets a server of Node's listen until the end of the test. Returns its port. */
+  async listen(server: Server): Promise<number> {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     this.onClose(() => new Promise((resolve) => server.close(resolve)))
-    return this.lead(gate, server)
+    return portOf(server)
   }
 
-  /** Starts an HTTP server on port 80 of the host. Returns its port. */
-  serveHttp(listener: RequestListener): Promise<number> {
-    return this.serve(createHttpServer(listener), this.port80)
+  /** Starts a server of Node's, to which port 443 of the host leads. Returns its port. */
+  async serve(server: Server): Promise<number> {
+    return this.lead(await this.listen(server))
   }
 
-  /** Lets a port of the host lead to a server that listens. Returns the server's port. */
-  lead(gate: Gate, server: Pick<Server, 'address'>): number {
-    const { port } = server.address() as AddressInfo
-    gate.target = port
-    return port
+  /** Starts an HTTP server, to which port 80 of the host leads. Returns its port. */
+  async serveHttp(listener: RequestListener): Promise<number> {
+    this.port80.target = await this.listen(createHttpServer(listener))
+    return this.port80.target
+  }
+
+  /** Lets port 443 of the host lead to a port, or to a server that listens. Returns the port. */
+  lead(target: number | Pick<Server, 'address'>): number {
+    this.port443.target = typeof target === 'number' ? target : portOf(target)
+    return this.port443.target
   }
 
   /**
@@ -123,6 +128,8 @@ export function useSite(): Site {
   afterEach(() => site.close())
   return site
 }
+
+const portOf = (server: Pick<Server, 'address'>) => (server.address() as AddressInfo).port
 
 /** Returns what `after` has more than `before`. */
 function added(before: readonly string[], after: readonly string[]): string[] {
