@@ -26,6 +26,8 @@ const nodeDependent = ['e2e', 'server', 'certificates', 'acme', 'cache', 'stores
   .join(' ')
 /** The examples have dependencies of their own, so that the root's install stays quick. */
 const installExamples = 'npm ci --prefix examples --no-audit --no-fund'
+const onNode = (/** @type {number} */ version, /** @type {string} */ command) =>
+  command.replace('node ', `npx --yes --package node@${version} -- node `)
 
 /** @type {readonly Check[]} */
 export const checks = [
@@ -182,11 +184,33 @@ export const checks = [
   ...[22, 24, 26].map((version) => ({
     group: 'versions',
     claim: `tests pass on Node ${version}`,
-    run: vitest(`quick --project isolated ${nodeDependent}`).replace(
-      'node ',
-      `npx --yes --package node@${version} -- node `,
-    ),
+    run: onNode(version, vitest(`quick --project isolated ${nodeDependent}`)),
   })),
+
+  {
+    group: 'servers',
+    id: 'servers',
+    claim: 'the servers and frameworks of test/servers install',
+    run: 'npm ci --prefix test/servers --no-audit --no-fund',
+  },
+  {
+    group: 'servers',
+    after: 'servers',
+    claim: 'the tests of servers and frameworks type-check, and leave no promise floating',
+    run: 'npx tsc -p test/servers && node test/package/promises.js test/servers',
+  },
+  {
+    group: 'servers',
+    after: 'servers',
+    claim: 'every server and framework works on the lowest version of Node',
+    run: vitest('servers'),
+  },
+  {
+    group: 'servers',
+    after: 'servers',
+    claim: 'every server and framework works on the newest version of Node',
+    run: onNode(26, vitest('servers')),
+  },
 
   {
     group: 'stores',

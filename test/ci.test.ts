@@ -133,7 +133,8 @@ describe('the workflow', () => {
   })
 
   test('runs npm test on every version of Node that .ci/run tries, and on the lowest', () => {
-    const versions = checks.flatMap(({ run }) => /--package node@(\d+)/.exec(run)?.[1] ?? [])
+    const tried = checks.filter(({ group }) => group === 'versions')
+    const versions = tried.flatMap(({ run }) => /--package node@(\d+)/.exec(run)?.[1] ?? [])
     expect(jobs.node?.strategy?.matrix.node).toEqual([20, ...versions.map(Number)])
   })
 })

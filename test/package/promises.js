@@ -4,9 +4,10 @@ import { join, relative } from 'node:path'
 import ts from '@typescript/typescript6'
 
 const root = join(import.meta.dirname, '../..')
-const configFile = join(root, 'tsconfig.json')
+const folder = join(root, process.argv[2] ?? '.')
+const configFile = join(folder, 'tsconfig.json')
 const { config } = ts.readConfigFile(configFile, ts.sys.readFile)
-const { fileNames, options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+const { fileNames, options } = ts.parseJsonConfigFileContent(config, ts.sys, folder)
 const program = ts.createProgram(fileNames, options)
 const checker = program.getTypeChecker()
 
@@ -16,7 +17,7 @@ const floating = program
   .flatMap((file) => floatingIn(file))
 for (const place of floating) console.error(`${place}: await the promise, or handle its rejection`)
 console.log(`${floating.length} floating promises in ${fileNames.length} files`)
-process.exitCode = floating.length === 0 && fileNames.length > 400 ? 0 : 1
+process.exitCode = floating.length === 0 && fileNames.length > (folder === join(root, '.') ? 400 : 5) ? 0 : 1
 
 /** @returns the places in a file, as `path:line` */
 function floatingIn(/** @type {ts.SourceFile} */ file) {

@@ -29,17 +29,18 @@ describe.each([
     { place: 'at the root', path: '/' },
     { place: 'at the challenge path', path: '/.well-known/acme-challenge' },
     { place: 'at a part of the challenge path', path: '/.well-known' },
-  ])('answers http-01 with the handler mounted $place, and serves the application on both ports', async ({
-    path,
-  }) => {
-    const app = createApp((created) => created.use(path, site.manager.httpHandler()))
-    const port80 = await site.serveHttp(app)
-    const port = await site.serve(createHttpsServer(site.manager.tlsOptions(), app))
-    await site.expectOneOrder(port)
-    expect(site.port443.connections).toBe(0)
-    expect(await site.get(port)).toBe('hello')
-    expect(await get(port80, '/', { host })).toMatchObject({ status: 200, body: 'hello' })
-  })
+  ])(
+    'answers http-01 with the handler mounted $place, and serves the application on both ports',
+    async ({ path }) => {
+      const app = createApp((created) => created.use(path, site.manager.httpHandler()))
+      const port80 = await site.serveHttp(app)
+      const port = await site.serve(createHttpsServer(site.manager.tlsOptions(), app))
+      await site.expectOneOrder(port)
+      expect(site.port443.connections).toBe(0)
+      expect(await site.get(port)).toBe('hello')
+      expect(await get(port80, '/', { host })).toMatchObject({ status: 200, body: 'hello' })
+    },
+  )
 
   test('is the fallback of the handler', async () => {
     const port80 = await site.serveHttp(site.manager.httpHandler(createApp()))

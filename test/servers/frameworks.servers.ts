@@ -91,7 +91,7 @@ describe('NestJS', () => {
     {
       adapter: 'Express',
       create: () =>
-        NestFactory.create(AppModule, { httpsOptions: site.manager.tlsOptions(), logger: false }),
+        NestFactory.create(AppModule, { httpsOptions: site.manager.tlsOptions() as object, logger: false }),
     },
     {
       adapter: 'Fastify',

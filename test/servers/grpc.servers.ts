@@ -67,9 +67,7 @@ test('gRPC serves the connections of a TLS server', async () => {
   const grpc = createServer()
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
   const options = site.manager.tlsOptions({ ALPNProtocols: ['h2'] })
-  const port = await site.serve(
-    createTlsServer(options, (socket) => void injector.injectConnection(socket)),
-  )
+  const port = await site.serve(createTlsServer(options, (socket) => void injector.injectConnection(socket)))
   site.onClose(() => {
     injector.destroy()
     grpc.forceShutdown()

@@ -87,7 +87,10 @@ export class Site {
    * Makes two handshakes. Expects that the first one places an order, that the second one is served from memory, and
    * that the client trusts both.
    */
-  async expectOneOrder(port: number, connect: () => Promise<ConnectionOptions> = async () => ({})): Promise<void> {
+  async expectOneOrder(
+    port: number,
+    connect: () => Promise<ConnectionOptions> = async () => ({}),
+  ): Promise<void> {
     const sources: string[] = []
     this.manager.on('served', ({ source }) => void sources.push(source))
     expect(this.ca.ordersFor(host)).toBe(0)

@@ -11,9 +11,7 @@ const site = useSite()
 test('ws shares the server of https', async () => {
   const server = createHttpsServer(site.manager.tlsOptions(), (_req, res) => res.end('hello'))
   const sockets = new WebSocketServer({ server })
-  sockets.on('connection', (socket) =>
-    socket.on('message', (message) => socket.send(`hello ${message}`)),
-  )
+  sockets.on('connection', (socket) => socket.on('message', (message) => socket.send(`hello ${message}`)))
   const port = await site.serve(server)
   await site.expectOneOrder(port)
 
@@ -30,9 +28,7 @@ test('ws shares the server of https', async () => {
 test.each(['polling', 'websocket'])('socket.io shares the server of https, over %s', async (transport) => {
   const server = createHttpsServer(site.manager.tlsOptions(), (_req, res) => res.end('hello'))
   const sockets = new Server(server)
-  sockets.on('connection', (socket) =>
-    socket.on('greet', (name, reply) => reply(`hello ${name}`)),
-  )
+  sockets.on('connection', (socket) => socket.on('greet', (name, reply) => reply(`hello ${name}`)))
   const port = await site.serve(server)
   await site.expectOneOrder(port)
 
