@@ -72,6 +72,11 @@ test('smtp-server receives mail after STARTTLS', async () => {
   expect(received).toEqual([expect.stringMatching(/hello\s*$/)])
 })
 
+test('smtp-server serves the certificate of the host under TLS 1.2', async () => {
+  const { port } = await startMailServer({ secure: true })
+  await site.expectOneOrder(port, async () => ({ maxVersion: 'TLSv1.2' }))
+})
+
 test('smtp-server shows no certificate for a name that the policy refuses', async () => {
   const { port } = await startMailServer({ secure: true })
   await expect(handshake(port, 'other.example')).rejects.toMatchObject({
