@@ -24,6 +24,10 @@ declare global {
   const accountKey: string
 }
 `
+/** Packages that examples/ does not install. test/servers has typed programs for them. */
+const untyped = ['http-proxy', 'smtp-server', 'socket.io']
+  .map((name) => `declare module '${name}'\n`)
+  .join('')
 const compilerOptions = {
   module: 'nodenext',
   target: 'es2022',
@@ -93,7 +97,8 @@ function check(/** @type {readonly Snippet[]} */ list) {
       files.set(name, snippet)
     }
     writeFileSync(join(folder, 'globals.mts'), globals)
-    const config = { compilerOptions, files: [...files.keys(), 'globals.mts'] }
+    writeFileSync(join(folder, 'untyped.d.ts'), untyped)
+    const config = { compilerOptions, files: [...files.keys(), 'globals.mts', 'untyped.d.ts'] }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
     const tsc = join(root, 'node_modules/typescript/bin/tsc')
     const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', '.'], {
