@@ -57,12 +57,14 @@ type ServerSocket = TLSSocket & {
   readonly server?: ServerWithContexts & { readonly requestCert?: boolean }
   /** Present on all sockets, also on those that the application creates itself, without a server. */
   readonly _tlsOptions?: { readonly requestCert?: boolean }
+  /** smtp-server calls SNICallback with its options instead of a socket. */
+  readonly requestCert?: boolean
 }
 
 // Node verifies client certificates against the CAs of the SNI context, by default its own roots, and ignores the `ca` of
 // the server or the socket: it would authorise the holder of any publicly trusted certificate.
 const noClientCas =
-  'acme-cert-cache: the server requests client certificates (requestCert), but tlsOptions() has no ca: Node would verify them against its default CAs. Pass the CAs to tlsOptions({ ca }), or remove requestCert.'
+  'the server requests client certificates (requestCert), but tlsOptions() has no ca: Node would verify them against its default CAs. Pass the CAs to tlsOptions({ ca }), or remove requestCert.'
 
 const noChallenge = 'acme-cert-cache: no tls-alpn-01 challenge is pending for this name'
 
@@ -89,9 +91,9 @@ export function tlsCallbacks(
     if (validationSockets.has(socket)) return findChallenge(servername, host, socket)
     const own = ownContext(socket.server, servername)
     if (own) return own
-    if ((socket.server?.requestCert || socket._tlsOptions?.requestCert) && !contexts.verifiesClients) {
+    if (requestsCertificate(socket) && !contexts.verifiesClients) {
       source.onMisconfigured(servername, new TypeError(noClientCas))
-      throw new HandshakeRefusal(noClientCas)
+      throw new HandshakeRefusal(`acme-cert-cache: ${noClientCas}`)
     }
     if (host === undefined) return void source.onInvalidName(servername)
     return contextOf(source.fromMemory(host)) ?? source.obtain(host).then(contextOf)
@@ -180,6 +182,9 @@ export function tlsCallbacks(
   const callbacks = { SNICallback, ALPNCallback }
   return callbacks
 }
+
+const requestsCertificate = ({ server, _tlsOptions, requestCert }: ServerSocket) =>
+  server?.requestCert || _tlsOptions?.requestCert || requestCert
 
 /** Ends a handshake: Node emits it as `tlsClientError`. */
 class HandshakeRefusal extends TypeError {}

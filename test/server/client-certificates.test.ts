@@ -216,6 +216,11 @@ describe('tlsOptions() names what is wrong:', () => {
       { certificateCompression: [] },
       /^tlsOptions: certificateCompression must/,
     ],
+    [
+      'an unknown compression',
+      { certificateCompression: ['gzip'] },
+      /certificateCompression must be one of zlib, /,
+    ],
     ['a misspelled option', { crls: '' }, /^tlsOptions: unknown option "crls"\. Did you mean "crl"\?/],
   ]
   test.each(cases)('%s', async (_, options, message) => {

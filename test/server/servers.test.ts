@@ -121,7 +121,9 @@ test('rejects a server that requests client certificates, which would be verifie
   const port = await listen(server)
   closers.push(() => server.close())
   await expect(handshake(port, 'a.example')).rejects.toThrow()
-  expect(failed).toMatchObject([{ host: 'a.example', error: { message: reasons[0] } }])
+  expect(failed).toMatchObject([
+    { host: 'a.example', error: { message: expect.stringContaining('tlsOptions() has no ca') } },
+  ])
   await expect
     .poll(() => reasons.join())
     .toMatch(/requests client certificates \(requestCert\), but tlsOptions\(\) has no ca/)

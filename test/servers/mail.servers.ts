@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { connect as connectTls } from 'node:tls'
 import { createTransport } from 'nodemailer'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { expect, test } from 'vitest'
+import { makeClientCa } from '../support/client-ca.js'
 import { handshake } from '../support/tls.js'
 import { host, useSite } from './site.js'
 
@@ -81,5 +83,34 @@ test('smtp-server shows no certificate for a name that the policy refuses', asyn
   const { port } = await startMailServer({ secure: true })
   await expect(handshake(port, 'other.example')).rejects.toMatchObject({
     code: expect.stringMatching(/HANDSHAKE_FAILURE/),
+  })
+})
+
+test('smtp-server verifies client certificates against the CAs of tlsOptions()', async () => {
+  const [own, other] = [await makeClientCa('own CA'), await makeClientCa('other CA')]
+  const authorized: boolean[] = []
+  const { port } = await startMailServer({
+    ...site.manager.tlsOptions({ ca: own.root }),
+    secure: true,
+    requestCert: true,
+    rejectUnauthorized: false,
+    onSecure(socket, _session, callback) {
+      authorized.push('authorized' in socket && socket.authorized)
+      callback()
+    },
+  })
+  for (const ca of [own, other]) {
+    const client = { ...(await ca.issue('client', '0a')), host: '127.0.0.1', port, servername: host }
+    const socket = connectTls({ ...client, rejectUnauthorized: false })
+    await reply(socket, '220')
+    socket.destroy()
+  }
+  expect(authorized).toEqual([true, false])
+})
+
+test('smtp-server with requestCert is refused without CAs', async () => {
+  const { port } = await startMailServer({ secure: true, requestCert: true })
+  await expect(handshake(port, host)).rejects.toMatchObject({
+    code: expect.stringMatching(/ECONNRESET|ALERT/),
   })
 })

@@ -1,11 +1,13 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { toError } from '../../util/errors.js'
-import { invalidOption, nonEmptyStrings } from '../../util/validate.js'
+import { invalidOption, nonEmptyStrings, oneOf } from '../../util/validate.js'
 import { crlIssuer, subjectOf } from './der.js'
 
 /** One or several PEM texts, as Node's options `ca` and `crl` take them. */
 export type Pem = string | Buffer | (string | Buffer)[]
+
+const compressions = ['zlib', 'brotli', 'zstd'] as const
 
 /** What the contexts of a server have beside key and certificate. Node ignores these options of the server under SNI. */
 export interface ContextOptions {
@@ -14,7 +16,7 @@ export interface ContextOptions {
   /** Revocation lists of these CAs. */
   readonly crl?: Pem
   /** Node 24.15 and 25.6 or later; older versions ignore it. */
-  readonly certificateCompression?: string[]
+  readonly certificateCompression?: (typeof compressions)[number][]
 }
 
 /** Checked options, and what tells them from others. */
@@ -43,7 +45,9 @@ export function checkContextOptions(
   const compression =
     certificateCompression === undefined
       ? undefined
-      : nonEmptyStrings(`${name}: certificateCompression`, certificateCompression)
+      : nonEmptyStrings(`${name}: certificateCompression`, certificateCompression).map((algorithm) =>
+          oneOf(`${name}: certificateCompression`, algorithm, compressions),
+        )
   const options = {
     ...(ca !== undefined && { ca: ca as Pem }),
     ...(crl !== undefined && { crl: crl as Pem }),
@@ -75,7 +79,7 @@ function assertIssuedByOneOf(name: string, block: string, subjects: ReadonlySet<
     throw new TypeError(`${name} contains a CRL whose issuer is none of the certificates in ca`)
 }
 
-/** Node checks the rest: an unknown compression algorithm, or a CRL that OpenSSL cannot read. */
+/** Node checks the rest, such as a CRL that OpenSSL cannot read. */
 function assertAccepted(name: string, options: ContextOptions): void {
   try {
     createSecureContext(options as SecureContextOptions)
