@@ -1,4 +1,6 @@
 import { captureRejectionSymbol, EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Server } from 'node:tls'
 import type { Certificate } from '../certificates/certificate.js'
 import { certName } from '../certificates/certificate-id.js'
@@ -10,7 +12,12 @@ import { ServerContextsByOptions } from '../server/contexts/server-contexts.js'
 import { sessionIdContextOf } from '../server/contexts/session-id-context.js'
 import { DefaultCertificate } from '../server/default-certificate.js'
 import { warnOfKeyTypes } from '../server/default-key-type.js'
-import { createHttpHandler, type HttpFallback, type HttpHandler } from '../server/http-handler.js'
+import {
+  createHttpHandler,
+  type HttpFallback,
+  type HttpHandler,
+  type HttpHandlerOptions,
+} from '../server/http-handler.js'
 import { type TlsCallbacks, type TlsOptions, tlsCallbacks, tlsOptionNames } from '../server/tls-callbacks.js'
 import { sharedController } from '../util/deadline.js'
 import { ClosedError } from '../util/errors.js'
@@ -130,18 +137,27 @@ export class CertManager extends EventEmitter {
 
   /**
    * Returns a request handler for the server on port 80, or a middleware, that answers http-01 challenges (RFC 8555
-   * section 8.3). Other requests go to `fallback`, else to `next`. With neither, a GET or HEAD request whose `Host` is
-   * a DNS name is redirected to https on port 443, and any other request is answered with 400.
+   * section 8.3). Other requests, and those for an unknown token, go to `fallback`, else to `next`. With neither, a
+   * request for a DNS name is redirected to https. If `Host` is absent, an IP address or a single label, as in health
+   * checks, GET and HEAD are answered with 200. The rest is answered with 400.
+   *
+   * A middleware therefore does not redirect: what it passes on is served unencrypted.
    *
    * Orders prefer http-01 once this method has been called.
-   * @throws {TypeError} if `fallback` is not a function
+   * @throws {TypeError} naming the invalid option or argument
    */
-  httpHandler(fallback?: HttpFallback): HttpHandler {
-    if (fallback !== undefined && typeof fallback !== 'function') {
-      throw new TypeError('httpHandler: fallback must be a function of the request and the response')
-    }
+  httpHandler(
+    fallback?: undefined,
+    options?: HttpHandlerOptions,
+  ): HttpHandler<IncomingMessage | Http2ServerRequest, ServerResponse | Http2ServerResponse>
+  httpHandler<Request = IncomingMessage, Response = ServerResponse>(
+    fallback: HttpFallback<Request, Response> | undefined,
+    options?: HttpHandlerOptions,
+  ): HttpHandler<Request, Response>
+  httpHandler(fallback?: unknown, options?: HttpHandlerOptions): HttpHandler<never, never> {
+    const handler = createHttpHandler(this.#parts.handshakes, fallback, options)
     this.#canAnswerHttp01 = true
-    return createHttpHandler(this.#parts.handshakes, fallback)
+    return handler
   }
 
   /**

@@ -12,7 +12,7 @@ import type { Orders, PlacedOrder } from '../issuance/orders.js'
 import type { FailureRecord } from '../issuance/store/records.js'
 import { ClosedError, IssuanceError, toError } from '../util/errors.js'
 import type { CertificateEvent, ManagerContext } from './events.js'
-import type { PolicyGate } from './host-policy.js'
+import type { HostPolicyOccasion, PolicyGate } from './host-policy.js'
 
 /** Maximum number of certificates whose last fault is remembered, so that it is reported once. */
 const maxFaults = 1_000
@@ -96,11 +96,11 @@ export class CertificateService {
    * Resolves with the host's certificate, which is ordered if neither memory nor the store has one.
    * @throws {HostError} if the policy does not allow the host, or fails
    */
-  async obtain(host: Host): Promise<LiveCertificate> {
+  async obtain(host: Host, occasion: HostPolicyOccasion): Promise<LiveCertificate> {
     const id = this.#parts.naming(host)
     try {
       this.#parts.attempts.assertNotHeld(id)
-      return await this.#obtain(host, id)
+      return await this.#obtain(id, occasion)
     } catch (thrown) {
       throw this.#parts.attempts.requestFailed(id, thrown)
     }
@@ -110,13 +110,13 @@ export class CertificateService {
    * Resolves with the host's certificate from memory or the store, or `undefined` if neither has one.
    * @throws {HostError} if the policy does not allow the host, or fails
    */
-  async find(host: Host): Promise<LiveCertificate | undefined> {
+  async find(host: Host, occasion: HostPolicyOccasion): Promise<LiveCertificate | undefined> {
     const id = this.#parts.naming(host)
     try {
       const live = this.#peek(id)
       if (live) return live
       this.#parts.closing.throwIfAborted()
-      await this.#parts.policy.check(host)
+      await this.#parts.policy.check(host, occasion)
       return await this.refresh(id)
     } catch (thrown) {
       throw this.#parts.attempts.requestFailed(id, thrown)
@@ -134,7 +134,7 @@ export class CertificateService {
     const { attempts, report } = this.#parts
     attempts.renewalStarted(due)
     try {
-      await this.#obtain(due.id.name, due.id, due)
+      await this.#obtain(due.id, { reason: 'renewal' }, due)
     } catch (thrown) {
       const error = toError(thrown)
       if (error instanceof ClosedError) return
@@ -166,10 +166,10 @@ export class CertificateService {
   }
 
   /** @param due the certificate to replace, if there is one */
-  async #obtain(host: string, id: CertId, due?: LiveCertificate): Promise<LiveCertificate> {
+  async #obtain(id: CertId, occasion: HostPolicyOccasion, due?: LiveCertificate): Promise<LiveCertificate> {
     const { closing, policy, attempts, orders } = this.#parts
     closing.throwIfAborted()
-    await policy.check(host)
+    await policy.check(id.name, occasion)
     let previousFailure: FailureRecord | undefined
     let order: { readonly startedAt: number; readonly isRenewal: boolean }
     let placed: PlacedOrder

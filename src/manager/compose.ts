@@ -19,7 +19,7 @@ import { ignoreFailure } from '../util/safe-call.js'
 import { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
 import { Handshakes } from './handshakes.js'
-import { PolicyGate } from './host-policy.js'
+import { occasionOf, PolicyGate } from './host-policy.js'
 import type { ManagerSettings } from './options.js'
 import { Renewals } from './renewals.js'
 
@@ -61,7 +61,7 @@ export function composeManager(
   const answers = new ChallengeAnswers({
     store: caStore,
     clock,
-    checkHost: (host) => policy.check(host),
+    checkHost: (host, client) => policy.check(host, occasionOf('challenge', client)),
     onAnswer: (answered) => report('challengeAnswered', answered),
   })
   const onFailed = (failure: { host: string; error: Error }) => report('issuanceFailed', failure)

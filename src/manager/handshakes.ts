@@ -9,6 +9,7 @@ import { toError } from '../util/errors.js'
 import { verdictOf } from '../util/verdict.js'
 import type { CertificateService } from './certificate-service.js'
 import type { ManagerContext } from './events.js'
+import { occasionOf } from './host-policy.js'
 
 /** Longest wait of a handshake, or of a caller of `getCertificate`. The order continues in the background. */
 const timeoutMs = 30_000
@@ -35,10 +36,10 @@ export class Handshakes implements HandshakeSource, AnswerSource {
     return live
   }
 
-  async obtain(host: Host): Promise<LiveCertificate | undefined> {
+  async obtain(host: Host, client: string | undefined): Promise<LiveCertificate | undefined> {
     const startedAt = performance.now()
     try {
-      const live = await this.certificate(host)
+      const live = await this.certificate(host, client)
       const durationMs = performance.now() - startedAt
       this.#parts.report('served', { host, source: live.source, durationMs })
       return live
@@ -48,18 +49,22 @@ export class Handshakes implements HandshakeSource, AnswerSource {
     }
   }
 
-  /** Resolves with the certificate from the store or the CA. @throws {DeadlineError} after 30 s */
-  certificate(host: Host): Promise<LiveCertificate> {
+  /**
+   * Resolves with the certificate from the store or the CA.
+   * @param client the client's IP address
+   * @throws {DeadlineError} after 30 s
+   */
+  certificate(host: Host, client?: string): Promise<LiveCertificate> {
     const { certificates, clock } = this.#parts
     const bound = { ms: timeoutMs, clock, error: `no certificate for "${host}"` }
-    return withDeadline(() => certificates.obtain(host), bound)
+    return withDeadline(() => certificates.obtain(host, occasionOf('handshake', client)), bound)
   }
 
   pendingChallenge(host: Host): SecureContext | undefined {
     return this.#parts.answers.pendingTlsAlpn01(host)
   }
 
-  async storedChallenge(host: Host, client: string): Promise<SecureContext | undefined> {
+  async storedChallenge(host: Host, client: string | undefined): Promise<SecureContext | undefined> {
     try {
       return await this.#readChallenge(host, () => this.#parts.answers.storedTlsAlpn01(host, client))
     } catch {
@@ -67,11 +72,11 @@ export class Handshakes implements HandshakeSource, AnswerSource {
     }
   }
 
-  pendingAnswer(token: string, host: Host): Uint8Array | undefined {
-    return this.#parts.answers.pendingHttp01(token, host)
+  pendingAnswer(token: string): Uint8Array | undefined {
+    return this.#parts.answers.pendingHttp01(token)
   }
 
-  async storedAnswer(token: string, host: Host, client: string): Promise<Uint8Array | undefined> {
+  async storedAnswer(token: string, host: Host, client: string | undefined): Promise<Uint8Array | undefined> {
     try {
       return await this.#readChallenge(host, () => this.#parts.answers.storedHttp01(token, host, client))
     } catch (thrown) {

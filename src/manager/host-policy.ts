@@ -5,13 +5,35 @@ import { ClosedError, DeadlineError, HostError, toError } from '../util/errors.j
 import { SingleFlight } from '../util/single-flight.js'
 import { invalidOption } from '../util/validate.js'
 
+/** Why a host policy is called, and for whom. */
+export interface HostPolicyOccasion {
+  /**
+   * `handshake`: a TLS handshake, or `getCertificate()`, for a host without a certificate in memory; `challenge`: a
+   * request for a challenge answer in the store; `renewal`: a certificate in memory is due; `ensure`: `ensure()` or
+   * `attach()` loads the host's certificate, at once or later, or retries an order that failed.
+   */
+  readonly reason: 'handshake' | 'challenge' | 'renewal' | 'ensure'
+  /**
+   * The IP address of the client that caused the call; IPv4 in dotted form. Absent without a client, and for sockets
+   * that have no address. An http-01 request has the address that `trustedProxies` of `httpHandler()` leads to.
+   */
+  readonly remoteAddress?: string
+}
+
 /**
  * The hosts that may have a certificate: an array of DNS names, or a function that returns or resolves with `true`
- * for a host that is allowed. The function gets the normalised name: lower case, IDNA in its ASCII form.
+ * for a host that is allowed. The function gets the normalised name: lower case, IDNA in its ASCII form. Concurrent
+ * calls for a name are one call, with the first occasion.
  */
-export type HostPolicy = readonly string[] | ((host: string) => boolean | Promise<boolean>)
+export type HostPolicy = readonly string[] | HostPolicyFunction
 
-export type HostPolicyFunction = (host: string) => boolean | Promise<boolean>
+export type HostPolicyFunction = (host: string, occasion: HostPolicyOccasion) => boolean | Promise<boolean>
+
+/** @param client the client's IP address */
+export const occasionOf = (
+  reason: HostPolicyOccasion['reason'],
+  client: string | undefined,
+): HostPolicyOccasion => (client === undefined ? { reason } : { reason, remoteAddress: client })
 
 /** Returns whether a CA issues no certificates for a host, whatever the policy says. */
 export type NameRule = (host: string) => boolean
@@ -76,12 +98,12 @@ export class PolicyGate {
    * @throws {HostError} `ERR_HOST_NAME` if the CA does not issue for the name; `ERR_HOST_POLICY` if the policy refuses the
    *   host; `ERR_HOST_POLICY_FAILED` if it fails
    */
-  async check(host: string): Promise<void> {
+  async check(host: string, occasion: HostPolicyOccasion): Promise<void> {
     if (this.#isRefused(host))
       throw new HostError('ERR_HOST_NAME', host, `invalid host name: ${explainReserved(host)}`)
     let allowed: boolean
     try {
-      const result = this.#calls.get(host) ?? this.#callPolicy(host)
+      const result = this.#calls.get(host) ?? this.#callPolicy(host, occasion)
       allowed = typeof result === 'boolean' ? result : await result
     } catch (thrown) {
       if (thrown instanceof ClosedError) throw thrown
@@ -98,11 +120,11 @@ export class PolicyGate {
     if (allowed !== true) throw new HostError('ERR_HOST_POLICY', host, `hostPolicy does not allow "${host}"`)
   }
 
-  #callPolicy(host: string): boolean | Promise<boolean> {
+  #callPolicy(host: string, occasion: HostPolicyOccasion): boolean | Promise<boolean> {
     // The policy is not called either: it may query a database that is overloaded.
     if (this.#calls.size >= maxPending)
       throw new DeadlineError(`${maxPending} other hosts are waiting for its answer`)
-    const result = this.#policy(host)
+    const result = this.#policy(host, occasion)
     if (typeof result === 'boolean') return result
     const bound = {
       ms: policyTimeoutMs,

@@ -109,7 +109,11 @@ export function checkManagerOptions(options: CertManagerOptions): ManagerSetting
   if (defaultHost !== undefined && isRefused(defaultHost))
     throw new TypeError(`CertManager: defaultHost: ${explainReserved(defaultHost)}`)
   // A function is not called here: its result can change.
-  if (defaultHost !== undefined && Array.isArray(rawOptions.hostPolicy) && !hostPolicy(defaultHost))
+  if (
+    defaultHost !== undefined &&
+    Array.isArray(rawOptions.hostPolicy) &&
+    !hostPolicy(defaultHost, { reason: 'ensure' })
+  )
     throw new TypeError('CertManager: defaultHost must be one of the hosts in hostPolicy')
   return {
     cache: rawOptions.cache,

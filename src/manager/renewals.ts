@@ -104,7 +104,7 @@ export class Renewals {
     const { budget, certificates, clock, closing } = this.#parts
     await loadAll(missing, async (host) => {
       for (let ms = budget.tryAcquire(); ms > 0; ms = budget.tryAcquire()) await sleep(ms, clock, closing)
-      return this.#lookupDelay(await certificates.obtain(host))
+      return this.#lookupDelay(await certificates.obtain(host, { reason: 'ensure' }))
     })
     return errors
   }
@@ -177,7 +177,7 @@ export class Renewals {
     const onFound = (live: LiveCertificate) => this.#renewIfDue(live)
     await this.#lookUp(host, onFound, async () => {
       const ms = budget.tryAcquire()
-      return ms > 0 ? ms : this.#lookupDelay(await certificates.obtain(host))
+      return ms > 0 ? ms : this.#lookupDelay(await certificates.obtain(host, { reason: 'ensure' }))
     })
   }
 
@@ -192,7 +192,7 @@ export class Renewals {
   ): Promise<Error | undefined> {
     const { attempts, budget, certificates } = this.#parts
     try {
-      const live = await certificates.find(host)
+      const live = await certificates.find(host, { reason: 'ensure' })
       if (live) await onFound(live)
       this.#scheduleLookup(host, live ? this.#lookupDelay(live) : await onMissing())
       return undefined

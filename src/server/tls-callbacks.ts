@@ -5,6 +5,7 @@ import type { LiveCertificate } from '../certificates/live-certificate.js'
 import { toError } from '../util/errors.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
 import type { OptionNames } from '../util/validate.js'
+import { dottedAddress } from './client-address.js'
 import type { ContextOptions } from './contexts/context-options.js'
 import { ownContext, type ServerWithContexts } from './contexts/own-contexts.js'
 import type { ServerContexts } from './contexts/server-contexts.js'
@@ -37,15 +38,18 @@ export interface TlsCallbacks extends ContextOptions {
 export interface HandshakeSource {
   /** Returns the host's certificate synchronously; `undefined` if memory has none that may be served. */
   fromMemory(host: Host): LiveCertificate | undefined
-  /** Resolves with a certificate from the store or the CA; with `undefined` if that fails. Subject to the host policy. */
-  obtain(host: Host): Promise<LiveCertificate | undefined>
+  /**
+   * Resolves with a certificate from the store or the CA; with `undefined` if that fails. Subject to the host policy.
+   * @param client the client's IP address
+   */
+  obtain(host: Host, client: string | undefined): Promise<LiveCertificate | undefined>
   /** Returns the answer to a tls-alpn-01 challenge of an order in this process. */
   pendingChallenge(host: Host): SecureContext | undefined
   /**
    * Resolves with the answer to a tls-alpn-01 challenge of any machine's order.
    * @param client the client's IP address
    */
-  storedChallenge(host: Host, client: string): Promise<SecureContext | undefined>
+  storedChallenge(host: Host, client: string | undefined): Promise<SecureContext | undefined>
   /** Called for a server name that no public CA issues a certificate for. */
   onInvalidName(servername: string): void
   /** Called for a handshake that is refused because of how the server was configured. */
@@ -96,7 +100,7 @@ export function tlsCallbacks(
       throw new HandshakeRefusal(`acme-cert-cache: ${noClientCas}`)
     }
     if (host === undefined) return void source.onInvalidName(servername)
-    return contextOf(source.fromMemory(host)) ?? source.obtain(host).then(contextOf)
+    return contextOf(source.fromMemory(host)) ?? source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
   }
 
   /** The default certificate must not answer instead: the client would then reach the application. */
@@ -110,7 +114,7 @@ export function tlsCallbacks(
     }
     const pending = source.pendingChallenge(host)
     return (
-      pending ?? source.storedChallenge(host, socket.remoteAddress ?? '').then((stored) => stored ?? refuse())
+      pending ?? source.storedChallenge(host, dottedAddress(socket.remoteAddress)).then((stored) => stored ?? refuse())
     )
   }
 

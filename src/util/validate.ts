@@ -28,7 +28,7 @@ export const boolean = (name: string, value: unknown): boolean =>
 export const callback = <T>(name: string, value: unknown): T =>
   check(name, value, typeof value === 'function', 'a function')
 
-export function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+export function oneOf<T extends string | number>(name: string, value: unknown, allowed: readonly T[]): T {
   if (allowed.includes(value as T)) return value as T
   // A word is probably a misspelled option, and not a secret.
   const isWord = typeof value === 'string' && /^[\w-]{1,20}$/.test(value)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ClosedError, HostError, IssuanceError, StoreError } from '../../src/index.js'
-import { certId, host as hostOf } from '../support/cert-id.js'
+import { certId, host as hostOf, occasion } from '../support/cert-id.js'
 import { type OpenService, openService as setup } from '../support/certificate-service.js'
 import { makeBundle } from '../support/certificates.js'
 import { LockingStore } from '../support/locking-store.js'
@@ -12,31 +12,31 @@ test('find() refuses a host that the policy does not allow, although its certifi
   const { store, world, service } = setup()
   store.values.set(host, (await makeBundle({ host })).data)
   world.isAllowed = false
-  await expect(service.find(host)).rejects.toBeInstanceOf(HostError)
+  await expect(service.find(host, occasion)).rejects.toBeInstanceOf(HostError)
   expect(store.take()).toEqual([])
   expect(service.fromMemory(host)).toBeUndefined()
   world.isAllowed = true
-  expect(await service.find(host)).toMatchObject({ id: { name: host } })
+  expect(await service.find(host, occasion)).toMatchObject({ id: { name: host } })
 })
 
 test('obtain() refuses a host that the policy does not allow before it reads or orders', async () => {
   const { store, world, service } = setup()
   world.isAllowed = false
-  await expect(service.obtain(host)).rejects.toBeInstanceOf(HostError)
+  await expect(service.obtain(host, occasion)).rejects.toBeInstanceOf(HostError)
   expect(store.take()).toEqual([])
   expect(world.orders).toBe(0)
 })
 
 test('find() orders nothing', async () => {
   const { world, service } = setup()
-  expect(await service.find(host)).toBeUndefined()
+  expect(await service.find(host, occasion)).toBeUndefined()
   expect(world.orders).toBe(0)
 })
 
 /** A certificate in memory that is due. */
 async function due({ store, clock, service }: OpenService) {
   store.values.set(host, (await makeBundle({ host })).data)
-  const live = (await service.find(host)) ?? expect.unreachable()
+  const live = (await service.find(host, occasion)) ?? expect.unreachable()
   clock.advance(live.schedule.renewAt - clock.now())
   return live
 }
@@ -69,14 +69,17 @@ test('a host whose order is postponed is read from the store every 5 s', async (
   const { store, clock, world, service } = setup()
   const retryAt = new Date(clock.now() + 60 * minute)
   world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
-  await expect(service.obtain(host)).rejects.toThrow('no')
+  await expect(service.obtain(host, occasion)).rejects.toThrow('no')
   store.take()
   clock.advance(4_999)
-  await expect(service.obtain(host)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED', retryAt })
+  await expect(service.obtain(host, occasion)).rejects.toMatchObject({
+    code: 'ERR_ISSUANCE_POSTPONED',
+    retryAt,
+  })
   expect(store.take()).toEqual([])
   clock.advance(1)
   store.values.set(host, (await makeBundle({ host })).data)
-  expect(await service.obtain(host)).toMatchObject({ id: { name: host } })
+  expect(await service.obtain(host, occasion)).toMatchObject({ id: { name: host } })
 })
 
 test('a host is ordered again at its retry time if that is in less than 5 s', async () => {
@@ -84,13 +87,13 @@ test('a host is ordered again at its retry time if that is in less than 5 s', as
   const problem = { type: 'urn:ietf:params:acme:error:rateLimited', status: 429 }
   const retryAt = new Date(clock.now() + 2_000)
   world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt, problem })
-  await expect(service.obtain(host)).rejects.toThrow('no')
+  await expect(service.obtain(host, occasion)).rejects.toThrow('no')
   clock.advance(1_999)
   const postponed = { code: 'ERR_ISSUANCE_POSTPONED', retryAt, problem }
-  await expect(service.obtain(host)).rejects.toMatchObject(postponed)
+  await expect(service.obtain(host, occasion)).rejects.toMatchObject(postponed)
   expect(world.orders).toBe(1)
   clock.advance(1)
-  await expect(service.obtain(host)).rejects.toThrow('no')
+  await expect(service.obtain(host, occasion)).rejects.toThrow('no')
   expect(world.orders).toBe(2)
 })
 
@@ -98,12 +101,12 @@ test('a postponed host is read from the store within 5 s after the clock was set
   const { store, clock, world, service } = setup()
   const retryAt = new Date(clock.now() + 60 * minute)
   world.error = new IssuanceError('ERR_ISSUANCE_FAILED', 'no', { retryAt })
-  await expect(service.obtain(host)).rejects.toThrow('no')
+  await expect(service.obtain(host, occasion)).rejects.toThrow('no')
   clock.advance(-minute)
   store.values.set(host, (await makeBundle({ host })).data)
-  await expect(service.obtain(host)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
+  await expect(service.obtain(host, occasion)).rejects.toMatchObject({ code: 'ERR_ISSUANCE_POSTPONED' })
   clock.advance(5_000)
-  expect(await service.obtain(host)).toMatchObject({ id: { name: host } })
+  expect(await service.obtain(host, occasion)).toMatchObject({ id: { name: host } })
 })
 
 test('a renewal that close ends is not a failure', async () => {
@@ -118,7 +121,7 @@ test('a renewal that close ends is not a failure', async () => {
 test('find() reads nothing from the store after close', async () => {
   const { store, closing, service } = setup()
   closing.abort(new ClosedError('closed'))
-  await expect(service.find(host)).rejects.toBeInstanceOf(ClosedError)
+  await expect(service.find(host, occasion)).rejects.toBeInstanceOf(ClosedError)
   expect(store.take()).toEqual([])
 })
 
@@ -155,14 +158,14 @@ test('of two certificates issued in the same second, the one that expires later 
 test('status() returns the errors of the most recent hosts, up to memory.max', async () => {
   const { service } = setup(2)
   for (const name of ['a.example', 'b.example', 'c.example'])
-    await expect(service.obtain(hostOf(name))).rejects.toThrow('no')
+    await expect(service.obtain(hostOf(name), occasion)).rejects.toThrow('no')
   expect(service.status().map((status) => status.host)).toEqual(['b.example', 'c.example'])
 })
 
 test('status() does not name hosts that the policy refused', async () => {
   const { world, service } = setup()
   world.isAllowed = false
-  await expect(service.obtain(host)).rejects.toThrow()
+  await expect(service.obtain(host, occasion)).rejects.toThrow()
   expect(service.status()).toEqual([])
 })
 
@@ -172,13 +175,13 @@ test('a certificate that is due when the CA issues it waits for its renewal, unl
   const dates = { notBefore: new Date(clock.now() - 80 * day), notAfter: new Date(clock.now() + 10 * day) }
   const bundleOf = async (name: string) => (await makeBundle({ host: name, ...dates })).data
   world.placeOrder = ({ id }) => bundleOf(id.name)
-  const issued = await service.obtain(host)
+  const issued = await service.obtain(host, occasion)
   expect(issued.source).toBe('acme')
   expect(issued.schedule.renewAt).toBeLessThan(clock.now())
   // Certificates state whole seconds.
   expect(attempts.renewalNotBefore(issued)).toBeCloseTo(clock.now() + (90 * day) / 4, -4)
   store.values.set('b.example', await bundleOf('b.example'))
-  const found = (await service.find(hostOf('b.example'))) ?? expect.unreachable()
+  const found = (await service.find(hostOf('b.example'), occasion)) ?? expect.unreachable()
   expect(found.source).toBe('store')
   expect(attempts.renewalNotBefore(found)).toBe(0)
 })

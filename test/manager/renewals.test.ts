@@ -9,7 +9,7 @@ import { OrderBudget } from '../../src/issuance/order-budget.js'
 import { CaStore } from '../../src/issuance/store/ca-store.js'
 import type { CertificateService } from '../../src/manager/certificate-service.js'
 import { Renewals } from '../../src/manager/renewals.js'
-import { certId, host as hostOf } from '../support/cert-id.js'
+import { certId, host as hostOf, occasion } from '../support/cert-id.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { VirtualClock } from '../support/virtual-clock.js'
 
@@ -230,7 +230,7 @@ test('handshakes start work on no more than 8 hosts at once, and on none that is
     started.push(name)
     return new Promise(() => {})
   }
-  const lives = await Promise.all(hosts(20).map((host) => certificates.obtain(host)))
+  const lives = await Promise.all(hosts(20).map((host) => certificates.obtain(host, occasion)))
   for (const live of lives) renewals.startCheck(live)
   expect(started).toEqual([])
   clock.advance(hour / 20)
@@ -244,7 +244,7 @@ test('handshakes start work on no more than 8 hosts at once, and on none that is
 test('a handshake starts no check while the renewal of a due certificate is paused', async () => {
   const { renewals, certificates, attempts, clock } = world({ lifetimeMs: hour, max: 100 })
   const checked: string[] = []
-  const [live] = await Promise.all(hosts(1).map((host) => certificates.obtain(host)))
+  const [live] = await Promise.all(hosts(1).map((host) => certificates.obtain(host, occasion)))
   if (!live) expect.unreachable()
   certificates.renew = async () => void checked.push('renewed')
   certificates.refresh = async () => {

@@ -1,7 +1,7 @@
 // Stored bytes as the service sees them: faults, shared bytes, and reads during a renewal.
 import { expect, test } from 'vitest'
 import type { CertCache } from '../../src/index.js'
-import { host as hostOf } from '../support/cert-id.js'
+import { host as hostOf, occasion } from '../support/cert-id.js'
 import { openService } from '../support/certificate-service.js'
 import { makeBundle } from '../support/certificates.js'
 
@@ -23,7 +23,7 @@ function open(max?: number) {
       })
   const read = (host: string, data: Uint8Array) => {
     store.values.set(host, data)
-    return service.find(hostOf(host))
+    return service.find(hostOf(host), occasion)
   }
   return { ...opened, faults, read }
 }
@@ -35,7 +35,7 @@ test('a context is created once, however often the bytes are read', async () => 
   expect(live).toMatchObject({ serialNumber, source: 'store' })
   expect(service.fromMemory(a)).toBe(live)
   expect(await service.refresh(live.id)).toBe(live)
-  expect(await service.obtain(a)).toBe(live)
+  expect(await service.obtain(a, occasion)).toBe(live)
   expect(store.take()).toHaveLength(2)
   expect(entered).toEqual([live])
 })
@@ -48,15 +48,15 @@ test('a certificate is not served after it has expired', async () => {
   expect(service.fromMemory(a)).toBeDefined()
   clock.advance(1)
   expect(service.fromMemory(a)).toBeUndefined()
-  expect(await service.find(a)).toBeUndefined()
+  expect(await service.find(a, occasion)).toBeUndefined()
   expect(faults()).toEqual(['a.example: expired'])
 })
 
 test('a faulty value is reported once, even when equal bytes are read again', async () => {
   const { read, service, faults } = open()
   expect(await read(a, notACertificate('not PEM'))).toBeUndefined()
-  expect(await service.find(a)).toBeUndefined()
-  await expect(service.obtain(a)).rejects.toThrow('no')
+  expect(await service.find(a, occasion)).toBeUndefined()
+  await expect(service.obtain(a, occasion)).rejects.toThrow('no')
   expect(faults()).toEqual(['a.example: no private key'])
 })
 
@@ -99,13 +99,19 @@ test('bytes that a store returns for two hosts as the same object are valid for 
   }
   const { world, service, events, details } = openService(1, store)
   world.placeOrder = async () => ordered.data
-  const live = await service.obtain(a)
-  expect(await service.obtain(b)).toMatchObject({ source: 'acme', serialNumber: ordered.serialNumber })
+  const live = await service.obtain(a, occasion)
+  expect(await service.obtain(b, occasion)).toMatchObject({
+    source: 'acme',
+    serialNumber: ordered.serialNumber,
+  })
   expect(events).toEqual(['loaded', 'invalid', 'issued'])
   expect(details[1]).toEqual({ host: b, key: b, reason: 'another host' })
   // Memory has room for one.
   expect(service.fromMemory(a)).toBeUndefined()
-  expect(await service.obtain(a)).toMatchObject({ source: 'store', serialNumber: live.serialNumber })
+  expect(await service.obtain(a, occasion)).toMatchObject({
+    source: 'store',
+    serialNumber: live.serialNumber,
+  })
   expect(world.orders).toBe(1)
   expect(events).toEqual(['loaded', 'invalid', 'issued', 'loaded'])
 })
@@ -119,7 +125,7 @@ test('requests for a host that was evicted during its renewal load its certifica
     [b, (await makeBundle({ host: b })).data],
   ] as const)
     store.values.set(host, bytes)
-  const due = await service.obtain(a)
+  const due = await service.obtain(a, occasion)
   let issue = (_: Uint8Array) => {}
   const ordered = new Promise<void>((resolve) => {
     world.placeOrder = () => {
@@ -131,11 +137,11 @@ test('requests for a host that was evicted during its renewal load its certifica
   })
   const renewal = service.renew(due)
   await ordered
-  await service.obtain(b)
+  await service.obtain(b, occasion)
   expect(service.fromMemory(a)).toBeUndefined()
   events.length = 0
   entered.length = 0
-  const found = await Promise.all(Array.from({ length: 5 }, () => service.obtain(a)))
+  const found = await Promise.all(Array.from({ length: 5 }, () => service.obtain(a, occasion)))
   expect(new Set(found).size).toBe(1)
   expect(found[0]).toMatchObject({ serialNumber, source: 'store' })
   expect(events).toEqual(['loaded'])

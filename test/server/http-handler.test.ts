@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { CertManager, type HttpFallback } from '../../src/index.js'
+import { CertManager, type HttpFallback, type HttpHandlerOptions } from '../../src/index.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { StillClock } from '../support/still-clock.js'
 import { get, listen } from '../support/tls.js'
@@ -12,22 +12,24 @@ afterEach(() => {
   for (const close of closers.splice(0)) close()
 })
 
-async function start(fallback?: HttpFallback) {
+async function start(fallback?: HttpFallback, options?: HttpHandlerOptions) {
   const store = new MemoryStore()
   const manager = new CertManager({
     cache: store,
     hostPolicy: ['a.example'],
     acme: { termsOfServiceAgreed: true },
   })
-  const server = createServer(manager.httpHandler(fallback))
+  const server = createServer(manager.httpHandler(fallback, options))
   const port = await listen(server)
   closers.push(
     () => server.closeAllConnections(),
     () => server.close(),
   )
+  const refused: string[] = []
+  manager.on('refused', ({ servername, reason }) => refused.push(`${servername} ${reason}`))
   const challenge = (token: string, options: { host?: string; method?: string } = {}) =>
     get(port, `/.well-known/acme-challenge/${token}`, { host: 'a.example', ...options })
-  return { store, manager, port, challenge }
+  return { store, manager, port, challenge, refused }
 }
 
 test('returns the key authorization of a token that any machine has stored', async () => {
@@ -51,11 +53,9 @@ test.each(['GET', 'HEAD'])('%s returns the type and length of a key authorizatio
 })
 
 test('hosts outside the policy and invalid tokens cause no request to the store', async () => {
-  const { store, challenge, manager, port } = await start(() => expect.unreachable())
-  const refused: string[] = []
-  manager.on('refused', ({ servername, reason }) => refused.push(`${servername} ${reason}`))
+  const { store, challenge, port, refused } = await start()
   expect(await challenge('token', { host: 'evil.example' })).toMatchObject({ status: 404 })
-  for (const host of ['localhost', '192.0.2.1', '*', 'a.example.evil', '']) {
+  for (const host of ['localhost', '192.0.2.1', '*', 'a.example.evil']) {
     expect(await challenge('token', { host })).toMatchObject({ status: 404 })
   }
   // hostile/challenges tests hundreds of odd paths.
@@ -64,13 +64,15 @@ test('hosts outside the policy and invalid tokens cause no request to the store'
   }
   expect(await challenge('token', { method: 'POST' })).toMatchObject({ status: 405 })
   expect(store.take()).toEqual([])
-  expect(refused).toEqual(['evil.example policy', 'a.example.evil policy'])
+  const invalid = ['localhost name', '192.0.2.1 name', '* name']
+  expect(refused.splice(0)).toEqual(['evil.example policy', ...invalid, 'a.example.evil policy'])
   // Without any Host header, as HTTP/1.0 allows.
   const socket = connect(port, '127.0.0.1')
   socket.end('GET /.well-known/acme-challenge/token HTTP/1.0\r\n\r\n')
   let answer = ''
   for await (const chunk of socket) answer += chunk
   expect(answer).toMatch(/^HTTP\/1\.1 404/)
+  expect(refused).toEqual([' name'])
 })
 
 test('returns 503, not 404, when the store fails', async () => {
@@ -134,14 +136,10 @@ test('redirects other requests to https', async () => {
   expect(await get(port, '//evil.example/', { host: 'a.example' })).toMatchObject({
     location: 'https://a.example//evil.example/',
   })
-  expect(await get(port, 'http://evil.example/', { host: 'a.example' })).toMatchObject({
-    location: 'https://a.example/',
-  })
   expect(await get(port, '/', { host: 'a.example', method: 'HEAD' })).toMatchObject({
     status: 302,
     location: 'https://a.example/',
   })
-  expect(await get(port, '/', { host: 'a.example', method: 'POST' })).toMatchObject({ status: 400 })
   expect(await get(port, '/', { host: 'evil\\.example' })).toMatchObject({ status: 400 })
 })
 

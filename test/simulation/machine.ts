@@ -158,7 +158,7 @@ export class Machine {
     if (live) return check(live)
     // While the store is down, a machine without the certificate in memory cannot serve it.
     const dependsOnStore = !this.#servedHosts.has(host) || memoryMax < hosts.length
-    this.#parts.certificates.obtain(host).then(check, (error: Error) => {
+    this.#parts.certificates.obtain(host, { reason: 'handshake' }).then(check, (error: Error) => {
       const wasDown = () => troubles.between(started - breakerMs, time.now, ['store'])
       if ((error instanceof StoreError && dependsOnStore && wasDown()) || error instanceof ClosedError) return
       ledger.fail(host, `a handshake got no certificate: ${error.message}`)

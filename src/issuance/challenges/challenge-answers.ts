@@ -29,13 +29,18 @@ interface ChallengeAnswer {
 interface ChallengeAnswersParts {
   readonly store: CaStore
   readonly clock: Clock
-  /** Rejects if the host may not have a certificate. */
-  readonly checkHost: (host: Host) => Promise<void>
+  /**
+   * Rejects if the host may not have a certificate.
+   * @param client the IP address of the client that requests the answer
+   */
+  readonly checkHost: (host: Host, client: string | undefined) => Promise<void>
   readonly onAnswer: (answered: AnsweredChallenge) => void
 }
 
 /** An answer of an order in this process. */
 interface PendingAnswer {
+  /** The host that the order is for. */
+  readonly host: string
   readonly value: Uint8Array
   /** For tls-alpn-01. */
   readonly context: SecureContext | undefined
@@ -63,8 +68,9 @@ export class ChallengeAnswers {
    */
   async publish(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
     const entry = this.#entry(answer)
-    const { type, value } = answer
+    const { type, name, value } = answer
     this.#pending.set(entryKey(entry), {
+      host: name,
       value,
       context: type === 'http-01' ? undefined : createContext(value),
     })
@@ -85,10 +91,10 @@ export class ChallengeAnswers {
   }
 
   /** Returns the http-01 answer of an order in this process. */
-  pendingHttp01(token: string, host: Host): Uint8Array | undefined {
-    const value = this.#pending.get(entryKey(this.#http01(token)))?.value
-    if (value) this.#report({ type: 'http-01', host, from: 'memory' })
-    return value
+  pendingHttp01(token: string): Uint8Array | undefined {
+    const pending = this.#pending.get(entryKey(this.#http01(token)))
+    if (pending) this.#report({ type: 'http-01', host: pending.host, from: 'memory' })
+    return pending?.value
   }
 
   /**
@@ -98,7 +104,7 @@ export class ChallengeAnswers {
    * @throws {HostError} if `checkHost` rejects; the store is not read then
    * @throws {StoreError} if the store operation fails
    */
-  async storedHttp01(token: string, host: Host, client: string): Promise<Uint8Array | undefined> {
+  async storedHttp01(token: string, host: Host, client: string | undefined): Promise<Uint8Array | undefined> {
     const value = await this.#read(this.#http01(token), host, client)
     if (value) this.#report({ type: 'http-01', host, from: 'store' })
     return value
@@ -112,7 +118,7 @@ export class ChallengeAnswers {
   }
 
   /** Resolves with the tls-alpn-01 answer of any machine's order. As {@link storedHttp01}. */
-  async storedTlsAlpn01(host: Host, client: string): Promise<SecureContext | undefined> {
+  async storedTlsAlpn01(host: Host, client: string | undefined): Promise<SecureContext | undefined> {
     const value = await this.#read(this.#tlsAlpn01(certName(host)), host, client)
     const context = value && createContext(value)
     if (context) this.#report({ type: 'tls-alpn-01', host, from: 'store' })
@@ -120,9 +126,9 @@ export class ChallengeAnswers {
   }
 
   /** The rate comes first: the policy, which anyone can have called by a made-up host and token, may query a database. */
-  #read(entry: AnswerEntry, host: Host, client: string): Promise<Uint8Array | undefined> {
-    return this.#rateLimit.share(`${entryKey(entry)} ${host}`, client, async () => {
-      await this.#parts.checkHost(host)
+  #read(entry: AnswerEntry, host: Host, client: string | undefined): Promise<Uint8Array | undefined> {
+    return this.#rateLimit.share(`${entryKey(entry)} ${host}`, client ?? '', async () => {
+      await this.#parts.checkHost(host, client)
       return this.#store.readAnswer(entry)
     })
   }

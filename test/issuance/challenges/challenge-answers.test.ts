@@ -32,11 +32,11 @@ function setup() {
 test('withdraw does not reject if the store fails, and the answer is no longer served from memory', async () => {
   const { store, answers } = setup()
   await answers.publish(http01, signal)
-  expect(answers.pendingHttp01('token', host)).toEqual(http01.value)
+  expect(answers.pendingHttp01('token')).toEqual(http01.value)
   store.before = () => Promise.reject(new Error('down'))
   await answers.withdraw(http01, { mayBeReplaced: false })
   expect(store.values.has('token+http-01')).toBe(true)
-  expect(answers.pendingHttp01('token', host)).toBeUndefined()
+  expect(answers.pendingHttp01('token')).toBeUndefined()
 })
 
 test('withdraw leaves an answer under the host’s name in the store if another machine may have replaced it', async () => {
@@ -68,11 +68,11 @@ test('each answer is reported with its type and whether it came from memory or f
   const { answers, answered } = setup()
   await answers.publish(http01, signal)
   await answers.publish(await tlsAlpn01(), signal)
-  answers.pendingHttp01('token', host)
+  answers.pendingHttp01('token')
   await answers.storedHttp01('token', host, '192.0.2.1')
   answers.pendingTlsAlpn01(host)
   await answers.storedTlsAlpn01(host, '192.0.2.1')
-  answers.pendingHttp01('another', host)
+  answers.pendingHttp01('another')
   await answers.storedHttp01('another', host, '192.0.2.1')
   expect(answered).toEqual([
     { type: 'http-01', host, from: 'memory' },
@@ -86,7 +86,7 @@ test('publish passes its signal to the store, and the answer is in memory while 
   const { store, answers } = setup()
   let seen: unknown
   store.put = async (_key, _data, options?: CacheOperationOptions) => {
-    seen = [options?.signal, answers.pendingHttp01('token', host)]
+    seen = [options?.signal, answers.pendingHttp01('token')]
   }
   await answers.publish(http01, signal)
   expect(seen).toEqual([signal, http01.value])

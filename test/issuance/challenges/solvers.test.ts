@@ -48,8 +48,7 @@ function setup<S extends MemoryStore = MemoryStore>(
     store: caStore,
     clock,
   })
-  const pending = () =>
-    type === 'http-01' ? answers.pendingHttp01('token', host) : answers.pendingTlsAlpn01(host)
+  const pending = () => (type === 'http-01' ? answers.pendingHttp01('token') : answers.pendingTlsAlpn01(host))
   return { store, clock, cancelled, run, solver, pending, present: () => solver.present(challenge, run) }
 }
 
