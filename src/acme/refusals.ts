@@ -88,5 +88,9 @@ function anotherServer(host: string): string {
 }
 
 /** Returns what to do about a problem, or an empty text. */
-const adviceForProblem = ({ type }: AcmeProblem, host: string): string =>
-  problemAdvice[type.slice(type.lastIndexOf(':') + 1)]?.(host) ?? ''
+function adviceForProblem({ type, detail = '' }: AcmeProblem, host: string): string {
+  // An http-01 validation begins on port 80 (RFC 8555 section 8.3), so the CA has followed a redirect. Before the first certificate, the handshake there waits for this order.
+  if (/https:\/\/[^\s"]*\/\.well-known\/acme-challenge\//i.test(detail))
+    return `Port 80 of "${host}" redirects challenge requests to https. Exempt /.well-known/acme-challenge/ from the redirect.`
+  return problemAdvice[type.slice(type.lastIndexOf(':') + 1)]?.(host) ?? ''
+}

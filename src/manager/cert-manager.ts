@@ -150,10 +150,11 @@ export class CertManager extends EventEmitter {
     fallback?: undefined,
     options?: HttpHandlerOptions,
   ): HttpHandler<IncomingMessage | Http2ServerRequest, ServerResponse | Http2ServerResponse>
-  httpHandler<Request = IncomingMessage, Response = ServerResponse>(
-    fallback: HttpFallback<Request, Response> | undefined,
+  httpHandler(fallback: HttpFallback | undefined, options?: HttpHandlerOptions): HttpHandler
+  httpHandler(
+    fallback: HttpFallback<Http2ServerRequest, Http2ServerResponse>,
     options?: HttpHandlerOptions,
-  ): HttpHandler<Request, Response>
+  ): HttpHandler<Http2ServerRequest, Http2ServerResponse>
   httpHandler(fallback?: unknown, options?: HttpHandlerOptions): HttpHandler<never, never> {
     const handler = createHttpHandler(this.#parts.handshakes, fallback, options)
     this.#canAnswerHttp01 = true

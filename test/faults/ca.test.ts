@@ -67,6 +67,29 @@ test.each([
   expect(message).toMatch(text)
 })
 
+test.each([
+  ['connection', 'Fetching https://h1.example/.well-known/acme-challenge/abc-DEF: Timeout during read'],
+  ['unauthorized', '192.0.2.1: Invalid response from https://h1.example/.well-known/acme-challenge/abc: 503'],
+  [
+    'tls',
+    'Fetching https://h1.example:8443/.well-known/acme-challenge/abc: remote error: tls: handshake failure',
+  ],
+])('a validation that fails with %s behind a redirect to https says so: %s', async (type, detail) => {
+  const { problem, message } = await fails([{ on: 'challenge', invalid: true, type, detail }])
+  expect(problem?.detail).toBe(detail)
+  expect(message).toMatch(
+    /Port 80 of "[\w-]+\.example" redirects challenge requests to https\. Exempt \/\.well-known\/acme-challenge\/ from the redirect\.$/,
+  )
+})
+
+test.each([
+  'Fetching http://h1.example/.well-known/acme-challenge/abc: Timeout during connect',
+  'https://h1.example is not reachable',
+])('a failed validation without a redirect has the advice for its type: %s', async (detail) => {
+  const { message } = await fails([{ on: 'challenge', invalid: true, type: 'connection', detail }])
+  expect(message).toMatch(/must be able to connect to "[\w-]+\.example" on port 80 or port 443\.$/)
+})
+
 test.each([{ status: 503 }, html])('no directory: %j', async (answer) => {
   await fails([{ on: 'directory', ...answer }])
 })

@@ -72,7 +72,7 @@ const others: readonly string[] = [
   request(`GET /.WELL-KNOWN/acme-challenge/${realToken}`),
   request(`GET //.well-known/acme-challenge/${realToken}`),
   request(`GET /a/..${folder}${realToken}`),
-  request(`GET http://allowed.example${folder}${realToken}`),
+  request(`GET http://refused.example${folder}${realToken}`),
   request(`GET /%2ewell-known/acme-challenge/${realToken}`),
   '\r\n\r\n\0\0\0',
   'GET\r\n\r\n',

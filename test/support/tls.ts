@@ -61,13 +61,17 @@ export async function startMachine(manager: CertManager, options: { http?: boole
   }
 }
 
-export async function get(port: number, path: string, options: { host?: string; method?: string } = {}) {
+export async function get(
+  port: number,
+  path: string,
+  options: { host?: string; method?: string; headers?: Record<string, string> } = {},
+) {
   const req = httpRequest({
     host: '127.0.0.1',
     port,
     path,
     method: options.method ?? 'GET',
-    headers: { host: options.host ?? 'example.com' },
+    headers: { host: options.host ?? 'example.com', ...options.headers },
     agent: false,
   })
   req.end()
