@@ -88,6 +88,26 @@ test('a validation reads an answer in the store with the client’s address, unl
   expect(reads).toHaveLength(1)
 })
 
+test('the client’s address is read only if the certificate is not in memory', async () => {
+  const context = createSecureContext()
+  const socket = {
+    get remoteAddress(): string {
+      return expect.unreachable('the address was read')
+    },
+  }
+  expect(await answer(callbacks({ fromMemory: () => context }), socket)).toEqual([null, context])
+  const clients: (string | undefined)[] = []
+  const source = callbacks({
+    obtain: async (_, client) => {
+      clients.push(client)
+      return context
+    },
+  })
+  for (const remoteAddress of ['::ffff:192.0.2.7', '2001:db8::7', undefined])
+    expect(await answer(source, { remoteAddress })).toEqual([null, context])
+  expect(clients).toEqual(['192.0.2.7', '2001:db8::7', undefined])
+})
+
 test('a validation of an invalid name is reported, and reads no answer', () => {
   const invalid: string[] = []
   const source = callbacks({
