@@ -28,7 +28,7 @@ test('getCertificate() is a handshake without a client, and so is a call of SNIC
   for (const host of ['a.example', 'b.example']) t.store.values.set(host, (await makeBundle({ host })).data)
   await manager.getCertificate('a.example')
   await sniCallback(manager)('b.example')
-  expect(occasions).toEqual([
+  expect(occasions).toStrictEqual([
     { host: 'a.example', reason: 'handshake' },
     { host: 'b.example', reason: 'handshake' },
   ])
