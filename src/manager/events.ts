@@ -20,8 +20,9 @@ export interface CertManagerEvents {
   /** A handshake was answered with the host's certificate. The most frequent event: once per full handshake. */
   served: [{ host: string; source: CertificateSource; durationMs: number }]
   /**
-   * A handshake or a challenge request was refused. `name`: not a DNS name; `policy`: `hostPolicy` does not allow
-   * the host; `rate`: too many challenge requests. Nothing was read from the store.
+   * A handshake or a challenge request was refused. `name`: not a DNS name, or empty if an http-01 request names no
+   * host; `policy`: `hostPolicy` does not allow the host; `rate`: too many challenge requests. Nothing was read from the
+   * store.
    */
   refused: [{ servername: string; reason: 'name' | 'policy' | 'rate' }]
   /** A handshake or a challenge request for an allowed host failed, or `attach()` could not get a certificate. */
