@@ -8,7 +8,7 @@ import { invalidOption } from '../util/validate.js'
 /** Why a host policy is called, and for whom. */
 export interface HostPolicyOccasion {
   /**
-   * `handshake`: a TLS handshake, or `getCertificate()`, for a host without a certificate in memory; `challenge`: a
+   * `handshake`: a TLS handshake, or `getCertificate()`, for a host that is not in memory; `challenge`: a
    * request for a challenge answer in the store; `renewal`: a certificate in memory is due; `ensure`: `ensure()` or
    * `attach()` loads the host's certificate, at once or later, or retries an order that failed.
    */
@@ -25,11 +25,13 @@ export interface HostPolicyOccasion {
  * for a host that is allowed. The function gets the normalised name: lower case, IDNA in its ASCII form. Concurrent
  * calls for a name are one call, with the first occasion.
  */
-export type HostPolicy = readonly string[] | HostPolicyFunction
+export type HostPolicy =
+  | readonly string[]
+  | ((host: string, occasion: HostPolicyOccasion) => boolean | Promise<boolean>)
 
-export type HostPolicyFunction = (host: string, occasion: HostPolicyOccasion) => boolean | Promise<boolean>
+export type HostPolicyFunction = Exclude<HostPolicy, readonly string[]>
 
-/** @param client the client's IP address */
+/** Creates an occasion. @param client the client's IP address */
 export const occasionOf = (
   reason: HostPolicyOccasion['reason'],
   client: string | undefined,

@@ -93,7 +93,7 @@ export function createHttpHandler(
     const [token = ''] = path.slice(challengePath.length).split('?', 1)
     if (!isRead(req)) return reply(req, res, 405, 'use GET or HEAD')
     if (!isToken(token)) return onUnknown()
-    // A proxy may have replaced the name. Only the CA, and who it told, knows the token of an order.
+    // The token alone identifies the order: a proxy may have replaced the host.
     const pending = source.pendingAnswer(token)
     if (pending) return sendAnswer(req, res, pending)
     const name = requestedName(req)
