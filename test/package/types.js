@@ -4,7 +4,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Uses every entry. */
-const code = `import { type CertCache, CertManager, EncryptedCertCache, LruCertCache, type LockingCertCache, StoreError } from 'acme-cert-cache'
+const code = `import { type CertCache, CertManager, EncryptedCertCache, type HostPolicy, type HttpHandlerOptions, LruCertCache, type LockingCertCache, StoreError } from 'acme-cert-cache'
 import { S3CertCache } from 'acme-cert-cache/s3'
 import { SqlCertCache } from 'acme-cert-cache/sql'
 import { certCacheContract, MemoryCertCache, TestCa } from 'acme-cert-cache/testing'
@@ -16,6 +16,8 @@ const locking = (sql: SqlCertCache, s3: S3CertCache): LockingCertCache[] => [sql
 const encrypted = (s3: S3CertCache) => new EncryptedCertCache(s3, { keys: { current: { id: 'a', key: Buffer.alloc(32) } } })
 const lru = new LruCertCache(new MemoryCertCache(), { max: 10 })
 const isFull = (error: unknown) => error instanceof StoreError && error.code === 'ERR_STORE_TIMEOUT'
+const policy: HostPolicy = (host, { reason, remoteAddress }) => reason !== 'handshake' || remoteAddress !== host
+const options: HttpHandlerOptions = { redirectStatus: 308, httpsPort: 8443, trustedProxies: ['10.0.0.0/8'] }
 class Renamed extends StoreError {}
 const start = async (): Promise<TestCa> => TestCa.start()
 const contract = certCacheContract({
@@ -28,7 +30,7 @@ const contract = certCacheContract({
 for (const { name, run, timeoutMs } of contract) setTimeout(() => run().catch(() => name), timeoutMs)
 // @ts-expect-error: the policy is mandatory
 new CertManager({ cache, acme: { termsOfServiceAgreed: true } })
-export { stores, locking, encrypted, lru, isFull, Renamed, start }
+export { options, policy, stores, locking, encrypted, lru, isFull, Renamed, start }
 `
 /** Only for CommonJS: \`require\` and \`import()\` have the same types. */
 const mixed = `
@@ -39,12 +41,20 @@ export async function both(): Promise<CertManager[]> {
   return [new imported.CertManager(options), new required.CertManager(options)]
 }
 `
-const events = `import { CertManager, type CertManagerEvents } from 'acme-cert-cache'
+const events = `import * as http from 'node:http'
+import * as http2 from 'node:http2'
+import { CertManager, type CertManagerEvents } from 'acme-cert-cache'
 declare const manager: CertManager
 const name: keyof CertManagerEvents = 'renewed'
 manager.on(name, () => undefined).once('issued', ({ host, durationMs }) => host.repeat(durationMs))
 manager.addListener('loaded', ({ notAfter }) => notAfter.getTime()).off('loaded', () => undefined)
 const count: number = manager.listenerCount('served')
+const servers = [
+  http.createServer(manager.httpHandler(undefined, { redirectStatus: 308 })),
+  http.createServer(manager.httpHandler((req, res) => void res.end(req.url))),
+  http2.createServer(manager.httpHandler()),
+  http2.createServer(manager.httpHandler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => void res.end(req.url))),
+]
 ${[
   "on('isued', () => undefined)",
   "once('isued', () => undefined)",
@@ -54,7 +64,7 @@ ${[
   "on('issued', ({ hostname }) => hostname)",
 ]
   .map((call) => `// @ts-expect-error: no such event, or no such property of it\nmanager.${call}\n`)
-  .join('')}export { count }
+  .join('')}export { count, servers }
 `
 
 /** @type {readonly { module: string, resolution: string, extensions: readonly string[] }[]} */
