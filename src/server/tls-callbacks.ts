@@ -100,7 +100,10 @@ export function tlsCallbacks(
       throw new HandshakeRefusal(`acme-cert-cache: ${noClientCas}`)
     }
     if (host === undefined) return void source.onInvalidName(servername)
-    return contextOf(source.fromMemory(host)) ?? source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
+    return (
+      contextOf(source.fromMemory(host)) ??
+      source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
+    )
   }
 
   /** The default certificate must not answer instead: the client would then reach the application. */
@@ -114,7 +117,8 @@ export function tlsCallbacks(
     }
     const pending = source.pendingChallenge(host)
     return (
-      pending ?? source.storedChallenge(host, dottedAddress(socket.remoteAddress)).then((stored) => stored ?? refuse())
+      pending ??
+      source.storedChallenge(host, dottedAddress(socket.remoteAddress)).then((stored) => stored ?? refuse())
     )
   }
 

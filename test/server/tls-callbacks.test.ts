@@ -1,5 +1,6 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
 import { ServerContexts } from '../../src/server/contexts/server-contexts.js'
 import { type HandshakeSource, tlsCallbacks } from '../../src/server/tls-callbacks.js'
 
@@ -95,12 +96,13 @@ test('the client’s address is read only if the certificate is not in memory', 
       return expect.unreachable('the address was read')
     },
   }
-  expect(await answer(callbacks({ fromMemory: () => context }), socket)).toEqual([null, context])
+  const live = { context } as LiveCertificate
+  expect(await answer(callbacks({ fromMemory: () => live }), socket)).toEqual([null, context])
   const clients: (string | undefined)[] = []
   const source = callbacks({
     obtain: async (_, client) => {
       clients.push(client)
-      return context
+      return live
     },
   })
   for (const remoteAddress of ['::ffff:192.0.2.7', '2001:db8::7', undefined])
