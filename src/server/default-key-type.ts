@@ -76,6 +76,12 @@ export function keyTypeConflict(socket: TLSSocket, host: SecureContext): 'none' 
   return chosen?.startsWith(right.prefix) ? 'possible' : 'wrong'
 }
 
+/** Whether the server has a certificate of its own, which it serves if a handshake gets no context. */
+export function hasOwnCertificate(socket: TLSSocket): boolean {
+  const standard = (socket as Socket)._handle?._secureContext
+  return standard !== undefined && contextSigners(standard).length > 0
+}
+
 /** A context shows one certificate, although a server can have one for each type of key. */
 function defaultSigners(context: SecureContext, server: ServerOptions | undefined): readonly Signer[] {
   const found = signers.get(context) ?? [...contextSigners(context), ...optionSigners(server?.cert)]

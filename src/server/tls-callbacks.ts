@@ -2,14 +2,13 @@ import type { SecureContext, TLSSocket } from 'node:tls'
 import { acmeTlsProtocol } from '../acme/challenges.js'
 import { type Host, normalizeHost } from '../certificates/hostname.js'
 import type { LiveCertificate } from '../certificates/live-certificate.js'
-import { toError } from '../util/errors.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
 import type { OptionNames } from '../util/validate.js'
 import { dottedAddress } from './client-address.js'
 import type { ContextOptions } from './contexts/context-options.js'
 import { ownContext, type ServerWithContexts } from './contexts/own-contexts.js'
 import type { ServerContexts } from './contexts/server-contexts.js'
-import { keyTypeConflict, otherKeyType, warnOnce } from './default-key-type.js'
+import { hasOwnCertificate, keyTypeConflict, otherKeyType, warnOnce } from './default-key-type.js'
 
 /** Options of `tlsOptions()`. */
 export interface TlsOptions extends ContextOptions {
@@ -70,7 +69,7 @@ type ServerSocket = TLSSocket & {
 const noClientCas =
   'the server requests client certificates (requestCert), but tlsOptions() has no ca: Node would verify them against its default CAs. Pass the CAs to tlsOptions({ ca }), or remove requestCert.'
 
-const noChallenge = 'acme-cert-cache: no tls-alpn-01 challenge is pending for this name'
+const noChallenge = 'no tls-alpn-01 challenge is pending for this name'
 
 /**
  * Creates the two callbacks of a TLS server. Neither throws, and SNICallback calls back exactly once. For a name
@@ -100,32 +99,24 @@ export function tlsCallbacks(
       throw new HandshakeRefusal(`acme-cert-cache: ${noClientCas}`)
     }
     if (host === undefined) return void source.onInvalidName(servername)
-    return (
-      contextOf(source.fromMemory(host)) ??
-      source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
-    )
+    const live = source.fromMemory(host)
+    return live ? contexts.of(live) : source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
   }
 
-  /** The default certificate must not answer instead: the client would then reach the application. */
   function findChallenge(servername: string, host: Host | undefined, socket: ServerSocket) {
-    const refuse = (): never => {
-      throw new HandshakeRefusal(noChallenge)
-    }
-    if (host === undefined) {
-      source.onInvalidName(servername)
-      return refuse()
-    }
-    const pending = source.pendingChallenge(host)
-    return (
-      pending ??
-      source.storedChallenge(host, dottedAddress(socket.remoteAddress)).then((stored) => stored ?? refuse())
-    )
+    if (host === undefined) return void source.onInvalidName(servername)
+    return source.pendingChallenge(host) ?? source.storedChallenge(host, dottedAddress(socket.remoteAddress))
   }
 
   /** Returns an error if the client would get another certificate than the context's. Warns once per server. */
   function findConflict(socket: ServerSocket, context: SecureContext | undefined): Error | null {
     try {
-      const conflict = context ? keyTypeConflict(socket, context) : 'none'
+      if (!context) {
+        // With the server's own certificate, the client would reach the application.
+        const isWrong = validationSockets.has(socket) && hasOwnCertificate(socket)
+        return isWrong ? new Error(`acme-cert-cache: ${noChallenge}`) : null
+      }
+      const conflict = keyTypeConflict(socket, context)
       if (conflict === 'none') return null
       warnOnce(socket.server ?? callbacks) // `callbacks` stands for sockets without a server
       return conflict === 'wrong' ? new Error(`acme-cert-cache: ${otherKeyType}`) : null
@@ -139,9 +130,8 @@ export function tlsCallbacks(
     const socket = (this ?? {}) as ServerSocket
     const passOn = (context?: SecureContext) => callback(findConflict(socket, context), context)
     const fail = (thrown: unknown) => {
-      const isRefused = thrown instanceof HandshakeRefusal
-      if (!isRefused) warnUnhandled(thrown)
-      if (isRefused || validationSockets.has(socket)) return callback(toError(thrown))
+      if (thrown instanceof HandshakeRefusal) return callback(thrown)
+      warnUnhandled(thrown)
       passOn()
     }
     let result: ReturnType<typeof findContext>

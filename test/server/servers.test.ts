@@ -8,6 +8,7 @@ import fastify from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CertManager } from '../../src/index.js'
 import { TestCa } from '../../src/testing/index.js'
+import { makeBundle } from '../support/certificates.js'
 import { type Gate, openGate } from '../support/gate.js'
 import { MemoryStore } from '../support/memory-store.js'
 import { get, handshake, listen } from '../support/tls.js'
@@ -188,12 +189,30 @@ describe('tls-alpn-01', () => {
     expect(await negotiated(port, ['acme-tls/1', 'http/1.1'])).toBe('http/1.1')
   })
 
-  test('a validation of a host without an answer, or outside the policy, ends without a certificate', async () => {
+  test('a validation of a host without an answer, or outside the policy, ends with a TLS alert', async () => {
     const port = await serve(https.createServer(manager.tlsOptions()))
     for (const host of ['a.example', 'evil.example']) {
       await expect(handshake(port, host, { ALPNProtocols: ['acme-tls/1'] })).rejects.toMatchObject({
-        code: 'ECONNRESET',
+        code: expect.stringMatching(/HANDSHAKE_FAILURE/),
       })
     }
   })
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'without a pending challenge, a validation reaches no application behind a certificate of the server, %s',
+    async (maxVersion) => {
+      const { key, chain } = await makeBundle({ host: 'default.example' })
+      const own = { key: key.export({ format: 'pem', type: 'sec1' }), cert: chain }
+      let connections = 0
+      const server = https.createServer({ ...own, ...manager.tlsOptions() })
+      server.on('secureConnection', () => {
+        connections += 1
+      })
+      const port = await serve(server)
+      for (const host of ['a.example', 'evil.example', undefined])
+        await expect(handshake(port, host, { ALPNProtocols: ['acme-tls/1'], maxVersion })).rejects.toThrow()
+      expect(connections).toBe(0)
+      expect(await handshake(port, 'a.example', { maxVersion })).toMatchObject({ names: 'DNS:a.example' })
+    },
+  )
 })
