@@ -129,7 +129,7 @@ test('a request that waits for another machine ends with the reason of the close
   const store = new LockingStore()
   const { closing, service } = setup(10, store)
   await store.tryLock(host)
-  const ended = service.obtain(host).catch((reason: unknown) => reason)
+  const ended = service.obtain(host, occasion).catch((reason: unknown) => reason)
   await expect.poll(() => store.operations.filter((entry) => entry === `lock ${host}`)).toHaveLength(2)
   const reason = new ClosedError('the CertManager was closed')
   closing.abort(reason)
@@ -195,7 +195,7 @@ test('the record of a certificate that the store refuses is removed once the sto
     if (operation === 'put' && key === host)
       throw new StoreError('ERR_STORE_FAILED', 'leased', { statusCode: 409 })
   }
-  await service.obtain(host)
+  await service.obtain(host, occasion)
   const record = `${host}+failure`
   await expect
     .poll(() => {
