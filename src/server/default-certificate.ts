@@ -14,7 +14,10 @@ const preservedOptions = [
 ] as const
 
 /** The options of a server's own certificate. */
-const ownCertificate = ['cert', 'key', 'passphrase', 'pfx'] as const
+const ownCertificate = [
+  ...['cert', 'clientCertEngine', 'key', 'passphrase', 'pfx', 'privateKeyEngine'],
+  'privateKeyIdentifier',
+] as const
 
 /** Installs one host's certificate in the default contexts of servers, for clients without SNI, until it expires. */
 export class DefaultCertificate {

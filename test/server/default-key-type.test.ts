@@ -1,10 +1,13 @@
+import { KeyObject, type webcrypto } from 'node:crypto'
 import { createServer as createTcpServer, type Server } from 'node:net'
 import * as tls from 'node:tls'
+import * as x509 from '@peculiar/x509'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { LiveCertificate } from '../../src/certificates/live-certificate.js'
 import { ServerContexts } from '../../src/server/contexts/server-contexts.js'
 import { tlsCallbacks } from '../../src/server/tls-callbacks.js'
 import { makeBundle } from '../support/certificates.js'
+import { storedHosts } from '../support/stored-host.js'
 import { handshake, listen } from '../support/tls.js'
 
 /** Node 24 serves the host's certificate whatever the default one is. */
@@ -130,4 +133,53 @@ describe('a default certificate of another key type', () => {
     server.setSecureContext(credentials(standard.ec))
     expect(await namesServed(port)).toEqual([host, host])
   })
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'beside one of the same type is noticed as well, %s',
+    async (maxVersion) => {
+      const pairs = [credentials(standard.ec), credentials(standard.rsa)]
+      const both = { key: pairs.map(({ key }) => key), cert: pairs.map(({ cert }) => cert) }
+      const { port } = await open({ ...both, ...callbacks(own.ec) })
+      const [served] = await namesServed(port, { maxVersion })
+      expect(served).toBe(isAffected && maxVersion === 'TLSv1.2' ? none : host)
+      expect(warnings).toHaveLength(isAffected ? 1 : 0)
+    },
+  )
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)('can be an Ed25519 key, %s', async (maxVersion) => {
+    const { port } = await open({ ...(await makeEd25519()), ...callbacks(own.ec) })
+    const [served] = await namesServed(port, { maxVersion })
+    expect([host, none]).toContain(served)
+    expect(served).toBe(isAffected && maxVersion === 'TLSv1.2' ? none : host)
+  })
+
+  test('is named by attach(), once, before any handshake', async () => {
+    const { manager } = await storedHosts(['a.example'])
+    const pair = credentials(standard.rsa)
+    const { server, port } = await open({ ...pair, ...manager.tlsOptions() })
+    for (const _ of [1, 2]) manager.attach(server)
+    manager.attach((await open({ ...credentials(standard.ec), ...manager.tlsOptions() })).server)
+    manager.attach((await open(manager.tlsOptions())).server)
+    await expect.poll(() => warnings).toHaveLength(isAffected ? 1 : 0)
+    expect(warnings.join()).toMatch(isAffected ? /key type of the manager \(keyType\)/ : /^$/)
+    await namesServed(port)
+    expect(warnings).toHaveLength(isAffected ? 1 : 0)
+    await manager.close()
+  })
 })
+
+/** A self-signed certificate with an Ed25519 key. */
+async function makeEd25519() {
+  const algorithm = { name: 'Ed25519' }
+  const keys = (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=default.example',
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'default.example' }])],
+  })
+  return {
+    key: KeyObject.from(keys.privateKey).export({ format: 'pem', type: 'pkcs8' }),
+    cert: certificate.toString('pem'),
+  }
+}
