@@ -3,6 +3,7 @@ import { CertCache, LockingCertCache, ListableCertCache, CacheOperationOptions, 
 export { assertCacheKey } from "./shared/cert-cache.js";
 import { KeyObject } from "node:crypto";
 import { EventEmitter } from "node:events";
+import { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { SecureContext, Server } from "node:tls";
 type ChallengeType = "http-01" | "tls-alpn-01";
 interface AcmeOptions {
@@ -141,9 +142,23 @@ interface AnsweredChallenge {
     readonly host: string;
     readonly from: "memory" | "store";
 }
-type HttpFallback = (req: IncomingMessage, res: ServerResponse) => void;
-type HttpHandler = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
-interface TlsCallbacks {
+type HttpFallback<Request = IncomingMessage, Response = ServerResponse> = (req: Request, res: Response) => void;
+type HttpHandler<Request = IncomingMessage, Response = ServerResponse> = (req: Request, res: Response, next?: (error?: unknown) => void) => void;
+interface HttpHandlerOptions {
+    redirectStatus?: 301 | 302 | 303 | 307 | 308;
+    httpsPort?: number;
+    trustedProxies?: readonly string[];
+}
+interface ContextOptions {
+    readonly ca?: string | Buffer | (string | Buffer)[];
+    readonly crl?: string | Buffer | (string | Buffer)[];
+    readonly certificateCompression?: ("zlib" | "brotli" | "zstd")[];
+}
+interface TlsCallbackOptions extends ContextOptions {
+    readonly ALPNProtocols?: readonly string[];
+}
+interface TlsCallbacks extends ContextOptions {
+    sessionIdContext: string;
     SNICallback(servername: string, callback: (error: Error | null, context?: SecureContext) => void): void;
     ALPNCallback(offer: {
         servername: string;
@@ -221,7 +236,11 @@ interface CertManagerEvents {
         AnsweredChallenge
     ];
 }
-type HostPolicy = readonly string[] | ((host: string) => boolean | Promise<boolean>);
+interface HostPolicyOccasion {
+    readonly reason: "handshake" | "challenge" | "renewal" | "ensure";
+    readonly remoteAddress?: string;
+}
+type HostPolicy = readonly string[] | ((host: string, occasion: HostPolicyOccasion) => boolean | Promise<boolean>);
 interface HostStatus {
     readonly host: string;
     readonly source?: "store" | "acme";
@@ -240,6 +259,9 @@ interface CertManagerOptions {
     keyType?: KeyType;
     renewBeforeMs?: number;
     defaultHost?: string;
+    sessionTickets?: boolean | {
+        secret: string | Uint8Array;
+    };
     clock?: Clock;
 }
 interface CertManager {
@@ -260,10 +282,10 @@ interface CertManager {
 declare class CertManager extends EventEmitter {
     #private;
     constructor(options: CertManagerOptions);
-    tlsOptions(options?: {
-        ALPNProtocols?: readonly string[];
-    }): TlsCallbacks;
-    httpHandler(fallback?: HttpFallback): HttpHandler;
+    tlsOptions(options?: TlsCallbackOptions): TlsCallbacks;
+    httpHandler(fallback?: undefined, options?: HttpHandlerOptions): HttpHandler<IncomingMessage | Http2ServerRequest, ServerResponse | Http2ServerResponse>;
+    httpHandler(fallback: HttpFallback | undefined, options?: HttpHandlerOptions): HttpHandler;
+    httpHandler(fallback: HttpFallback<Http2ServerRequest, Http2ServerResponse>, options?: HttpHandlerOptions): HttpHandler<Http2ServerRequest, Http2ServerResponse>;
     getCertificate(host: string): Promise<Certificate>;
     ensure(hosts: Iterable<string>): Promise<void>;
     attach(server: Server): void;
@@ -370,4 +392,4 @@ declare class DirCertCache implements LockingCertCache, ListableCertCache {
     tryLock(name: string, options?: CacheOperationOptions): Promise<CertCacheLock | undefined>;
 }
 export { AzureBlobCertCache, CacheKeyError, CacheOperationOptions, CertCache, CertCacheEntry, CertCacheError, CertCacheLock, CertManager, Certificate, ClosedError, DeadlineError, DirCertCache, EncryptedCertCache, HostError, IssuanceError, ListableCertCache, LockLostError, LockingCertCache, LruCertCache, StoreError };
-export type { AcmeOptions, AcmeProblem, AnsweredChallenge, AzureBlobCertCacheOptions, AzureConnectOptions, BlobContainerClient, CertManagerEvents, CertManagerOptions, CertificateEvent, CertificateSource, ChallengeType, Clock, EncryptedCertCacheOptions, EncryptionKey, EncryptionKeys, GetOrPutOptions, HostErrorCode, HostPolicy, HostStatus, HttpFallback, HttpHandler, IssuanceErrorCode, KeyType, LruCertCacheOptions, Produce, StoreErrorCode, StoreOperation, TlsCallbacks, TokenCredential };
+export type { AcmeOptions, AcmeProblem, AnsweredChallenge, AzureBlobCertCacheOptions, AzureConnectOptions, BlobContainerClient, CertManagerEvents, CertManagerOptions, CertificateEvent, CertificateSource, ChallengeType, Clock, EncryptedCertCacheOptions, EncryptionKey, EncryptionKeys, GetOrPutOptions, HostErrorCode, HostPolicy, HostPolicyOccasion, HostStatus, HttpFallback, HttpHandler, HttpHandlerOptions, IssuanceErrorCode, KeyType, LruCertCacheOptions, Produce, StoreErrorCode, StoreOperation, TlsCallbackOptions, TlsCallbacks, TokenCredential };

@@ -32,7 +32,7 @@ export type { CertificateEvent, CertManagerEvents } from './manager/events.js'
 export type { HostPolicy, HostPolicyOccasion } from './manager/host-policy.js'
 export type { CertManagerOptions } from './manager/options.js'
 export type { HttpFallback, HttpHandler, HttpHandlerOptions } from './server/http-handler.js'
-export type { TlsCallbacks } from './server/tls-callbacks.js'
+export type { TlsCallbackOptions, TlsCallbacks } from './server/tls-callbacks.js'
 export { AzureBlobCertCache } from './stores/azure/azure-blob-cert-cache.js'
 export type { BlobContainerClient } from './stores/azure/container-client.js'
 export type {

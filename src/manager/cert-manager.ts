@@ -18,7 +18,12 @@ import {
   type HttpHandler,
   type HttpHandlerOptions,
 } from '../server/http-handler.js'
-import { type TlsCallbacks, type TlsOptions, tlsCallbacks, tlsOptionNames } from '../server/tls-callbacks.js'
+import {
+  type TlsCallbackOptions,
+  type TlsCallbacks,
+  tlsCallbackOptionNames,
+  tlsCallbacks,
+} from '../server/tls-callbacks.js'
 import { sharedController } from '../util/deadline.js'
 import { ClosedError } from '../util/errors.js'
 import { callSafely, warnUnhandled } from '../util/safe-call.js'
@@ -124,8 +129,12 @@ export class CertManager extends EventEmitter {
    * @param options.certificateCompression as Node's option; ignored by versions of Node that do not have it
    * @throws {TypeError} naming the invalid option
    */
-  tlsOptions(options: TlsOptions = {}): TlsCallbacks {
-    const { ALPNProtocols, ...rest } = plainObject<TlsOptions>('tlsOptions: options', options, tlsOptionNames)
+  tlsOptions(options: TlsCallbackOptions = {}): TlsCallbacks {
+    const { ALPNProtocols, ...rest } = plainObject<TlsCallbackOptions>(
+      'tlsOptions: options',
+      options,
+      tlsCallbackOptionNames,
+    )
     const alpnProtocols = optional('tlsOptions: ALPNProtocols', ALPNProtocols, nonEmptyStrings)
     const checked = checkContextOptions('tlsOptions', rest)
     const callbacks = tlsCallbacks(this.#parts.handshakes, {

@@ -11,12 +11,12 @@ import type { ServerContexts } from './contexts/server-contexts.js'
 import { hasOwnCertificate, keyTypeConflict, otherKeyType, warnOnce } from './default-key-type.js'
 
 /** Options of `tlsOptions()`. */
-export interface TlsOptions extends ContextOptions {
+export interface TlsCallbackOptions extends ContextOptions {
   /** The protocols to negotiate, in order of preference. Default: those of the kind of server. */
   readonly ALPNProtocols?: readonly string[]
 }
 
-export const tlsOptionNames: OptionNames<TlsOptions> = {
+export const tlsCallbackOptionNames: OptionNames<TlsCallbackOptions> = {
   ALPNProtocols: true,
   ca: true,
   crl: true,

@@ -4,20 +4,19 @@ import { toError } from '../../util/errors.js'
 import { invalidOption, nonEmptyStrings, oneOf } from '../../util/validate.js'
 import { crlIssuer, subjectOf } from './der.js'
 
-/** One or several PEM texts, as Node's options `ca` and `crl` take them. */
-export type Pem = string | Buffer | (string | Buffer)[]
-
 const compressions = ['zlib', 'brotli', 'zstd'] as const
 
 /** What the contexts of a server have beside key and certificate. Node ignores these options of the server under SNI. */
 export interface ContextOptions {
   /** The CAs against which client certificates are verified. */
-  readonly ca?: Pem
+  readonly ca?: string | Buffer | (string | Buffer)[]
   /** Revocation lists of these CAs. */
-  readonly crl?: Pem
-  /** Node 24.15 and 25.6 or later; older versions ignore it. */
-  readonly certificateCompression?: (typeof compressions)[number][]
+  readonly crl?: string | Buffer | (string | Buffer)[]
+  /** Algorithms, in order of preference (RFC 8879). Node 24.19 and 26.5 have it; versions without it ignore it. */
+  readonly certificateCompression?: ('zlib' | 'brotli' | 'zstd')[]
 }
+
+type Pem = NonNullable<ContextOptions['ca']>
 
 /** Checked options, and what tells them from others. */
 export interface CheckedContextOptions {
