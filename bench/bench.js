@@ -3,11 +3,14 @@ import { once } from 'node:events'
 import { benchHandshakes } from './handshakes.js'
 import { benchImports } from './imports.js'
 import { benchIssuance } from './issuance.js'
+import { benchResumption } from './resumption.js'
 
 console.log(`Node ${process.version}, ${process.arch}\n`)
 benchImports()
 console.log()
 await benchHandshakes()
+console.log()
+await benchResumption()
 console.log()
 await benchIssuance()
 console.log()

@@ -1,13 +1,14 @@
 // Measures full TLS 1.3 handshakes with a cached certificate. Compares the manager's callbacks with minimal callbacks
 // and with a server that has none.
 import { fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import https from 'node:https'
 import { createSecureContext } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { CertManager } from 'acme-cert-cache'
 import { makeCertificate } from './certificate.js'
-import { median, quartiles } from './measure.js'
+import { median, medianRatio } from './measure.js'
 
 const host = 'bench.example.com'
 const handshakesPerRound = 200
@@ -25,8 +26,11 @@ export async function benchHandshakes() {
     async put() {},
     async delete() {},
   }
-  const manager = new CertManager({ cache: store, hostPolicy: [host], acme: { termsOfServiceAgreed: true } })
-  await manager.ensure([host])
+  /** @type {import('acme-cert-cache').CertManagerOptions} */
+  const settings = { cache: store, hostPolicy: [host], acme: { termsOfServiceAgreed: true } }
+  const manager = new CertManager(settings)
+  const ticketManager = new CertManager({ ...settings, sessionTickets: { secret: randomBytes(32) } })
+  for (const each of [manager, ticketManager]) await each.ensure([host])
   const contexts = new Map([[host, createSecureContext({ key, cert })]])
   /** @type {https.ServerOptions} */
   const minimal = {
@@ -39,7 +43,10 @@ export async function benchHandshakes() {
     // A second copy: the ratio of two equal servers is the noise of this machine.
     again: https.createServer(minimal),
     static: https.createServer({ key, cert }),
+    tickets: https.createServer(ticketManager.tlsOptions()),
+    ca: https.createServer(manager.tlsOptions({ ca: cert })),
   }
+  ticketManager.attach(servers.tickets)
   const ports = Object.fromEntries(
     await Promise.all(
       Object.entries(servers).map(async ([name, server]) => {
@@ -63,10 +70,10 @@ export async function benchHandshakes() {
     return { cpu: (user + system) / count, rate: (count / wallMs) * 1000 }
   }
 
-  const names = /** @type {const} */ (['manager', 'minimal', 'again', 'static'])
+  const names = /** @type {const} */ (['manager', 'minimal', 'again', 'static', 'tickets', 'ca'])
   for (const name of names) await run(name, warmUpHandshakes)
   /** @type {Record<string, { cpu: number, rate: number }[]>} */
-  const results = { manager: [], minimal: [], again: [], static: [] }
+  const results = Object.fromEntries(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++) {
     // A different server goes first in each round, so that the order favours none.
     for (let i = 0; i < names.length; i++) {
@@ -76,18 +83,15 @@ export async function benchHandshakes() {
   }
   client.disconnect()
   for (const server of Object.values(servers)) server.close()
-  await manager.close()
+  for (const each of [manager, ticketManager]) await each.close()
 
-  /** Compares two servers round by round: whatever slows the machine down slows both. */
   const ratio = (
     /** @type {string} */ name,
     /** @type {string} */ baseline,
     /** @type {'cpu' | 'rate'} */ metric,
   ) => {
-    const ratios = (results[name] ?? []).map(
-      (result, round) => result[metric] / (results[baseline]?.[round]?.[metric] ?? Number.NaN),
-    )
-    return `${median(ratios).toFixed(3)} (quartiles ${quartiles(ratios)})`
+    const of = (/** @type {string} */ server) => (results[server] ?? []).map((result) => result[metric])
+    return medianRatio(of(name), of(baseline))
   }
   console.log(
     `Warm full TLS 1.3 handshakes, ${rounds} rounds of ${handshakesPerRound} each in alternation, client in another process`,
@@ -103,7 +107,9 @@ export async function benchHandshakes() {
   console.log(`  CPU, manager / minimal: ${ratio('manager', 'minimal', 'cpu')}, at most 1.05`)
   console.log(`  CPU, again / minimal:   ${ratio('again', 'minimal', 'cpu')}, the noise`)
   console.log(`  CPU, manager / static:  ${ratio('manager', 'static', 'cpu')}`)
+  console.log(`  CPU, with sessionTickets / manager: ${ratio('tickets', 'manager', 'cpu')}`)
+  console.log(`  CPU, with ca / manager:             ${ratio('ca', 'manager', 'cpu')}`)
   console.log(`  rate, manager / minimal: ${ratio('manager', 'minimal', 'rate')}`)
   console.log(`  rate, manager / static:  ${ratio('manager', 'static', 'rate')}`)
-  console.log(`  store requests during all of it: ${storeRequests - 1} (0)`)
+  console.log(`  store requests during all of it: ${storeRequests - 2} (0)`)
 }
