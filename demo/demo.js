@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { parseArgs, styleText } from 'node:util'
 import { TestCa } from '#testing'
@@ -26,6 +27,7 @@ const descriptions = {
   acme: 'memory miss, store miss, ordered from the CA',
   store: 'memory miss, store hit',
   memory: 'memory hit',
+  session: 'session of another server resumed',
   refused: 'refused by the policy',
 }
 
@@ -115,6 +117,10 @@ async function run() {
   )
   console.log('\nThe same host again:')
   for (const server of [server1, server2, server3]) await request(server, shop, 'memory')
+  console.log('\nA client reconnects at another server:')
+  const { isResumed, ms } = await reconnect(server1, server2, shop, ca.rootCertificate)
+  rows.push({ host: shop, server: server2.name, from: isResumed ? 'session' : 'memory', ms })
+  claim(isResumed, `${shop} at ${server2.name}: ${descriptions.session}, ${ms.toFixed(1)} ms`)
   console.log('\nAnother host, first at another server:')
   await request(server2, blog, 'acme')
   await request(server3, blog, 'store')
@@ -174,6 +180,36 @@ async function handshake(
     return undefined // The server reports the reason.
   } finally {
     socket.destroy()
+  }
+}
+
+/**
+ * Connects to one server, then to another with the session of the first. Tries again for 20 s: a server that has just
+ * started may not have read the shared secret of the ticket keys. Resolves with the outcome of the last attempt.
+ */
+async function reconnect(
+  /** @type {Awaited<ReturnType<typeof startServer>>} */ first,
+  /** @type {Awaited<ReturnType<typeof startServer>>} */ second,
+  /** @type {string} */ servername,
+  /** @type {string} */ root,
+) {
+  const end = performance.now() + 20_000
+  for (;;) {
+    const options = { host: '127.0.0.1', servername, ca: root, ALPNProtocols: ['http/1.1'] }
+    const initial = connect({ ...options, port: first.tlsPort })
+    const [session] = await once(initial, 'session')
+    initial.destroy()
+    const startedAt = performance.now()
+    const socket = connect({ ...options, port: second.tlsPort, session })
+    await once(socket, 'secureConnect')
+    const ms = performance.now() - startedAt
+    const isResumed = socket.isSessionReused()
+    socket.destroy()
+    // A full handshake has an outcome; a resumed one needs no certificate and has none.
+    await first.nextOutcome()
+    if (!isResumed) await second.nextOutcome()
+    if (isResumed || performance.now() > end) return { isResumed, ms }
+    await delay(200)
   }
 }
 

@@ -18,8 +18,10 @@ process.once(
       cache,
       hostPolicy: hosts,
       acme: { termsOfServiceAgreed: true, ...acme },
+      sessionTickets: true,
     })
     const tlsServer = https.createServer(manager.tlsOptions(), app)
+    manager.attach(tlsServer)
     const httpServer = http.createServer(manager.httpHandler())
     // ---------------------------------------------------------------------------------------------------------
 
