@@ -43,6 +43,7 @@ export async function startServer(/** @type {ServerSettings} */ settings) {
           wake = () => resolve(undefined)
           child.once('exit', wake)
         })
+        child.off('exit', wake)
       }
       return /** @type {(typeof outcomes)[0]} */ (outcomes.shift())
     },
