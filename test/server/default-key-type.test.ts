@@ -171,7 +171,10 @@ describe('a default certificate of another key type', () => {
 /** A self-signed certificate with an Ed25519 key. */
 async function makeEd25519() {
   const algorithm = { name: 'Ed25519' }
-  const keys = (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+  const keys = (await crypto.subtle.generateKey(algorithm, true, [
+    'sign',
+    'verify',
+  ])) as webcrypto.CryptoKeyPair
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=default.example',
     keys,
