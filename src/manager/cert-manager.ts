@@ -199,7 +199,8 @@ export class CertManager extends EventEmitter {
   }
 
   /**
-   * Does for a server what its options cannot. Call it for every server; a second call does nothing.
+   * Does for a server what its options cannot. Call it for every server, and again after a `setSecureContext()` of your own,
+   * which undoes it.
    *
    * - With `defaultHost`, serves its certificate to clients without SNI, through the server's default context. The
    *   certificate is obtained now, renewed as by `ensure()`, and removed from the server if it expires.
@@ -211,18 +212,19 @@ export class CertManager extends EventEmitter {
    * @throws {TypeError} if `server` is not a `tls.Server`
    */
   attach(server: Server): void {
-    if (typeof server?.setSecureContext !== 'function')
+    if (typeof server?.setSecureContext !== 'function' || typeof server.setTicketKeys !== 'function')
       throw new TypeError('attach: server must be a tls.Server, such as an https.Server')
-    if (!this.#attached.add(server)) return
+    if (this.#closing.signal.aborted) return
+    const isNew = this.#attached.add(server)
     const { defaultHost, keyType } = this.#settings
     warnOfKeyTypes(server, keyType)
     this.#parts.tickets?.add(server)
-    if (defaultHost !== undefined) this.#serveByDefault(defaultHost)
+    const live = defaultHost === undefined ? undefined : this.#parts.certificates.fromMemory(defaultHost)
+    if (live) this.#defaultCertificate.update(toCertificate(live))
+    if (isNew && defaultHost !== undefined) this.#keepDefault(defaultHost)
   }
 
-  #serveByDefault(host: Host): void {
-    const live = this.#parts.certificates.fromMemory(host)
-    if (live) this.#defaultCertificate.update(toCertificate(live))
+  #keepDefault(host: Host): void {
     this.#parts.renewals.keepRenewed([host]).then(([error]) => {
       if (error) this.#report('handshakeFailed', { host, error })
     }, warnUnhandled)

@@ -60,7 +60,8 @@ function parseForwarded(entry: string | undefined): string | undefined {
 }
 
 function parseNetwork(entry: string): { address: string; prefix: number } | undefined {
-  const [, text = '', length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(entry.trim()) ?? []
+  // A zone, as in fe80::1%eth0, would be ignored.
+  const [, text = '', length] = /^([^/%]*)(?:\/(\d{1,3}))?$/.exec(entry.trim()) ?? []
   const address = canonical(text)
   if (address === undefined) return undefined
   const bits = isIP(text) === 4 ? 32 : 128

@@ -19,6 +19,9 @@ const ownCertificate = [
   'privateKeyIdentifier',
 ] as const
 
+/** The keys of the certificates that were installed. */
+const keys = new WeakMap<Server, string | undefined>()
+
 /** Installs one host's certificate in the default contexts of servers, for clients without SNI, until it expires. */
 export class DefaultCertificate {
   readonly #servers: Iterable<Server>
@@ -64,6 +67,7 @@ function setCredentials(server: Server, credentials: { key?: string; cert?: stri
   updateContext(server, credentials)
   // The context has the key; as a property it would appear wherever the server is logged.
   optionsOf(server).key = undefined
+  keys.set(server, credentials.key)
 }
 
 /**
@@ -74,13 +78,18 @@ export function setSessionIdContext(server: Server, sessionIdContext: string): v
   const options = optionsOf(server)
   if (options.sessionIdContext === sessionIdContext) return
   const own = Object.fromEntries(ownCertificate.map((name) => [name, options[name]]))
-  updateContext(server, { ...own, sessionIdContext })
+  const isHidden = options.key === undefined
+  updateContext(server, { ...own, key: isHidden ? keys.get(server) : options.key, sessionIdContext })
+  if (isHidden) options.key = undefined
 }
 
 function updateContext(server: Server, changed: Record<string, unknown>): void {
   const options = optionsOf(server)
   const preserved = Object.fromEntries(preservedOptions.map((name) => [name, options[name]]))
+  const { ticketKeys } = options
   server.setSecureContext({ ...preserved, ...changed, ticketKeys: server.getTicketKeys() })
+  // Node would use these again in a later setSecureContext() of the application.
+  options.ticketKeys = ticketKeys
 }
 
 /** A Node server has its options as properties. */

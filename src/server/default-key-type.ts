@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import { createSecureContext, type SecureContext, type Server, type TLSSocket } from 'node:tls'
 import type { KeyType } from '../certificates/certificate-id.js'
 import { warn, warnUnhandled } from '../util/safe-call.js'
 
@@ -7,7 +7,12 @@ import { warn, warnUnhandled } from '../util/safe-call.js'
  * Undocumented in Node: the certificates and the default context of a server, the context with which a socket was created,
  * and the certificate of a context, in DER.
  */
-type ServerOptions = { readonly cert?: unknown; readonly _sharedCreds?: SecureContext }
+type ServerOptions = {
+  readonly cert?: unknown
+  readonly pfx?: unknown
+  readonly passphrase?: string
+  readonly _sharedCreds?: SecureContext
+}
 type Socket = TLSSocket & {
   readonly server?: ServerOptions
   readonly _handle?: { readonly _secureContext?: SecureContext } | null
@@ -25,8 +30,10 @@ interface Signer {
 /** Whether OpenSSL keeps the SNI host's certificate and the default ones side by side, if their key types differ. */
 const isAffected = Number.parseInt(process.versions.node, 10) < 24
 
-/** The signers of contexts; of a default context, all that its server has. */
+/** The signer of a context's one certificate. */
 const signers = new WeakMap<SecureContext, readonly Signer[]>()
+/** The signers of all certificates of a server, by its default context, which shows one of them. */
+const serverSigners = new WeakMap<SecureContext, readonly Signer[]>()
 /** The servers with a warning. */
 const warned = new WeakSet<object>()
 
@@ -82,10 +89,11 @@ export function hasOwnCertificate(socket: TLSSocket): boolean {
   return standard !== undefined && contextSigners(standard).length > 0
 }
 
-/** A context shows one certificate, although a server can have one for each type of key. */
 function defaultSigners(context: SecureContext, server: ServerOptions | undefined): readonly Signer[] {
-  const found = signers.get(context) ?? [...contextSigners(context), ...optionSigners(server?.cert)]
-  signers.set(context, found)
+  const known = serverSigners.get(context)
+  if (known) return known
+  const found = [...contextSigners(context), ...optionSigners(server ?? {})]
+  serverSigners.set(context, found)
   return found
 }
 
@@ -100,12 +108,18 @@ function contextSigners(context: SecureContext): readonly Signer[] {
   return found
 }
 
-/** The leaf certificates in the option `cert` of a server. */
-function optionSigners(cert: unknown): Signer[] {
-  const chains: unknown[] = Array.isArray(cert) ? cert : [cert]
-  return chains.flatMap((chain) =>
-    typeof chain === 'string' || Buffer.isBuffer(chain) ? [signerOf(new X509Certificate(chain))] : [],
-  )
+/** The leaf certificates in the options `cert` and `pfx` of a server, each of which can be an array. */
+function optionSigners({ cert, pfx, passphrase }: ServerOptions): Signer[] {
+  const chains = [cert].flat().filter((chain) => typeof chain === 'string' || Buffer.isBuffer(chain))
+  const stores = [pfx].flat().filter((store) => store !== undefined && store !== null)
+  return [
+    ...chains.map((chain) => signerOf(new X509Certificate(chain))),
+    ...stores.flatMap((store) =>
+      contextSigners(
+        createSecureContext({ pfx: [store as Buffer], ...(passphrase !== undefined && { passphrase }) }),
+      ),
+    ),
+  ]
 }
 
 /** RFC 8446 section 4.2.3: each curve has one algorithm. An RSA key has several, of which TLS 1.3 uses RSA-PSS. */

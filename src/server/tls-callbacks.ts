@@ -8,6 +8,7 @@ import { dottedAddress } from './client-address.js'
 import type { ContextOptions } from './contexts/context-options.js'
 import { ownContext, type ServerWithContexts } from './contexts/own-contexts.js'
 import type { ServerContexts } from './contexts/server-contexts.js'
+import { type ClientVerification, sessionIdContextOf } from './contexts/session-id-context.js'
 import { hasOwnCertificate, keyTypeConflict, otherKeyType, warnOnce } from './default-key-type.js'
 
 /** Options of `tlsOptions()`. */
@@ -55,19 +56,27 @@ export interface HandshakeSource {
   onMisconfigured(servername: string, error: Error): void
 }
 
-/** Undocumented in Node: a socket's server and options, and whether they request client certificates. */
-type ServerSocket = TLSSocket & {
-  readonly server?: ServerWithContexts & { readonly requestCert?: boolean }
-  /** Present on all sockets, also on those that the application creates itself, without a server. */
-  readonly _tlsOptions?: { readonly requestCert?: boolean }
-  /** smtp-server calls SNICallback with its options instead of a socket. */
-  readonly requestCert?: boolean
-}
+/** Undocumented in Node: a socket's server and options, and how they verify clients. */
+type ServerSocket = TLSSocket &
+  // smtp-server calls SNICallback with its options instead of a socket.
+  ClientVerification & {
+    readonly server?: ServerWithContexts & ClientVerification
+    /** Present on all sockets, also on those that the application creates itself, without a server. */
+    readonly _tlsOptions?: ClientVerification
+    _releaseControl?(): boolean
+  }
 
 // Node verifies client certificates against the CAs of the SNI context, by default its own roots, and ignores the `ca` of
 // the server or the socket: it would authorise the holder of any publicly trusted certificate.
 const noClientCas =
   'the server requests client certificates (requestCert), but tlsOptions() has no ca: Node would verify them against its default CAs. Pass the CAs to tlsOptions({ ca }), or remove requestCert.'
+
+// Session tickets are shared among servers with equal options, and the context without SNI has the server's.
+const otherClientCas =
+  'the server requests client certificates, but its ca and crl are not those of tlsOptions(). Write ...manager.tlsOptions({ ca, crl }) into its options, and no other ca and crl.'
+
+const ownClientCas =
+  'the server requests client certificates, and has certificates of its own for this name, from addContext(). Use a server without requestCert for them.'
 
 const noChallenge = 'no tls-alpn-01 challenge is pending for this name'
 
@@ -93,11 +102,13 @@ export function tlsCallbacks(
     const host = normalizeHost(servername)
     if (validationSockets.has(socket)) return findChallenge(servername, host, socket)
     const own = ownContext(socket.server, servername)
-    if (own) return own
-    if (requestsCertificate(socket) && !contexts.verifiesClients) {
-      source.onMisconfigured(servername, new TypeError(noClientCas))
-      throw new HandshakeRefusal(`acme-cert-cache: ${noClientCas}`)
+    const misconfigured = clientVerificationFault(socket, contexts, own !== undefined)
+    if (misconfigured !== undefined) {
+      if (host === undefined) source.onInvalidName(servername)
+      else source.onMisconfigured(host, new TypeError(misconfigured))
+      throw new HandshakeRefusal(`acme-cert-cache: ${misconfigured}`)
     }
+    if (own) return own
     if (host === undefined) return void source.onInvalidName(servername)
     const live = source.fromMemory(host)
     return live ? contexts.of(live) : source.obtain(host, dottedAddress(socket.remoteAddress)).then(contextOf)
@@ -151,11 +162,13 @@ export function tlsCallbacks(
    * Marks the socket for SNICallback, or under TLS 1.2 sets the answer directly. Returns the protocol; `undefined`, which
    * ends the handshake, if there is no answer: the client would otherwise reach the application.
    */
-  function prepareValidation(socket: TLSSocket, servername: string): string | undefined {
+  function prepareValidation(socket: ServerSocket, servername: string): string | undefined {
+    // The answer's context has no CAs for client certificates; and a client without SNI never reaches SNICallback.
+    if (verificationOf(socket)?.requestCert || !servername) return undefined
+    closeAfterHandshake(socket)
     if (socket.getProtocol() === 'TLSv1.3') {
-      // A client without SNI never reaches SNICallback.
-      if (servername) validationSockets.add(socket)
-      return servername ? acmeTlsProtocol : undefined
+      validationSockets.add(socket)
+      return acmeTlsProtocol
     }
     const host = normalizeHost(servername)
     const context = host === undefined ? undefined : source.pendingChallenge(host)
@@ -181,8 +194,36 @@ export function tlsCallbacks(
   return callbacks
 }
 
-const requestsCertificate = ({ server, _tlsOptions, requestCert }: ServerSocket) =>
-  server?.requestCert || _tlsOptions?.requestCert || requestCert
+/** Returns the options of the server, or of a socket without a server. */
+const verificationOf = (socket: ServerSocket): ClientVerification | undefined =>
+  [socket.server, socket._tlsOptions, socket].find((options) => options?.requestCert)
+
+/** Returns what keeps client certificates from being verified as the server's options say. */
+function clientVerificationFault(
+  socket: ServerSocket,
+  contexts: ServerContexts,
+  hasOwnContext: boolean,
+): string | undefined {
+  const wanted = verificationOf(socket)
+  if (!wanted) return undefined
+  if (hasOwnContext) return ownClientCas
+  const given = contexts.options
+  if (given?.ca === undefined) return noClientCas
+  if (wanted.ca === given.ca && wanted.crl === given.crl) return undefined
+  const [one, other] = [wanted, given].map(({ ca, crl }) => sessionIdContextOf({ ca, crl }))
+  return one === other ? undefined : otherClientCas
+}
+
+/**
+ * Closes the connection of a validation once the CA has seen the certificate (RFC 8737 section 3), so that it reaches no
+ * application. A resumed session skips SNICallback, but not this.
+ */
+function closeAfterHandshake(socket: ServerSocket): void {
+  // Node asks this before it emits `secureConnection`.
+  socket._releaseControl = () => false
+  // The last bytes of the handshake are not sent yet.
+  socket.prependOnceListener('secure', () => setImmediate(() => socket.destroy()))
+}
 
 /** Ends a handshake: Node emits it as `tlsClientError`. */
 class HandshakeRefusal extends TypeError {}

@@ -1,9 +1,15 @@
+import { once } from 'node:events'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
 import * as net from 'node:net'
 import * as tls from 'node:tls'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { CertManager } from '../../src/index.js'
+import { checkContextOptions } from '../../src/server/contexts/context-options.js'
+import { ServerContextsByOptions } from '../../src/server/contexts/server-contexts.js'
+import { makeBundle } from '../support/certificates.js'
 import { makeClientCa } from '../support/client-ca.js'
 import { storedHosts } from '../support/stored-host.js'
 import { listen } from '../support/tls.js'
@@ -168,6 +174,76 @@ describe.each(Object.entries(kinds))('%s verifies client certificates', (kind, c
   })
 })
 
+describe.each(versions)('%s: a server that requests client certificates', (maxVersion) => {
+  test('answers no tls-alpn-01 challenge, whose certificate has no CAs', async () => {
+    const { manager, store } = await storedHosts(['a.example'])
+    closers.push(() => manager.close())
+    store.values.set('a.example+token', (await makeBundle({ host: 'a.example' })).data)
+    let connections = 0
+    const server = tls.createServer({ ...manager.tlsOptions({ ca: own.root }), requestCert: true }, () => {
+      connections += 1
+    })
+    const port = await open(server)
+    for (const client of [stranger, friend, {}])
+      expect(await connect(port, { ...client, maxVersion, ALPNProtocols: ['acme-tls/1'] })).toMatchObject(
+        refused,
+      )
+    expect(connections).toBe(0)
+    expect(store.operations.join()).not.toContain('+token')
+  })
+
+  test('is refused if it has the callbacks of tlsOptions(), but not the CAs', async () => {
+    const manager = await startManager()
+    const { SNICallback, ALPNCallback } = manager.tlsOptions({ ca: own.root })
+    for (const ca of [undefined, other.root]) {
+      const options = { SNICallback, ALPNCallback, requestCert: true, ...(ca && { ca }) }
+      const port = await open(kinds.tls?.(options) as net.Server)
+      expect(await connect(port, { ...friend, maxVersion })).toMatchObject(refused)
+      // Nor does a name without a certificate get the server's own context.
+      expect(await connect(port, { ...friend, maxVersion, servername: 'evil.example' })).toMatchObject(
+        refused,
+      )
+    }
+    const same = { SNICallback, ALPNCallback, requestCert: true, ca: [own.root] }
+    expect(
+      await connect(await open(kinds.tls?.(same) as net.Server), { ...friend, maxVersion }),
+    ).toMatchObject({
+      client: 'friend',
+    })
+  })
+
+  test('is refused for certificates of addContext()', async () => {
+    const manager = await startManager()
+    const failures: { error: Error }[] = []
+    manager.on('handshakeFailed', (failure) => failures.push(failure))
+    const server = kinds.tls?.({ ...manager.tlsOptions({ ca: own.root }), requestCert: true }) as tls.Server
+    server.addContext('x.example', await own.issue('x.example', '0d'))
+    const port = await open(server)
+    expect(await connect(port, { ...stranger, maxVersion, servername: 'x.example' })).toMatchObject(refused)
+    expect(failures).toMatchObject([
+      { host: 'x.example', error: { message: expect.stringContaining('addContext()') } },
+    ])
+    expect(await connect(port, { ...friend, maxVersion })).toMatchObject({ client: 'friend' })
+  })
+})
+
+test('contexts are kept no longer than a server uses their options', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const byOptions = new ServerContextsByOptions()
+  const ask = (ca: string) => new WeakRef(byOptions.for(checkContextOptions('test', { ca })))
+  const reference = ask(own.root)
+  await expect
+    .poll(() => {
+      collect()
+      return reference.deref() === undefined
+    })
+    .toBe(true)
+  const contexts = byOptions.for(checkContextOptions('test', { ca: own.root }))
+  collect()
+  expect(byOptions.for(checkContextOptions('test', { ca: own.root }))).toBe(contexts)
+})
+
 test('servers with different CAs share a manager, and neither accepts the other’s clients', async () => {
   const manager = await startManager()
   const open2 = (ca: string) =>
@@ -245,10 +321,24 @@ function broken(label: string, base64 = 'MAMCAQE=') {
   return `-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----\n`
 }
 
-test('certificateCompression reaches the context on Node that has it', async () => {
-  const manager = await startManager()
-  const options = manager.tlsOptions({ certificateCompression: ['zlib'] })
-  expect(options).toMatchObject({ certificateCompression: ['zlib'] })
-  const port = await open(kinds.tls?.(options) as net.Server)
-  expect(await connect(port)).toMatchObject({ reused: false })
+test('certificateCompression reaches the contexts of hosts, on Node that has it', async () => {
+  const bytesReceived = async (certificateCompression?: ['zlib']) => {
+    const { manager } = await storedHosts(['a.example'])
+    closers.push(() => manager.close())
+    // Long enough to be worth compressing.
+    const options = manager.tlsOptions(certificateCompression ? { certificateCompression } : {})
+    expect(options.certificateCompression).toEqual(certificateCompression)
+    const port = await open(kinds.tls?.({ SNICallback: options.SNICallback }) as net.Server)
+    const raw = net.connect(port, '127.0.0.1')
+    const client = { socket: raw, servername: 'a.example', rejectUnauthorized: false, certificateCompression }
+    const socket = tls.connect(client as tls.ConnectionOptions)
+    await once(socket, 'secureConnect')
+    const { bytesRead } = raw
+    socket.destroy()
+    return bytesRead
+  }
+  const [plain, compressed] = [await bytesReceived(), await bytesReceived(['zlib'])]
+  const isSupported = /certificateCompression/.test(tls.Server.prototype.setSecureContext.toString())
+  if (isSupported) expect(compressed).toBeLessThan(plain - 20)
+  else expect(Math.abs(compressed - plain)).toBeLessThan(20)
 })

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
@@ -197,6 +198,38 @@ describe('tls-alpn-01', () => {
       })
     }
   })
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'a resumed validation reaches no application, %s',
+    async (maxVersion) => {
+      let connections = 0
+      const server = https.createServer(manager.tlsOptions())
+      server.on('secureConnection', (socket) => {
+        connections += 1
+        socket.write('x')
+      })
+      const port = await serve(server)
+      const options = {
+        host: '127.0.0.1',
+        port,
+        servername: 'a.example',
+        rejectUnauthorized: false,
+        maxVersion,
+      }
+      let session: Buffer | undefined
+      const first = tls.connect(options).on('session', (ticket) => {
+        session = ticket
+      })
+      await once(first, 'data')
+      first.destroy()
+      const second = tls.connect({ ...options, ...(session && { session }), ALPNProtocols: ['acme-tls/1'] })
+      second.on('error', () => {})
+      second.resume()
+      await new Promise((resolve) => second.once('close', resolve))
+      expect(session).toBeDefined()
+      expect(connections).toBe(1)
+    },
+  )
 
   test.each(['TLSv1.2', 'TLSv1.3'] as const)(
     'without a pending challenge, a validation reaches no application behind a certificate of the server, %s',

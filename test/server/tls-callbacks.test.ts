@@ -37,7 +37,7 @@ const answer = ({ SNICallback }: ReturnType<typeof tlsCallbacks>, socket: object
 
 /** Marks a socket as one on which a CA validates a challenge. */
 function validate({ ALPNCallback }: ReturnType<typeof tlsCallbacks>) {
-  const socket = { getProtocol: () => 'TLSv1.3', remoteAddress: '192.0.2.7' }
+  const socket = { getProtocol: () => 'TLSv1.3', remoteAddress: '192.0.2.7', prependOnceListener() {} }
   const offer = { servername: 'a.example', protocols: ['acme-tls/1'] }
   expect(ALPNCallback.call(socket as never, offer)).toBe('acme-tls/1')
   return socket
@@ -67,7 +67,7 @@ test('a server’s callback that throws causes a warning, and is called once', a
 
 test('ALPNCallback returns no protocol and causes a warning if a challenge cannot be read', async () => {
   const { ALPNCallback } = callbacks({ pendingChallenge: broken })
-  const socket = { getProtocol: () => 'TLSv1.2' }
+  const socket = { getProtocol: () => 'TLSv1.2', prependOnceListener() {} }
   const offer = { servername: 'a.example', protocols: ['acme-tls/1'] }
   expect(ALPNCallback.call(socket as never, offer)).toBeUndefined()
   await expect.poll(() => warnings.join()).toContain('broken source')

@@ -62,7 +62,7 @@ export function checkContextOptions(
 }
 
 function parseCertificates(name: string, value: unknown): X509Certificate[] {
-  return blocksOf(name, value, 'CERTIFICATE').map((block) => {
+  return blocksOf(name, value, 'CERTIFICATE', '(?:X509 |TRUSTED )?').map((block) => {
     try {
       return new X509Certificate(block)
     } catch (thrown) {
@@ -88,14 +88,17 @@ function assertAccepted(name: string, options: ContextOptions): void {
   }
 }
 
-/** Returns the PEM blocks with a label. Every text must contain one: a path instead of the file's content does not. */
-function blocksOf(name: string, value: unknown, label: string): string[] {
+/**
+ * Returns the PEM blocks with a label. Every text must contain one: a path instead of the file's content does not.
+ * @param prefix a pattern of what else the label may begin with
+ */
+function blocksOf(name: string, value: unknown, label: string, prefix = ''): string[] {
   const texts: unknown[] = Array.isArray(value) ? value : [value]
   if (texts.length === 0) throw invalidOption(name, 'PEM text, or an array of PEM texts', value)
   return texts.flatMap((text) => {
     if (typeof text !== 'string' && !Buffer.isBuffer(text))
       throw invalidOption(name, 'PEM text (a string or a Buffer), or an array of PEM texts', text)
-    const pattern = new RegExp(`-----BEGIN ${label}-----[A-Za-z0-9+/=\\s]+-----END ${label}-----`, 'g')
+    const pattern = new RegExp(`-----BEGIN (${prefix}${label})-----[A-Za-z0-9+/=\\s]+-----END \\1-----`, 'g')
     const blocks = text.toString('latin1').match(pattern)
     if (!blocks)
       throw new TypeError(`${name} has no PEM block "${label}": pass the content of the file, not its path`)

@@ -8,36 +8,35 @@ import type { CheckedContextOptions, ContextOptions } from './context-options.js
  * (0.8 ms, 40 KiB), and lives as long as its certificate is in memory.
  */
 export class ServerContexts {
-  readonly #options: ContextOptions | undefined
+  /** `undefined` if there are none. */
+  readonly options: ContextOptions | undefined
   readonly #contexts = new WeakMap<LiveCertificate, SecureContext>()
 
   constructor(options: ContextOptions | undefined) {
-    this.#options = options
-  }
-
-  /** Whether clients' certificates can be verified: Node does so against the CAs of the context. */
-  get verifiesClients(): boolean {
-    return this.#options?.ca !== undefined
+    this.options = options
   }
 
   of(live: LiveCertificate): SecureContext {
-    if (!this.#options) return live.context
+    if (!this.options) return live.context
     const known = this.#contexts.get(live)
     if (known) return known
     const { key, chain } = decodeBundle(live.data) as CertificateBundle // never a fault: it has been decoded before
-    const context = createSecureContext({ ...this.#options, key, cert: chain } as SecureContextOptions)
+    const context = createSecureContext({ ...this.options, key, cert: chain } as SecureContextOptions)
     this.#contexts.set(live, context)
     return context
   }
 }
 
-/** Shares contexts between calls of `tlsOptions()` with equal options, of which a program may make many. */
+/** Shares contexts between calls of `tlsOptions()` with equal options, for as long as a server uses them. */
 export class ServerContextsByOptions {
-  readonly #byDigest = new Map<string, ServerContexts>()
+  readonly #byDigest = new Map<string, WeakRef<ServerContexts>>()
 
   for({ digest, options }: CheckedContextOptions): ServerContexts {
-    const contexts = this.#byDigest.get(digest) ?? new ServerContexts(options)
-    this.#byDigest.set(digest, contexts)
+    const known = this.#byDigest.get(digest)?.deref()
+    if (known) return known
+    for (const [other, contexts] of this.#byDigest) if (!contexts.deref()) this.#byDigest.delete(other)
+    const contexts = new ServerContexts(options)
+    this.#byDigest.set(digest, new WeakRef(contexts))
     return contexts
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:tls'
 import type { CertCacheLock } from '../../cache/cert-cache.js'
 import type { Clock } from '../../util/clock.js'
+import { WrongClockError } from '../../util/errors.js'
 import { callSafely } from '../../util/safe-call.js'
 import { hasOwnSessionIdContext, sessionIdContextOf, verificationOf } from '../contexts/session-id-context.js'
 import { setSessionIdContext } from '../default-certificate.js'
@@ -34,7 +35,7 @@ interface SessionTicketsParts {
   /** The user's secret. Then nothing is read or stored. */
   readonly secret: Uint8Array | undefined
   readonly store: SeedStore
-  /** Resolves with false if the CA's clock differs: a seed from a wrong clock would end the sessions of the others. */
+  /** Resolves with false if the CA's clock differs: a seed by a wrong clock would end the sessions of the others. */
   readonly isClockRight: () => Promise<boolean>
   /** The servers that share the keys. */
   readonly servers: Iterable<Server>
@@ -64,7 +65,7 @@ export class SessionTickets {
 
   constructor(parts: SessionTicketsParts) {
     this.#parts = parts
-    parts.closing.addEventListener('abort', () => this.#cancelTimer())
+    parts.closing.addEventListener('abort', () => this.#close())
   }
 
   /** Gives a server the current key, and the `sessionIdContext` of the fleet. The first call starts to read the seeds. */
@@ -116,7 +117,7 @@ export class SessionTickets {
   async #read(): Promise<void> {
     this.#isReading = true
     try {
-      this.#seeds = await this.#readOrReplace()
+      await this.#readOrReplace()
       this.#failures = 0
     } catch {
       this.#failures += 1
@@ -128,23 +129,33 @@ export class SessionTickets {
     this.#pass()
   }
 
-  async #readOrReplace(): Promise<readonly TicketSeed[]> {
+  async #readOrReplace(): Promise<void> {
     const { store, clock, closing: signal, isClockRight } = this.#parts
     const read = async () => parseSeeds(await store.readTicketSeeds({ signal }))
-    const found = await read()
-    if (!replaceSeeds(found, clock.now()) || !(await isClockRight())) return found
-    return store.runOnceOnTicketSeeds({
+    this.#seeds = await read()
+    if (!replaceSeeds(this.#seeds, clock.now())) return
+    if (!(await isClockRight())) throw new WrongClockError('the clock of this machine is wrong')
+    this.#seeds = await store.runOnceOnTicketSeeds({
       signal,
       async find() {
-        const current = await read()
-        return replaceSeeds(current, clock.now()) ? undefined : current
+        const found = await read()
+        return replaceSeeds(found, clock.now()) ? undefined : found
       },
       async work(lock) {
-        const replaced = replaceSeeds(await read(), clock.now()) ?? []
+        const found = await read()
+        const replaced = replaceSeeds(found, clock.now())
+        if (!replaced) return { value: found }
         lock?.signal.throwIfAborted()
         await store.writeTicketSeeds(encodeSeeds(replaced), { signal: lock?.signal ?? signal })
         return { value: replaced }
       },
     })
+  }
+
+  /** Nobody replaces the keys any more: the servers accept no ticket from before, and have keys that nobody else knows. */
+  #close(): void {
+    this.#cancelTimer()
+    if (!this.#isStarted) return
+    for (const server of this.#parts.servers) callSafely(() => server.setTicketKeys(randomBytes(48)))
   }
 }

@@ -8,6 +8,8 @@ const replaceAfterMs = 7 * dayMs
 const leadMs = 2 * dayMs
 /** No older seed is used: if the store takes no write, machines use keys of their own instead. */
 const maxAgeMs = replaceAfterMs + leadMs
+/** How long a seed stays in the store after the next one is used, for machines with a slow clock. */
+const overlapMs = 3_600_000
 const seedBytes = 32
 
 /** A secret from which ticket keys are derived. */
@@ -22,16 +24,19 @@ export const seedAt = (seeds: readonly TicketSeed[], now: number): TicketSeed | 
   seeds.findLast(({ from }) => from <= now && now < from + maxAgeMs)
 
 /**
- * Returns the seeds to store instead of those in the store, or `undefined` if these are good for now. Seeds that are over,
- * and those of a clock that is ahead, are left out.
+ * Returns the seeds to store instead of those in the store, or `undefined` if these are good for now. Leaves out seeds that
+ * are no longer used, with which recorded connections could be decrypted, and seeds of a clock that is ahead.
  */
 export function replaceSeeds(stored: readonly TicketSeed[], now: number): TicketSeed[] | undefined {
-  const usable = stored.filter(({ from }) => now < from + maxAgeMs && from <= now + maxAgeMs)
-  const newest = usable.at(-1)
-  const add = (from: number) => [...usable, { from, secret: randomBytes(seedBytes) }].sort(byTime)
-  if (!seedAt(usable, now)) return add(rotatedAt(now))
-  if (!newest || newest.from + replaceAfterMs - leadMs > now) return undefined
-  return add(Math.max(newest.from + replaceAfterMs, rotatesAt(now + dayMs)))
+  const isOver = (from: number) => now >= from + maxAgeMs || from > now + maxAgeMs
+  const possible = stored.filter(({ from }) => !isOver(from))
+  const kept = possible.filter((_, index) => now < (possible[index + 1]?.from ?? now) + overlapMs)
+  const newest = kept.at(-1)
+  const withNext = (from: number) => [...kept, { from, secret: randomBytes(seedBytes) }].sort(byTime)
+  if (!seedAt(kept, now)) return withNext(rotatedAt(now))
+  if (newest && now >= newest.from + replaceAfterMs - leadMs)
+    return withNext(Math.max(newest.from + replaceAfterMs, rotatesAt(now + dayMs)))
+  return kept.length < stored.length ? kept : undefined
 }
 
 export const encodeSeeds = (seeds: readonly TicketSeed[]): Uint8Array =>
