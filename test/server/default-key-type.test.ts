@@ -140,6 +140,8 @@ describe('a default certificate of another key type', () => {
       const pairs = [credentials(standard.ec), credentials(standard.rsa)]
       const both = { key: pairs.map(({ key }) => key), cert: pairs.map(({ cert }) => cert) }
       const { port } = await open({ ...both, ...callbacks(own.ec) })
+      // What this handshake finds out must not hide the other certificate.
+      await handshake(port, 'a.example', { ALPNProtocols: ['acme-tls/1'] }).catch(() => undefined)
       const [served] = await namesServed(port, { maxVersion })
       expect(served).toBe(isAffected && maxVersion === 'TLSv1.2' ? none : host)
       expect(warnings).toHaveLength(isAffected ? 1 : 0)
@@ -149,7 +151,6 @@ describe('a default certificate of another key type', () => {
   test.each(['TLSv1.2', 'TLSv1.3'] as const)('can be an Ed25519 key, %s', async (maxVersion) => {
     const { port } = await open({ ...(await makeEd25519()), ...callbacks(own.ec) })
     const [served] = await namesServed(port, { maxVersion })
-    expect([host, none]).toContain(served)
     expect(served).toBe(isAffected && maxVersion === 'TLSv1.2' ? none : host)
   })
 

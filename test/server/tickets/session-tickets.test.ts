@@ -1,81 +1,17 @@
-import * as https from 'node:https'
 import * as tls from 'node:tls'
-import { afterEach, describe, expect, test } from 'vitest'
-import type { CertManagerOptions } from '../../../src/index.js'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { CertManager } from '../../../src/index.js'
 import { parseSeeds } from '../../../src/server/tickets/ticket-seeds.js'
+import { TestCa } from '../../../src/testing/index.js'
 import { makeClientCa } from '../../support/client-ca.js'
 import { LockingStore } from '../../support/locking-store.js'
 import { MemoryStore } from '../../support/memory-store.js'
 import { storedHosts } from '../../support/stored-host.js'
-import { listen } from '../../support/tls.js'
-import { VirtualClock } from '../../support/virtual-clock.js'
+import { connect, hosts, openFleet } from './fleet.js'
 
 const hour = 3_600_000
 const day = 24 * hour
-const hosts = ['a.example', 'b.example']
 const versions = ['TLSv1.2', 'TLSv1.3'] as const
-const closers: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-})
-
-/** A fleet: machines with a store and a clock in common. */
-function openFleet(options: Partial<CertManagerOptions> = {}, store = new LockingStore()) {
-  const clock = new VirtualClock(Date.now())
-  /** Starts a machine: a manager, and a server that is attached to it. */
-  async function machine(server: tls.TlsOptions = {}, own: Partial<CertManagerOptions> = {}) {
-    const { manager } = await storedHosts(hosts, { sessionTickets: true, clock, ...options, ...own }, store)
-    const { ca } = server
-    const listening = https.createServer({ ...manager.tlsOptions(ca ? { ca: ca as string } : {}), ...server })
-    listening.on('secureConnection', (socket) => socket.write(String(socket.authorized)))
-    listening.on('tlsClientError', () => {})
-    closers.push(
-      () => manager.close(),
-      () => listening.close(),
-    )
-    const failures: { operation: string; key: string }[] = []
-    manager.on('storeFailed', (failure) => failures.push(failure))
-    manager.attach(listening)
-    return { manager, server: listening, port: await listen(listening), failures }
-  }
-  /** Waits until servers have the same key for tickets. Who does not get the lock looks again every second. */
-  const agree = (...servers: tls.Server[]) =>
-    expect
-      .poll(() => {
-        clock.advance(1_500)
-        return new Set(servers.map((server) => server.getTicketKeys().toString('hex'))).size
-      })
-      .toBe(1)
-  return { clock, store, machine, agree }
-}
-
-/** Connects; resolves with whether the session was resumed, and the next session. */
-async function connect(port: number, options: tls.ConnectionOptions = {}) {
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: 'a.example',
-    rejectUnauthorized: false,
-    ...options,
-  })
-  let session: Buffer | undefined
-  let data = ''
-  let isResumed: boolean | undefined
-  let error: string | undefined
-  socket.on('error', ({ message }) => {
-    error = message
-  })
-  socket.on('session', (ticket: Buffer) => {
-    session = ticket
-  })
-  socket.on('data', (text) => {
-    data += text
-    isResumed = socket.isSessionReused()
-    socket.destroy()
-  })
-  await new Promise((resolve) => socket.once('close', resolve))
-  return { isResumed, data, session: session ?? options.session, error }
-}
 
 describe.each(versions)('%s: a client', (maxVersion) => {
   test('resumes its session at another machine', async () => {
@@ -193,6 +129,32 @@ describe('the seeds in the store', () => {
     await agree(one.server, two.server)
   })
 
+  test('are not written by a machine whose clock differs from the CA’s, which looks again after a minute', async () => {
+    const ca = await TestCa.start({ now: () => Date.now() - 2 * hour })
+    onTestFinished(() => ca.close())
+    const acme = { directoryUrl: ca.directoryUrl, ca: ca.endpointCertificate }
+    const { machine, clock, store } = openFleet({
+      acme: { termsOfServiceAgreed: true, keyPrefix: '', ...acme },
+    })
+    await machine()
+    const reads = () => store.operations.filter((text) => text === 'get acme_tickets').length
+    await expect.poll(() => [reads(), clock.pending]).toEqual([1, 1])
+    clock.advance(60_000)
+    await expect.poll(reads).toBe(2)
+    expect(store.values.has('acme_tickets')).toBe(false)
+  })
+
+  test('are not written once their lock is lost', async () => {
+    const { machine, store } = openFleet()
+    let gets = 0
+    store.before = (operation, key) => {
+      if (operation === 'get' && key === 'acme_tickets' && ++gets === 3) store.lose('acme_tickets')
+    }
+    await machine()
+    await expect.poll(() => gets).toBeGreaterThanOrEqual(3)
+    expect(store.operations.indexOf('put acme_tickets')).toBe(-1)
+  })
+
   test('a store that refuses writes leaves each machine with keys of its own, which rotate', async () => {
     const { machine, clock, store } = openFleet()
     store.before = (operation, key) => {
@@ -213,39 +175,29 @@ describe('the seeds in the store', () => {
       await machine({}, { sessionTickets: { secret: Buffer.from(secret) } }),
     ]
     expect(one.server.getTicketKeys()).toEqual(two.server.getTicketKeys())
-    const other = await machine({}, { sessionTickets: { secret: secret.toUpperCase() } })
-    expect(other.server.getTicketKeys()).not.toEqual(one.server.getTicketKeys())
+    const acme = { termsOfServiceAgreed: true, directoryUrl: 'https://127.0.0.1:1/directory' } as const
+    const others = [
+      await machine({}, { sessionTickets: { secret: secret.toUpperCase() } }),
+      await machine({}, { acme: { ...acme, keyPrefix: 'other~' } }),
+    ]
+    for (const { server } of others) expect(server.getTicketKeys()).not.toEqual(one.server.getTicketKeys())
     expect(store.operations.join()).not.toContain('acme_tickets')
   })
 })
 
-test('attach() keeps the certificate and the options of a server that was not made with tlsOptions()', async () => {
-  const clientCa = await makeClientCa('any CA')
-  const { key, cert } = await clientCa.issue('a.example', '0a')
+test('servers with other revocation lists have other keys', async () => {
+  const clientCa = await makeClientCa('client CA')
   const { manager } = await storedHosts(hosts, { sessionTickets: { secret: 's'.repeat(32) } })
-  closers.push(() => manager.close())
-  const ports: number[] = []
-  for (let count = 0; count < 2; count++) {
-    const server = tls.createServer({ key, cert, maxVersion: 'TLSv1.2' }, (socket) => socket.write('x'))
-    closers.push(() => server.close())
+  onTestFinished(() => manager.close())
+  const keysWith = (...crls: string[]) => {
+    const options = manager.tlsOptions({ ca: clientCa.root, ...(crls.length > 0 && { crl: crls }) })
+    const server = tls.createServer({ ...options, requestCert: true })
     manager.attach(server)
-    ports.push(await listen(server))
+    return server.getTicketKeys().toString('hex')
   }
-  const [one, two] = ports as [number, number]
-  const { session } = await connect(one)
-  expect(await connect(two, { session })).toMatchObject({ isResumed: true })
-  expect(await connect(one, { minVersion: 'TLSv1.3' })).toMatchObject({ isResumed: undefined })
-})
-
-test('a server that is attached twice has one listener, and none after the manager is closed', async () => {
-  const { machine } = openFleet({ defaultHost: 'a.example' })
-  const { manager, server } = await machine()
-  const count = () => server.listenerCount('close')
-  const before = count()
-  manager.attach(server)
-  expect(count()).toBe(before)
-  await manager.close()
-  expect(count()).toBe(before - 1)
+  const [first, second] = [await clientCa.revoke('0a'), await clientCa.revoke('0a', '0b')]
+  expect(keysWith(first)).toBe(keysWith(first))
+  expect(new Set([keysWith(), keysWith(first), keysWith(second)]).size).toBe(3)
 })
 
 describe('the option sessionTickets', () => {
@@ -265,7 +217,6 @@ describe('the option sessionTickets', () => {
     ['a word', { sessionTickets: 'yes' }, /^CertManager: sessionTickets must be an object, not a string$/],
     ['a misspelled option', { sessionTickets: { secrets: '' } }, /Did you mean "secret"\?$/],
   ])('%s is a TypeError', async (_, options, message) => {
-    const { CertManager } = await import('../../../src/index.js')
     const all = { cache: new LockingStore(), hostPolicy: hosts, acme, sessionTickets: true, ...options }
     expect(() => new CertManager(all as never)).toThrow(message)
     expect(() => new CertManager(all as never)).toThrow(TypeError)
@@ -273,38 +224,11 @@ describe('the option sessionTickets', () => {
 
   test('false, and a secret for a store without locks, are accepted', async () => {
     const { manager } = await storedHosts(hosts, { sessionTickets: false })
-    closers.push(() => manager.close())
+    onTestFinished(() => manager.close())
     const other = await storedHosts(hosts, {
       cache: new MemoryStore(),
       sessionTickets: { secret: new Uint8Array(32) },
     })
-    closers.push(() => other.manager.close())
+    onTestFinished(() => other.manager.close())
   })
-})
-
-test('contexts of addContext() are served beside managed certificates', async () => {
-  const clientCa = await makeClientCa('any CA')
-  const { manager } = await storedHosts(['a.example'])
-  const server = tls.createServer(manager.tlsOptions(), (socket) => socket.write('x'))
-  closers.push(
-    () => manager.close(),
-    () => server.close(),
-  )
-  manager.attach(server)
-  const own = await clientCa.issue('own', '0a')
-  const last = await clientCa.issue('last', '0b')
-  server.addContext('*.own.example', tls.createSecureContext(own))
-  server.addContext('b.own.example', last)
-  const port = await listen(server)
-  const served = async (servername: string) => {
-    const socket = tls.connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false })
-    await new Promise((resolve) => socket.once('secureConnect', resolve).once('error', resolve))
-    const { subject } = socket.getPeerCertificate() ?? {}
-    socket.destroy()
-    return subject?.CN
-  }
-  expect(await served('x.own.example')).toBe('own')
-  expect(await served('b.own.example')).toBe('last')
-  expect(await served('a.example')).toBe('a.example')
-  expect(await served('c.example')).toBeUndefined()
 })

@@ -55,6 +55,9 @@ describe('seeds', () => {
     expect(seedAt(both, now + 7 * day - 1)).toBe(current)
     expect(seedAt(both, now + 7 * day)).toBe(both[1])
     expect(replaceSeeds(both, now + 7 * day)).toBeUndefined()
+    // The old one goes once it is of no use: recorded connections could be decrypted with it.
+    expect(replaceSeeds(both, now + 7 * day + hour - 1)).toBeUndefined()
+    expect(replaceSeeds(both, now + 7 * day + hour)).toEqual([both[1]])
   })
 
   test('a late replacement is used a day later, at a rotation, so that all machines have read it', () => {
