@@ -44,7 +44,6 @@ test('attach() again repairs what setSecureContext() of the application has repl
   expect(await connect(two.port, { session })).toMatchObject({ isResumed: true })
   expect(await connect(two.port, { servername: '' })).toMatchObject({ isResumed: false })
   // Node would use the keys of today for ever.
-  clock.advance(12 * hour)
   const keys = two.server.getTicketKeys()
   clock.advance(12 * hour)
   two.server.setSecureContext({})

@@ -145,7 +145,6 @@ export class SessionTickets {
         const found = await read()
         const replaced = replaceSeeds(found, clock.now())
         if (!replaced) return { value: found }
-        lock?.signal.throwIfAborted()
         await store.writeTicketSeeds(encodeSeeds(replaced), { signal: lock?.signal ?? signal })
         return { value: replaced }
       },
