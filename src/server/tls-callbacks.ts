@@ -164,7 +164,7 @@ export function tlsCallbacks(
    */
   function prepareValidation(socket: ServerSocket, servername: string): string | undefined {
     // The answer's context has no CAs for client certificates; and a client without SNI never reaches SNICallback.
-    if (verificationOf(socket)?.requestCert || !servername) return undefined
+    if (requestedVerification(socket) || !servername) return undefined
     closeAfterHandshake(socket)
     if (socket.getProtocol() === 'TLSv1.3') {
       validationSockets.add(socket)
@@ -194,9 +194,12 @@ export function tlsCallbacks(
   return callbacks
 }
 
-/** Returns the options of the server, or of a socket without a server. */
-const verificationOf = (socket: ServerSocket): ClientVerification | undefined =>
-  [socket.server, socket._tlsOptions, socket].find((options) => options?.requestCert)
+/** Returns the options of the server, or of a socket without a server, if they request client certificates. */
+function requestedVerification(socket: ServerSocket): ClientVerification | undefined {
+  if (socket.server?.requestCert) return socket.server
+  if (socket._tlsOptions?.requestCert) return socket._tlsOptions
+  return socket.requestCert ? socket : undefined
+}
 
 /** Returns what keeps client certificates from being verified as the server's options say. */
 function clientVerificationFault(
@@ -204,7 +207,7 @@ function clientVerificationFault(
   contexts: ServerContexts,
   hasOwnContext: boolean,
 ): string | undefined {
-  const wanted = verificationOf(socket)
+  const wanted = requestedVerification(socket)
   if (!wanted) return undefined
   if (hasOwnContext) return ownClientCas
   const given = contexts.options

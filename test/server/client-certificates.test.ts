@@ -255,6 +255,14 @@ test('servers with different CAs share a manager, and neither accepts the otherâ
   expect(await connect(second, friend)).toMatchObject(refused)
 })
 
+test('CAs that are written in different ways do not confuse servers of one manager', async () => {
+  const manager = await startManager()
+  for (const ca of [own.root, `# own CA\n${own.root}\n`]) {
+    const port = await open(kinds.tls?.({ ...manager.tlsOptions({ ca }), requestCert: true }) as net.Server)
+    expect(await connect(port, friend)).toMatchObject({ client: 'friend' })
+  }
+})
+
 test('calls of tlsOptions() with equal CAs share contexts; a warm handshake makes none', async () => {
   const manager = await startManager()
   const contexts: unknown[] = []

@@ -1,8 +1,9 @@
-import { createHash, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { toError } from '../../util/errors.js'
 import { invalidOption, nonEmptyStrings, oneOf } from '../../util/validate.js'
 import { crlIssuer, subjectOf } from './der.js'
+import { sessionIdContextOf } from './session-id-context.js'
 
 const compressions = ['zlib', 'brotli', 'zstd'] as const
 
@@ -53,11 +54,9 @@ export function checkContextOptions(
     ...(compression && { certificateCompression: compression }),
   }
   assertAccepted(name, options)
-  const cas = certificates.map(({ raw }) => raw.toString('base64'))
-  const content = [cas, crls, compression].map((list) => list?.join()).join('\n')
   return {
     options: Object.keys(options).length > 0 ? options : undefined,
-    digest: createHash('sha256').update(content).digest('base64'),
+    digest: [sessionIdContextOf(options), ...(compression ?? [])].join(),
   }
 }
 
