@@ -1,14 +1,9 @@
-import { once } from 'node:events'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
 import * as net from 'node:net'
 import * as tls from 'node:tls'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { CertManager } from '../../src/index.js'
-import { checkContextOptions } from '../../src/server/contexts/context-options.js'
-import { ServerContextsByOptions } from '../../src/server/contexts/server-contexts.js'
 import { makeBundle } from '../support/certificates.js'
 import { makeClientCa } from '../support/client-ca.js'
 import { storedHosts } from '../support/stored-host.js'
@@ -227,23 +222,6 @@ describe.each(versions)('%s: a server that requests client certificates', (maxVe
   })
 })
 
-test('contexts are kept no longer than a server uses their options', async () => {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  const byOptions = new ServerContextsByOptions()
-  const ask = (ca: string) => new WeakRef(byOptions.for(checkContextOptions('test', { ca })))
-  const reference = ask(own.root)
-  await expect
-    .poll(() => {
-      collect()
-      return reference.deref() === undefined
-    })
-    .toBe(true)
-  const contexts = byOptions.for(checkContextOptions('test', { ca: own.root }))
-  collect()
-  expect(byOptions.for(checkContextOptions('test', { ca: own.root }))).toBe(contexts)
-})
-
 test('servers with different CAs share a manager, and neither accepts the other’s clients', async () => {
   const manager = await startManager()
   const open2 = (ca: string) =>
@@ -278,75 +256,4 @@ test('calls of tlsOptions() with equal CAs share contexts; a warm handshake make
   expect(contexts[1]).toBe(contexts[0])
   expect(contexts[2]).toBe(contexts[0])
   expect(new Set(contexts).size).toBe(3)
-})
-
-describe('tlsOptions() names what is wrong:', () => {
-  const cases: [string, object, RegExp][] = [
-    [
-      'a path as ca',
-      { ca: '/etc/ca.pem' },
-      /^tlsOptions: ca has no PEM block "CERTIFICATE": pass the content/,
-    ],
-    ['an empty list', { ca: [] }, /^tlsOptions: ca must be PEM text/],
-    ['a number', { ca: 5 }, /^tlsOptions: ca must be PEM text .*, not 5$/],
-    [
-      'a broken certificate',
-      { ca: broken('CERTIFICATE') },
-      /^tlsOptions: ca contains a certificate that cannot/,
-    ],
-    ['crl without ca', { crl: broken('X509 CRL') }, /^tlsOptions: crl needs ca/],
-    [
-      'an empty list of compressions',
-      { certificateCompression: [] },
-      /^tlsOptions: certificateCompression must/,
-    ],
-    [
-      'an unknown compression',
-      { certificateCompression: ['gzip'] },
-      /certificateCompression must be one of zlib, /,
-    ],
-    ['a misspelled option', { crls: '' }, /^tlsOptions: unknown option "crls"\. Did you mean "crl"\?/],
-  ]
-  test.each(cases)('%s', async (_, options, message) => {
-    const manager = await startManager()
-    expect(() => manager.tlsOptions(options)).toThrow(message)
-    expect(() => manager.tlsOptions(options)).toThrow(TypeError)
-  })
-
-  test('a CRL of another CA, and one that cannot be parsed', async () => {
-    const manager = await startManager()
-    const crl = await other.revoke('0b')
-    expect(() => manager.tlsOptions({ ca: own.root, crl })).toThrow(
-      /crl contains a CRL whose issuer is none of/,
-    )
-    expect(manager.tlsOptions({ ca: [own.root, other.root], crl })).toMatchObject({ crl })
-    for (const text of [broken('X509 CRL'), broken('X509 CRL', '')])
-      expect(() => manager.tlsOptions({ ca: own.root, crl: text })).toThrow(/^tlsOptions: crl /)
-  })
-})
-
-function broken(label: string, base64 = 'MAMCAQE=') {
-  return `-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----\n`
-}
-
-test('certificateCompression reaches the contexts of hosts, on Node that has it', async () => {
-  const bytesReceived = async (certificateCompression?: ['zlib']) => {
-    const { manager } = await storedHosts(['a.example'])
-    closers.push(() => manager.close())
-    // Long enough to be worth compressing.
-    const options = manager.tlsOptions(certificateCompression ? { certificateCompression } : {})
-    expect(options.certificateCompression).toEqual(certificateCompression)
-    const port = await open(kinds.tls?.({ SNICallback: options.SNICallback }) as net.Server)
-    const raw = net.connect(port, '127.0.0.1')
-    const client = { socket: raw, servername: 'a.example', rejectUnauthorized: false, certificateCompression }
-    const socket = tls.connect(client as tls.ConnectionOptions)
-    await once(socket, 'secureConnect')
-    const { bytesRead } = raw
-    socket.destroy()
-    return bytesRead
-  }
-  const [plain, compressed] = [await bytesReceived(), await bytesReceived(['zlib'])]
-  const isSupported = /certificateCompression/.test(tls.Server.prototype.setSecureContext.toString())
-  if (isSupported) expect(compressed).toBeLessThan(plain - 20)
-  else expect(Math.abs(compressed - plain)).toBeLessThan(20)
 })
