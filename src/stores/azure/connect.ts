@@ -12,8 +12,11 @@ import {
   type TokenCredential,
 } from './options.js'
 
-/** Turns the SDK's retries off: they take 16 s, and a handshake is waiting. See retry.ts. */
-const pipelineOptions: AzureSdk.StoragePipelineOptions = { retryOptions: { maxTries: 1 } }
+/**
+ * Turns the SDK's retries off: they take 16 s, and a handshake is waiting. See retry.ts. A new object each time:
+ * `fromConnectionString` writes the proxy of the environment into it.
+ */
+const pipelineOptions = (): AzureSdk.StoragePipelineOptions => ({ retryOptions: { maxTries: 1 } })
 
 /** Loaded on demand: the SDK takes 130 ms and 24 MB. */
 const loadSdk = lazy(() => importDependency('@azure/storage-blob', () => import('@azure/storage-blob')))
@@ -40,7 +43,7 @@ export async function readAnonymously(
   const { AnonymousCredential, ContainerClient } = await loadSdk()
   const url = new URL(containerUrl)
   url.search = ''
-  const container = new ContainerClient(url.href, new AnonymousCredential(), pipelineOptions)
+  const container = new ContainerClient(url.href, new AnonymousCredential(), pipelineOptions())
   await container.getBlobClient(blob).download(0, undefined, { abortSignal })
 }
 
@@ -49,7 +52,7 @@ function createClient(sdk: typeof AzureSdk, options: CheckedConnectOptions): Azu
   const { containerName, accountName, accountKey, connectionString, containerUrl } = options
   if (connectionString !== undefined) {
     try {
-      const service = BlobServiceClient.fromConnectionString(connectionString, pipelineOptions)
+      const service = BlobServiceClient.fromConnectionString(connectionString, pipelineOptions())
       return service.getContainerClient(containerName)
     } catch {
       // The SDK's message could quote the account key.
@@ -63,7 +66,7 @@ function createClient(sdk: typeof AzureSdk, options: CheckedConnectOptions): Azu
     accountKey === undefined
       ? (options.credential ?? new AnonymousCredential())
       : new StorageSharedKeyCredential(accountName as string, accountKey)
-  return new ContainerClient(containerUrl, clientCredential, pipelineOptions)
+  return new ContainerClient(containerUrl, clientCredential, pipelineOptions())
 }
 
 /** A managed identity takes 10 to 25 s to get its first token, so it is fetched at start instead of in a handshake. */

@@ -28,6 +28,19 @@ test('connect rejects with an error that names the cause and the remedy', async 
   }
 })
 
+test('the proxy of one connection is not that of the next', async () => {
+  const { connect } = await freshContainer()
+  const { accountName, accountKey, endpoint, containerName } = connect
+  const connectionString = `DefaultEndpointsProtocol=http;AccountName=${accountName};AccountKey=${accountKey};BlobEndpoint=${endpoint};`
+  onTestFinished(() => void vi.unstubAllEnvs())
+  vi.stubEnv('HTTPS_PROXY', 'http://127.0.0.1:1')
+  const error = await failure(AzureBlobCertCache.connect({ connectionString, containerName }))
+  expect(error).toMatchObject({ code: 'ERR_STORE_UNREACHABLE' })
+  vi.unstubAllEnvs()
+  const cache = await AzureBlobCertCache.connect(connect)
+  expect(await cache.get('a.example')).toBeUndefined()
+})
+
 test('connect creates a container only with createContainer', async () => {
   const { connect } = await freshContainer()
   const missing = { ...connect, containerName: `${connect.containerName}-2` }
