@@ -89,7 +89,7 @@ export class CertManager extends EventEmitter {
   readonly #parts: ManagerParts
   readonly #failureWarnings: FailureWarnings
   readonly #contexts = new ServerContextsByOptions()
-  readonly #attached = new AttachedServers(this.#closing.signal)
+  readonly #attached = new AttachedServers(this.#closing.signal, (server) => this.#parts.tickets?.add(server))
   readonly #defaultCertificate: DefaultCertificate
   #canAnswerHttp01 = false
   #closed: Promise<void> | undefined

@@ -50,6 +50,18 @@ test('attach() again repairs what setSecureContext() of the application has repl
   expect(two.server.getTicketKeys()).not.toEqual(keys)
 })
 
+test('the keys are those of the fleet once a server listens: in a cluster, Node replaces them then', async () => {
+  const { manager } = await storedHosts(hosts, { sessionTickets: { secret: 's'.repeat(32) } })
+  onTestFinished(() => manager.close())
+  const server = tls.createServer(manager.tlsOptions())
+  onTestFinished(() => void server.close())
+  manager.attach(server)
+  const keys = server.getTicketKeys()
+  server.setTicketKeys(Buffer.alloc(48))
+  await listen(server)
+  expect(server.getTicketKeys()).toEqual(keys)
+})
+
 test('a second manager keeps the default certificate of the first', async () => {
   const secret = 's'.repeat(32)
   const { machine } = openFleet({ defaultHost: 'a.example', sessionTickets: { secret } })

@@ -22,7 +22,7 @@ function setup() {
   const clock = new VirtualClock()
   const closing = new AbortController()
   const server = new RecordingServer()
-  const attached = new AttachedServers(closing.signal)
+  const attached = new AttachedServers(closing.signal, () => {})
   const servers = new DefaultCertificate(attached, clock, closing.signal)
   const add = (each: RecordingServer) => attached.add(each as unknown as Server)
   add(server)
@@ -115,7 +115,7 @@ test('a server that is added again gets no further listener, and none after it h
 test('close leaves no listener on a server', () => {
   const { closing, server } = setup()
   closing.abort()
-  expect(server.listenerCount('close')).toBe(0)
+  for (const event of ['close', 'listening']) expect(server.listenerCount(event)).toBe(0)
 })
 
 test('a closed server receives no further certificates', () => {
