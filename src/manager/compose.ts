@@ -10,6 +10,7 @@ import { RenewalTimes } from '../certificates/renewal-time.js'
 import { readOrCreateAccountKey } from '../issuance/account-key.js'
 import { Attempts } from '../issuance/attempts.js'
 import { ChallengeAnswers } from '../issuance/challenges/challenge-answers.js'
+import { isClockWrong } from '../issuance/clock-check.js'
 import { OrderBudget } from '../issuance/order-budget.js'
 import { Orders } from '../issuance/orders.js'
 import { RenewalInfoRecords } from '../issuance/renewal-info-records.js'
@@ -98,7 +99,7 @@ export function composeManager(
   })
   const isClockRight = async () => {
     await ignoreFailure(issuer.prepare(closing), 'without the CA, the clock is taken to be right')
-    return Math.abs(issuer.clockOffsetMs ?? 0) <= maxClockOffsetMs
+    return !isClockWrong(issuer.clockOffsetMs)
   }
   const tickets =
     settings.sessionTickets &&
@@ -123,8 +124,6 @@ export function composeManager(
   }
 }
 
-/** A machine whose clock differs more from the CA's writes no ticket seed. */
-const maxClockOffsetMs = 3_600_000
 /** Time limit of `close()`. */
 const closeTimeoutMs = 10_000
 
