@@ -7,7 +7,7 @@ import type { CertManager } from '../../src/index.js'
 import { makeBundle } from '../support/certificates.js'
 import { makeClientCa } from '../support/client-ca.js'
 import { storedHosts } from '../support/stored-host.js'
-import { listen } from '../support/tls.js'
+import { listen, readGreeting } from '../support/tls.js'
 
 type Credentials = { key: string | Buffer; cert: string }
 
@@ -50,28 +50,8 @@ const report = (socket: tls.TLSSocket) =>
 
 /** Connects, and resolves with the server's report and a session; with the error's code if the server refuses. */
 async function connect(port: number, options: tls.ConnectionOptions = {}) {
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: 'a.example',
-    rejectUnauthorized: false,
-    ...options,
-  })
-  let session: Buffer | undefined
-  socket.on('session', (ticket: Buffer) => {
-    session = ticket
-  })
-  let refused = 'closed'
-  socket.on('error', ({ code }: NodeJS.ErrnoException) => {
-    refused = String(code)
-  })
-  let received = ''
-  socket.on('data', (data) => {
-    received += data
-    socket.destroy()
-  })
-  await new Promise((resolve) => socket.once('close', resolve))
-  return received === '' ? { refused } : { ...JSON.parse(received), session }
+  const { data, session, error = 'closed' } = await readGreeting(port, options)
+  return data === '' ? { refused: error } : { ...JSON.parse(data), session }
 }
 const refused = { refused: expect.stringMatching(/ALERT|ECONNRESET|closed/) }
 

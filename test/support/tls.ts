@@ -34,6 +34,37 @@ export async function handshake(
   }
 }
 
+/**
+ * Connects, waits for the server's first data, and closes the connection. Resolves with what the server has sent, the newest
+ * session, and the error's code if there was one.
+ */
+export async function readGreeting(port: number, options: ConnectionOptions = {}) {
+  const socket = connect({
+    host: '127.0.0.1',
+    port,
+    servername: 'a.example',
+    rejectUnauthorized: false,
+    ...options,
+  })
+  let session: Buffer | undefined
+  let data = ''
+  let isResumed: boolean | undefined
+  let error: string | undefined
+  socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+    error = String(code)
+  })
+  socket.on('session', (ticket: Buffer) => {
+    session = ticket
+  })
+  socket.on('data', (text) => {
+    data += text
+    isResumed = socket.isSessionReused()
+    socket.destroy()
+  })
+  await new Promise((resolve) => socket.once('close', resolve))
+  return { isResumed, data, session, error }
+}
+
 export async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,10 +1,10 @@
 import * as https from 'node:https'
-import * as tls from 'node:tls'
+import type * as tls from 'node:tls'
 import { expect, onTestFinished } from 'vitest'
 import type { CertManagerOptions } from '../../../src/index.js'
 import { LockingStore } from '../../support/locking-store.js'
 import { storedHosts } from '../../support/stored-host.js'
-import { listen } from '../../support/tls.js'
+import { listen, readGreeting } from '../../support/tls.js'
 import { VirtualClock } from '../../support/virtual-clock.js'
 
 export const hosts = ['a.example', 'b.example']
@@ -41,28 +41,6 @@ export function openFleet(options: Partial<CertManagerOptions> = {}, store = new
 
 /** Connects; resolves with whether the session was resumed, and the next session. */
 export async function connect(port: number, options: tls.ConnectionOptions = {}) {
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: 'a.example',
-    rejectUnauthorized: false,
-    ...options,
-  })
-  let session: Buffer | undefined
-  let data = ''
-  let isResumed: boolean | undefined
-  let error: string | undefined
-  socket.on('error', ({ message }) => {
-    error = message
-  })
-  socket.on('session', (ticket: Buffer) => {
-    session = ticket
-  })
-  socket.on('data', (text) => {
-    data += text
-    isResumed = socket.isSessionReused()
-    socket.destroy()
-  })
-  await new Promise((resolve) => socket.once('close', resolve))
-  return { isResumed, data, session: session ?? options.session, error }
+  const { session = options.session, ...greeting } = await readGreeting(port, options)
+  return { ...greeting, session }
 }
